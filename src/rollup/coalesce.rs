@@ -1,0 +1,162 @@
+//! The records of a batch as one set of changes, and the sums of any part of it.
+//!
+//! Deltas commute, so the records of one view item may be added up in any grouping and committed in any order. What may
+//! not be lost on the way: a record's marker, and the touch of a view item whose sums are zero.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::Item;
+use super::delta::{self, Change, Effect, Sums};
+use super::poison::{Poison, Reason};
+use super::record::RecordId;
+use super::view::ViewKey;
+
+/// A batch in which every record stands once and every view item has a number.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Batch<'a> {
+    /// The records that are to be written, each once.
+    pub entries: Vec<Entry<'a>>,
+    /// The view items that they touch.
+    pub items: Vec<ViewKey>,
+    /// What became of the record at each position of the event.
+    pub places: Vec<Place<'a>>,
+}
+
+/// A view item, by its place in [`Batch::items`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ItemId(pub usize);
+
+/// A record that is to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry<'a> {
+    /// Its deltas are to be added.
+    Apply {
+        /// What the record does.
+        change: Change<'a>,
+        /// The view items of the change's deltas, in their order.
+        touches: Vec<ItemId>,
+    },
+    /// It is to be kept in quarantine.
+    Quarantine(Poison<'a>),
+}
+
+/// What became of the record at one position of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// It changes nothing.
+    NoEffect,
+    /// It is this entry.
+    Entry(usize),
+    /// It is this entry once more.
+    Repeat(usize),
+    /// Another record of the same batch has its sequence number.
+    Collision(RecordId),
+    /// It has no sequence number. What is said is why, and the record as it came.
+    Unnumbered(String, &'a str),
+}
+
+/// What was found at one position of an event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found<'a> {
+    /// A record and what is to be done about it.
+    Record(RecordId, Effect<'a>),
+    /// An entry without a sequence number.
+    Unnumbered {
+        /// What is wrong with it.
+        reason: Reason,
+        /// The record as it came.
+        raw: &'a str,
+    },
+}
+
+/// Joins what was found in an event, position by position, into one batch.
+pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
+    let mut batch = Batch::default();
+    let mut entry_of: HashMap<RecordId, usize> = HashMap::new();
+    let mut item_of: HashMap<ViewKey, ItemId> = HashMap::new();
+    for found in found {
+        let (id, effect) = match found {
+            Found::Unnumbered { reason, raw } => {
+                batch.places.push(Place::Unnumbered(reason.to_string(), raw));
+                continue;
+            }
+            Found::Record(_, Effect::None) => {
+                batch.places.push(Place::NoEffect);
+                continue;
+            }
+            Found::Record(id, effect) => (id, effect),
+        };
+        let entry = match effect {
+            Effect::None => continue,
+            Effect::Quarantine(poison) => Entry::Quarantine(poison),
+            Effect::Apply(change) => {
+                let touches = change.deltas.keys().map(|key| {
+                    *item_of.entry(key.clone()).or_insert_with(|| {
+                        batch.items.push(key.clone());
+                        ItemId(batch.items.len() - 1)
+                    })
+                });
+                let touches = touches.collect();
+                Entry::Apply { change, touches }
+            }
+        };
+        batch.places.push(match entry_of.get(&id) {
+            Some(&first) if batch.entries[first].identity() == entry.identity() => Place::Repeat(first),
+            Some(_) => Place::Collision(id),
+            None => {
+                entry_of.insert(id, batch.entries.len());
+                batch.entries.push(entry);
+                Place::Entry(batch.entries.len() - 1)
+            }
+        });
+    }
+    batch
+}
+
+impl Batch<'_> {
+    /// The sums of some of the entries, per view item that they touch. A view item whose sums cancel out stays, with
+    /// none: its version is raised all the same.
+    #[must_use]
+    pub fn sums(&self, members: &[usize]) -> BTreeMap<ItemId, Sums> {
+        let mut items: BTreeMap<ItemId, Sums> = BTreeMap::new();
+        for &member in members {
+            let Entry::Apply { change, touches } = &self.entries[member] else { continue };
+            for (item, deltas) in touches.iter().zip(change.deltas.values()) {
+                let sums = items.entry(*item).or_default();
+                for (counter, amount) in deltas {
+                    delta::add(sums, counter.clone(), amount);
+                }
+            }
+        }
+        items
+    }
+}
+
+impl Entry<'_> {
+    /// The view items that are touched; none for a record in quarantine.
+    #[must_use]
+    pub fn touches(&self) -> &[ItemId] {
+        match self {
+            Self::Apply { touches, .. } => touches,
+            Self::Quarantine(_) => &[],
+        }
+    }
+
+    /// What the record is known by.
+    #[must_use]
+    pub fn id(&self) -> &RecordId {
+        match self {
+            Self::Apply { change, .. } => &change.id,
+            Self::Quarantine(poison) => &poison.id,
+        }
+    }
+
+    /// The event and the source item that the record is of: what tells two records of one sequence number apart.
+    #[must_use]
+    pub fn identity(&self) -> (&str, &Item) {
+        match self {
+            Self::Apply { change, .. } => (&change.event_id, &change.source_key),
+            Self::Quarantine(poison) => (&poison.event_id, &poison.source_key),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Every limit of a service that the code respects, with its source.
+//!
+//! Sources are the DynamoDB Developer Guide ("Quotas in Amazon DynamoDB", "DynamoDB transactions", "Constraints")
+//! and the Lambda Developer Guide ("Lambda quotas").
+
+/// Actions in one `TransactWriteItems` ("Quotas", transactions).
+pub const TRANSACTION_ACTIONS: usize = 100;
+
+/// Bytes of all items of one `TransactWriteItems` ("Quotas", transactions).
+pub const TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of one item, names and values ("Quotas", items).
+pub const ITEM_BYTES: usize = 400 * 1024;
+
+/// Bytes of one expression ("Quotas", expression parameters).
+pub const EXPRESSION_BYTES: usize = 4 * 1024;
+
+/// Operators and functions in one update expression ("Quotas", expression parameters).
+pub const EXPRESSION_OPERATORS: usize = 300;
+
+/// Bytes of a partition key's value ("Quotas", partition and sort keys).
+pub const PARTITION_KEY_BYTES: usize = 2_048;
+
+/// Bytes of a sort key's value ("Quotas", partition and sort keys).
+pub const SORT_KEY_BYTES: usize = 1_024;
+
+/// Significant digits of a number ("Supported data types", number).
+pub const NUMBER_DIGITS: u64 = 38;
+
+/// The largest power of ten of a number's leading digit ("Supported data types", number: up to 9.99e125).
+pub const NUMBER_MAX_EXPONENT: i64 = 125;
+
+/// The smallest power of ten of a number's leading digit ("Supported data types", number: from 1e-130).
+pub const NUMBER_MIN_EXPONENT: i64 = -130;
+
+/// Bytes of a number's text that are read at all: the longest plain text of a number within the limits above is its
+/// sign, "0.", 130 zeros and 38 digits; the rest is room for leading zeros and an exponent.
+pub const NUMBER_TEXT_BYTES: usize = 512;
+
+/// Bytes of a group's name; a longer one is ungrouped. This project's own limit: the name is stored in the view item
+/// and in the marker of each record that touches it.
+pub const GROUP_NAME_BYTES: usize = 1_024;
+
+/// Bytes of an item that is kept free for what an estimate of its size cannot see.
+pub const ITEM_MARGIN_BYTES: usize = 2 * 1024;
+
+/// The longest raw record that a quarantined marker holds as plain text; a longer one is compressed. This project's
+/// own limit: a write costs by the started KB.
+pub const RAW_RECORD_PLAIN_BYTES: usize = 16 * 1024;
+
+/// The largest number of days a marker may be kept: ten years. This project's own limit.
+pub const MARKER_RETENTION_MAX_DAYS: u32 = 3_650;
+
+/// Transactions in flight at once, at the most. This project's own limit: more only conflict or wait for a processor.
+pub const MAX_IN_FLIGHT: usize = 100;
+
+const _: () = assert!(TRANSACTION_ACTIONS >= 2, "a marker and a view item need two actions");
+const _: () = assert!(GROUP_NAME_BYTES < EXPRESSION_BYTES && RAW_RECORD_PLAIN_BYTES < ITEM_BYTES);

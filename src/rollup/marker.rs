@@ -1,0 +1,249 @@
+//! Markers: what is written of each record, and what one that is there already means.
+//!
+//! A marker is an item of the idempotency table. It persists and is read by audits and by users, so its names are part
+//! of the product's interface.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+use super::delta::{Change, Counter, Sums};
+use super::number::Number;
+use super::poison::Poison;
+use super::record::RecordId;
+use super::view::{View, ViewKey};
+use super::{AttributeValue, Item, limits};
+
+/// The partition key: the record's sequence number.
+pub const SEQUENCE_NUMBER: &str = "SequenceNumber";
+/// The sort key: the record's `eventSourceARN`.
+pub const STREAM: &str = "Stream";
+/// The stream's identifier of the event.
+pub const EVENT_ID: &str = "EventId";
+/// `INSERT`, `MODIFY` or `REMOVE`.
+pub const EVENT_NAME: &str = "EventName";
+/// The source item's key, a map.
+pub const SOURCE_KEY: &str = "SourceKey";
+/// What became of the record: see [`Outcome`].
+pub const OUTCOME: &str = "Outcome";
+/// What the record added: a list of maps of `Item` (the view item's key) and `Measures` (attribute to amount, or to a
+/// map from group to amount).
+pub const DELTAS: &str = "Deltas";
+/// When the marker was written: RFC 3339, UTC, milliseconds.
+pub const RECORDED_AT: &str = "RecordedAt";
+/// The invocation that wrote it.
+pub const REQUEST_ID: &str = "RequestId";
+/// When it may be deleted, in seconds since the epoch: the table's TTL attribute. Absent while the record is in
+/// quarantine.
+pub const EXPIRES_AT: &str = "ExpiresAt";
+/// A quarantined record as it came: text, or gzip in a binary value when it is long.
+pub const RECORD: &str = "Record";
+/// Why a record is in quarantine.
+pub const REASON: &str = "Reason";
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its deltas are in the counters.
+    Applied,
+    /// It is kept until an operator replays or discards it.
+    Quarantined,
+    /// An operator decided that it shall never count.
+    Discarded,
+}
+
+impl Outcome {
+    /// As it is stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "APPLIED",
+            Self::Quarantined => "QUARANTINED",
+            Self::Discarded => "DISCARDED",
+        }
+    }
+}
+
+/// What every marker of an invocation has in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    /// When the invocation began.
+    pub recorded_at: DateTime<Utc>,
+    /// The invocation's request id.
+    pub request_id: String,
+    /// Days that an applied marker is kept.
+    pub retention_days: u32,
+}
+
+/// Whether a quarantined marker holds its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It does.
+    Whole,
+    /// The record does not fit into an item: the marker has its keys and the reason, and Lambda must be told that the
+    /// record failed, so that the failure destination gets it.
+    KeysOnly,
+}
+
+/// The marker of a record whose deltas are added. View items that are not `counted` were left alone, so that the ledger
+/// says what the record did and not what it would have done.
+#[must_use]
+pub fn applied(view: &View, change: &Change<'_>, counted: impl Fn(&ViewKey) -> bool, stamp: &Stamp) -> Item {
+    let mut item =
+        base(&change.id, (&change.event_id, &change.event_name), &change.source_key, Outcome::Applied, stamp);
+    let deltas = change.deltas.iter().filter(|(key, _)| counted(key)).map(|(key, sums)| {
+        AttributeValue::M(HashMap::from([
+            ("Item".to_owned(), AttributeValue::M(view.key_item(key).into())),
+            ("Measures".to_owned(), AttributeValue::M(ledger(view, sums))),
+        ]))
+    });
+    item.insert(DELTAS.to_owned(), AttributeValue::L(deltas.collect()));
+    let expires_at = stamp.recorded_at + TimeDelta::days(i64::from(stamp.retention_days));
+    item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.timestamp().to_string()));
+    Item::from(item)
+}
+
+fn ledger(view: &View, sums: &Sums) -> HashMap<String, AttributeValue> {
+    let mut measures: HashMap<String, AttributeValue> = HashMap::new();
+    for (Counter { measure, group }, amount) in sums {
+        let attribute = view.measures()[*measure].attribute.clone();
+        let amount = AttributeValue::N(amount.to_string());
+        match group {
+            None => {
+                measures.insert(attribute, amount);
+            }
+            Some(group) => {
+                let groups = measures.entry(attribute).or_insert_with(|| AttributeValue::M(HashMap::new()));
+                if let AttributeValue::M(groups) = groups {
+                    groups.insert(group.clone(), amount);
+                }
+            }
+        }
+    }
+    measures
+}
+
+/// The marker of a record in quarantine: whole if it fits into an item, else by its keys.
+#[must_use]
+pub fn quarantined(poison: &Poison<'_>, stamp: &Stamp) -> (Item, Kept) {
+    let mut item =
+        base(&poison.id, (&poison.event_id, &poison.event_name), &poison.source_key, Outcome::Quarantined, stamp);
+    item.insert(REASON.to_owned(), AttributeValue::S(poison.reason.to_string()));
+    let room = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES).saturating_sub(bytes(&item));
+    let record = record_value(poison.raw);
+    if RECORD.len() + value_bytes(&record) > room {
+        return (Item::from(item), Kept::KeysOnly);
+    }
+    item.insert(RECORD.to_owned(), record);
+    (Item::from(item), Kept::Whole)
+}
+
+fn record_value(raw: &str) -> AttributeValue {
+    if raw.len() <= limits::RAW_RECORD_PLAIN_BYTES {
+        return AttributeValue::S(raw.to_owned());
+    }
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    match encoder.write_all(raw.as_bytes()).and_then(|()| encoder.finish()) {
+        Ok(compressed) => AttributeValue::B(compressed),
+        Err(_) => AttributeValue::S(raw.to_owned()),
+    }
+}
+
+/// The raw record that a quarantined marker holds; none when it is kept by its keys only, or is not readable.
+#[must_use]
+pub fn kept_record(marker: &Item) -> Option<String> {
+    match marker.get(RECORD)? {
+        AttributeValue::S(text) => Some(text.clone()),
+        AttributeValue::B(compressed) => {
+            std::io::read_to_string(flate2::read::GzDecoder::new(compressed.as_slice())).ok()
+        }
+        _ => None,
+    }
+}
+
+fn base(
+    id: &RecordId,
+    (event_id, event_name): (&str, &str),
+    source_key: &Item,
+    outcome: Outcome,
+    stamp: &Stamp,
+) -> HashMap<String, AttributeValue> {
+    let text = |value: &str| AttributeValue::S(value.to_owned());
+    HashMap::from([
+        (SEQUENCE_NUMBER.to_owned(), text(&id.sequence_number)),
+        (STREAM.to_owned(), text(&id.stream)),
+        (EVENT_ID.to_owned(), text(event_id)),
+        (EVENT_NAME.to_owned(), text(event_name)),
+        (SOURCE_KEY.to_owned(), AttributeValue::M(source_key.clone().into())),
+        (OUTCOME.to_owned(), text(outcome.as_str())),
+        (RECORDED_AT.to_owned(), text(&stamp.recorded_at.to_rfc3339_opts(SecondsFormat::Millis, true))),
+        (REQUEST_ID.to_owned(), text(&stamp.request_id)),
+    ])
+}
+
+/// What the marker that a condition met means for the record that met it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Met {
+    /// The record was dealt with before.
+    Duplicate,
+    /// It was dealt with before, but quarantine could not hold it: Lambda must hear of it again.
+    NotKept,
+    /// The marker is of another event or another item: nothing may be concluded from it.
+    Collision {
+        /// The marker's event.
+        event_id: String,
+    },
+}
+
+/// Compares a marker that was there with the record that met it. A marker that does not tell its event or item is not
+/// held against the record.
+#[must_use]
+pub fn meet(marker: Option<&Item>, (event_id, source_key): (&str, &Item)) -> Met {
+    let Some(marker) = marker else { return Met::Duplicate };
+    let other_event = matches!(marker.get(EVENT_ID), Some(AttributeValue::S(found)) if found != event_id);
+    let other_item = matches!(marker.get(SOURCE_KEY), Some(AttributeValue::M(found)) if !same_key(found, source_key));
+    if other_event || other_item {
+        let event_id = match marker.get(EVENT_ID) {
+            Some(AttributeValue::S(found)) => found.clone(),
+            _ => String::new(),
+        };
+        return Met::Collision { event_id };
+    }
+    let quarantined =
+        matches!(marker.get(OUTCOME), Some(AttributeValue::S(outcome)) if outcome == Outcome::Quarantined.as_str());
+    if quarantined && !marker.contains_key(RECORD) { Met::NotKept } else { Met::Duplicate }
+}
+
+/// Engines give numbers back in their canonical text, so keys are compared by value.
+fn same_key(found: &HashMap<String, AttributeValue>, wanted: &Item) -> bool {
+    let canonical = |item: &HashMap<String, AttributeValue>| -> BTreeMap<String, String> {
+        let text = |value: &AttributeValue| match value {
+            AttributeValue::N(text) => {
+                text.parse::<Number>().map_or_else(|_| text.clone(), |number| number.to_string())
+            }
+            other => format!("{other:?}"),
+        };
+        item.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+    };
+    canonical(found) == canonical(wanted)
+}
+
+/// The size of an item as DynamoDB counts it, within [`limits::ITEM_MARGIN_BYTES`].
+#[must_use]
+pub fn bytes(item: &HashMap<String, AttributeValue>) -> usize {
+    item.iter().map(|(name, value)| name.len() + value_bytes(value) + 1).sum::<usize>() + 3
+}
+
+fn value_bytes(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(text) => text.len().div_ceil(2) + 1,
+        AttributeValue::B(bytes) => bytes.len(),
+        AttributeValue::Bool(_) | AttributeValue::Null(_) => 1,
+        AttributeValue::M(map) => bytes(map),
+        AttributeValue::L(list) => list.iter().map(|value| value_bytes(value) + 1).sum::<usize>() + 3,
+        AttributeValue::Ss(set) | AttributeValue::Ns(set) => set.iter().map(String::len).sum(),
+        AttributeValue::Bs(set) => set.iter().map(Vec::len).sum(),
+    }
+}

@@ -1,0 +1,28 @@
+//! The pure part: from raw stream records to planned transactions, and from outcomes to the response.
+//!
+//! Nothing in here knows an SDK, async, a clock, randomness, the environment or logging; what it needs of them comes in
+//! as a value. The modules in the order in which an event passes them:
+//!
+//! 1. [`record`]: the event's raw records, each parsed alone.
+//! 2. [`view`]: the definition of a view, the shipped one included.
+//! 3. [`delta`]: what one record does to which view items.
+//! 4. [`coalesce`]: the records of a batch as one set of changes, and the sums of any part of it.
+//! 5. [`plan`]: changes into transactions within DynamoDB's limits ([`limits`]), and a transaction into its actions
+//!    ([`marker`], [`update`]).
+//! 6. [`verdict`]: what the answer to a transaction means, action by action.
+//! 7. [`response`]: what Lambda is told.
+
+pub mod coalesce;
+pub mod delta;
+pub mod limits;
+pub mod marker;
+pub mod number;
+pub mod plan;
+pub mod poison;
+pub mod record;
+pub mod response;
+pub mod update;
+pub mod verdict;
+pub mod view;
+
+pub use serde_dynamo::{AttributeValue, Item};

@@ -1,0 +1,114 @@
+//! Records that cannot be applied, and why: what quarantine keeps.
+
+use chrono::{DateTime, Utc};
+
+use super::Item;
+use super::record::RecordId;
+use super::view::KeyError;
+
+/// A record that cannot be applied, with all that is known of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Poison<'a> {
+    /// What the record is known by.
+    pub id: RecordId,
+    /// The stream's identifier of the event; empty when the record has none.
+    pub event_id: String,
+    /// `INSERT`, `MODIFY`, `REMOVE`, or what the record says; empty when it says nothing.
+    pub event_name: String,
+    /// The source item's key, as far as the record shows it.
+    pub source_key: Item,
+    /// Why it cannot be applied.
+    pub reason: Reason,
+    /// The record as it came.
+    pub raw: &'a str,
+}
+
+/// Why a record cannot be applied. The text is stored with the record, for the operator who will read it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Reason {
+    /// It is not a stream record.
+    #[error("not a stream record: {0}")]
+    Unreadable(String),
+    /// It does not tell its stream, so its sequence number means nothing.
+    #[error("no usable eventSourceARN: {0}")]
+    NoStream(&'static str),
+    /// It carries no image at all.
+    #[error("neither an old nor a new image; the stream must carry NEW_AND_OLD_IMAGES")]
+    NoImage,
+    /// A change with one image only: what it changed cannot be told.
+    #[error("a MODIFY with its {0} image only; both are needed to tell what changed")]
+    HalfModify(Image),
+    /// It cannot be told which view item an image belongs to.
+    #[error("the {image} image has {error}")]
+    Key {
+        /// The image.
+        image: Image,
+        /// What is wrong with it.
+        error: KeyError,
+    },
+    /// An attribute says it is a number and is none.
+    #[error("the {image} image's attribute {attribute:?} is {error}")]
+    Number {
+        /// The image.
+        image: Image,
+        /// The attribute.
+        attribute: String,
+        /// What is wrong with it.
+        error: super::number::NumberError,
+    },
+    /// Its marker may have been deleted already, so whether it was counted cannot be told.
+    #[error("expired: created at {created_at}, and markers are kept for {retention_days} days; repair the view item")]
+    Expired {
+        /// When the record was created.
+        created_at: DateTime<Utc>,
+        /// How long markers are kept.
+        retention_days: u32,
+    },
+    /// The view item cannot take the change.
+    #[error("the view item {item} cannot be updated: {detail}")]
+    ViewItem {
+        /// The view item's key.
+        item: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// DynamoDB refuses the change and nothing shows which part of it.
+    #[error("refused by DynamoDB: {0}")]
+    Refused(String),
+}
+
+impl Reason {
+    /// The kind of reason alone: no value of an item is in it, so it may be logged.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => "unreadable",
+            Self::NoStream(_) => "no stream",
+            Self::NoImage => "no image",
+            Self::HalfModify(_) => "half a MODIFY",
+            Self::Key { .. } => "view key",
+            Self::Number { .. } => "number",
+            Self::Expired { .. } => "expired",
+            Self::ViewItem { .. } => "view item",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+/// One of the two images of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Image {
+    /// The item before the write.
+    Old,
+    /// The item after it.
+    New,
+}
+
+impl std::fmt::Display for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Old => "old",
+            Self::New => "new",
+        })
+    }
+}

@@ -1,0 +1,253 @@
+//! The border: raw JSON into [`StreamRecord`]s without an optional field that need not be there.
+//!
+//! Every record is parsed by itself, so that a bad one costs its neighbours nothing.
+
+use std::fmt;
+
+use aws_lambda_events::event::dynamodb::{EventRecord, StreamViewType};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::poison::{Image, Poison, Reason};
+use super::{Item, limits};
+
+/// The stream of a quarantined record that does not tell its own.
+pub const UNKNOWN_STREAM: &str = "unknown";
+
+/// What a record is known by: a sequence number is only unique within its stream.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId {
+    /// The sequence number, verbatim: text of digits, whose order means nothing here.
+    pub sequence_number: String,
+    /// The record's `eventSourceARN`, verbatim.
+    pub stream: String,
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.sequence_number, self.stream)
+    }
+}
+
+/// One change of one source item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamRecord<'a> {
+    /// What the record is known by.
+    pub id: RecordId,
+    /// The stream's identifier of the event; empty when the record has none.
+    pub event_id: String,
+    /// `INSERT`, `MODIFY` or `REMOVE`, for people to read: what happened is told by the images.
+    pub event_name: String,
+    /// The source item's key.
+    pub source_key: Item,
+    /// When the write was made, to the second or less; none is taken as now.
+    pub created_at: Option<DateTime<Utc>>,
+    /// What the item was and what it is.
+    pub images: Images,
+    /// The record as it came.
+    pub raw: &'a str,
+}
+
+/// What a source item was before a write and what it is after it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Images {
+    /// It was not there before.
+    Inserted(Item),
+    /// It was there and is there.
+    Modified {
+        /// Before.
+        old: Item,
+        /// After.
+        new: Item,
+    },
+    /// It is not there any more.
+    Removed(Item),
+}
+
+/// One entry of an event's `Records`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Parsed<'a> {
+    /// A stream record.
+    Record(StreamRecord<'a>),
+    /// One that cannot be applied, but can be named.
+    Poison(Poison<'a>),
+    /// One without a sequence number: it cannot be marked, nor reported to Lambda.
+    Unnumbered {
+        /// What is wrong with it.
+        reason: Reason,
+        /// The record as it came.
+        raw: &'a str,
+    },
+}
+
+/// An event that is not one of a stream that can be rolled up. Not the records are at fault but the deployment, so
+/// nothing is quarantined.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// No `Records` in it.
+    #[error(
+        "the event is not one of a DynamoDB stream: {0}; connect the function to a stream by an event source mapping"
+    )]
+    NotAStreamEvent(String),
+    /// The stream does not carry both images.
+    #[error(
+        "the stream's view type is {found}, but NEW_AND_OLD_IMAGES is needed to tell what a write changed; give the source table a stream of that type (record {record})"
+    )]
+    StreamViewType {
+        /// The type that the record states.
+        found: String,
+        /// The record that states it.
+        record: String,
+    },
+}
+
+/// Parses an event: each of its records by itself, in their order.
+///
+/// # Errors
+/// When the event has no `Records`, or is of a stream of the wrong view type.
+pub fn parse(event: &str) -> Result<Vec<Parsed<'_>>, EventError> {
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        #[serde(rename = "Records", borrow)]
+        records: Vec<&'a RawValue>,
+    }
+    let event: Event<'_> = serde_json::from_str(event).map_err(|e| EventError::NotAStreamEvent(e.to_string()))?;
+    event.records.into_iter().map(|raw| parse_record(raw.get())).collect()
+}
+
+/// Parses one record.
+///
+/// # Errors
+/// When it is of a stream of the wrong view type.
+pub fn parse_record(raw: &str) -> Result<Parsed<'_>, EventError> {
+    match read(raw) {
+        Ok(record) => accept(record, raw),
+        Err(error) => Ok(refuse(Reason::Unreadable(error.to_string()), raw)),
+    }
+}
+
+/// A record as it is, or with what the roll-up does not need filled in where it is missing.
+fn read(raw: &str) -> Result<EventRecord, serde_json::Error> {
+    serde_json::from_str(raw).or_else(|error: serde_json::Error| {
+        let Ok(mut value) = serde_json::from_str::<Value>(raw) else { return Err(error) };
+        let Some(record) = value.as_object_mut() else { return Err(error) };
+        for (name, default) in [("awsRegion", json!("")), ("eventID", json!("")), ("eventName", json!(""))] {
+            if record.get(name).is_none_or(Value::is_null) {
+                record.insert(name.to_owned(), default);
+            }
+        }
+        let Some(change) = record.get_mut("dynamodb").and_then(Value::as_object_mut) else { return Err(error) };
+        change.retain(|name, value| !(name == "ApproximateCreationDateTime" && value.is_null()));
+        if change.get("SizeBytes").is_none_or(Value::is_null) {
+            change.insert("SizeBytes".to_owned(), json!(0));
+        }
+        serde_json::from_value(value).map_err(|_| error)
+    })
+}
+
+fn accept(record: EventRecord, raw: &str) -> Result<Parsed<'_>, EventError> {
+    let change = record.change;
+    let Some(sequence_number) = change.sequence_number.filter(|number| usable_sequence_number(number)) else {
+        return Ok(Parsed::Unnumbered { reason: no_sequence_number(), raw });
+    };
+    if let Some(found) = change.stream_view_type.filter(|found| *found != StreamViewType::NewAndOldImages) {
+        return Err(EventError::StreamViewType { found: found.to_string(), record: sequence_number });
+    }
+    let poison = |stream: String, reason| {
+        Ok(Parsed::Poison(Poison {
+            id: RecordId { sequence_number: sequence_number.clone(), stream },
+            event_id: record.event_id.clone(),
+            event_name: record.event_name.clone(),
+            source_key: change.keys.clone(),
+            reason,
+            raw,
+        }))
+    };
+    let stream = match usable_stream(record.event_source_arn) {
+        Ok(stream) => stream,
+        Err(reason) => return poison(UNKNOWN_STREAM.to_owned(), reason),
+    };
+    let present = |image: Item| (!image.is_empty()).then_some(image);
+    let images = match (present(change.old_image), present(change.new_image), record.event_name.as_str()) {
+        (None, None, _) => return poison(stream, Reason::NoImage),
+        (Some(_), None, "MODIFY") => return poison(stream, Reason::HalfModify(Image::Old)),
+        (None, Some(_), "MODIFY") => return poison(stream, Reason::HalfModify(Image::New)),
+        (None, Some(new), _) => Images::Inserted(new),
+        (Some(old), Some(new), _) => Images::Modified { old, new },
+        (Some(old), None, _) => Images::Removed(old),
+    };
+    Ok(Parsed::Record(StreamRecord {
+        id: RecordId { sequence_number, stream },
+        event_id: record.event_id,
+        event_name: record.event_name,
+        source_key: change.keys,
+        // Where the field is missing, the library says the epoch.
+        created_at: Some(change.approximate_creation_date_time).filter(|time| *time != DateTime::<Utc>::default()),
+        images,
+        raw,
+    }))
+}
+
+/// What can still be told of a record that does not parse.
+fn refuse(reason: Reason, raw: &str) -> Parsed<'_> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Record<'a> {
+        #[serde(rename = "eventID", borrow)]
+        event_id: Option<&'a RawValue>,
+        #[serde(rename = "eventName", borrow)]
+        event_name: Option<&'a RawValue>,
+        #[serde(rename = "eventSourceARN", borrow)]
+        stream: Option<&'a RawValue>,
+        #[serde(borrow)]
+        dynamodb: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Change<'a> {
+        #[serde(rename = "SequenceNumber", borrow)]
+        sequence_number: Option<&'a RawValue>,
+        #[serde(rename = "Keys", borrow)]
+        keys: Option<&'a RawValue>,
+    }
+    fn field<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
+        raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+    }
+    let record: Record<'_> = serde_json::from_str(raw).unwrap_or_default();
+    let change: Change<'_> = field(record.dynamodb).unwrap_or_default();
+    let Some(sequence_number) = field::<String>(change.sequence_number).filter(|number| usable_sequence_number(number))
+    else {
+        return Parsed::Unnumbered { reason, raw };
+    };
+    Parsed::Poison(Poison {
+        id: RecordId {
+            sequence_number,
+            stream: usable_stream(field(record.stream)).unwrap_or_else(|_| UNKNOWN_STREAM.to_owned()),
+        },
+        event_id: field(record.event_id).unwrap_or_default(),
+        event_name: field(record.event_name).unwrap_or_default(),
+        source_key: field(change.keys)
+            .unwrap_or_else(|| Item::from(std::collections::HashMap::<String, super::AttributeValue>::new())),
+        reason,
+        raw,
+    })
+}
+
+fn no_sequence_number() -> Reason {
+    Reason::Unreadable(format!("no SequenceNumber of 1 to {} bytes", limits::PARTITION_KEY_BYTES))
+}
+
+fn usable_sequence_number(number: &str) -> bool {
+    (1..=limits::PARTITION_KEY_BYTES).contains(&number.len())
+}
+
+fn usable_stream(arn: Option<String>) -> Result<String, Reason> {
+    match arn {
+        None => Err(Reason::NoStream("it is missing")),
+        Some(arn) if arn.is_empty() => Err(Reason::NoStream("it is empty")),
+        Some(arn) if arn.len() > limits::SORT_KEY_BYTES => Err(Reason::NoStream("it is longer than a key may be")),
+        Some(arn) => Ok(arn),
+    }
+}

@@ -1,0 +1,222 @@
+//! The update of one view item: its expressions, for the shape that the item has.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write;
+
+use super::delta::{Counter, Sums};
+use super::number::Number;
+use super::view::{ROLLUP_VERSION, View, type_name};
+use super::{AttributeValue, Item, limits};
+
+/// What is known of a view item's counter maps.
+///
+/// A nested `SET` fails where its map is absent, so every update states the shape it was made for as its condition. An
+/// item is presumed to be complete; when that was wrong, the item that comes back tells its shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shape {
+    /// It has every map.
+    Complete,
+    /// It is there, but the maps of these measures are not: the update creates exactly them.
+    Lacks(BTreeSet<usize>),
+    /// It is not there.
+    Absent,
+}
+
+/// What is done about a source item whose view item is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnMissingViewItem {
+    /// It is created, with the counters alone.
+    #[default]
+    Create,
+    /// The record is marked and not counted.
+    Skip,
+}
+
+/// An update with its condition, as DynamoDB takes it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Update {
+    /// The update expression.
+    pub expression: String,
+    /// The condition; none when the update needs none.
+    pub condition: Option<String>,
+    /// The attribute names behind the placeholders.
+    pub names: HashMap<String, String>,
+    /// The values behind the placeholders.
+    pub values: HashMap<String, AttributeValue>,
+}
+
+/// The longest that one placeholder is: its mark and two digits of base 36.
+const PLACEHOLDER_BYTES: usize = 3;
+
+/// The longest text of one group's term, `#m.#g=if_not_exists(#m.#g,:z)+:v,`.
+const GROUP_TERM_BYTES: usize = 4 * PLACEHOLDER_BYTES + ".=if_not_exists(.,:z0)+:v0,".len();
+
+/// The operators and functions of one group's term.
+const GROUP_TERM_OPERATORS: usize = 2;
+
+/// The longest text of one term of a measure, `#m=:v,` or `#m :v,`.
+const MEASURE_TERM_BYTES: usize = 2 * PLACEHOLDER_BYTES + "=,".len();
+
+/// Whether an update that touches so many counters stays within the limits of an expression, whatever shape it is for.
+#[must_use]
+pub fn fits(view: &View, counters: usize) -> bool {
+    let fixed = "SET  ADD ".len() + (view.measures().len() + 1) * MEASURE_TERM_BYTES;
+    fixed + counters * GROUP_TERM_BYTES <= limits::EXPRESSION_BYTES
+        && counters * GROUP_TERM_OPERATORS <= limits::EXPRESSION_OPERATORS
+}
+
+/// Placeholders for one update: each name and each value once.
+#[derive(Default)]
+struct Placeholders<'a> {
+    names: HashMap<&'a str, String>,
+    values: Vec<(AttributeValue, String)>,
+    numbers: HashMap<String, String>,
+}
+
+impl<'a> Placeholders<'a> {
+    fn name(&mut self, name: &'a str) -> String {
+        let next = format!("#{}", base36(self.names.len()));
+        self.names.entry(name).or_insert(next).clone()
+    }
+
+    fn number(&mut self, number: &Number) -> String {
+        let text = number.to_string();
+        if let Some(placeholder) = self.numbers.get(&text) {
+            return placeholder.clone();
+        }
+        let placeholder = self.value(AttributeValue::N(text.clone()));
+        self.numbers.insert(text, placeholder.clone());
+        placeholder
+    }
+
+    fn value(&mut self, value: AttributeValue) -> String {
+        let placeholder = format!(":{}", base36(self.values.len()));
+        self.values.push((value, placeholder.clone()));
+        placeholder
+    }
+}
+
+fn base36(mut number: usize) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut text = String::new();
+    loop {
+        text.insert(0, char::from(DIGITS[number % 36]));
+        number /= 36;
+        if number == 0 {
+            return text;
+        }
+    }
+}
+
+/// The update that adds `sums` to a view item of that shape, creates the maps it lacks, and raises its version.
+///
+/// An absent item gets all maps; under [`OnMissingViewItem::Skip`] the caller does not update one.
+#[must_use]
+pub fn update(view: &View, sums: &Sums, shape: &Shape, on_missing: OnMissingViewItem) -> Update {
+    let mut placeholders = Placeholders::default();
+    let (mut set, mut add, mut condition) = (Vec::new(), Vec::new(), Vec::new());
+
+    if on_missing == OnMissingViewItem::Skip {
+        let key = placeholders.name(&view.key()[0].view_attribute);
+        condition.push(format!("attribute_exists({key})"));
+    }
+    for (measure, definition) in view.grouped() {
+        let name = placeholders.name(&definition.attribute);
+        let lacking = match shape {
+            Shape::Complete => false,
+            Shape::Lacks(measures) => measures.contains(&measure),
+            Shape::Absent => true,
+        };
+        let groups = sums.iter().filter_map(|(counter, amount)| match counter {
+            Counter { measure: of, group: Some(group) } if *of == measure => Some((group, amount)),
+            _ => None,
+        });
+        if lacking {
+            condition.push(format!("attribute_not_exists({name})"));
+            let map = groups.map(|(group, amount)| (group.clone(), AttributeValue::N(amount.to_string()))).collect();
+            let map = placeholders.value(AttributeValue::M(map));
+            set.push(format!("{name}={map}"));
+        } else {
+            let map_type = placeholders.value(AttributeValue::S("M".to_owned()));
+            condition.push(format!("attribute_type({name},{map_type})"));
+            for (group, amount) in groups {
+                let (group, zero, amount) =
+                    (placeholders.name(group), placeholders.number(&Number::zero()), placeholders.number(amount));
+                set.push(format!("{name}.{group}=if_not_exists({name}.{group},{zero})+{amount}"));
+            }
+        }
+    }
+    for (counter, amount) in sums.iter().filter(|(counter, _)| counter.group.is_none()) {
+        let name = placeholders.name(&view.measures()[counter.measure].attribute);
+        let amount = placeholders.number(amount);
+        add.push(format!("{name} {amount}"));
+    }
+    let (version, one) = (placeholders.name(ROLLUP_VERSION), placeholders.number(&Number::from(1)));
+    add.push(format!("{version} {one}"));
+
+    let mut expression = String::new();
+    if !set.is_empty() {
+        let _ = write!(expression, "SET {} ", set.join(","));
+    }
+    let _ = write!(expression, "ADD {}", add.join(","));
+    debug_assert!(!fits(view, sums.len()) || expression.len() <= limits::EXPRESSION_BYTES);
+    Update {
+        expression,
+        condition: (!condition.is_empty()).then(|| condition.join(" AND ")),
+        names: placeholders.names.into_iter().map(|(name, placeholder)| (placeholder, name.to_owned())).collect(),
+        values: placeholders.values.into_iter().map(|(value, placeholder)| (placeholder, value)).collect(),
+    }
+}
+
+/// The condition that a view item is still not there, for a record that is marked without being counted.
+#[must_use]
+pub fn still_absent(view: &View) -> Update {
+    let mut placeholders = Placeholders::default();
+    let key = placeholders.name(&view.key()[0].view_attribute);
+    Update {
+        condition: Some(format!("attribute_not_exists({key})")),
+        names: placeholders.names.into_iter().map(|(name, placeholder)| (placeholder, name.to_owned())).collect(),
+        ..Update::default()
+    }
+}
+
+/// The shape of a view item that came back.
+///
+/// # Errors
+/// When a measure's attribute is there and is no map; the text says which and what it is.
+pub fn shape(view: &View, item: Option<&Item>) -> Result<Shape, String> {
+    let Some(item) = item else { return Ok(Shape::Absent) };
+    let mut lacking = BTreeSet::new();
+    for (measure, definition) in view.grouped() {
+        match item.get(&definition.attribute) {
+            Some(AttributeValue::M(_)) => {}
+            Some(other) => return Err(not_a(&definition.attribute, other, "map")),
+            None => {
+                lacking.insert(measure);
+            }
+        }
+    }
+    Ok(if lacking.is_empty() { Shape::Complete } else { Shape::Lacks(lacking) })
+}
+
+/// Why a view item that is there cannot take an addition to a counter; none when nothing speaks against it.
+#[must_use]
+pub fn fault(view: &View, item: &Item, counter: &Counter) -> Option<String> {
+    if let Some(other) = item.get(ROLLUP_VERSION).filter(|value| !matches!(value, AttributeValue::N(_))) {
+        return Some(not_a(ROLLUP_VERSION, other, "number"));
+    }
+    let attribute = &view.measures()[counter.measure].attribute;
+    match (item.get(attribute)?, &counter.group) {
+        (AttributeValue::N(_), None) => None,
+        (other, None) => Some(not_a(attribute, other, "number")),
+        (AttributeValue::M(groups), Some(group)) => match groups.get(group)? {
+            AttributeValue::N(_) => None,
+            other => Some(not_a(&format!("{attribute}.{group}"), other, "number")),
+        },
+        (other, Some(_)) => Some(not_a(attribute, other, "map")),
+    }
+}
+
+fn not_a(attribute: &str, found: &AttributeValue, wanted: &str) -> String {
+    format!("its {attribute} is of type {}, not a {wanted}", type_name(found))
+}

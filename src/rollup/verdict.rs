@@ -1,0 +1,214 @@
+//! What the answer to a transaction means.
+//!
+//! DynamoDB gives a cancelled transaction one reason an action, in the order of the actions, and any other refusal an
+//! error code. Both are text; here the text becomes a verdict, once.
+
+use super::Item;
+
+/// Why a request was not carried out. Whatever is not known to be passing or to be a record's own fault is `Broken`:
+/// then Lambda keeps the records, and nothing is lost.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Failure {
+    /// It will pass: the same request, with the same token, may be sent again.
+    Transient(Cause),
+    /// The transaction was cancelled, and at least one of its actions says why it would be cancelled again.
+    Cancelled(Vec<ActionVerdict>),
+    /// DynamoDB refuses the request as a whole, without saying which action is at fault.
+    Refused(String),
+    /// The token was used for another body: the transaction needs a new one.
+    TokenReused,
+    /// The deployment is at fault and no record: an invocation cannot mend it.
+    Broken(String),
+}
+
+/// Why a request may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// Another transaction or write holds an item.
+    Conflict,
+    /// More was asked than the capacity allows.
+    Throttled,
+    /// The same transaction is still being carried out.
+    InProgress,
+    /// The service failed.
+    Server,
+    /// No answer in time.
+    Timeout,
+    /// The connection was not made, or was lost.
+    Connection,
+}
+
+/// What one action of a cancelled transaction says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ActionVerdict {
+    /// Nothing is wrong with it.
+    Fine,
+    /// Its condition was not met, by this item; none when there is no item, or it did not come back.
+    ConditionFailed(Option<Item>),
+    /// It will pass.
+    Transient(Cause),
+    /// It cannot be carried out; the service's words.
+    Refused(String),
+}
+
+/// One cancellation reason, as the service gives it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CancellationReason {
+    /// The code; absent or `None` when nothing is wrong.
+    pub code: Option<String>,
+    /// The service's words.
+    pub message: Option<String>,
+    /// The item that was there, where the action asked for it.
+    pub item: Option<Item>,
+}
+
+/// Reads the reasons of a cancelled transaction.
+#[must_use]
+pub fn cancelled(reasons: Vec<CancellationReason>) -> Failure {
+    let verdicts: Vec<_> = reasons.into_iter().map(action).collect();
+    let decisive =
+        |verdict: &ActionVerdict| matches!(verdict, ActionVerdict::ConditionFailed(_) | ActionVerdict::Refused(_));
+    if verdicts.iter().any(decisive) {
+        return Failure::Cancelled(verdicts);
+    }
+    let cause = verdicts.iter().find_map(|verdict| match verdict {
+        ActionVerdict::Transient(cause) => Some(*cause),
+        _ => None,
+    });
+    Failure::Transient(cause.unwrap_or(Cause::Server))
+}
+
+fn action(reason: CancellationReason) -> ActionVerdict {
+    let words = |code: &str| match reason.message {
+        Some(message) => format!("{code}: {message}"),
+        None => code.to_owned(),
+    };
+    match reason.code.as_deref() {
+        None | Some("None" | "") => ActionVerdict::Fine,
+        Some("ConditionalCheckFailed") => ActionVerdict::ConditionFailed(reason.item),
+        Some(code) => match transient(code) {
+            Some(cause) => ActionVerdict::Transient(cause),
+            None => ActionVerdict::Refused(words(code)),
+        },
+    }
+}
+
+/// An error answer that is not a cancellation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ErrorAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The error code, if the answer has one.
+    pub code: Option<String>,
+    /// The service's words.
+    pub message: Option<String>,
+}
+
+/// Reads an error answer.
+#[must_use]
+pub fn error(answer: &ErrorAnswer) -> Failure {
+    let words = || {
+        let message = answer.message.as_deref().unwrap_or("no message");
+        match &answer.code {
+            Some(code) => format!("{code}: {message}"),
+            None => format!("HTTP status {} without an error code", answer.status),
+        }
+    };
+    match answer.code.as_deref() {
+        Some("ValidationException" | "ItemCollectionSizeLimitExceededException") => Failure::Refused(words()),
+        Some("IdempotentParameterMismatchException") => Failure::TokenReused,
+        code => match code.and_then(transient) {
+            Some(cause) => Failure::Transient(cause),
+            None if answer.status >= 500 || answer.status == 408 => Failure::Transient(Cause::Server),
+            None if answer.status == 429 => Failure::Transient(Cause::Throttled),
+            None => Failure::Broken(words()),
+        },
+    }
+}
+
+/// The codes, of cancellation reasons and of errors, that pass by themselves.
+fn transient(code: &str) -> Option<Cause> {
+    match code {
+        "TransactionConflict" | "TransactionConflictException" => Some(Cause::Conflict),
+        "ThrottlingError"
+        | "ThrottlingException"
+        | "Throttling"
+        | "ProvisionedThroughputExceeded"
+        | "ProvisionedThroughputExceededException"
+        | "RequestLimitExceeded"
+        | "LimitExceededException"
+        | "TooManyRequestsException" => Some(Cause::Throttled),
+        "TransactionInProgressException" | "TransactionInProgress" => Some(Cause::InProgress),
+        "InternalServerError"
+        | "InternalServerErrorException"
+        | "InternalFailure"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException" => Some(Cause::Server),
+        "RequestTimeout" | "RequestTimeoutException" => Some(Cause::Timeout),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(code: &str) -> CancellationReason {
+        CancellationReason { code: Some(code.to_owned()), ..CancellationReason::default() }
+    }
+
+    #[test]
+    fn every_reason_has_its_verdict() {
+        let refused = |text: &str| ActionVerdict::Refused(text.to_owned());
+        for (code, expected) in [
+            ("None", ActionVerdict::Fine),
+            ("", ActionVerdict::Fine),
+            ("ConditionalCheckFailed", ActionVerdict::ConditionFailed(None)),
+            ("TransactionConflict", ActionVerdict::Transient(Cause::Conflict)),
+            ("ThrottlingError", ActionVerdict::Transient(Cause::Throttled)),
+            ("ProvisionedThroughputExceeded", ActionVerdict::Transient(Cause::Throttled)),
+            ("ValidationError", refused("ValidationError")),
+            ("ItemCollectionSizeLimitExceeded", refused("ItemCollectionSizeLimitExceeded")),
+            ("SomethingNew", refused("SomethingNew")),
+        ] {
+            assert_eq!(action(reason(code)), expected, "{code}");
+        }
+        assert_eq!(action(CancellationReason::default()), ActionVerdict::Fine);
+    }
+
+    #[test]
+    fn a_cancellation_is_transient_only_when_nothing_in_it_is_decisive() {
+        assert_eq!(cancelled(vec![reason("None"), reason("TransactionConflict")]), Failure::Transient(Cause::Conflict));
+        assert_eq!(cancelled(vec![reason("None")]), Failure::Transient(Cause::Server));
+        assert!(matches!(
+            cancelled(vec![reason("TransactionConflict"), reason("ConditionalCheckFailed")]),
+            Failure::Cancelled(_)
+        ));
+        assert!(matches!(cancelled(vec![reason("ThrottlingError"), reason("ValidationError")]), Failure::Cancelled(_)));
+    }
+
+    #[test]
+    fn every_error_has_its_verdict() {
+        let transient = |cause| Failure::Transient(cause);
+        for (status, code, expected) in [
+            (400, "TransactionConflictException", transient(Cause::Conflict)),
+            (400, "TransactionInProgressException", transient(Cause::InProgress)),
+            (400, "ProvisionedThroughputExceededException", transient(Cause::Throttled)),
+            (400, "ThrottlingException", transient(Cause::Throttled)),
+            (400, "RequestLimitExceeded", transient(Cause::Throttled)),
+            (500, "InternalServerError", transient(Cause::Server)),
+            (503, "Anything", transient(Cause::Server)),
+            (429, "Anything", transient(Cause::Throttled)),
+            (400, "ValidationException", Failure::Refused("ValidationException: no message".to_owned())),
+            (400, "IdempotentParameterMismatchException", Failure::TokenReused),
+            (400, "AccessDeniedException", Failure::Broken("AccessDeniedException: no message".to_owned())),
+            (400, "ResourceNotFoundException", Failure::Broken("ResourceNotFoundException: no message".to_owned())),
+            (400, "ExpiredTokenException", Failure::Broken("ExpiredTokenException: no message".to_owned())),
+        ] {
+            let answer = ErrorAnswer { status, code: Some(code.to_owned()), message: None };
+            assert_eq!(error(&answer), expected, "{code}");
+        }
+        assert_eq!(error(&ErrorAnswer { status: 502, ..ErrorAnswer::default() }), transient(Cause::Server));
+        assert!(matches!(error(&ErrorAnswer { status: 403, ..ErrorAnswer::default() }), Failure::Broken(_)));
+    }
+}
