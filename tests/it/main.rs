@@ -3,5 +3,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no users")]
 
 mod engine;
-
+mod first_touch;
+mod poison;
+mod replay_duplicate_events;
 mod rollup;
