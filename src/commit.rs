@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::rollup::Item;
 use crate::rollup::coalesce::{Batch, Entry, ItemId};
-use crate::rollup::marker::{self, Kept, Met};
+use crate::rollup::marker::{self, Met};
 use crate::rollup::plan::{self, Action, Setting, Transaction};
 use crate::rollup::poison::Reason;
 use crate::rollup::response::{Outcome, Unresolved};
@@ -278,7 +278,7 @@ impl<'r, 'b> Run<'r, 'b> {
             self.busy[item.0] = false;
         }
         match answer {
-            Answer::Transacted(transaction, Ok(())) => self.committed(&job, &transaction),
+            Answer::Transacted(transaction, Ok(())) => self.committed(&transaction),
             Answer::Transacted(transaction, Err(Failure::Cancelled(verdicts))) => {
                 self.cancelled(job, &transaction, verdicts);
             }
@@ -294,19 +294,21 @@ impl<'r, 'b> Run<'r, 'b> {
         Ok(())
     }
 
-    fn committed(&mut self, job: &Job, transaction: &Transaction) {
-        for &member in &job.members {
-            let entry = &self.batch.entries[member];
-            self.outcomes[member] = Some(match (entry, plan::kept(self.setting, entry)) {
-                (Entry::Apply { .. }, _) => Outcome::Applied,
-                (Entry::Quarantine(_), Kept::Whole) => Outcome::Quarantined,
-                (Entry::Quarantine(_), Kept::KeysOnly) => Outcome::Unresolved(Unresolved::NotKept),
-            });
-        }
+    fn committed(&mut self, transaction: &Transaction) {
         for action in &transaction.actions {
-            if let Action::UpdateView { item, .. } = action {
-                let before = std::mem::replace(&mut self.shapes[item.0], Shape::Complete);
-                self.first_touches += usize::from(before != Shape::Complete);
+            match action {
+                Action::PutMarker { entry, marker } => {
+                    self.outcomes[*entry] = Some(match &self.batch.entries[*entry] {
+                        Entry::Apply { .. } => Outcome::Applied,
+                        Entry::Quarantine(_) if marker.contains_key(marker::RECORD) => Outcome::Quarantined,
+                        Entry::Quarantine(_) => Outcome::Unresolved(Unresolved::NotKept),
+                    });
+                }
+                Action::UpdateView { item, .. } => {
+                    let before = std::mem::replace(&mut self.shapes[item.0], Shape::Complete);
+                    self.first_touches += usize::from(before != Shape::Complete);
+                }
+                Action::CheckAbsent { .. } => {}
             }
         }
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::coalesce::{Batch, Entry, ItemId};
 use super::delta::{Change, Counter};
-use super::marker::{self, Kept, Stamp};
+use super::marker::{self, Stamp};
 use super::update::{self, OnMissingViewItem, Shape, Update};
 use super::view::{View, ViewKey};
 use super::{AttributeValue, Item, limits};
@@ -164,7 +164,7 @@ pub fn assemble(setting: &Setting, batch: &Batch<'_>, shapes: &[Shape], members:
     let markers = members.iter().map(|&entry| {
         let marker = match &batch.entries[entry] {
             Entry::Apply { change, .. } => marker::applied(view, change, |key| !skipped.contains(key), stamp),
-            Entry::Quarantine(poison) => marker::quarantined(poison, stamp).0,
+            Entry::Quarantine(poison) => marker::quarantined(poison, stamp),
         };
         Action::PutMarker { entry, marker }
     });
@@ -178,15 +178,6 @@ pub fn assemble(setting: &Setting, batch: &Batch<'_>, shapes: &[Shape], members:
         }
     });
     Transaction { actions: markers.chain(views).collect() }
-}
-
-/// Whether quarantine can hold an entry; one that is not in quarantine needs no holding.
-#[must_use]
-pub fn kept(setting: &Setting, entry: &Entry<'_>) -> Kept {
-    match entry {
-        Entry::Apply { .. } => Kept::Whole,
-        Entry::Quarantine(poison) => marker::quarantined(poison, &setting.stamp).1,
-    }
 }
 
 impl Action {

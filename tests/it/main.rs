@@ -4,6 +4,7 @@
 
 mod engine;
 mod first_touch;
+mod limits;
 mod poison;
 mod replay_duplicate_events;
 mod rollup;
