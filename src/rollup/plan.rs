@@ -155,12 +155,9 @@ fn weight(entry: &Entry<'_>) -> usize {
 #[must_use]
 pub fn assemble(setting: &Setting, batch: &Batch<'_>, shapes: &[Shape], members: &[usize]) -> Transaction {
     let Setting { view, on_missing, stamp } = setting;
-    let skipped: BTreeSet<&ViewKey> = match on_missing {
-        OnMissingViewItem::Create => BTreeSet::new(),
-        OnMissingViewItem::Skip => {
-            batch.items.iter().zip(shapes).filter(|(_, shape)| **shape == Shape::Absent).map(|(key, _)| key).collect()
-        }
-    };
+    let sums = batch.sums(members);
+    let skip = |item: &ItemId| *on_missing == OnMissingViewItem::Skip && shapes[item.0] == Shape::Absent;
+    let skipped: BTreeSet<&ViewKey> = sums.keys().filter(|item| skip(item)).map(|item| &batch.items[item.0]).collect();
     let markers = members.iter().map(|&entry| {
         let marker = match &batch.entries[entry] {
             Entry::Apply { change, .. } => marker::applied(view, change, |key| !skipped.contains(key), stamp),
@@ -168,7 +165,7 @@ pub fn assemble(setting: &Setting, batch: &Batch<'_>, shapes: &[Shape], members:
         };
         Action::PutMarker { entry, marker }
     });
-    let views = batch.sums(members).into_iter().map(|(item, sums)| {
+    let views = sums.into_iter().map(|(item, sums)| {
         let key = &batch.items[item.0];
         if skipped.contains(key) {
             Action::CheckAbsent { item, key: view.key_item(key), check: update::still_absent(view) }

@@ -5,6 +5,7 @@
 mod engine;
 mod first_touch;
 mod limits;
+mod persisted;
 mod poison;
 mod replay_duplicate_events;
 mod rollup;
