@@ -152,13 +152,13 @@ async fn carry_out(store: &impl Store, entropy: &impl Entropy, sent: &Sent, job:
 }
 
 /// The only retry loop: sends a request until its answer is one that does not pass by itself.
-async fn until_settled<T, F>(entropy: &impl Entropy, sent: &Sent, mut send: impl FnMut() -> F) -> Result<T, Failure>
+async fn until_settled<T, F>(entropy: &impl Entropy, sent: &Sent, mut request: impl FnMut() -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {
     let mut attempt = 0;
     loop {
-        match send().await {
+        match request().await {
             Err(Failure::Transient(cause)) => {
                 attempt += 1;
                 sent.retries[cause as usize].fetch_add(1, Ordering::Relaxed);
