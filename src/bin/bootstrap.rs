@@ -1,1 +1,92 @@
-fn main() {}
+//! The Lambda function: configuration, client, handler.
+
+use std::env;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use chrono::Utc;
+use ddb_rollup::config::{Config, ConfigError};
+use ddb_rollup::entropy::OsEntropy;
+use ddb_rollup::handler::{Invocation, Rollup};
+use ddb_rollup::logging;
+use ddb_rollup::shutdown;
+use ddb_rollup::store::DynamoStore;
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
+use serde_json::value::RawValue;
+use tracing::{error, info};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    logging::json(env::var(logging::LAMBDA_LOG_LEVEL).ok().as_deref());
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            error!("cannot start: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), lambda_runtime::Error> {
+    let config = Config::read(|name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()))?;
+    require_runtime()?;
+    let sdk = sdk_config().await?;
+    let store = DynamoStore::new(&sdk, config.view.clone(), &config.idempotency_table);
+    let rollup = &Rollup::new(config, store, OsEntropy);
+
+    let function = service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
+        let invocation = invocation(&event.context);
+        rollup.handle(event.payload.get(), &invocation).await.map_err(|failure| {
+            error!(request_id = invocation.request_id, "invocation failed: {failure}");
+            Diagnostic { error_type: failure.kind().to_owned(), error_message: failure.to_string() }
+        })
+    });
+    let stop = shutdown::requested().await;
+    tokio::select! {
+        ended = lambda_runtime::run(function) => ended,
+        signal = stop => {
+            info!(signal, "stopped; what was in flight is delivered again");
+            Ok(())
+        }
+    }
+}
+
+fn invocation(context: &Context) -> Invocation {
+    let now = Utc::now();
+    let left = context.deadline.saturating_sub(u64::try_from(now.timestamp_millis()).unwrap_or_default());
+    Invocation { request_id: context.request_id.clone(), now, time_left: Duration::from_millis(left) }
+}
+
+/// Lambda sets these; the runtime panics where one is missing, so that is said before.
+fn require_runtime() -> Result<(), ConfigError> {
+    for name in [
+        "AWS_LAMBDA_RUNTIME_API",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+    ] {
+        if env::var(name).is_err() {
+            return Err(ConfigError {
+                name: name.to_owned(),
+                value: String::new(),
+                accepted: "what Lambda sets; on your own machine, run `ddb-rollup local`".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn sdk_config() -> Result<SdkConfig, ConfigError> {
+    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http).load().await;
+    if sdk.region().is_none() {
+        return Err(ConfigError {
+            name: "AWS_REGION".to_owned(),
+            value: String::new(),
+            accepted: "the Region of the tables".to_owned(),
+        });
+    }
+    Ok(sdk)
+}

@@ -5,11 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::Item;
 use super::delta::{self, Change, Effect, Sums};
 use super::poison::{Poison, Reason};
-use super::record::RecordId;
+use super::record::{RecordId, UNKNOWN_STREAM};
 use super::view::ViewKey;
+use super::{AttributeValue, Item};
+
+/// How the marker's key of a record without a sequence number begins; a digest of the record follows.
+pub const UNNUMBERED: &str = "unnumbered-";
 
 /// A batch in which every record stands once and every view item has a number.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -19,7 +22,7 @@ pub struct Batch<'a> {
     /// The view items that they touch.
     pub items: Vec<ViewKey>,
     /// What became of the record at each position of the event.
-    pub places: Vec<Place<'a>>,
+    pub places: Vec<Place>,
 }
 
 /// A view item, by its place in [`Batch::items`].
@@ -42,7 +45,7 @@ pub enum Entry<'a> {
 
 /// What became of the record at one position of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum Place {
     /// It changes nothing.
     NoEffect,
     /// It is this entry.
@@ -51,8 +54,9 @@ pub enum Place<'a> {
     Repeat(usize),
     /// Another record of the same batch has its sequence number.
     Collision(RecordId),
-    /// It has no sequence number. What is said is why, and the record as it came.
-    Unnumbered(String, &'a str),
+    /// It has no sequence number: Lambda cannot be told about it, so the invocation must fail. So that nothing is lost
+    /// by that, this entry keeps it in quarantine.
+    Unnumbered(usize),
 }
 
 /// What was found at one position of an event.
@@ -77,7 +81,12 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
     for found in found {
         let (id, effect) = match found {
             Found::Unnumbered { reason, raw } => {
-                batch.places.push(Place::Unnumbered(reason.to_string(), raw));
+                let poison = unnumbered(reason, raw);
+                let entry = *entry_of.entry(poison.id.clone()).or_insert_with(|| {
+                    batch.entries.push(Entry::Quarantine(poison));
+                    batch.entries.len() - 1
+                });
+                batch.places.push(Place::Unnumbered(entry));
                 continue;
             }
             Found::Record(_, Effect::None) => {
@@ -111,6 +120,19 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
         });
     }
     batch
+}
+
+/// A record without a sequence number is known by its own text: the same record once more has the same marker.
+fn unnumbered(reason: Reason, raw: &str) -> Poison<'_> {
+    let name = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, raw.as_bytes());
+    Poison {
+        id: RecordId { sequence_number: format!("{UNNUMBERED}{name}"), stream: UNKNOWN_STREAM.to_owned() },
+        event_id: String::new(),
+        event_name: String::new(),
+        source_key: Item::from(HashMap::<String, AttributeValue>::new()),
+        reason,
+        raw,
+    }
 }
 
 impl Batch<'_> {

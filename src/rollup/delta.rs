@@ -43,6 +43,21 @@ pub struct Change<'a> {
     pub raw: &'a str,
 }
 
+impl<'a> Change<'a> {
+    /// The record as one that cannot be applied.
+    #[must_use]
+    pub fn poisoned(self, reason: Reason) -> Poison<'a> {
+        Poison {
+            id: self.id,
+            event_id: self.event_id,
+            event_name: self.event_name,
+            source_key: self.source_key,
+            reason,
+            raw: self.raw,
+        }
+    }
+}
+
 /// What is to be done about a record.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect<'a> {

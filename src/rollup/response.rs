@@ -59,7 +59,7 @@ pub fn response(batch: &Batch<'_>, outcomes: &[Outcome]) -> (DynamoDbEventRespon
                 tally.no_effect += 1;
                 None
             }
-            Place::Unnumbered(..) => {
+            Place::Unnumbered(_) => {
                 tally.unresolved += 1;
                 None
             }

@@ -62,13 +62,14 @@ pub struct CancellationReason {
     pub item: Option<Item>,
 }
 
-/// Reads the reasons of a cancelled transaction.
+/// Reads the reasons of a cancelled transaction of so many actions. Reasons that cannot be laid beside the actions
+/// decide nothing.
 #[must_use]
-pub fn cancelled(reasons: Vec<CancellationReason>) -> Failure {
+pub fn cancelled(reasons: Vec<CancellationReason>, actions: usize) -> Failure {
     let verdicts: Vec<_> = reasons.into_iter().map(action).collect();
     let decisive =
         |verdict: &ActionVerdict| matches!(verdict, ActionVerdict::ConditionFailed(_) | ActionVerdict::Refused(_));
-    if verdicts.iter().any(decisive) {
+    if verdicts.len() == actions && verdicts.iter().any(decisive) {
         return Failure::Cancelled(verdicts);
     }
     let cause = verdicts.iter().find_map(|verdict| match verdict {
@@ -178,13 +179,14 @@ mod tests {
 
     #[test]
     fn a_cancellation_is_transient_only_when_nothing_in_it_is_decisive() {
-        assert_eq!(cancelled(vec![reason("None"), reason("TransactionConflict")]), Failure::Transient(Cause::Conflict));
-        assert_eq!(cancelled(vec![reason("None")]), Failure::Transient(Cause::Server));
-        assert!(matches!(
-            cancelled(vec![reason("TransactionConflict"), reason("ConditionalCheckFailed")]),
-            Failure::Cancelled(_)
-        ));
-        assert!(matches!(cancelled(vec![reason("ThrottlingError"), reason("ValidationError")]), Failure::Cancelled(_)));
+        let cancelled = |codes: &[&str]| cancelled(codes.iter().map(|code| reason(code)).collect(), 2);
+        assert_eq!(cancelled(&["None", "TransactionConflict"]), Failure::Transient(Cause::Conflict));
+        assert_eq!(cancelled(&["None", "None"]), Failure::Transient(Cause::Server));
+        assert!(matches!(cancelled(&["TransactionConflict", "ConditionalCheckFailed"]), Failure::Cancelled(_)));
+        assert!(matches!(cancelled(&["ThrottlingError", "ValidationError"]), Failure::Cancelled(_)));
+        for unequal in [&[][..], &["ConditionalCheckFailed"], &["None", "None", "ValidationError"]] {
+            assert_eq!(cancelled(unequal), Failure::Transient(Cause::Server), "{unequal:?}");
+        }
     }
 
     #[test]

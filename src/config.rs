@@ -1,0 +1,226 @@
+//! The environment, read once: what cannot be used stops the start.
+
+use std::fmt::Display;
+
+use crate::rollup::limits::{MARKER_RETENTION_MAX_DAYS, MAX_IN_FLIGHT};
+use crate::rollup::update::OnMissingViewItem;
+use crate::rollup::view::View;
+
+/// The table whose stream is read; `Point` by default.
+pub const SOURCE_TABLE: &str = "ROLLUP_SOURCE_TABLE";
+/// The table whose items carry the counters; `Map` by default.
+pub const VIEW_TABLE: &str = "ROLLUP_VIEW_TABLE";
+/// The table of the markers; `Idempotency` by default.
+pub const IDEMPOTENCY_TABLE: &str = "ROLLUP_IDEMPOTENCY_TABLE";
+/// Days that a marker is kept; 14 by default.
+pub const MARKER_RETENTION_DAYS: &str = "ROLLUP_MARKER_RETENTION_DAYS";
+/// What is done about a view item that is not there: `create` (the default) or `skip`.
+pub const ON_MISSING_VIEW_ITEM: &str = "ROLLUP_ON_MISSING_VIEW_ITEM";
+/// Transactions in flight at once; 8 by default.
+pub const IN_FLIGHT: &str = "ROLLUP_MAX_IN_FLIGHT";
+
+/// The names of the tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tables {
+    /// The table whose stream is read.
+    pub source: String,
+    /// The table whose items carry the counters.
+    pub view: String,
+    /// The table of the markers.
+    pub idempotency: String,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self { source: "Point".to_owned(), view: "Map".to_owned(), idempotency: "Idempotency".to_owned() }
+    }
+}
+
+/// How the roll-up is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The definition of the view, on the tables of the configuration.
+    pub view: View,
+    /// The table of the markers.
+    pub idempotency_table: String,
+    /// Days that a marker is kept.
+    pub marker_retention_days: u32,
+    /// What is done about a view item that is not there.
+    pub on_missing: OnMissingViewItem,
+    /// Transactions in flight at once.
+    pub max_in_flight: usize,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is {value:?}; accepted is {accepted}")]
+pub struct ConfigError {
+    /// The variable.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// What it may be.
+    pub accepted: String,
+}
+
+impl Config {
+    /// Days that a marker is kept when nothing else is said: the stream holds a record for one day, so this leaves an
+    /// operator two weeks to replay what Lambda gave up on.
+    pub const DEFAULT_RETENTION_DAYS: u32 = 14;
+
+    /// Transactions in flight at once when nothing else is said.
+    pub const DEFAULT_IN_FLIGHT: usize = 8;
+
+    /// Reads the settings, of the process's environment or any other source. A variable that is not set has its
+    /// default.
+    ///
+    /// # Errors
+    /// When a value cannot be used; the error names the variable, the value and what is accepted.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let defaults = Tables::default();
+        let table = |name: &str, default: String| match variable(name) {
+            None => Ok(default),
+            Some(value) if is_table(&value) => Ok(value),
+            Some(value) => Err(refuse(name, value, TABLE_NAMES)),
+        };
+        let tables = Tables {
+            source: table(SOURCE_TABLE, defaults.source)?,
+            view: table(VIEW_TABLE, defaults.view)?,
+            idempotency: table(IDEMPOTENCY_TABLE, defaults.idempotency)?,
+        };
+        let mut config = Self::of(tables)?;
+        config.marker_retention_days =
+            number(&variable, MARKER_RETENTION_DAYS, Self::DEFAULT_RETENTION_DAYS, 1, MARKER_RETENTION_MAX_DAYS)?;
+        config.max_in_flight = number(&variable, IN_FLIGHT, Self::DEFAULT_IN_FLIGHT, 1, MAX_IN_FLIGHT)?;
+        config.on_missing = match variable(ON_MISSING_VIEW_ITEM).as_deref() {
+            None | Some("create") => OnMissingViewItem::Create,
+            Some("skip") => OnMissingViewItem::Skip,
+            Some(value) => return Err(refuse(ON_MISSING_VIEW_ITEM, value, "\"create\" or \"skip\"")),
+        };
+        Ok(config)
+    }
+
+    /// The default settings on these tables.
+    ///
+    /// # Errors
+    /// When one table would be used for two purposes.
+    pub fn of(tables: Tables) -> Result<Self, ConfigError> {
+        let Tables { source, view, idempotency } = tables;
+        for (name, value, other, of) in [
+            (VIEW_TABLE, &view, &source, SOURCE_TABLE),
+            (IDEMPOTENCY_TABLE, &idempotency, &source, SOURCE_TABLE),
+            (IDEMPOTENCY_TABLE, &idempotency, &view, VIEW_TABLE),
+        ] {
+            if value == other {
+                return Err(refuse(name, value, format!("a table of its own, another one than {of}'s")));
+            }
+        }
+        let view = View::points_of_maps(source, &view).map_err(|error| refuse(VIEW_TABLE, view, error))?;
+        Ok(Self {
+            view,
+            idempotency_table: idempotency,
+            marker_retention_days: Self::DEFAULT_RETENTION_DAYS,
+            on_missing: OnMissingViewItem::default(),
+            max_in_flight: Self::DEFAULT_IN_FLIGHT,
+        })
+    }
+}
+
+/// Table names as DynamoDB has them, or the table's ARN ("Constraints", naming rules; an ARN stands for a name in every
+/// request).
+const TABLE_NAMES: &str = "a table's name (3 to 255 of a-z, A-Z, 0-9, '_', '-', '.') or its ARN";
+
+fn is_table(value: &str) -> bool {
+    let name = match value.strip_prefix("arn:") {
+        Some(arn) => arn.rsplit_once(":table/").map(|(_, name)| name),
+        None => Some(value),
+    };
+    let letter = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    name.is_some_and(|name| (3..=255).contains(&name.len()) && name.chars().all(letter))
+}
+
+fn number<T: std::str::FromStr + PartialOrd + Display>(
+    variable: impl Fn(&str) -> Option<String>,
+    name: &str,
+    default: T,
+    least: T,
+    most: T,
+) -> Result<T, ConfigError> {
+    let Some(value) = variable(name) else { return Ok(default) };
+    match value.parse() {
+        Ok(number) if number >= least && number <= most => Ok(number),
+        _ => Err(refuse(name, value, format!("a whole number from {least} to {most}"))),
+    }
+}
+
+fn refuse(name: &str, value: impl Into<String>, accepted: impl Display) -> ConfigError {
+    ConfigError { name: name.to_owned(), value: value.into(), accepted: accepted.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::read(|name| settings.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn nothing_needs_to_be_set() {
+        let config = read(&[]).unwrap();
+        assert_eq!((config.view.source_table(), config.view.view_table()), ("Point", "Map"));
+        assert_eq!(config.idempotency_table, "Idempotency");
+        assert_eq!((config.marker_retention_days, config.max_in_flight), (14, 8));
+        assert_eq!(config.on_missing, OnMissingViewItem::Create);
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let config = read(&[
+            (SOURCE_TABLE, "Orders"),
+            (VIEW_TABLE, "Customers"),
+            (IDEMPOTENCY_TABLE, "arn:aws:dynamodb:eu-west-1:123456789012:table/Markers"),
+            (MARKER_RETENTION_DAYS, "30"),
+            (ON_MISSING_VIEW_ITEM, "skip"),
+            (IN_FLIGHT, "1"),
+        ])
+        .unwrap();
+        assert_eq!((config.view.source_table(), config.view.view_table()), ("Orders", "Customers"));
+        assert_eq!(config.idempotency_table, "arn:aws:dynamodb:eu-west-1:123456789012:table/Markers");
+        assert_eq!((config.marker_retention_days, config.max_in_flight), (30, 1));
+        assert_eq!(config.on_missing, OnMissingViewItem::Skip);
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_used_is_named_with_what_is_accepted() {
+        for (name, value) in [
+            (SOURCE_TABLE, ""),
+            (SOURCE_TABLE, "ab"),
+            (VIEW_TABLE, "a b c"),
+            (IDEMPOTENCY_TABLE, "arn:aws:sqs:eu-west-1:1:queue"),
+            (MARKER_RETENTION_DAYS, "0"),
+            (MARKER_RETENTION_DAYS, "3651"),
+            (MARKER_RETENTION_DAYS, "14d"),
+            (ON_MISSING_VIEW_ITEM, "Create"),
+            (ON_MISSING_VIEW_ITEM, ""),
+            (IN_FLIGHT, "0"),
+            (IN_FLIGHT, "101"),
+            (IN_FLIGHT, "-1"),
+        ] {
+            let error = read(&[(name, value)]).unwrap_err();
+            assert_eq!((error.name.as_str(), error.value.as_str()), (name, value));
+            let message = error.to_string();
+            assert!(
+                message.contains(name) && message.contains(&format!("{value:?}")) && message.contains("accepted is"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_table_has_one_purpose() {
+        assert_eq!(read(&[(VIEW_TABLE, "Point")]).unwrap_err().name, VIEW_TABLE);
+        assert_eq!(read(&[(IDEMPOTENCY_TABLE, "Point")]).unwrap_err().name, IDEMPOTENCY_TABLE);
+        assert_eq!(read(&[(IDEMPOTENCY_TABLE, "Map")]).unwrap_err().name, IDEMPOTENCY_TABLE);
+    }
+}

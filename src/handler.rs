@@ -1,0 +1,197 @@
+//! One invocation, from the event to the response.
+
+use std::time::Duration;
+
+use aws_lambda_events::event::streams::DynamoDbEventResponse;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use crate::commit::{self, Broken, Entropy, Report, Store};
+use crate::config::Config;
+use crate::rollup::coalesce::{Batch, Entry, Found, Place, coalesce};
+use crate::rollup::delta::{Effect, Retention, effect};
+use crate::rollup::marker::Stamp;
+use crate::rollup::plan::Setting;
+use crate::rollup::record::{EventError, Parsed, parse};
+use crate::rollup::response::{Outcome, Tally, Unresolved, response};
+
+/// The longest time before the deadline at which the work ends, so that the response still arrives.
+const MARGIN_MAX: Duration = Duration::from_secs(1);
+
+/// The roll-up of one view, ready for events.
+#[derive(Debug)]
+pub struct Rollup<S, E> {
+    config: Config,
+    store: S,
+    entropy: E,
+}
+
+/// What an invocation comes with, besides its event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// Its request id.
+    pub request_id: String,
+    /// When it began.
+    pub now: DateTime<Utc>,
+    /// How long it may take.
+    pub time_left: Duration,
+}
+
+/// An invocation that fails as a whole: Lambda delivers the batch again, or hands it to the failure destination.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvocationError {
+    /// The event is not one that can be rolled up.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// The deployment is at fault.
+    #[error(
+        "the tables cannot be written, and no record is at fault: {0}; check that they exist and that the function's role may write them"
+    )]
+    Broken(#[from] Broken),
+    /// Records that can be neither marked nor reported. All others of the batch are dealt with.
+    #[error(
+        "{count} of the event's {records} records cannot be reported to Lambda ({reason}); a copy of each is in quarantine as {marker}"
+    )]
+    Unnumbered {
+        /// How many.
+        count: usize,
+        /// Records in the event.
+        records: usize,
+        /// What is wrong with the first.
+        reason: String,
+        /// The sequence number under which the first is in quarantine.
+        marker: String,
+    },
+}
+
+impl InvocationError {
+    /// What kind of failure it is, as Lambda reports it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Event(EventError::NotAStreamEvent(_)) => "Rollup.NotAStreamEvent",
+            Self::Event(EventError::StreamViewType { .. }) => "Rollup.StreamViewType",
+            Self::Broken(_) => "Rollup.Deployment",
+            Self::Unnumbered { .. } => "Rollup.Unnumbered",
+        }
+    }
+}
+
+impl<S: Store, E: Entropy> Rollup<S, E> {
+    /// A roll-up as configured, on a store.
+    pub fn new(config: Config, store: S, entropy: E) -> Self {
+        Self { config, store, entropy }
+    }
+
+    /// Deals with one event.
+    ///
+    /// # Errors
+    /// When nothing of the event can be dealt with, or a record can be neither marked nor reported.
+    pub async fn handle(&self, event: &str, invocation: &Invocation) -> Result<DynamoDbEventResponse, InvocationError> {
+        let began = Instant::now();
+        let deadline = began + working_time(invocation.time_left);
+        let retention = self.retention(invocation);
+        let setting = self.setting(invocation);
+
+        let parsed = parse(event)?;
+        let found = parsed.into_iter().map(|record| self.judge(record, &retention));
+        let mut batch = coalesce(found);
+        let report =
+            commit::commit(&self.store, &self.entropy, &setting, &mut batch, self.config.max_in_flight, deadline)
+                .await?;
+        let (response, tally) = response(&batch, &report.outcomes);
+
+        log(&batch, &report, &tally, began.elapsed());
+        unnumbered(&batch).map_or(Ok(response), Err)
+    }
+
+    fn judge<'a>(&self, record: Parsed<'a>, retention: &Retention) -> Found<'a> {
+        match record {
+            Parsed::Record(record) => Found::Record(record.id.clone(), effect(&self.config.view, record, retention)),
+            Parsed::Poison(poison) => Found::Record(poison.id.clone(), Effect::Quarantine(poison)),
+            Parsed::Unnumbered { reason, raw } => Found::Unnumbered { reason, raw },
+        }
+    }
+
+    fn retention(&self, invocation: &Invocation) -> Retention {
+        let until = TimeDelta::from_std(invocation.time_left).unwrap_or(TimeDelta::zero());
+        Retention { days: self.config.marker_retention_days, until: invocation.now + until }
+    }
+
+    fn setting(&self, invocation: &Invocation) -> Setting {
+        Setting {
+            view: self.config.view.clone(),
+            on_missing: self.config.on_missing,
+            stamp: Stamp {
+                recorded_at: invocation.now,
+                request_id: invocation.request_id.clone(),
+                retention_days: self.config.marker_retention_days,
+            },
+        }
+    }
+}
+
+/// The time of an invocation that may be spent on committing; the rest is for the response.
+fn working_time(time_left: Duration) -> Duration {
+    time_left.saturating_sub((time_left / 4).min(MARGIN_MAX))
+}
+
+fn unnumbered(batch: &Batch<'_>) -> Option<InvocationError> {
+    let mut entries = batch.places.iter().filter_map(|place| match place {
+        Place::Unnumbered(entry) => Some(*entry),
+        _ => None,
+    });
+    let first = &batch.entries[entries.next()?];
+    let reason = match first {
+        Entry::Quarantine(poison) => poison.reason.kind(),
+        Entry::Apply { .. } => "no sequence number",
+    };
+    Some(InvocationError::Unnumbered {
+        count: 1 + entries.count(),
+        records: batch.places.len(),
+        reason: format!("{reason}, no sequence number"),
+        marker: first.id().sequence_number.clone(),
+    })
+}
+
+/// One line an invocation, and one for each record that needs an operator's eye. No line shows what is in an item.
+fn log(batch: &Batch<'_>, report: &Report, tally: &Tally, took: Duration) {
+    for (entry, outcome) in batch.entries.iter().zip(&report.outcomes) {
+        let id = entry.id();
+        let (sequence_number, stream) = (&id.sequence_number, &id.stream);
+        match (entry, outcome) {
+            (Entry::Quarantine(poison), Outcome::Quarantined) => {
+                warn!(sequence_number, stream, reason = poison.reason.kind(), "record quarantined");
+            }
+            (_, Outcome::Unresolved(Unresolved::NotKept)) => {
+                error!(sequence_number, stream, "record too large for quarantine: reported to Lambda as failed");
+            }
+            (_, Outcome::Unresolved(Unresolved::Collision)) => {
+                error!(sequence_number, stream, "sequence number taken by another event: reported to Lambda as failed");
+            }
+            _ => {}
+        }
+    }
+    for place in &batch.places {
+        if let Place::Collision(id) = place {
+            let (sequence_number, stream) = (&id.sequence_number, &id.stream);
+            error!(
+                sequence_number,
+                stream, "sequence number of two records of one batch: reported to Lambda as failed"
+            );
+        }
+    }
+    info!(
+        records = tally.records,
+        applied = tally.applied,
+        duplicates = tally.duplicates,
+        no_effect = tally.no_effect,
+        quarantined = tally.quarantined,
+        unresolved = tally.unresolved,
+        transactions = report.requests,
+        retries = report.retries.values().sum::<usize>(),
+        milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "invocation"
+    );
+}

@@ -1,0 +1,182 @@
+//! DynamoDB at the border: a planned transaction as the SDK's request, the SDK's answer as a verdict.
+
+use std::error::Error;
+use std::time::Duration;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as SdkUpdate,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use uuid::Uuid;
+
+use crate::commit::Store;
+use crate::rollup::Item;
+use crate::rollup::marker::SEQUENCE_NUMBER;
+use crate::rollup::plan::{Action, Transaction};
+use crate::rollup::update::Update;
+use crate::rollup::verdict::{self, CancellationReason, Cause, ErrorAnswer, Failure};
+use crate::rollup::view::{View, ViewKey};
+
+/// How long one attempt of a request may take: an answer that is later than this is most likely none.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A view table and an idempotency table in DynamoDB.
+#[derive(Debug, Clone)]
+pub struct DynamoStore {
+    client: Client,
+    view: View,
+    idempotency_table: String,
+}
+
+impl DynamoStore {
+    /// The store of a view, over the SDK's configuration: endpoint, Region, credentials, HTTP client.
+    ///
+    /// The SDK's own retries are switched off: the commit loop has them.
+    #[must_use]
+    pub fn new(sdk: &aws_config::SdkConfig, view: View, idempotency_table: impl Into<String>) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .build();
+        let config = aws_sdk_dynamodb::config::Builder::from(sdk)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .build();
+        Self { client: Client::from_conf(config), view, idempotency_table: idempotency_table.into() }
+    }
+
+    fn action(&self, action: &Action) -> Result<TransactWriteItem, Failure> {
+        let returned = ReturnValuesOnConditionCheckFailure::AllOld;
+        let item = TransactWriteItem::builder();
+        let item = match action {
+            Action::PutMarker { marker, .. } => item.put(
+                Put::builder()
+                    .table_name(&self.idempotency_table)
+                    .set_item(Some(marker.clone().into()))
+                    .condition_expression(format!("attribute_not_exists({SEQUENCE_NUMBER})"))
+                    .return_values_on_condition_check_failure(returned)
+                    .build()
+                    .map_err(unbuildable)?,
+            ),
+            Action::UpdateView { key, update, .. } => {
+                let Update { expression, condition, names, values } = update;
+                item.update(
+                    SdkUpdate::builder()
+                        .table_name(self.view.view_table())
+                        .set_key(Some(key.clone().into()))
+                        .update_expression(expression)
+                        .set_condition_expression(condition.clone())
+                        .set_expression_attribute_names(Some(names.clone()))
+                        .set_expression_attribute_values(Some(Item::from(values.clone()).into()))
+                        .return_values_on_condition_check_failure(returned)
+                        .build()
+                        .map_err(unbuildable)?,
+                )
+            }
+            Action::CheckAbsent { key, check, .. } => item.condition_check(
+                ConditionCheck::builder()
+                    .table_name(self.view.view_table())
+                    .set_key(Some(key.clone().into()))
+                    .set_condition_expression(check.condition.clone())
+                    .set_expression_attribute_names(Some(check.names.clone()))
+                    .return_values_on_condition_check_failure(returned)
+                    .build()
+                    .map_err(unbuildable)?,
+            ),
+        };
+        Ok(item.build())
+    }
+}
+
+impl Store for DynamoStore {
+    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+        let actions = transaction.actions.iter().map(|action| self.action(action)).collect::<Result<Vec<_>, _>>()?;
+        let sent = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(actions))
+            .client_request_token(token.to_string())
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(SdkError::ServiceError(answer)) => Err(match answer.err() {
+                TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+                    let reasons = cancelled.cancellation_reasons().iter().map(|reason| CancellationReason {
+                        code: reason.code.clone(),
+                        message: reason.message.clone(),
+                        item: reason.item.clone().map(Item::from),
+                    });
+                    verdict::cancelled(reasons.collect(), transaction.actions.len())
+                }
+                error => verdict::error(&error_answer(error, answer.raw())),
+            }),
+            Err(other) => Err(unanswered(&other)),
+        }
+    }
+
+    async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
+        let sent = self
+            .client
+            .get_item()
+            .table_name(self.view.view_table())
+            .set_key(Some(self.view.key_item(key).into()))
+            .consistent_read(true)
+            .send()
+            .await;
+        match sent {
+            Ok(output) => Ok(output.item.map(Item::from)),
+            Err(SdkError::ServiceError(answer)) => Err(verdict::error(&error_answer(answer.err(), answer.raw()))),
+            Err(other) => Err(unanswered(&other)),
+        }
+    }
+}
+
+fn error_answer(error: &impl ProvideErrorMetadata, raw: &HttpResponse) -> ErrorAnswer {
+    ErrorAnswer {
+        status: raw.status().as_u16(),
+        code: error.code().map(str::to_owned),
+        message: error.message().map(str::to_owned),
+    }
+}
+
+/// A request that got no answer, or one that cannot be read. It may have been carried out: that is what the token and
+/// the markers are for.
+fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure {
+    match error {
+        SdkError::TimeoutError(_) => Failure::Transient(Cause::Timeout),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => Failure::Transient(Cause::Timeout),
+        SdkError::DispatchFailure(failure) => {
+            let source = failure.as_connector_error().and_then(Error::source);
+            if failure.is_user() || source.is_some_and(about_credentials) {
+                broken(error)
+            } else {
+                Failure::Transient(Cause::Connection)
+            }
+        }
+        SdkError::ResponseError(_) => Failure::Transient(Cause::Connection),
+        _ => broken(error),
+    }
+}
+
+fn about_credentials(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| (*error).source()).any(|error| error.is::<CredentialsError>())
+}
+
+fn unbuildable(error: impl Error) -> Failure {
+    broken(&error)
+}
+
+fn broken(error: &dyn Error) -> Failure {
+    let chain = std::iter::successors(Some(error), |error| (*error).source());
+    Failure::Broken(chain.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+}

@@ -1,0 +1,307 @@
+//! An engine with the three tables, in the words of the tests: points are put and deleted, stream records are read and
+//! delivered, counters are compared with a recount.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    StreamSpecification, StreamViewType,
+};
+use aws_sdk_dynamodbstreams::types::ShardIteratorType;
+use ddb_rollup::config::{Config, Tables};
+use ddb_rollup::entropy::OsEntropy;
+use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
+use ddb_rollup::store::DynamoStore;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+pub type Item = HashMap<String, AttributeValue>;
+
+/// A running engine, with the default tables.
+pub struct Engine {
+    pub sdk: SdkConfig,
+    pub db: Client,
+    pub url: String,
+    pub database: dynoxide::Database,
+    streams: aws_sdk_dynamodbstreams::Client,
+    _stop: oneshot::Sender<()>,
+}
+
+/// The counters of one map.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counters {
+    pub total: i64,
+    pub categories: BTreeMap<String, i64>,
+}
+
+impl Engine {
+    /// An engine in memory, with tables.
+    pub async fn start() -> Self {
+        let engine = Self::serve(dynoxide::Database::memory().unwrap()).await;
+        engine.create_tables().await;
+        engine
+    }
+
+    /// An engine on a file, whose tables are made if it has none.
+    pub async fn start_on(file: &Path) -> Self {
+        let engine = Self::serve(dynoxide::Database::new(file.to_str().unwrap()).unwrap()).await;
+        if engine.db.list_tables().send().await.unwrap().table_names().is_empty() {
+            engine.create_tables().await;
+        }
+        engine
+    }
+
+    async fn serve(database: dynoxide::Database) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let served = database.clone();
+        tokio::spawn(async move {
+            dynoxide::server::serve_with_shutdown(listener, served, async {
+                stopped.await.ok();
+            })
+            .await
+            .unwrap();
+        });
+        let sdk = sdk(&url);
+        Self {
+            db: Client::new(&sdk),
+            streams: aws_sdk_dynamodbstreams::Client::new(&sdk),
+            sdk,
+            url,
+            database,
+            _stop: stop,
+        }
+    }
+
+    pub async fn create_tables(&self) {
+        self.create_table("Point", &["MapId", "PointId"], true).await;
+        self.create_table("Map", &["MapId"], false).await;
+        self.create_table("Idempotency", &["SequenceNumber", "Stream"], false).await;
+    }
+
+    pub async fn create_table(&self, name: &str, key: &[&str], stream: bool) {
+        let mut request = self.db.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+        for (attribute, role) in key.iter().zip([KeyType::Hash, KeyType::Range]) {
+            request = request
+                .attribute_definitions(
+                    AttributeDefinition::builder()
+                        .attribute_name(*attribute)
+                        .attribute_type(ScalarAttributeType::S)
+                        .build()
+                        .unwrap(),
+                )
+                .key_schema(KeySchemaElement::builder().attribute_name(*attribute).key_type(role).build().unwrap());
+        }
+        if stream {
+            let view = StreamViewType::NewAndOldImages;
+            request = request.stream_specification(
+                StreamSpecification::builder().stream_enabled(true).stream_view_type(view).build().unwrap(),
+            );
+        }
+        request.send().await.unwrap();
+    }
+
+    /// Writes a point; without a category when there is none.
+    pub async fn put_point(&self, map: &str, point: &str, category: Option<&str>) {
+        let category = category.map(|category| ("Category", AttributeValue::S(category.to_owned())));
+        self.put("Point", [("MapId", s(map)), ("PointId", s(point))].into_iter().chain(category)).await;
+    }
+
+    pub async fn delete_point(&self, map: &str, point: &str) {
+        self.db.delete_item().table_name("Point").key("MapId", s(map)).key("PointId", s(point)).send().await.unwrap();
+    }
+
+    pub async fn put<'a>(&self, table: &str, attributes: impl IntoIterator<Item = (&'a str, AttributeValue)>) {
+        let item = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        self.db.put_item().table_name(table).set_item(Some(item)).send().await.unwrap();
+    }
+
+    pub async fn scan(&self, table: &str) -> Vec<Item> {
+        let pages = self.db.scan().table_name(table).consistent_read(true).into_paginator().items().send();
+        pages.collect::<Result<_, _>>().await.unwrap()
+    }
+
+    /// Every record of the source table's stream, in Lambda's JSON, in order.
+    pub async fn stream_records(&self) -> Vec<Value> {
+        let table = self.db.describe_table().table_name("Point").send().await.unwrap();
+        let arn = table.table().unwrap().latest_stream_arn().unwrap().to_owned();
+        let stream = self.streams.describe_stream().stream_arn(&arn).send().await.unwrap();
+        let mut records = Vec::new();
+        for shard in stream.stream_description().unwrap().shards() {
+            let iterator = self
+                .streams
+                .get_shard_iterator()
+                .stream_arn(&arn)
+                .shard_id(shard.shard_id().unwrap())
+                .shard_iterator_type(ShardIteratorType::TrimHorizon)
+                .send()
+                .await
+                .unwrap();
+            let mut next = iterator.shard_iterator;
+            while let Some(iterator) = next {
+                let page = self.streams.get_records().shard_iterator(iterator).send().await.unwrap();
+                next = page.next_shard_iterator.filter(|_| !page.records.as_ref().unwrap().is_empty());
+                records.extend(page.records.unwrap().iter().map(|record| lambda_json(record, &arn)));
+            }
+        }
+        records
+    }
+
+    /// The function, with the settings changed as the test wants them.
+    pub fn function_with(&self, change: impl FnOnce(&mut Config)) -> Function {
+        let mut config = Config::of(Tables::default()).unwrap();
+        change(&mut config);
+        let store = DynamoStore::new(&self.sdk, config.view.clone(), &config.idempotency_table);
+        Function { rollup: Rollup::new(config, store, OsEntropy) }
+    }
+
+    /// The function with the default settings.
+    pub fn function(&self) -> Function {
+        self.function_with(|_| {})
+    }
+
+    /// The counters that a map has; none when there is no such item.
+    pub async fn counters(&self, map: &str) -> Option<Counters> {
+        let read = self.db.get_item().table_name("Map").key("MapId", s(map)).consistent_read(true).send();
+        read.await.unwrap().item.map(|item| counters(&item))
+    }
+
+    /// The counters of every map, by its id.
+    pub async fn all_counters(&self) -> BTreeMap<String, Counters> {
+        self.scan("Map").await.iter().map(|item| (text(&item["MapId"]), counters(item))).collect()
+    }
+
+    /// What the counters should be: the points counted one by one.
+    pub async fn recount(&self) -> BTreeMap<String, Counters> {
+        let mut maps: BTreeMap<String, Counters> = BTreeMap::new();
+        for point in self.scan("Point").await {
+            let map = maps.entry(text(&point["MapId"])).or_default();
+            map.total += 1;
+            if let Some(AttributeValue::S(category)) = point.get("Category").filter(|value| **value != s("")) {
+                *map.categories.entry(category.clone()).or_default() += 1;
+            }
+        }
+        maps
+    }
+
+    /// Every counter equals a recount; a counter of zero is as good as none.
+    pub async fn assert_exact(&self) {
+        let mut counted = self.all_counters().await;
+        counted.retain(|_, counters| {
+            counters.categories.retain(|_, count| *count != 0);
+            *counters != Counters::default()
+        });
+        assert_eq!(counted, self.recount().await, "counters against a recount");
+    }
+
+    /// The markers, by sequence number.
+    pub async fn markers(&self) -> BTreeMap<String, Item> {
+        self.scan("Idempotency").await.into_iter().map(|marker| (text(&marker["SequenceNumber"]), marker)).collect()
+    }
+
+    /// Everything that the function writes: for showing that a delivery moved nothing.
+    pub async fn everything(&self) -> (BTreeMap<String, Item>, BTreeMap<String, Item>) {
+        let views = self.scan("Map").await.into_iter().map(|item| (text(&item["MapId"]), item)).collect();
+        (views, self.markers().await)
+    }
+}
+
+/// The function under test, invoked as Lambda would.
+pub struct Function {
+    rollup: Rollup<DynamoStore, OsEntropy>,
+}
+
+impl Function {
+    /// Delivers records as one batch, which must succeed as a whole.
+    pub async fn deliver(&self, records: &[Value]) {
+        assert_eq!(self.try_deliver(records).await.unwrap(), None, "a record was not dealt with");
+    }
+
+    /// Delivers records as one batch; tells the first failure that is reported, if any.
+    pub async fn try_deliver(&self, records: &[Value]) -> Result<Option<String>, InvocationError> {
+        self.invoke(&json!({ "Records": records }).to_string(), Duration::from_secs(60)).await
+    }
+
+    pub async fn invoke(&self, event: &str, time_left: Duration) -> Result<Option<String>, InvocationError> {
+        static REQUESTS: AtomicU64 = AtomicU64::new(0);
+        let request_id = format!("request-{}", REQUESTS.fetch_add(1, Ordering::Relaxed));
+        let invocation = Invocation { request_id, now: chrono::Utc::now(), time_left };
+        let response = self.rollup.handle(event, &invocation).await?;
+        assert!(response.batch_item_failures.len() <= 1, "one failure at the most is reported");
+        Ok(response.batch_item_failures.into_iter().next().map(|failure| failure.item_identifier.unwrap()))
+    }
+}
+
+pub fn s(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+pub fn n(number: i64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+pub fn text(value: &AttributeValue) -> String {
+    value.as_s().unwrap().clone()
+}
+
+/// The sequence number of a record in Lambda's JSON.
+pub fn sequence_number(record: &Value) -> &str {
+    record["dynamodb"]["SequenceNumber"].as_str().unwrap()
+}
+
+fn counters(item: &Item) -> Counters {
+    let number = |value: &AttributeValue| value.as_n().unwrap().parse().unwrap();
+    let categories = item.get("CategoryCounts").map(|map| map.as_m().unwrap());
+    Counters {
+        total: item.get("TotalPoints").map_or(0, number),
+        categories: categories.into_iter().flatten().map(|(name, count)| (name.clone(), number(count))).collect(),
+    }
+}
+
+/// An SDK configuration for an engine on this machine.
+pub fn sdk(url: &str) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("eu-west-1"))
+        .endpoint_url(url)
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("local", "local", None, None, "tests")))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .sleep_impl(aws_sdk_dynamodb::config::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
+        .build()
+}
+
+fn lambda_json(record: &aws_sdk_dynamodbstreams::types::Record, arn: &str) -> Value {
+    let change = record.dynamodb().unwrap();
+    let item = |item: &Option<HashMap<String, _>>| {
+        item.clone().map(|item| serde_json::to_value(serde_dynamo::Item::from(item)).unwrap())
+    };
+    let mut dynamodb = json!({
+        "ApproximateCreationDateTime": change.approximate_creation_date_time().unwrap().secs(),
+        "Keys": item(&change.keys),
+        "SequenceNumber": change.sequence_number(),
+        "SizeBytes": change.size_bytes(),
+        "StreamViewType": "NEW_AND_OLD_IMAGES",
+    });
+    for (name, image) in [("OldImage", item(&change.old_image)), ("NewImage", item(&change.new_image))] {
+        if let Some(image) = image {
+            dynamodb[name] = image;
+        }
+    }
+    json!({
+        "eventID": record.event_id(),
+        "eventName": record.event_name().map(|name| name.as_str()),
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": "eu-west-1",
+        "eventSourceARN": arn,
+        "dynamodb": dynamodb,
+    })
+}

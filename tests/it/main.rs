@@ -1,0 +1,9 @@
+//! The integration suite: every test on an engine of its own, on real stream records.
+
+#![allow(unreachable_pub, reason = "a test binary has no users")]
+
+mod engine;
+mod first_touch;
+mod poison;
+mod replay_duplicate_events;
+mod rollup;

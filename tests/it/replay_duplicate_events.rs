@@ -1,0 +1,225 @@
+//! The replay of duplicate events: whatever is delivered again, in whatever way, no counter moves.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::engine::{Engine, sequence_number};
+
+/// A history with every kind of change: inserts, changes of category, deletes, re-inserts, points without category.
+async fn history(engine: &Engine) -> Vec<Value> {
+    for map in ["m", "n", "o"] {
+        for point in 0..8 {
+            let category = ["Landmark", "Restaurant", "Park"][point % 3];
+            engine.put_point(map, &format!("p{point}"), Some(category)).await;
+        }
+        engine.put_point(map, "p0", Some("Park")).await;
+        engine.put_point(map, "p1", None).await;
+        engine.delete_point(map, "p2").await;
+        engine.put_point(map, "p2", Some("Museum")).await;
+        engine.delete_point(map, "p3").await;
+    }
+    engine.stream_records().await
+}
+
+/// Delivers the history once, then lets `again` deliver of it what it likes: nothing may move.
+async fn nothing_moves(again: impl AsyncFnOnce(&Engine, &[Value])) {
+    let engine = Engine::start().await;
+    let records = history(&engine).await;
+    engine.function().deliver(&records).await;
+    engine.assert_exact().await;
+    let before = engine.everything().await;
+    again(&engine, &records).await;
+    assert_eq!(engine.everything().await, before, "a replay moved something");
+}
+
+#[tokio::test]
+async fn the_same_batch_twice() {
+    nothing_moves(async |engine, records| {
+        engine.function().deliver(records).await;
+        engine.function().deliver(records).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn other_batch_boundaries() {
+    nothing_moves(async |engine, records| {
+        for size in [1, 2, 3, 7, records.len() - 1] {
+            for batch in records.chunks(size) {
+                engine.function().deliver(batch).await;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn in_reverse() {
+    nothing_moves(async |engine, records| {
+        let reversed: Vec<Value> = records.iter().rev().cloned().collect();
+        for batch in reversed.chunks(5) {
+            engine.function().deliver(batch).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_same_record_many_times_in_one_batch() {
+    nothing_moves(async |engine, records| {
+        let repeated: Vec<Value> = records.iter().flat_map(|record| [record, record, record]).cloned().collect();
+        engine.function().deliver(&repeated).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_same_record_twice_in_the_first_batch_counts_once() {
+    let engine = Engine::start().await;
+    let records = history(&engine).await;
+    let twice: Vec<Value> = records.iter().chain(&records).cloned().collect();
+    engine.function().deliver(&twice).await;
+    engine.assert_exact().await;
+    let effective = engine.markers().await.len();
+    assert_eq!(effective, records.len(), "one marker a record");
+}
+
+#[tokio::test]
+async fn overlapping_batches_count_the_overlap_once() {
+    let engine = Engine::start().await;
+    let records = history(&engine).await;
+    let function = engine.function();
+    for start in 0..records.len() {
+        function.deliver(&records[start..(start + 4).min(records.len())]).await;
+    }
+    engine.assert_exact().await;
+}
+
+#[tokio::test]
+async fn batches_in_any_order_come_to_the_same_counters() {
+    let engine = Engine::start().await;
+    let records = history(&engine).await;
+    let function = engine.function();
+    let batches: Vec<&[Value]> = records.chunks(6).collect();
+    for batch in batches.iter().skip(1).step_by(2).chain(batches.iter().step_by(2)).chain(&batches) {
+        function.deliver(batch).await;
+    }
+    engine.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_batch_of_counted_and_new_records_counts_the_new_ones() {
+    let engine = Engine::start().await;
+    let records = history(&engine).await;
+    let function = engine.function();
+    let every_third: Vec<Value> = records.iter().step_by(3).cloned().collect();
+    function.deliver(&every_third).await;
+    function.deliver(&records).await;
+    engine.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_crash_between_commit_and_response() {
+    let engine = Engine::start().await;
+    let records = history(&engine).await;
+    let function = engine.function();
+    // The response is thrown away, as a crash would: Lambda delivers the whole batch again.
+    let _ = function.try_deliver(&records[..20]).await;
+    function.deliver(&records).await;
+    engine.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_crash_at_any_moment_of_an_invocation() {
+    let engine = Engine::start().await;
+    let records = history(&engine).await;
+    let mut finished = false;
+    for delay in 0..200 {
+        let cut = engine.function_with(|config| config.max_in_flight = 2);
+        let invocation = cut.try_deliver(&records);
+        finished = tokio::time::timeout(Duration::from_micros(delay * 300), invocation).await.is_ok();
+        if finished {
+            break;
+        }
+    }
+    engine.function().deliver(&records).await;
+    engine.assert_exact().await;
+    assert!(finished, "the longest delay lets an invocation finish");
+}
+
+#[tokio::test]
+async fn a_restart_of_the_engine_which_forgets_its_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("engine.db");
+    let engine = Engine::start_on(&file).await;
+    let records = history(&engine).await;
+    engine.function().deliver(&records).await;
+    let before = engine.everything().await;
+    drop(engine);
+    let engine = Engine::start_on(&file).await;
+    engine.function().deliver(&engine.stream_records().await).await;
+    engine.function().deliver(&records).await;
+    assert_eq!(engine.everything().await, before);
+    engine.assert_exact().await;
+}
+
+#[tokio::test]
+async fn two_deliveries_at_the_same_time() {
+    let engine = Engine::start().await;
+    let records = history(&engine).await;
+    let (one, two, three) = (engine.function(), engine.function(), engine.function());
+    let reversed: Vec<Value> = records.iter().rev().cloned().collect();
+    tokio::join!(one.deliver(&records), two.deliver(&reversed), three.deliver(&records[10..]));
+    engine.assert_exact().await;
+    assert_eq!(engine.markers().await.len(), records.len());
+}
+
+#[tokio::test]
+async fn a_sequence_number_of_another_stream_is_another_record() {
+    let engine = Engine::start().await;
+    engine.put_point("m", "p", Some("Park")).await;
+    let record = engine.stream_records().await.remove(0);
+    let mut other = record.clone();
+    other["eventSourceARN"] =
+        json!("arn:aws:dynamodb:eu-west-1:000000000000:table/Point/stream/2001-01-01T00:00:00.000");
+    other["eventID"] = json!("another event");
+    let function = engine.function();
+    function.deliver(&[record, other.clone()]).await;
+    function.deliver(&[other]).await;
+    assert_eq!(engine.counters("m").await.unwrap().total, 2);
+    assert_eq!(engine.scan("Idempotency").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_sequence_number_of_another_event_is_an_error_and_no_duplicate() {
+    let engine = Engine::start().await;
+    engine.put_point("m", "p", Some("Park")).await;
+    engine.put_point("m", "q", Some("Park")).await;
+    let records = engine.stream_records().await;
+    let function = engine.function();
+    function.deliver(&records[..1]).await;
+
+    let mut taken = records[1].clone();
+    taken["dynamodb"]["SequenceNumber"] = records[0]["dynamodb"]["SequenceNumber"].clone();
+    let failed = function.try_deliver(&[taken.clone(), records[1].clone()]).await.unwrap();
+    assert_eq!(failed.as_deref(), Some(sequence_number(&records[0])), "the collision is reported");
+    assert_eq!(engine.counters("m").await.unwrap().total, 2, "its neighbour is counted");
+
+    // The same within one batch: the first is counted, the second is reported.
+    let fresh = Engine::start().await;
+    let failed = fresh.function().try_deliver(&[records[0].clone(), taken]).await.unwrap();
+    assert_eq!(failed.as_deref(), Some(sequence_number(&records[0])));
+    assert_eq!(fresh.counters("m").await.unwrap().total, 1);
+}
+
+#[tokio::test]
+async fn the_test_event_of_the_console_counts_once() {
+    let engine = Engine::start().await;
+    let event = include_str!("../fixtures/console-test-event.json");
+    for _ in 0..3 {
+        assert_eq!(engine.function().invoke(event, Duration::from_secs(25)).await.unwrap(), None);
+    }
+    let counters = engine.counters("SeattleMapId").await.unwrap();
+    assert_eq!((counters.total, counters.categories["Landmark"]), (1, 1));
+}
