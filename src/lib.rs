@@ -4,6 +4,8 @@ pub mod config;
 pub mod entropy;
 pub mod handler;
 pub mod logging;
+#[cfg(feature = "cli")]
+pub mod operate;
 pub mod rollup;
 pub mod shutdown;
 pub mod store;

@@ -5,5 +5,6 @@
 mod engine;
 mod first_touch;
 mod poison;
+mod poller;
 mod replay_duplicate_events;
 mod rollup;

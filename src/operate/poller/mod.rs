@@ -192,6 +192,10 @@ impl<S: Stream, F: Function> Poller<S, F> {
         let mut batch = Batch::new(records.len(), self.mapping.policy);
         let mut ending = Ending::NotDelivered;
         while let Some(part) = batch.next() {
+            let wait = retry_wait(part.deliveries);
+            if stop.requested() || (!wait.is_zero() && stop.within(wait).await) {
+                return;
+            }
             let now = (self.clock)();
             let too_old = |record: &&EventRecord| self.is_too_old(record, began, now);
             let expired = records[part.places.clone()].iter().take_while(too_old).count();
@@ -201,10 +205,6 @@ impl<S: Stream, F: Function> Poller<S, F> {
                 }
                 batch.expire(expired)
             } else {
-                let wait = retry_wait(part.deliveries);
-                if stop.requested() || (!wait.is_zero() && stop.within(wait).await) {
-                    return;
-                }
                 let verdict;
                 (verdict, ending) = self.call(shard, &records[part.places.clone()]).await;
                 batch.answer(verdict)
