@@ -4,6 +4,8 @@
 
 mod engine;
 mod first_touch;
+mod limits;
+mod persisted;
 mod poison;
 mod poller;
 mod replay_duplicate_events;
