@@ -8,5 +8,6 @@ mod first_touch;
 mod limits;
 mod persisted;
 mod poison;
+mod poller;
 mod replay_duplicate_events;
 mod rollup;
