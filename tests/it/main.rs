@@ -11,3 +11,4 @@ mod poison;
 mod poller;
 mod replay_duplicate_events;
 mod rollup;
+mod summary;
