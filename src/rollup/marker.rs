@@ -192,7 +192,7 @@ pub enum Met {
 pub fn meet(marker: Option<&Item>, (event_id, source_key): (&str, &Item)) -> Met {
     let Some(marker) = marker else { return Met::Duplicate };
     let other_event = matches!(marker.get(EVENT_ID), Some(AttributeValue::S(found)) if found != event_id);
-    let other_item = matches!(marker.get(SOURCE_KEY), Some(AttributeValue::M(found)) if !same_key(found, source_key));
+    let other_item = matches!(marker.get(SOURCE_KEY), Some(AttributeValue::M(found)) if !found.is_empty() && !same_key(found, source_key));
     if other_event || other_item {
         let event_id = match marker.get(EVENT_ID) {
             Some(AttributeValue::S(found)) => found.clone(),

@@ -84,7 +84,7 @@ pub fn plan(view: &View, batch: &Batch<'_>, members: &[usize]) -> Vec<Vec<usize>
     let mut filling = Filling::default();
     for member in ordered {
         let entry = &batch.entries[member];
-        if !filling.takes(view, entry) && !filling.members.is_empty() {
+        if !filling.takes(view, entry) {
             transactions.push(std::mem::take(&mut filling).members);
             filling.takes(view, entry);
         }
@@ -106,19 +106,25 @@ struct Filling<'b> {
 }
 
 impl<'b> Filling<'b> {
-    /// Makes room for an entry; without an effect when it does not fit.
+    /// Makes room for an entry; without an effect when it does not fit. Alone, every entry fits: there is no other place
+    /// for it.
     fn takes<'a: 'b>(&mut self, view: &View, entry: &'b Entry<'a>) -> bool {
         let new_items = entry.touches().iter().filter(|item| !self.items.contains_key(item)).count();
         let (actions, bytes) = (self.actions + 1 + new_items, self.bytes + weight(entry));
-        let mut fits = actions <= limits::TRANSACTION_ACTIONS && bytes <= limits::TRANSACTION_BYTES;
+        let room = match entry {
+            Entry::Apply { .. } => limits::TRANSACTION_BYTES,
+            Entry::Quarantine(_) => limits::QUARANTINE_TRANSACTION_BYTES,
+        };
+        let mut fits = self.members.is_empty() || actions <= limits::TRANSACTION_ACTIONS && bytes <= room;
         if let Entry::Apply { change, touches } = entry {
-            fits = fits
-                && touches.iter().zip(change.deltas.values()).all(|(item, sums)| {
-                    let counters = self.items.get(item);
-                    let new =
-                        sums.keys().filter(|counter| counters.is_none_or(|known| !known.contains(counter))).count();
-                    update::fits(view, counters.map_or(0, HashSet::len) + new)
-                });
+            fits = self.members.is_empty()
+                || fits
+                    && touches.iter().zip(change.deltas.values()).all(|(item, sums)| {
+                        let counters = self.items.get(item);
+                        let new =
+                            sums.keys().filter(|counter| counters.is_none_or(|known| !known.contains(counter))).count();
+                        update::fits(view, counters.map_or(0, HashSet::len) + new)
+                    });
             if fits {
                 for (item, sums) in touches.iter().zip(change.deltas.values()) {
                     self.items.entry(*item).or_default().extend(sums.keys());
