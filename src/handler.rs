@@ -9,22 +9,27 @@ use tracing::{error, info, warn};
 
 use crate::commit::{self, Broken, Entropy, Report, Store};
 use crate::config::Config;
+use crate::metrics::{self, Summary};
 use crate::rollup::coalesce::{Batch, Entry, Found, Place, coalesce};
 use crate::rollup::delta::{Effect, Retention, effect};
 use crate::rollup::marker::Stamp;
 use crate::rollup::plan::Setting;
 use crate::rollup::record::{EventError, Parsed, parse};
-use crate::rollup::response::{Outcome, Tally, Unresolved, response};
+use crate::rollup::response::{Outcome, Unresolved, response};
+use crate::rollup::update::negative_counters;
 
 /// The longest time before the deadline at which the work ends, so that the response still arrives.
 const MARGIN_MAX: Duration = Duration::from_secs(1);
 
+/// What sees each invocation's summary.
+type Observer = Box<dyn Fn(&Invocation, &Summary) + Send + Sync>;
+
 /// The roll-up of one view, ready for events.
-#[derive(Debug)]
 pub struct Rollup<S, E> {
     config: Config,
     store: S,
     entropy: E,
+    observe: Observer,
 }
 
 /// What an invocation comes with, besides its event.
@@ -81,7 +86,14 @@ impl InvocationError {
 impl<S: Store, E: Entropy> Rollup<S, E> {
     /// A roll-up as configured, on a store.
     pub fn new(config: Config, store: S, entropy: E) -> Self {
-        Self { config, store, entropy }
+        Self { config, store, entropy, observe: Box::new(|_, _| {}) }
+    }
+
+    /// Lets `observe` see what each invocation did.
+    #[must_use]
+    pub fn observed(mut self, observe: impl Fn(&Invocation, &Summary) + Send + Sync + 'static) -> Self {
+        self.observe = Box::new(observe);
+        self
     }
 
     /// Deals with one event.
@@ -97,13 +109,45 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
         let parsed = parse(event)?;
         let found = parsed.into_iter().map(|record| self.judge(record, &retention));
         let mut batch = coalesce(found);
+        let commit_began = Instant::now();
         let report =
             commit::commit(&self.store, &self.entropy, &setting, &mut batch, self.config.max_in_flight, deadline)
                 .await?;
         let (response, tally) = response(&batch, &report.outcomes);
 
-        log(&batch, &report, &tally, began.elapsed());
+        let commit = commit_began.elapsed();
+        let negative_counters = self.negative_counters(&batch, &report, deadline).await;
+        let summary = Summary {
+            tally,
+            ungrouped: ungrouped(&batch, &report),
+            transactions: report.requests,
+            retries: report.retries.clone(),
+            first_touches: report.first_touches,
+            negative_counters,
+            commit,
+            took: began.elapsed(),
+        };
+        log(&batch, &report, &summary);
+        (self.observe)(invocation, &summary);
         unnumbered(&batch).map_or(Ok(response), Err)
+    }
+
+    /// How many counters of one view item are below zero, of those that this batch lowered.
+    ///
+    /// A transaction does not tell the new values, and reading every item would double the cost of a delete. A counter
+    /// that is below zero stays so until it is repaired, so one item an invocation finds it in time.
+    async fn negative_counters(&self, batch: &Batch<'_>, report: &Report, deadline: Instant) -> usize {
+        let lowered =
+            batch.entries.iter().zip(&report.outcomes).rev().find_map(|(entry, outcome)| match (entry, outcome) {
+                (Entry::Apply { change, .. }, Outcome::Applied) => change.lowered(),
+                _ => None,
+            });
+        let Some(key) = lowered else { return 0 };
+        let read = tokio::time::timeout_at(deadline, self.store.view_item(key)).await;
+        match read {
+            Ok(Ok(Some(item))) => negative_counters(&self.config.view, &item),
+            _ => 0,
+        }
     }
 
     fn judge<'a>(&self, record: Parsed<'a>, retention: &Retention) -> Found<'a> {
@@ -137,6 +181,15 @@ fn working_time(time_left: Duration) -> Duration {
     time_left.saturating_sub((time_left / 4).min(MARGIN_MAX))
 }
 
+fn ungrouped(batch: &Batch<'_>, report: &Report) -> usize {
+    let entries = batch.entries.iter().zip(&report.outcomes);
+    let applied = entries.filter_map(|(entry, outcome)| match (entry, outcome) {
+        (Entry::Apply { change, .. }, Outcome::Applied) => Some(change.ungrouped),
+        _ => None,
+    });
+    applied.sum()
+}
+
 fn unnumbered(batch: &Batch<'_>) -> Option<InvocationError> {
     let mut entries = batch.places.iter().filter_map(|place| match place {
         Place::Unnumbered(entry) => Some(*entry),
@@ -156,7 +209,7 @@ fn unnumbered(batch: &Batch<'_>) -> Option<InvocationError> {
 }
 
 /// One line an invocation, and one for each record that needs an operator's eye. No line shows what is in an item.
-fn log(batch: &Batch<'_>, report: &Report, tally: &Tally, took: Duration) {
+fn log(batch: &Batch<'_>, report: &Report, summary: &Summary) {
     for (entry, outcome) in batch.entries.iter().zip(&report.outcomes) {
         let id = entry.id();
         let (sequence_number, stream) = (&id.sequence_number, &id.stream);
@@ -183,15 +236,15 @@ fn log(batch: &Batch<'_>, report: &Report, tally: &Tally, took: Duration) {
         }
     }
     info!(
-        records = tally.records,
-        applied = tally.applied,
-        duplicates = tally.duplicates,
-        no_effect = tally.no_effect,
-        quarantined = tally.quarantined,
-        unresolved = tally.unresolved,
-        transactions = report.requests,
-        retries = report.retries.values().sum::<usize>(),
-        milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        records = summary.tally.records,
+        applied = summary.tally.applied,
+        duplicates = summary.tally.duplicates,
+        no_effect = summary.tally.no_effect,
+        quarantined = summary.tally.quarantined,
+        unresolved = summary.tally.unresolved,
+        transactions = summary.transactions,
+        retries = summary.retries.values().sum::<usize>(),
+        milliseconds = metrics::milliseconds(summary.took),
         "invocation"
     );
 }

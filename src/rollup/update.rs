@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::delta::{Counter, Sums};
 use super::number::Number;
-use super::view::{ROLLUP_VERSION, View, type_name};
+use super::view::{Measure, ROLLUP_VERSION, View, type_name};
 use super::{AttributeValue, Item, limits};
 
 /// What is known of a view item's counter maps.
@@ -215,6 +215,18 @@ pub fn fault(view: &View, item: &Item, counter: &Counter) -> Option<String> {
         },
         (other, Some(_)) => Some(not_a(attribute, other, "map")),
     }
+}
+
+/// How many counters of a view item are below zero.
+#[must_use]
+pub fn negative_counters(view: &View, item: &Item) -> usize {
+    let negative = |value: &AttributeValue| matches!(value, AttributeValue::N(text) if text.starts_with('-'));
+    let of = |measure: &Measure| match item.get(&measure.attribute) {
+        Some(AttributeValue::M(groups)) => groups.values().filter(|value| negative(value)).count(),
+        Some(value) => usize::from(negative(value)),
+        None => 0,
+    };
+    view.measures().iter().map(of).sum()
 }
 
 fn not_a(attribute: &str, found: &AttributeValue, wanted: &str) -> String {
