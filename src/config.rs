@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use crate::rollup::limits::{MARKER_RETENTION_MAX_DAYS, MAX_IN_FLIGHT};
+use crate::rollup::marker::Guard;
 use crate::rollup::update::OnMissingViewItem;
 use crate::rollup::view::View;
 
@@ -54,6 +55,8 @@ pub struct Config {
     pub on_missing: OnMissingViewItem,
     /// Transactions in flight at once.
     pub max_in_flight: usize,
+    /// Which markers an applied record may replace: none, but in an operator's replay.
+    pub guard: Guard,
 }
 
 /// A setting that cannot be used.
@@ -132,6 +135,7 @@ impl Config {
             marker_retention_days: Self::DEFAULT_RETENTION_DAYS,
             on_missing: OnMissingViewItem::default(),
             max_in_flight: Self::DEFAULT_IN_FLIGHT,
+            guard: Guard::default(),
         })
     }
 }

@@ -167,6 +167,7 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
         Setting {
             view: self.config.view.clone(),
             on_missing: self.config.on_missing,
+            guard: self.config.guard,
             stamp: Stamp {
                 recorded_at: invocation.now,
                 request_id: invocation.request_id.clone(),

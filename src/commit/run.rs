@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{Answer, Broken, Done, Report, Sent};
 use crate::rollup::Item;
 use crate::rollup::coalesce::{Batch, Entry, ItemId};
-use crate::rollup::marker::{self, Met};
+use crate::rollup::marker::{self, Guard, Met};
 use crate::rollup::plan::{self, Action, Setting, Transaction};
 use crate::rollup::poison::Reason;
 use crate::rollup::response::{Outcome, Unresolved};
@@ -139,7 +139,7 @@ impl<'r, 'b> Run<'r, 'b> {
     fn committed(&mut self, transaction: &Transaction) {
         for action in &transaction.actions {
             match action {
-                Action::PutMarker { entry, marker } => {
+                Action::PutMarker { entry, marker, .. } => {
                     self.outcomes[*entry] = Some(match &self.batch.entries[*entry] {
                         Entry::Apply { .. } => Outcome::Applied,
                         Entry::Quarantine(_) if marker.contains_key(marker::RECORD) => Outcome::Quarantined,
@@ -162,12 +162,14 @@ impl<'r, 'b> Run<'r, 'b> {
             match (action, verdict) {
                 (_, ActionVerdict::Fine | ActionVerdict::Transient(_) | ActionVerdict::Broken(_)) => {}
                 (Action::PutMarker { entry, .. }, ActionVerdict::ConditionFailed(found)) => {
-                    self.outcomes[*entry] =
-                        Some(match marker::meet(found.as_ref(), self.batch.entries[*entry].identity()) {
-                            Met::Duplicate => Outcome::Duplicate,
-                            Met::NotKept => Outcome::Unresolved(Unresolved::NotKept),
-                            Met::Collision { .. } => Outcome::Unresolved(Unresolved::Collision),
-                        });
+                    let met = marker::meet(found.as_ref(), self.batch.entries[*entry].identity());
+                    self.outcomes[*entry] = Some(match met {
+                        // A replay asks what is still in quarantine; a delivery, what was dealt with before.
+                        Met::Quarantined if self.setting.guard == Guard::AbsentOrQuarantined => Outcome::Quarantined,
+                        Met::Duplicate | Met::Quarantined => Outcome::Duplicate,
+                        Met::NotKept => Outcome::Unresolved(Unresolved::NotKept),
+                        Met::Collision => Outcome::Unresolved(Unresolved::Collision),
+                    });
                 }
                 (Action::PutMarker { entry, .. }, ActionVerdict::Refused(words)) => {
                     self.poison(*entry, Reason::Refused(words));
