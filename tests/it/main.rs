@@ -6,6 +6,7 @@
 mod engine;
 mod first_touch;
 mod limits;
+mod local;
 mod persisted;
 mod poison;
 mod poller;
