@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ddb_rollup::operate::args::Shared;
-use ddb_rollup::operate::local;
+use ddb_rollup::operate::{demo, local};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -46,10 +46,14 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        match &cli.command {
-            Command::Local(args) => local::run(&cli.shared, args).await?,
-        }
-        Ok(ExitCode::SUCCESS)
+        let as_it_should_be = match &cli.command {
+            Command::Local(args) if args.demo => demo::run(&cli.shared, args).await?,
+            Command::Local(args) => {
+                local::run(&cli.shared, args).await?;
+                true
+            }
+        };
+        Ok(if as_it_should_be { ExitCode::SUCCESS } else { ExitCode::from(1) })
     })
 }
 

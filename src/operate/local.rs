@@ -30,7 +30,8 @@ use crate::store::DynamoStore;
 /// Run the whole pipeline on this machine: tables, stream, poller, function
 ///
 /// Starts a DynamoDB engine in this process, makes the tables as template.json declares them, delivers the stream to
-/// the function as Lambda does, and writes a line for every counter that changes.
+/// the function as Lambda does, and writes a line for every view item that changes. The engine is for trying out: it
+/// slows down when its stream holds more than a few thousand changes.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Port of the engine on this machine [default: 8000, with --demo any that is free]

@@ -2,10 +2,12 @@
 //!
 //! [`local`] runs the whole pipeline on this machine: it reads what the template declares ([`template`],
 //! [`deployment`]), so that nothing is told twice, starts an [`engine`] with its [`tables`], and lets the [`poller`]
-//! deliver the stream to the [`function`]. [`watch`] shows what comes of it. [`args`] is what all subcommands take, and
+//! deliver the stream to the [`function`]. [`watch`] shows what comes of it, and
+//! [`demo`] tells a story with it. [`args`] is what all subcommands take, and
 //! [`stop`] how long work ends.
 
 pub mod args;
+pub mod demo;
 pub mod deployment;
 pub mod engine;
 pub mod function;

@@ -63,12 +63,12 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.key)?;
         for (attribute, reading) in &self.counters.0 {
-            write!(f, "  {attribute} ")?;
             match reading {
-                Reading::Whole(number) => write!(f, "{number}")?,
+                Reading::Whole(number) => write!(f, "  {attribute} {number}")?,
+                Reading::Grouped(groups) if groups.is_empty() => {}
                 Reading::Grouped(groups) => {
                     let groups: Vec<_> = groups.iter().map(|(group, count)| format!("{group} {count}")).collect();
-                    write!(f, "{}", groups.join(", "))?;
+                    write!(f, "  {attribute} {}", groups.join(", "))?;
                 }
             }
         }

@@ -7,6 +7,7 @@ mod engine;
 mod first_touch;
 mod isolation;
 mod limits;
+mod local;
 mod persisted;
 mod poison;
 mod poller;
