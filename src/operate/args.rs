@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-use crate::config::{IDEMPOTENCY_TABLE, SOURCE_TABLE, Tables, VIEW_TABLE};
+use crate::config::{Config, ConfigError, IDEMPOTENCY_TABLE, SOURCE_TABLE, Tables, VIEW_TABLE};
 
 /// Where the tables are, what they are called, and for whom the results are.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -49,6 +49,20 @@ impl Shared {
             view: self.view_table.clone().unwrap_or(defaults.view),
             idempotency: self.idempotency_table.clone().unwrap_or(defaults.idempotency),
         }
+    }
+
+    /// The function's settings: the environment's, with what the options say instead.
+    ///
+    /// # Errors
+    /// When a setting cannot be used.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        let Tables { source, view, idempotency } = self.tables();
+        Config::read(|name| match name {
+            SOURCE_TABLE => Some(source.clone()),
+            VIEW_TABLE => Some(view.clone()),
+            IDEMPOTENCY_TABLE => Some(idempotency.clone()),
+            other => std::env::var(other).ok(),
+        })
     }
 
     /// The template's parameters for the tables that were named.

@@ -24,6 +24,7 @@ use self::items::{Item, Items, ItemsError, items, refused, s};
 use self::recorder::Recorder;
 use self::recount::{Maps, differences, recount, stored};
 use self::story::{Story, count, tally};
+use super::Ending;
 use super::args::Shared;
 use super::deployment::Table;
 use super::engine::EngineError;
@@ -73,7 +74,7 @@ pub enum DemoError {
 ///
 /// # Errors
 /// When it cannot be told to its end.
-pub async fn run(shared: &Shared, args: &Args) -> Result<bool, DemoError> {
+pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, DemoError> {
     let began = Instant::now();
     let clock = ManualClock::new(u64::try_from(Utc::now().timestamp()).unwrap_or_default());
     let database = Database::memory_with_clock(clock.arc());
@@ -115,7 +116,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<bool, DemoError> {
     };
     let ((), told) = tokio::join!(poller.run(&stop), telling);
     stage.engine.stop().await;
-    told
+    told.map(Ending::found_unless)
 }
 
 fn tell_time(clock: &ManualClock) -> DateTime<Utc> {
