@@ -14,7 +14,7 @@ use crate::rollup::coalesce::{Batch, Entry, Found, Place, coalesce};
 use crate::rollup::delta::{Effect, Retention, effect};
 use crate::rollup::marker::Stamp;
 use crate::rollup::plan::Setting;
-use crate::rollup::record::{EventError, Parsed, parse};
+use crate::rollup::record::{EventError, Parsed, RecordId, parse};
 use crate::rollup::response::{Outcome, Unresolved, response};
 use crate::rollup::update::negative_counters;
 
@@ -54,18 +54,19 @@ pub enum InvocationError {
         "the tables cannot be written, and no record is at fault: {0}; check that they exist and that the function's role may write them"
     )]
     Broken(#[from] Broken),
-    /// Records that can be neither marked nor reported. All others of the batch are dealt with.
+    /// Records that can be neither marked nor reported. What could be done about the others of the batch is done.
     #[error(
-        "{count} of the event's {records} records cannot be reported to Lambda ({reason}); a copy of each is in quarantine as {marker}"
+        "{count} of the event's {records} records have no sequence number, so they cannot be reported to Lambda; \
+         {kept} of them are in quarantine, the first as {marker}"
     )]
     Unnumbered {
         /// How many.
         count: usize,
         /// Records in the event.
         records: usize,
-        /// What is wrong with the first.
-        reason: String,
-        /// The sequence number under which the first is in quarantine.
+        /// How many of them have a copy in quarantine.
+        kept: usize,
+        /// The sequence number of the first one's copy.
         marker: String,
     },
 }
@@ -75,7 +76,7 @@ impl InvocationError {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Event(EventError::NotAStreamEvent(_)) => "Rollup.NotAStreamEvent",
+            Self::Event(EventError::NotAStreamEvent { .. }) => "Rollup.NotAStreamEvent",
             Self::Event(EventError::StreamViewType { .. }) => "Rollup.StreamViewType",
             Self::Broken(_) => "Rollup.Deployment",
             Self::Unnumbered { .. } => "Rollup.Unnumbered",
@@ -106,9 +107,8 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
         let retention = self.retention(invocation);
         let setting = self.setting(invocation);
 
-        let parsed = parse(event)?;
-        let found = parsed.into_iter().map(|record| self.judge(record, &retention));
-        let mut batch = coalesce(found);
+        let found = parse(event)?.map(|record| record.map(|record| self.judge(record, &retention)));
+        let mut batch = coalesce(found.collect::<Result<Vec<_>, _>>()?);
         let commit_began = Instant::now();
         let report =
             commit::commit(&self.store, &self.entropy, &setting, &mut batch, self.config.max_in_flight, deadline)
@@ -129,7 +129,7 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
         };
         log(&batch, &report, &summary);
         (self.observe)(invocation, &summary);
-        unnumbered(&batch).map_or(Ok(response), Err)
+        unnumbered(&batch, &report).map_or(Ok(response), Err)
     }
 
     /// How many counters of one view item are below zero, of those that this batch lowered.
@@ -167,6 +167,7 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
         Setting {
             view: self.config.view.clone(),
             on_missing: self.config.on_missing,
+            guard: self.config.guard,
             stamp: Stamp {
                 recorded_at: invocation.now,
                 request_id: invocation.request_id.clone(),
@@ -190,50 +191,63 @@ fn ungrouped(batch: &Batch<'_>, report: &Report) -> usize {
     applied.sum()
 }
 
-fn unnumbered(batch: &Batch<'_>) -> Option<InvocationError> {
-    let mut entries = batch.places.iter().filter_map(|place| match place {
+fn unnumbered(batch: &Batch<'_>, report: &Report) -> Option<InvocationError> {
+    let entry = |place: &Place| match place {
         Place::Unnumbered(entry) => Some(*entry),
         _ => None,
-    });
-    let first = &batch.entries[entries.next()?];
-    let reason = match first {
-        Entry::Quarantine(poison) => poison.reason.kind(),
-        Entry::Apply { .. } => "no sequence number",
     };
+    let entries: Vec<usize> = batch.places.iter().filter_map(entry).collect();
+    let kept = |entry: &&usize| matches!(report.outcomes[**entry], Outcome::Quarantined | Outcome::Duplicate);
     Some(InvocationError::Unnumbered {
-        count: 1 + entries.count(),
+        count: entries.len(),
         records: batch.places.len(),
-        reason: format!("{reason}, no sequence number"),
-        marker: first.id().sequence_number.clone(),
+        kept: entries.iter().filter(kept).count(),
+        marker: batch.entries[*entries.first()?].id().sequence_number.clone(),
     })
 }
 
-/// One line an invocation, and one for each record that needs an operator's eye. No line shows what is in an item.
+/// What there is to say of one record.
+enum Notable {
+    Quarantined(&'static str),
+    NotKept,
+    Collision,
+}
+
+/// The most records of an invocation that get a log line of their own.
+const RECORD_LINES: usize = 20;
+
+/// One line an invocation, and one for each of the first records that need an operator's eye. No line shows what is in an
+/// item.
 fn log(batch: &Batch<'_>, report: &Report, summary: &Summary) {
-    for (entry, outcome) in batch.entries.iter().zip(&report.outcomes) {
-        let id = entry.id();
-        let (sequence_number, stream) = (&id.sequence_number, &id.stream);
-        match (entry, outcome) {
-            (Entry::Quarantine(poison), Outcome::Quarantined) => {
-                warn!(sequence_number, stream, reason = poison.reason.kind(), "record quarantined");
+    let judged = batch.entries.iter().zip(&report.outcomes);
+    let notable = judged.filter_map(|(entry, outcome)| match (entry, outcome) {
+        (Entry::Quarantine(poison), Outcome::Quarantined) => {
+            Some((entry.id(), Notable::Quarantined(poison.reason.kind())))
+        }
+        (_, Outcome::Unresolved(Unresolved::NotKept)) => Some((entry.id(), Notable::NotKept)),
+        (_, Outcome::Unresolved(Unresolved::Collision)) => Some((entry.id(), Notable::Collision)),
+        _ => None,
+    });
+    let repeated = batch.places.iter().filter_map(|place| match place {
+        Place::Collision(id) => Some((id, Notable::Collision)),
+        _ => None,
+    });
+    for (RecordId { sequence_number, stream }, notable) in notable.chain(repeated).take(RECORD_LINES) {
+        match notable {
+            Notable::Quarantined(reason) => warn!(sequence_number, stream, reason, "record quarantined"),
+            Notable::NotKept => {
+                error!(sequence_number, stream, "record that quarantine cannot hold: reported to Lambda as failed");
             }
-            (_, Outcome::Unresolved(Unresolved::NotKept)) => {
-                error!(sequence_number, stream, "record too large for quarantine: reported to Lambda as failed");
+            Notable::Collision => {
+                error!(
+                    sequence_number,
+                    stream, "sequence number of two events: the second is reported to Lambda as failed"
+                );
             }
-            (_, Outcome::Unresolved(Unresolved::Collision)) => {
-                error!(sequence_number, stream, "sequence number taken by another event: reported to Lambda as failed");
-            }
-            _ => {}
         }
     }
-    for place in &batch.places {
-        if let Place::Collision(id) = place {
-            let (sequence_number, stream) = (&id.sequence_number, &id.stream);
-            error!(
-                sequence_number,
-                stream, "sequence number of two records of one batch: reported to Lambda as failed"
-            );
-        }
+    if report.outcomes.contains(&Outcome::Unresolved(Unresolved::OutOfTime)) {
+        warn!(retries = ?summary.retries, "out of time: the rest is reported to Lambda");
     }
     info!(
         records = summary.tally.records,

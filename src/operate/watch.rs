@@ -115,8 +115,8 @@ impl<F, S: Store> Watched<F, S> {
 
     /// The view items that the records of an event belong to.
     fn touched(&self, event: &str) -> BTreeSet<ViewKey> {
-        let records = parse(event).unwrap_or_default();
-        let images = records.into_iter().flat_map(|record| match record {
+        let records = parse(event).into_iter().flatten().flatten();
+        let images = records.flat_map(|record| match record {
             Parsed::Record(record) => match record.images {
                 Images::Inserted(image) | Images::Removed(image) => vec![image],
                 Images::Modified { old, new } => vec![old, new],

@@ -5,6 +5,7 @@
 
 mod engine;
 mod first_touch;
+mod isolation;
 mod limits;
 mod local;
 mod persisted;
