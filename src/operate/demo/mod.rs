@@ -241,7 +241,7 @@ impl Demo<'_> {
         }
         unmoved &= everything == self.everything().await? && records.len() == written;
         seen.push(if unmoved {
-            "Every record found its marker, and nothing moved: both tables are what they were, to the last attribute"
+            "Every change that counts found its marker, and nothing moved: both tables are what they were, to the last attribute"
                 .to_owned()
         } else {
             "Something moved that should not have".to_owned()
