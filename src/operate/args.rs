@@ -9,6 +9,7 @@ use crate::config::{Config, ConfigError, IDEMPOTENCY_TABLE, SOURCE_TABLE, Tables
 
 /// Where the tables are, what they are called, and for whom the results are.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Shared {
     /// Endpoint of DynamoDB and its streams, instead of the one of the Region
     #[arg(long, global = true, value_name = "URL")]
