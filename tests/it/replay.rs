@@ -227,7 +227,7 @@ async fn pointers_of_the_failure_queue_are_followed_and_deleted_once_their_recor
     let shard = engine.shard().await;
     let stream = &records[0]["eventSourceARN"];
     let queue = Queue::default();
-    let gone = pointer(&records[5..7], &shard, &json!(format!("{}x", stream.as_str().unwrap())));
+    let gone = pointer(&records[5..7], &shard, &json!(stream.as_str().unwrap().replace("/Point/", "/Dropped/")));
     let foreign = "{\"hello\":\"world\"}".to_owned();
     queue.waiting.lock().unwrap().extend([
         pointer(&records[..3], &shard, stream),
