@@ -15,8 +15,11 @@ pub const LAMBDA_LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
 /// A level that is not known is taken as `INFO`: Lambda sets it, not the user.
 pub fn json(level: Option<&str>) {
     let level = level.and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
-    let targets =
-        Targets::new().with_default(LevelFilter::WARN.min(level)).with_target(env!("CARGO_CRATE_NAME"), level);
+    let targets = Targets::new()
+        .with_default(LevelFilter::WARN.min(level))
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+        // The function's own binary is a crate beside the library.
+        .with_target("bootstrap", level);
     let lines =
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(io::stdout);
     tracing_subscriber::registry().with(targets).with(lines).init();
