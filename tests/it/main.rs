@@ -2,8 +2,11 @@
 
 #![allow(unreachable_pub, reason = "a test binary has no users")]
 
+mod bootstrap;
 mod engine;
 mod first_touch;
 mod poison;
+mod proxy;
 mod replay_duplicate_events;
 mod rollup;
+mod runtime_api;
