@@ -1,6 +1,7 @@
 //! The environment, read once: what cannot be used stops the start.
 
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 use crate::rollup::limits::{MARKER_RETENTION_MAX_DAYS, MAX_IN_FLIGHT};
 use crate::rollup::update::OnMissingViewItem;
@@ -90,8 +91,8 @@ impl Config {
         };
         let mut config = Self::of(tables)?;
         config.marker_retention_days =
-            number(&variable, MARKER_RETENTION_DAYS, Self::DEFAULT_RETENTION_DAYS, 1, MARKER_RETENTION_MAX_DAYS)?;
-        config.max_in_flight = number(&variable, IN_FLIGHT, Self::DEFAULT_IN_FLIGHT, 1, MAX_IN_FLIGHT)?;
+            number(&variable, MARKER_RETENTION_DAYS, Self::DEFAULT_RETENTION_DAYS, 1..=MARKER_RETENTION_MAX_DAYS)?;
+        config.max_in_flight = number(&variable, IN_FLIGHT, Self::DEFAULT_IN_FLIGHT, 1..=MAX_IN_FLIGHT)?;
         config.on_missing = match variable(ON_MISSING_VIEW_ITEM).as_deref() {
             None | Some("create") => OnMissingViewItem::Create,
             Some("skip") => OnMissingViewItem::Skip,
@@ -143,13 +144,12 @@ fn number<T: std::str::FromStr + PartialOrd + Display>(
     variable: impl Fn(&str) -> Option<String>,
     name: &str,
     default: T,
-    least: T,
-    most: T,
+    accepted: RangeInclusive<T>,
 ) -> Result<T, ConfigError> {
     let Some(value) = variable(name) else { return Ok(default) };
     match value.parse() {
-        Ok(number) if number >= least && number <= most => Ok(number),
-        _ => Err(refuse(name, value, format!("a whole number from {least} to {most}"))),
+        Ok(number) if accepted.contains(&number) => Ok(number),
+        _ => Err(refuse(name, value, format!("a whole number from {} to {}", accepted.start(), accepted.end()))),
     }
 }
 

@@ -169,7 +169,7 @@ fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure 
 }
 
 fn about_credentials(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| (*error).source()).any(|error| error.is::<CredentialsError>())
+    std::iter::successors(Some(error), |error| (*error).source()).any(<dyn Error>::is::<CredentialsError>)
 }
 
 fn unbuildable(error: impl Error) -> Failure {

@@ -76,16 +76,6 @@ pub struct Stamp {
     pub retention_days: u32,
 }
 
-/// Whether a quarantined marker holds its record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
-    /// It does.
-    Whole,
-    /// The record does not fit into an item: the marker has its keys and the reason, and Lambda must be told that the
-    /// record failed, so that the failure destination gets it.
-    KeysOnly,
-}
-
 /// The marker of a record whose deltas are added. View items that are not `counted` were left alone, so that the ledger
 /// says what the record did and not what it would have done.
 #[must_use]
@@ -124,19 +114,19 @@ fn ledger(view: &View, sums: &Sums) -> HashMap<String, AttributeValue> {
     measures
 }
 
-/// The marker of a record in quarantine: whole if it fits into an item, else by its keys.
+/// The marker of a record in quarantine: with the record if that fits into an item, else without [`RECORD`]; then Lambda
+/// must be told that the record failed, so that the failure destination gets it.
 #[must_use]
-pub fn quarantined(poison: &Poison<'_>, stamp: &Stamp) -> (Item, Kept) {
+pub fn quarantined(poison: &Poison<'_>, stamp: &Stamp) -> Item {
     let mut item =
         base(&poison.id, (&poison.event_id, &poison.event_name), &poison.source_key, Outcome::Quarantined, stamp);
     item.insert(REASON.to_owned(), AttributeValue::S(poison.reason.to_string()));
     let room = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES).saturating_sub(bytes(&item));
     let record = record_value(poison.raw);
-    if RECORD.len() + value_bytes(&record) > room {
-        return (Item::from(item), Kept::KeysOnly);
+    if RECORD.len() + value_bytes(&record) <= room {
+        item.insert(RECORD.to_owned(), record);
     }
-    item.insert(RECORD.to_owned(), record);
-    (Item::from(item), Kept::Whole)
+    Item::from(item)
 }
 
 fn record_value(raw: &str) -> AttributeValue {
@@ -231,7 +221,7 @@ fn same_key(found: &HashMap<String, AttributeValue>, wanted: &Item) -> bool {
 
 /// The size of an item as DynamoDB counts it, within [`limits::ITEM_MARGIN_BYTES`].
 #[must_use]
-pub fn bytes(item: &HashMap<String, AttributeValue>) -> usize {
+pub(super) fn bytes(item: &HashMap<String, AttributeValue>) -> usize {
     item.iter().map(|(name, value)| name.len() + value_bytes(value) + 1).sum::<usize>() + 3
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::coalesce::{Batch, Entry, ItemId};
 use super::delta::{Change, Counter};
-use super::marker::{self, Kept, Stamp};
+use super::marker::{self, Stamp};
 use super::update::{self, OnMissingViewItem, Shape, Update};
 use super::view::{View, ViewKey};
 use super::{AttributeValue, Item, limits};
@@ -155,20 +155,17 @@ fn weight(entry: &Entry<'_>) -> usize {
 #[must_use]
 pub fn assemble(setting: &Setting, batch: &Batch<'_>, shapes: &[Shape], members: &[usize]) -> Transaction {
     let Setting { view, on_missing, stamp } = setting;
-    let skipped: BTreeSet<&ViewKey> = match on_missing {
-        OnMissingViewItem::Create => BTreeSet::new(),
-        OnMissingViewItem::Skip => {
-            batch.items.iter().zip(shapes).filter(|(_, shape)| **shape == Shape::Absent).map(|(key, _)| key).collect()
-        }
-    };
+    let sums = batch.sums(members);
+    let skip = |item: &ItemId| *on_missing == OnMissingViewItem::Skip && shapes[item.0] == Shape::Absent;
+    let skipped: BTreeSet<&ViewKey> = sums.keys().filter(|item| skip(item)).map(|item| &batch.items[item.0]).collect();
     let markers = members.iter().map(|&entry| {
         let marker = match &batch.entries[entry] {
             Entry::Apply { change, .. } => marker::applied(view, change, |key| !skipped.contains(key), stamp),
-            Entry::Quarantine(poison) => marker::quarantined(poison, stamp).0,
+            Entry::Quarantine(poison) => marker::quarantined(poison, stamp),
         };
         Action::PutMarker { entry, marker }
     });
-    let views = batch.sums(members).into_iter().map(|(item, sums)| {
+    let views = sums.into_iter().map(|(item, sums)| {
         let key = &batch.items[item.0];
         if skipped.contains(key) {
             Action::CheckAbsent { item, key: view.key_item(key), check: update::still_absent(view) }
@@ -178,15 +175,6 @@ pub fn assemble(setting: &Setting, batch: &Batch<'_>, shapes: &[Shape], members:
         }
     });
     Transaction { actions: markers.chain(views).collect() }
-}
-
-/// Whether quarantine can hold an entry; one that is not in quarantine needs no holding.
-#[must_use]
-pub fn kept(setting: &Setting, entry: &Entry<'_>) -> Kept {
-    match entry {
-        Entry::Apply { .. } => Kept::Whole,
-        Entry::Quarantine(poison) => marker::quarantined(poison, &setting.stamp).1,
-    }
 }
 
 impl Action {

@@ -38,6 +38,12 @@ pub enum Cause {
     Connection,
 }
 
+impl Cause {
+    /// Every cause, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Conflict, Self::Throttled, Self::InProgress, Self::Server, Self::Timeout, Self::Connection];
+}
+
 /// What one action of a cancelled transaction says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ActionVerdict {

@@ -5,6 +5,8 @@
 mod bootstrap;
 mod engine;
 mod first_touch;
+mod limits;
+mod persisted;
 mod poison;
 mod proxy;
 mod replay_duplicate_events;
