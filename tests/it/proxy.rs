@@ -156,16 +156,14 @@ impl Proxy {
         self.state.faults.lock().unwrap().clone()
     }
 
-    /// Waits until so many requests came.
+    /// Waits until so many more requests came.
     pub async fn reached(&self, requests: usize) {
-        let mut came = self.state.requests.subscribe();
-        in_time("a request", came.wait_for(|came| *came >= requests)).await.unwrap();
+        more(&self.state.requests, requests, "a request").await;
     }
 
-    /// Waits until the engine answered so many requests.
+    /// Waits until the engine answered so many more requests.
     pub async fn carried_out(&self, requests: usize) {
-        let mut answers = self.state.answers.subscribe();
-        in_time("an answer of the engine", answers.wait_for(|came| *came >= requests)).await.unwrap();
+        more(&self.state.answers, requests, "an answer of the engine").await;
     }
 
     /// Waits until nothing is on its way to the engine, when all clients have ended.
@@ -177,6 +175,12 @@ impl Proxy {
         let mut open = self.state.connections.subscribe();
         in_time("the end of all requests", open.wait_for(|open| *open == 0)).await.unwrap();
     }
+}
+
+async fn more(counter: &watch::Sender<usize>, wanted: usize, what: &str) {
+    let mut counter = counter.subscribe();
+    let enough = *counter.borrow() + wanted;
+    in_time(what, counter.wait_for(|came| *came >= enough)).await.unwrap();
 }
 
 /// Serves one connection until one of the two closes it; none when it ended in the middle of something.
@@ -199,31 +203,33 @@ async fn serve(client: TcpStream, state: &State) -> Option<()> {
 }
 
 /// The answer that the client gets; none when the connection is closed instead.
-async fn answer(engine: &State, request: &Request, fault: Option<Fault>) -> Option<Answer> {
+async fn answer(state: &State, request: &Request, fault: Option<Fault>) -> Option<Answer> {
     match fault {
-        None | Some(Fault::AnswerCut) => forward(engine, request).await,
+        // Only a transaction can be in another's way, or in its own.
+        Some(Fault::Conflict(_) | Fault::Error(Code::TransactionInProgress)) if request.actions() == 0 => {
+            forward(state, request).await
+        }
+        None | Some(Fault::AnswerCut) => forward(state, request).await,
         Some(Fault::RequestLost | Fault::Hanging) => None,
         Some(Fault::AnswerLost) => {
-            forward(engine, request).await;
+            forward(state, request).await;
             None
         }
         Some(Fault::AnswerReplaced) => {
-            forward(engine, request).await;
+            forward(state, request).await;
             Some(error(Code::InternalServerError))
         }
         Some(Fault::Late(delay)) => {
             tokio::time::sleep(delay).await;
-            forward(engine, request).await
+            forward(state, request).await
         }
         Some(Fault::AnswerLate(delay)) => {
-            let answer = forward(engine, request).await;
+            let answer = forward(state, request).await;
             tokio::time::sleep(delay).await;
             answer
         }
-        Some(Fault::Conflict(_)) if request.actions() == 0 => forward(engine, request).await,
-        Some(Fault::Conflict(actions)) => Some(cancelled(conflicts(request.actions(), actions))),
-        Some(Fault::ConflictBesides) => forward(engine, request).await.map(with_conflict_besides),
-        Some(Fault::Error(Code::TransactionInProgress)) if request.actions() == 0 => forward(engine, request).await,
+        Some(Fault::Conflict(actions)) => Some(cancelled(&conflicts(request.actions(), actions))),
+        Some(Fault::ConflictBesides) => forward(state, request).await.map(with_conflict_besides),
         Some(Fault::Error(code)) => Some(error(code)),
     }
 }
@@ -240,7 +246,7 @@ fn conflict() -> Value {
     json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" })
 }
 
-fn cancelled(reasons: Vec<Value>) -> Answer {
+fn cancelled(reasons: &[Value]) -> Answer {
     let codes: Vec<_> = reasons.iter().map(|reason| reason["Code"].as_str().unwrap_or_default()).collect();
     let message = "Transaction cancelled, please refer cancellation reasons for specific reasons";
     let body = json!({
@@ -258,7 +264,7 @@ fn with_conflict_besides(answer: Answer) -> Answer {
     if let Some(silent) = reasons.iter_mut().find(|reason| reason["Code"] == "None") {
         *silent = conflict();
     }
-    cancelled(std::mem::take(reasons))
+    cancelled(reasons)
 }
 
 fn error(code: Code) -> Answer {
@@ -316,13 +322,11 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 /// with the connection.
 async fn forward(state: &State, request: &Request) -> Option<Answer> {
     let engine = &state.engine;
-    let mut head = format!("POST / HTTP/1.0\r\nHost: {engine}\r\nContent-Length: {}\r\n", request.bytes.len());
-    for name in ["Content-Type", "X-Amz-Target", "X-Amz-Date", "Authorization"] {
-        if let Some(value) = header(&request.head, name) {
-            head += &format!("{name}: {value}\r\n");
-        }
-    }
-    head += "\r\n";
+    let passed_on = ["Content-Type", "X-Amz-Target", "X-Amz-Date", "Authorization"].into_iter();
+    let headers = passed_on.filter_map(|name| Some(format!("{name}: {}\r\n", header(&request.head, name)?)));
+    let headers: String = headers.collect();
+    let length = request.bytes.len();
+    let head = format!("POST / HTTP/1.0\r\nHost: {engine}\r\nContent-Length: {length}\r\n{headers}\r\n");
     let mut engine = BufReader::new(TcpStream::connect(engine).await.ok()?);
     engine.write_all(&[head.as_bytes(), &request.bytes].concat()).await.ok()?;
     let head = read_head(&mut engine).await?;

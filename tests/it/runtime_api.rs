@@ -276,10 +276,7 @@ impl Sandbox {
 
 /// Waits for something that should come at once.
 pub async fn in_time<T>(what: &str, wanted: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, wanted).await {
-        Ok(found) => found,
-        Err(_) => panic!("{what} did not come"),
-    }
+    tokio::time::timeout(PATIENCE, wanted).await.unwrap_or_else(|_| panic!("{what} did not come"))
 }
 
 /// The lines of an output as they come; the sender is dropped at its end.

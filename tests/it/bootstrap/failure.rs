@@ -1,9 +1,11 @@
 //! What goes wrong: faults that pass are waited out, a broken deployment fails the invocation and nothing else.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
 
 use super::{AMPLE, CONSOLE_TEST_EVENT, event, landmarks};
-use crate::engine::Engine;
+use crate::engine::{Engine, s};
 use crate::proxy::{Code, Fault, Proxy};
 use crate::runtime_api::{Ended, Sandbox, Settings};
 
@@ -140,9 +142,9 @@ async fn every_fault_that_passes_is_waited_out_within_one_invocation() {
 #[tokio::test]
 async fn an_answer_that_is_lost_after_the_commit_is_asked_for_with_the_same_token() {
     let (engine, records) = landmarks(5).await;
-    engine.put("Map", [("MapId", crate::engine::s("Seattle"))]).await;
-    let tokens = std::sync::Arc::new(std::sync::Mutex::new(Vec::<(Value, Value)>::new()));
-    let seen = std::sync::Arc::clone(&tokens);
+    engine.put("Map", [("MapId", s("Seattle"))]).await;
+    let tokens = Arc::new(Mutex::new(Vec::<(Value, Value)>::new()));
+    let seen = Arc::clone(&tokens);
     let proxy = Proxy::start(&engine.url, move |request| {
         let mut seen = seen.lock().unwrap();
         seen.push((request.body["ClientRequestToken"].clone(), request.body["TransactItems"].clone()));
@@ -152,9 +154,9 @@ async fn an_answer_that_is_lost_after_the_commit_is_asked_for_with_the_same_toke
     let sandbox = Sandbox::ready(&Settings::on(&proxy.url)).await;
 
     assert_eq!(sandbox.invoke(&event(&records), AMPLE).await, Ended::nothing_failed());
+    engine.assert_exact().await;
     let tokens = tokens.lock().unwrap();
     let [first_touch, lost, again] = tokens.as_slice() else { panic!("{} requests", tokens.len()) };
     assert_eq!(lost, again, "the same transaction is sent again");
     assert_ne!(first_touch.0, lost.0, "another transaction has a token of its own");
-    engine.assert_exact().await;
 }
