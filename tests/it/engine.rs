@@ -245,7 +245,7 @@ impl Function {
 
     /// Delivers records as one batch; tells the first failure that is reported, if any.
     pub async fn try_deliver(&self, records: &[Value]) -> Result<Option<String>, InvocationError> {
-        self.invoke(&json!({ "Records": records }).to_string(), Duration::from_secs(60)).await
+        self.invoke(&json!({ "Records": records }).to_string(), Duration::from_mins(1)).await
     }
 
     pub async fn invoke(&self, event: &str, time_left: Duration) -> Result<Option<String>, InvocationError> {
@@ -315,7 +315,7 @@ fn lambda_json(record: &aws_sdk_dynamodbstreams::types::Record, arn: &str) -> Va
     }
     json!({
         "eventID": record.event_id(),
-        "eventName": record.event_name().map(|name| name.as_str()),
+        "eventName": record.event_name().map(aws_sdk_dynamodbstreams::types::OperationType::as_str),
         "eventVersion": "1.1",
         "eventSource": "aws:dynamodb",
         "awsRegion": "eu-west-1",

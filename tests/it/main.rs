@@ -1,7 +1,7 @@
 //! The integration suite: every test on an engine of its own, on real stream records.
 
 #![allow(unreachable_pub, reason = "a test binary has no users")]
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bootstrap;
 mod engine;
@@ -9,6 +9,7 @@ mod first_touch;
 mod limits;
 mod persisted;
 mod poison;
+mod poller;
 mod proxy;
 mod replay_duplicate_events;
 mod rollup;
