@@ -15,6 +15,9 @@ use super::workload::Record;
 use crate::proxy::Proxy;
 use crate::runtime_api::{Ended, Extensions, Sandbox, Settings};
 
+/// Deliveries one after another that acknowledge nothing: more than that is no weather.
+const DELIVERIES_IN_VAIN: usize = 100;
+
 /// Where a storm is, for the message of a failure.
 #[derive(Debug, Clone, Default)]
 pub struct Progress(Arc<Mutex<(usize, String)>>);
@@ -91,10 +94,14 @@ impl Mapping {
     /// Delivers until everything is acknowledged, and nothing is on its way any more.
     pub async fn deliver_all(mut self) -> Tally {
         self.tally.count("records", self.due.len());
+        let mut in_vain = 0;
         while !self.due.is_empty() {
-            let batch = self.batch();
+            let (due, batch) = (self.due.len(), self.batch());
             let ended = self.deliver(&batch).await;
+            let last = format!("{ended:?}");
             self.acknowledge(&batch, ended).await;
+            in_vain = if self.due.len() < due { 0 } else { in_vain + 1 };
+            assert!(in_vain < DELIVERIES_IN_VAIN, "nothing was acknowledged any more; the last delivery: {last}");
         }
         self.retire().await;
         self.proxy.settled().await;

@@ -79,7 +79,7 @@ pub async fn records(engine: &Engine, rng: &mut Rng) -> Vec<Record> {
     let mut records: Vec<Record> = real.into_iter().map(|json| record(json, None)).collect();
     for number in 0..poison {
         let mut json = rng.choice(&records).unwrap().json.clone();
-        json["dynamodb"]["SequenceNumber"] = json!(format!("{number:0>21}"));
+        json["dynamodb"]["SequenceNumber"] = json!(format!("9{number:0>20}"));
         json["eventID"] = json!(format!("poison-{number}"));
         spoil(&mut json, number);
         records.insert(rng.usize(..=records.len()), record(json, Some(Must::BeQuarantined)));
