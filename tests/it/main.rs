@@ -6,7 +6,9 @@
 mod bootstrap;
 mod engine;
 mod first_touch;
+mod isolation;
 mod limits;
+mod local;
 mod persisted;
 mod poison;
 mod poller;
@@ -15,3 +17,4 @@ mod replay_duplicate_events;
 mod rollup;
 mod runtime_api;
 mod storm;
+mod summary;
