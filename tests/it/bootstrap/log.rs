@@ -14,17 +14,18 @@ use crate::runtime_api::{Sandbox, Settings};
 const COUNTS: [&str; 8] =
     ["records", "applied", "duplicates", "no_effect", "quarantined", "unresolved", "transactions", "retries"];
 
-/// Ends the process; its log lines, each of which must be one object of JSON, the last of which tells of the end.
-async fn lines(sandbox: &Sandbox) -> Vec<Value> {
+/// Ends the process. Its log lines, without the last, which tells of the end; and the lines of metrics.
+async fn written(sandbox: &Sandbox) -> (Vec<Value>, Vec<Value>) {
     sandbox.terminate().await;
     let lines = sandbox.stdout().await;
-    let mut lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    for line in &lines {
+    let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let (metrics, mut log): (Vec<_>, Vec<_>) = lines.partition(|line| line["_aws"].is_object());
+    for line in &log {
         assert!(line["timestamp"].is_string() && line["level"].is_string() && line["target"].is_string(), "{line}");
     }
-    let last = lines.pop().unwrap();
+    let last = log.pop().unwrap();
     assert_eq!(last["signal"], "SIGTERM", "{last}");
-    lines
+    (log, metrics)
 }
 
 /// The numbers of the summaries, in the order of the invocations.
@@ -55,14 +56,17 @@ async fn an_invocation_writes_one_summary_with_its_numbers() {
     sandbox.invoke(&event(&records), AMPLE).await;
     sandbox.invoke(&event(&[]), AMPLE).await;
 
-    let lines = lines(&sandbox).await;
+    let (log, metrics) = written(&sandbox).await;
+    let summaries = summaries(&log);
     // records, applied, duplicates, no_effect, quarantined, unresolved, transactions, retries
-    assert_eq!(summaries(&lines)[0], [3, 3, 0, 0, 0, 0, 3, 2]);
-    let [records, applied, duplicates, no_effect, quarantined, unresolved, _, retries] = summaries(&lines)[1];
+    assert_eq!(summaries[0], [3, 3, 0, 0, 0, 0, 3, 2]);
+    let [records, applied, duplicates, no_effect, quarantined, unresolved, _, retries] = summaries[1];
     assert_eq!((records, applied, duplicates, no_effect), (7, 1, 4, 1));
     assert_eq!((quarantined, unresolved, retries), (1, 0, 0));
-    assert_eq!(summaries(&lines)[2], [0; 8]);
-    assert_eq!(summaries(&lines).len(), 3);
+    assert_eq!(summaries[2], [0; 8]);
+    assert_eq!(summaries.len(), 3);
+    let told = |line: &Value| ["Records", "Applied"].map(|metric| line[metric].as_u64().unwrap());
+    assert_eq!(metrics.iter().map(told).collect::<Vec<_>>(), [[3, 3], [7, 1], [0, 0]], "metrics of the same numbers");
 }
 
 #[tokio::test]
@@ -86,7 +90,8 @@ async fn no_line_shows_what_is_in_an_item() {
     for level in ["INFO", "DEBUG"] {
         let sandbox = Sandbox::ready(&Settings::on(&proxy.url).with("AWS_LAMBDA_LOG_LEVEL", level)).await;
         sandbox.invoke(&event(&records), AMPLE).await;
-        for line in lines(&sandbox).await {
+        let (log, metrics) = written(&sandbox).await;
+        for line in log.iter().chain(&metrics) {
             assert!(!line.to_string().contains(SECRET), "{level}: {line}");
         }
     }
@@ -99,9 +104,9 @@ async fn a_quarantined_record_has_a_warning_with_its_number_and_the_kind_of_reas
     let engine = Engine::start().await;
     let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
     sandbox.invoke(STREAM_EVENT, AMPLE).await;
-    let lines = lines(&sandbox).await;
-    let warnings: Vec<_> = lines.iter().filter(|line| line["level"] == "WARN").collect();
-    assert_eq!(warnings.len(), 1, "{lines:?}");
+    let (log, _) = written(&sandbox).await;
+    let warnings: Vec<_> = log.iter().filter(|line| line["level"] == "WARN").collect();
+    assert_eq!(warnings.len(), 1, "{log:?}");
     assert_eq!(warnings[0]["message"], "record quarantined");
     assert_eq!(warnings[0]["sequence_number"], "100000000000950939886");
     assert_eq!(warnings[0]["reason"], "expired");
@@ -112,10 +117,10 @@ async fn an_invocation_that_fails_has_an_error_with_its_request() {
     let engine = Engine::start().await;
     let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
     sandbox.invoke("{}", AMPLE).await;
-    let lines = lines(&sandbox).await;
+    let (log, _) = written(&sandbox).await;
     // The runtime says it once more, without the request.
-    let errors: Vec<_> = lines.iter().filter(|line| line["request_id"].is_string()).collect();
-    assert_eq!(errors.len(), 1, "{lines:?}");
+    let errors: Vec<_> = log.iter().filter(|line| line["request_id"].is_string()).collect();
+    assert_eq!(errors.len(), 1, "{log:?}");
     assert_eq!(errors[0]["level"], "ERROR");
     assert!(errors[0]["message"].as_str().unwrap().starts_with("invocation failed: "));
 }
@@ -126,5 +131,6 @@ async fn the_level_that_lambda_sets_is_kept() {
     let sandbox = Sandbox::ready(&Settings::on(&engine.url).with("AWS_LAMBDA_LOG_LEVEL", "WARN")).await;
     sandbox.invoke(&event(&records), AMPLE).await;
     sandbox.terminate().await;
-    assert_eq!(sandbox.stdout().await, [""; 0]);
+    let lines = sandbox.stdout().await;
+    assert!(lines.len() == 1 && lines[0].contains("_aws"), "metrics are no log lines: {lines:?}");
 }
