@@ -14,7 +14,7 @@ use crate::rollup::coalesce::{Batch, Entry, Found, Place, coalesce};
 use crate::rollup::delta::{Effect, Retention, effect};
 use crate::rollup::marker::Stamp;
 use crate::rollup::plan::Setting;
-use crate::rollup::record::{EventError, Parsed, RecordId, parse};
+use crate::rollup::record::{EventError, Parsed, RecordId, parse, parse_record};
 use crate::rollup::response::{Outcome, Unresolved, response};
 use crate::rollup::update::negative_counters;
 
@@ -130,6 +130,14 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
         log(&batch, &report, &summary);
         (self.observe)(invocation, &summary);
         unnumbered(&batch, &report).map_or(Ok(response), Err)
+    }
+
+    /// Whether a raw record, by itself, changes nothing.
+    #[must_use]
+    pub fn has_no_effect(&self, raw: &str, now: DateTime<Utc>) -> bool {
+        let retention = Retention { days: self.config.marker_retention_days, until: now };
+        let judged = parse_record(raw).map(|record| self.judge(record, &retention));
+        matches!(judged, Ok(Found::Record(_, Effect::None)))
     }
 
     /// How many counters of one view item are below zero, of those that this batch lowered.

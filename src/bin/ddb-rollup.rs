@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ddb_rollup::operate::args::Shared;
-use ddb_rollup::operate::{demo, local};
+use ddb_rollup::operate::{Ending, demo, local, quarantine, replay};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -28,6 +28,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Local(local::Args),
+    Replay(replay::Args),
+    Quarantine(quarantine::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,14 +48,16 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let as_it_should_be = match &cli.command {
+        let ending = match &cli.command {
             Command::Local(args) if args.demo => demo::run(&cli.shared, args).await?,
-            Command::Local(args) => {
-                local::run(&cli.shared, args).await?;
-                true
-            }
+            Command::Local(args) => local::run(&cli.shared, args).await?,
+            Command::Replay(args) => Box::pin(replay::run(&cli.shared, args)).await?,
+            Command::Quarantine(args) => quarantine::run(&cli.shared, args).await?,
         };
-        Ok(if as_it_should_be { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        Ok(match ending {
+            Ending::AsItShouldBe => ExitCode::SUCCESS,
+            Ending::Found => ExitCode::from(1),
+        })
     })
 }
 

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-use crate::config::{IDEMPOTENCY_TABLE, SOURCE_TABLE, Tables, VIEW_TABLE};
+use crate::config::{Config, ConfigError, IDEMPOTENCY_TABLE, SOURCE_TABLE, Tables, VIEW_TABLE};
 
 /// Where the tables are, what they are called, and for whom the results are.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Shared {
     /// Endpoint of DynamoDB and its streams, instead of the one of the Region
     #[arg(long, global = true, value_name = "URL")]
@@ -49,6 +50,20 @@ impl Shared {
             view: self.view_table.clone().unwrap_or(defaults.view),
             idempotency: self.idempotency_table.clone().unwrap_or(defaults.idempotency),
         }
+    }
+
+    /// The function's settings: the environment's, with what the options say instead.
+    ///
+    /// # Errors
+    /// When a setting cannot be used.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        let Tables { source, view, idempotency } = self.tables();
+        Config::read(|name| match name {
+            SOURCE_TABLE => Some(source.clone()),
+            VIEW_TABLE => Some(view.clone()),
+            IDEMPOTENCY_TABLE => Some(idempotency.clone()),
+            other => std::env::var(other).ok(),
+        })
     }
 
     /// The template's parameters for the tables that were named.

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
+use super::Ending;
 use super::args::Shared;
 use super::deployment::{Deployment, TEMPLATE};
 use super::engine::{self, CREDENTIALS, Engine, EngineError, REGION};
@@ -150,7 +151,7 @@ impl Stage {
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn run(shared: &Shared, args: &Args) -> Result<(), LocalError> {
+pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, LocalError> {
     if shared.endpoint_url.is_some() {
         return Err(LocalError::Endpoint);
     }
@@ -189,7 +190,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<(), LocalError> {
     tokio::join!(polling, sweep(&stage.database, &stop), show(changes, shared.json, &stopper), asked);
     stage.engine.stop().await;
     writeln!(io::stderr(), "stopped")?;
-    Ok(())
+    Ok(Ending::AsItShouldBe)
 }
 
 /// Writes changes until there are no more; when nobody reads them any longer, the pipeline stops.

@@ -13,7 +13,26 @@ pub mod engine;
 pub mod function;
 pub mod local;
 pub mod poller;
+pub mod quarantine;
+pub mod replay;
 pub mod stop;
 pub mod tables;
 pub mod template;
 pub mod watch;
+
+/// How a command ended that could run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything is as it should be.
+    AsItShouldBe,
+    /// There is something that an operator should look at.
+    Found,
+}
+
+impl Ending {
+    /// Something was found, unless all is clean.
+    #[must_use]
+    pub fn found_unless(clean: bool) -> Self {
+        if clean { Self::AsItShouldBe } else { Self::Found }
+    }
+}

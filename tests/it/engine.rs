@@ -175,6 +175,14 @@ impl Engine {
         records
     }
 
+    /// The name of the stream's only shard.
+    pub async fn shard(&self) -> String {
+        let table = self.db.describe_table().table_name("Point").send().await.unwrap();
+        let arn = table.table().unwrap().latest_stream_arn().unwrap().to_owned();
+        let stream = self.streams.describe_stream().stream_arn(arn).send().await.unwrap();
+        stream.stream_description().unwrap().shards()[0].shard_id().unwrap().to_owned()
+    }
+
     /// The function, with the settings changed as the test wants them.
     pub fn function_with(&self, change: impl FnOnce(&mut Config)) -> Function {
         let mut config = Config::of(Tables::default()).unwrap();

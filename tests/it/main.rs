@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bootstrap;
+mod command;
 mod engine;
 mod first_touch;
 mod isolation;
@@ -13,6 +14,7 @@ mod persisted;
 mod poison;
 mod poller;
 mod proxy;
+mod replay;
 mod replay_duplicate_events;
 mod rollup;
 mod runtime_api;

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodbstreams::operation::describe_stream::DescribeStreamError;
 use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsError;
 use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorError;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
@@ -77,6 +78,38 @@ impl DynamoStream {
 
     fn error(&self, action: &'static str, cause: String) -> StreamError {
         StreamError { action, stream: self.arn.clone(), cause }
+    }
+
+    /// Whether there is such a stream; one that was switched off is gone a day later.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn is_there(&self) -> Result<bool, StreamError> {
+        match self.client.describe_stream().stream_arn(&self.arn).limit(1).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(service(&error), Some(DescribeStreamError::ResourceNotFoundException(_))) => {
+                Ok(false)
+            }
+            Err(error) => Err(self.error("find out about the state", DisplayErrorContext(error).to_string())),
+        }
+    }
+
+    /// A cursor at a record, or at the oldest that the shard still holds when the record is gone; none when the shard is
+    /// gone.
+    ///
+    /// # Errors
+    /// When the shard cannot be looked at.
+    pub async fn cursor_at(&self, shard: &str, sequence_number: &str) -> Result<Option<Cursor>, StreamError> {
+        let request = self.client.get_shard_iterator().stream_arn(&self.arn).shard_id(shard);
+        let request = request.shard_iterator_type(ShardIteratorType::AtSequenceNumber);
+        match request.sequence_number(sequence_number).send().await {
+            Ok(answer) => Ok(Some(Cursor { last: None, iterator: answer.shard_iterator })),
+            Err(error) => match service(&error) {
+                Some(GetShardIteratorError::TrimmedDataAccessException(_)) => Ok(Some(Cursor::default())),
+                Some(GetShardIteratorError::ResourceNotFoundException(_)) => Ok(None),
+                _ => Err(self.error("find the place in a shard", DisplayErrorContext(error).to_string())),
+            },
+        }
     }
 
     async fn iterator(&self, shard: &str, cursor: &mut Cursor) -> Result<Option<String>, StreamError> {

@@ -1,0 +1,50 @@
+//! The operator's command as a process.
+
+use std::process::Output;
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::engine::Engine;
+
+/// What a run of the command came to.
+#[derive(Debug)]
+pub struct Ran {
+    /// The exit code.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Ran {
+    /// Standard output as the one object that `--json` prints.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// Runs the command on an engine; `more` are environment variables besides.
+pub async fn run_with(engine: &Engine, arguments: &[&str], more: &[(&str, &str)]) -> Ran {
+    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_ddb-rollup"))
+        .args(arguments)
+        .env_clear()
+        .envs([("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local"), ("AWS_REGION", "eu-west-1")])
+        .env("AWS_ENDPOINT_URL", &engine.url)
+        .envs(more.iter().copied())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    Ran {
+        code: status.code().unwrap(),
+        out: String::from_utf8(stdout).unwrap(),
+        err: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+/// Runs the command on an engine.
+pub async fn run(engine: &Engine, arguments: &[&str]) -> Ran {
+    run_with(engine, arguments, &[]).await
+}

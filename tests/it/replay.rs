@@ -1,0 +1,258 @@
+//! What Lambda gave up on, and what quarantine holds, comes back: once.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use crate::command::{run, run_with};
+use crate::engine::{Engine, n, s, sequence_number};
+
+/// An engine with points that no function has seen.
+async fn points(count: usize) -> (Engine, Vec<Value>) {
+    let engine = Engine::start().await;
+    for point in 0..count {
+        engine.put_point(&format!("m{}", point % 2), &format!("p{point}"), Some("Park")).await;
+    }
+    let records = engine.stream_records().await;
+    (engine, records)
+}
+
+#[tokio::test]
+async fn everything_in_the_stream_is_applied_once() {
+    let (engine, _) = points(5).await;
+    for (applied, duplicates) in [(5, 0), (0, 5)] {
+        let ran = run(&engine, &["replay", "--from-stream", "--json"]).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let expected = json!({
+            "read": 5, "applied": applied, "duplicates": duplicates, "no_effect": 0, "quarantined": 0, "unresolved": 0,
+            "gone": [], "foreign_messages": 0,
+        });
+        assert_eq!(ran.json(), expected);
+        engine.assert_exact().await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_a_failure_destination_is_applied_once() {
+    let (engine, records) = points(4).await;
+    engine.function().deliver(&records[..1]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("failure.json");
+    let document = json!({ "version": "1.0", "payload": json!({ "Records": records }).to_string() });
+    std::fs::write(&file, document.to_string()).unwrap();
+    for (applied, duplicates) in [(3, 1), (0, 4)] {
+        let ran = run(&engine, &["replay", "--from-file", file.to_str().unwrap(), "--json"]).await;
+        assert_eq!(
+            (ran.code, ran.json()["applied"].clone(), ran.json()["duplicates"].clone()),
+            (0, json!(applied), json!(duplicates))
+        );
+        engine.assert_exact().await;
+    }
+    let ran = run(&engine, &["replay", "--from-file", "no such file"]).await;
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("no such file"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn quarantine_is_listed_replayed_and_left_for_good() {
+    let (engine, records) = points(6).await;
+    engine.put("Map", [("MapId", s("m0")), ("TotalPoints", s("broken"))]).await;
+    engine.function().deliver(&records).await;
+    let ran = run(&engine, &["quarantine", "list", "--json"]).await;
+    assert_eq!(ran.code, 1, "something was found");
+    let list = ran.json()["quarantined"].clone();
+    assert_eq!(list.as_array().unwrap().len(), 3);
+    assert_eq!(list[0]["record"], records[0]);
+    assert_eq!(list[0]["sequence_number"], json!(sequence_number(&records[0])));
+    assert_eq!(list[0]["stream"], records[0]["eventSourceARN"]);
+    assert!(list[0]["reason"].as_str().unwrap().contains("TotalPoints"));
+    assert!(list[0]["recorded_at"].as_str().unwrap().ends_with('Z'));
+
+    // The cause is still there: nothing is applied, nothing is lost.
+    let ran = run(&engine, &["quarantine", "replay", "--all", "--json"]).await;
+    assert_eq!((ran.code, ran.json()["quarantined"].clone()), (1, json!(3)), "{ran:?}");
+    assert_eq!(run(&engine, &["quarantine", "list", "--json"]).await.json()["quarantined"], list);
+
+    // The cause is mended: one record by its number, then the rest.
+    engine.put("Map", [("MapId", s("m0"))]).await;
+    let number = sequence_number(&records[2]);
+    let ran = run(&engine, &["quarantine", "replay", "--sequence-number", number, "--json"]).await;
+    assert_eq!((ran.code, ran.json()["applied"].clone(), ran.json()["read"].clone()), (0, json!(1), json!(1)));
+    let ran = run(&engine, &["quarantine", "replay", "--all"]).await;
+    assert_eq!(ran.code, 0);
+    assert!(ran.out.contains("2 records read: 2 applied"), "{}", ran.out);
+    engine.assert_exact().await;
+    assert_eq!(run(&engine, &["quarantine", "list"]).await.code, 0);
+    let markers = engine.markers().await;
+    assert!(markers.values().all(|marker| marker["Outcome"] == s("APPLIED") && marker.contains_key("ExpiresAt")));
+
+    // Lambda's delivery, late, and the replay again: nothing moves.
+    let before = engine.everything().await;
+    engine.function().deliver(&records).await;
+    run(&engine, &["quarantine", "replay", "--all"]).await;
+    run(&engine, &["replay", "--from-stream"]).await;
+    assert_eq!(engine.everything().await, before);
+}
+
+#[tokio::test]
+async fn a_replay_from_the_stream_ends_a_quarantine_whose_cause_is_mended() {
+    let (engine, records) = points(4).await;
+    engine.put("Map", [("MapId", s("m0")), ("CategoryCounts", n(1))]).await;
+    engine.function().deliver(&records).await;
+    let ran = run(&engine, &["replay", "--from-stream", "--json"]).await;
+    assert_eq!(
+        (ran.code, ran.json()["quarantined"].clone(), ran.json()["duplicates"].clone()),
+        (1, json!(2), json!(2))
+    );
+    engine.put("Map", [("MapId", s("m0"))]).await;
+    let ran = run(&engine, &["replay", "--from-stream", "--json"]).await;
+    assert_eq!((ran.code, ran.json()["applied"].clone()), (0, json!(2)));
+    engine.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_discarded_record_never_counts() {
+    let (engine, records) = points(4).await;
+    engine.put("Map", [("MapId", s("m0")), ("TotalPoints", s("broken"))]).await;
+    engine.function().deliver(&records).await;
+    let ran = run(&engine, &["quarantine", "discard", "--reason", "no such reason", "--json"]).await;
+    assert_eq!((ran.code, ran.json()), (0, json!({ "discarded": 0 })));
+    let ran = run(&engine, &["quarantine", "discard", "--reason", "TotalPoints", "--json"]).await;
+    assert_eq!((ran.code, ran.json()), (0, json!({ "discarded": 2 })));
+    engine.put("Map", [("MapId", s("m0"))]).await;
+    engine.function().deliver(&records).await;
+    run(&engine, &["replay", "--from-stream"]).await;
+    assert_eq!(engine.counters("m0").await.unwrap().total, 0);
+    let mut markers: Vec<_> = engine.markers().await.into_values().collect();
+    markers.retain(|marker| marker["Outcome"] == s("DISCARDED"));
+    assert_eq!(markers.len(), 2);
+    assert!(markers.iter().all(|marker| matches!(marker["ExpiresAt"], AttributeValue::N(_))));
+}
+
+#[tokio::test]
+async fn what_to_replay_or_discard_is_said_on_purpose() {
+    let engine = Engine::start().await;
+    for arguments in [
+        &["replay"][..],
+        &["replay", "--from-stream", "--from-file", "x"],
+        &["quarantine"],
+        &["quarantine", "replay"],
+        &["quarantine", "discard"],
+        &["quarantine", "discard", "--all", "--reason", "x"],
+        &["quarantine", "list", "--since", "yesterday"],
+        &["replay", "--from-steam"],
+    ] {
+        let ran = run(&engine, arguments).await;
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}: {ran:?}");
+        assert!(!ran.err.is_empty());
+    }
+}
+
+/// A queue as far as the replay needs one.
+#[derive(Clone, Default)]
+struct Queue {
+    waiting: Arc<Mutex<VecDeque<String>>>,
+    hidden: Arc<Mutex<Vec<String>>>,
+}
+
+impl Queue {
+    async fn serve(&self) -> String {
+        let queue = self.clone();
+        let answer = move |headers: HeaderMap, body: Bytes| {
+            let queue = queue.clone();
+            async move {
+                Json(queue.answer(headers["x-amz-target"].to_str().unwrap(), &serde_json::from_slice(&body).unwrap()))
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.unwrap() });
+        url
+    }
+
+    fn answer(&self, action: &str, request: &Value) -> Value {
+        let (mut waiting, mut hidden) = (self.waiting.lock().unwrap(), self.hidden.lock().unwrap());
+        let receipt = request["ReceiptHandle"].as_str().unwrap_or_default();
+        match action {
+            "AmazonSQS.ReceiveMessage" => {
+                let bodies: Vec<String> = waiting.drain(..).collect();
+                hidden.extend(bodies.clone());
+                let message = |body: &String| json!({ "MessageId": "id", "ReceiptHandle": body, "Body": body, "MD5OfBody": format!("{:x}", md5::compute(body)) });
+                json!({ "Messages": bodies.iter().map(message).collect::<Vec<_>>() })
+            }
+            "AmazonSQS.DeleteMessage" => {
+                hidden.retain(|body| body != receipt);
+                json!({})
+            }
+            "AmazonSQS.ChangeMessageVisibility" => {
+                let shown = hidden.iter().position(|body| body == receipt).unwrap();
+                waiting.push_back(hidden.remove(shown));
+                json!({})
+            }
+            other => panic!("{other} is not expected of a replay"),
+        }
+    }
+
+    fn left(&self) -> Vec<String> {
+        assert!(self.hidden.lock().unwrap().is_empty(), "nothing stays hidden");
+        self.waiting.lock().unwrap().iter().cloned().collect()
+    }
+}
+
+fn pointer(records: &[Value], shard: &str, stream: &Value) -> String {
+    json!({
+        "requestContext": { "condition": "RetryAttemptsExhausted" },
+        "version": "1.0",
+        "DDBStreamBatchInfo": {
+            "shardId": shard,
+            "startSequenceNumber": sequence_number(&records[0]),
+            "endSequenceNumber": sequence_number(records.last().unwrap()),
+            "approximateArrivalOfFirstRecord": "2026-01-01T00:00:00Z",
+            "approximateArrivalOfLastRecord": "2026-01-01T00:00:01Z",
+            "batchSize": records.len(),
+            "streamArn": stream,
+        },
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn pointers_of_the_failure_queue_are_followed_and_deleted_once_their_records_are_dealt_with() {
+    let (engine, records) = points(9).await;
+    let shard = engine.shard().await;
+    let stream = &records[0]["eventSourceARN"];
+    let queue = Queue::default();
+    let gone = pointer(&records[5..7], &shard, &json!(stream.as_str().unwrap().replace("/Point/", "/Dropped/")));
+    let foreign = "{\"hello\":\"world\"}".to_owned();
+    queue.waiting.lock().unwrap().extend([
+        pointer(&records[..3], &shard, stream),
+        gone.clone(),
+        foreign.clone(),
+        pointer(&records[2..5], &shard, stream),
+    ]);
+    let url = queue.serve().await;
+    let queue_url = format!("{url}/000000000000/failures");
+    let replay = async || {
+        run_with(&engine, &["replay", "--from-queue", &queue_url, "--json"], &[("AWS_ENDPOINT_URL_SQS", url.as_str())])
+            .await
+    };
+    let ran = replay().await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let report = ran.json();
+    assert_eq!((&report["read"], &report["applied"], &report["duplicates"]), (&json!(6), &json!(5), &json!(1)));
+    assert_eq!((report["gone"][0]["records"].clone(), report["foreign_messages"].clone()), (json!(2), json!(1)));
+    assert_eq!(queue.left(), [gone, foreign], "what is not dealt with stays");
+    assert_eq!(engine.markers().await.len(), 5);
+
+    queue.waiting.lock().unwrap().clear();
+    queue.waiting.lock().unwrap().push_back(pointer(&records, &shard, stream));
+    let ran = replay().await;
+    assert_eq!((ran.code, ran.json()["applied"].clone(), ran.json()["duplicates"].clone()), (0, json!(4), json!(5)));
+    assert!(queue.left().is_empty());
+    engine.assert_exact().await;
+}
