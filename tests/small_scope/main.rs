@@ -5,7 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "each search prints how much it searched")]
 
+#[path = "../it/engine.rs"]
+#[allow(dead_code, reason = "the words of the integration suite, of which only some are needed here")]
+mod engine;
+mod engine_agreement;
 mod expression;
+mod function;
+mod history;
 mod item_size;
 mod line;
 mod memory_store;
+mod seeded;
