@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "each search prints how much it searched")]
 
+mod deliveries;
 #[path = "../it/engine.rs"]
 #[allow(dead_code, reason = "the words of the integration suite, of which only some are needed here")]
 mod engine;
@@ -14,5 +15,6 @@ mod function;
 mod history;
 mod item_size;
 mod line;
+mod long_batches;
 mod memory_store;
 mod seeded;
