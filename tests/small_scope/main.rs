@@ -17,4 +17,6 @@ mod item_size;
 mod line;
 mod long_batches;
 mod memory_store;
+mod schedule;
 mod seeded;
+mod two_deliveries;
