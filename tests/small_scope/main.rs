@@ -17,6 +17,8 @@ mod item_size;
 mod line;
 mod long_batches;
 mod memory_store;
+mod plan;
+mod response;
 mod schedule;
 mod seeded;
 mod two_deliveries;
