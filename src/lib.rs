@@ -1,9 +1,44 @@
-//! x
+//! Exactly-once roll-ups for DynamoDB: counters of one table's items, kept on the items of another.
+//!
+//! A Lambda function reads the stream of the source table. What a record changes is committed together with a *marker*
+//! of that record, in one `TransactWriteItems`. The marker's condition fails if the record was counted before, so no
+//! retry, replay, crash or overlap counts twice, and none loses a record.
+//!
+//! # The invariants
+//!
+//! They are named by their numbers wherever they are checked.
+//!
+//! - XO-1 atomic: a record's marker and its delta are in the same transaction.
+//! - XO-2 once: a record whose marker exists never changes a counter again.
+//! - XO-3 complete: a record that is acknowledged to Lambda has a marker, or has no effect on any view, or is in
+//!   quarantine.
+//! - XO-4 exact: when every record of the stream is acknowledged, the counters of a view equal a recount of the source.
+//! - XO-5 consistent: a view's total equals the sum over its groups plus its ungrouped source items.
+//! - XO-6 nothing lost: a record that cannot be applied is kept whole, in quarantine, with the reason, until an operator
+//!   replays or discards it.
+//!
+//! # The way of an event
+//!
+//! ```text
+//! event (raw JSON) -> stream records -> deltas -> coalesced per view item -> planned transactions
+//!   -> committed (retry, drop duplicates, isolate poison) -> batch item failure response
+//! ```
+//!
+//! - [`handler`] is one invocation, and reads as that pipeline.
+//! - [`rollup`] is all of it that is pure.
+//! - [`commit`] sends the transactions, and has the only retry loop.
+//! - [`store`] is DynamoDB at the border.
+//! - [`metrics`] names every metric.
+//! - [`config`], [`entropy`], [`logging`] and [`shutdown`] are what a process needs besides.
+
 pub mod commit;
 pub mod config;
 pub mod entropy;
 pub mod handler;
 pub mod logging;
+pub mod metrics;
+#[cfg(feature = "cli")]
+pub mod operate;
 pub mod rollup;
 pub mod shutdown;
 pub mod store;

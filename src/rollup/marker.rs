@@ -76,16 +76,6 @@ pub struct Stamp {
     pub retention_days: u32,
 }
 
-/// Whether a quarantined marker holds its record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
-    /// It does.
-    Whole,
-    /// The record does not fit into an item: the marker has its keys and the reason, and Lambda must be told that the
-    /// record failed, so that the failure destination gets it.
-    KeysOnly,
-}
-
 /// The marker of a record whose deltas are added. View items that are not `counted` were left alone, so that the ledger
 /// says what the record did and not what it would have done.
 #[must_use]
@@ -124,19 +114,19 @@ fn ledger(view: &View, sums: &Sums) -> HashMap<String, AttributeValue> {
     measures
 }
 
-/// The marker of a record in quarantine: whole if it fits into an item, else by its keys.
+/// The marker of a record in quarantine: with the record if that fits into an item, else without [`RECORD`]; then Lambda
+/// must be told that the record failed, so that the failure destination gets it.
 #[must_use]
-pub fn quarantined(poison: &Poison<'_>, stamp: &Stamp) -> (Item, Kept) {
+pub fn quarantined(poison: &Poison<'_>, stamp: &Stamp) -> Item {
     let mut item =
         base(&poison.id, (&poison.event_id, &poison.event_name), &poison.source_key, Outcome::Quarantined, stamp);
     item.insert(REASON.to_owned(), AttributeValue::S(poison.reason.to_string()));
     let room = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES).saturating_sub(bytes(&item));
     let record = record_value(poison.raw);
-    if RECORD.len() + value_bytes(&record) > room {
-        return (Item::from(item), Kept::KeysOnly);
+    if RECORD.len() + value_bytes(&record) <= room {
+        item.insert(RECORD.to_owned(), record);
     }
-    item.insert(RECORD.to_owned(), record);
-    (Item::from(item), Kept::Whole)
+    Item::from(item)
 }
 
 fn record_value(raw: &str) -> AttributeValue {
@@ -182,18 +172,27 @@ fn base(
     ])
 }
 
+/// Which marker a new one may take the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Guard {
+    /// None: a record counts once. This is the function's.
+    #[default]
+    Absent,
+    /// None, or one of a record in quarantine: the operator's replay, which ends the quarantine in the same transaction.
+    AbsentOrQuarantined,
+}
+
 /// What the marker that a condition met means for the record that met it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Met {
-    /// The record was dealt with before.
+    /// The record counted before, or was discarded.
     Duplicate,
-    /// It was dealt with before, but quarantine could not hold it: Lambda must hear of it again.
+    /// It is in quarantine, whole.
+    Quarantined,
+    /// It is in quarantine, which could not hold it: Lambda must hear of it again.
     NotKept,
     /// The marker is of another event or another item: nothing may be concluded from it.
-    Collision {
-        /// The marker's event.
-        event_id: String,
-    },
+    Collision,
 }
 
 /// Compares a marker that was there with the record that met it. A marker that does not tell its event or item is not
@@ -202,17 +201,22 @@ pub enum Met {
 pub fn meet(marker: Option<&Item>, (event_id, source_key): (&str, &Item)) -> Met {
     let Some(marker) = marker else { return Met::Duplicate };
     let other_event = matches!(marker.get(EVENT_ID), Some(AttributeValue::S(found)) if found != event_id);
-    let other_item = matches!(marker.get(SOURCE_KEY), Some(AttributeValue::M(found)) if !same_key(found, source_key));
+    let other_item = matches!(
+        marker.get(SOURCE_KEY), Some(AttributeValue::M(found)) if !found.is_empty() && !same_key(found, source_key)
+    );
     if other_event || other_item {
-        let event_id = match marker.get(EVENT_ID) {
-            Some(AttributeValue::S(found)) => found.clone(),
-            _ => String::new(),
-        };
-        return Met::Collision { event_id };
+        return Met::Collision;
     }
-    let quarantined =
-        matches!(marker.get(OUTCOME), Some(AttributeValue::S(outcome)) if outcome == Outcome::Quarantined.as_str());
-    if quarantined && !marker.contains_key(RECORD) { Met::NotKept } else { Met::Duplicate }
+    match marker.get(OUTCOME) {
+        Some(AttributeValue::S(outcome)) if outcome == Outcome::Quarantined.as_str() => {
+            if marker.contains_key(RECORD) {
+                Met::Quarantined
+            } else {
+                Met::NotKept
+            }
+        }
+        _ => Met::Duplicate,
+    }
 }
 
 /// Engines give numbers back in their canonical text, so keys are compared by value.
@@ -231,7 +235,7 @@ fn same_key(found: &HashMap<String, AttributeValue>, wanted: &Item) -> bool {
 
 /// The size of an item as DynamoDB counts it, within [`limits::ITEM_MARGIN_BYTES`].
 #[must_use]
-pub fn bytes(item: &HashMap<String, AttributeValue>) -> usize {
+pub(super) fn bytes(item: &HashMap<String, AttributeValue>) -> usize {
     item.iter().map(|(name, value)| name.len() + value_bytes(value) + 1).sum::<usize>() + 3
 }
 

@@ -39,7 +39,7 @@ pub enum Reason {
     #[error("a MODIFY with its {0} image only; both are needed to tell what changed")]
     HalfModify(Image),
     /// It cannot be told which view item an image belongs to.
-    #[error("the {image} image has {error}")]
+    #[error("the {image} image: {error}")]
     Key {
         /// The image.
         image: Image,
@@ -47,7 +47,7 @@ pub enum Reason {
         error: KeyError,
     },
     /// An attribute says it is a number and is none.
-    #[error("the {image} image's attribute {attribute:?} is {error}")]
+    #[error("the {image} image: the attribute {attribute:?} is {error}")]
     Number {
         /// The image.
         image: Image,

@@ -11,6 +11,7 @@ pub const ROLLUP_VERSION: &str = "RollupVersion";
 
 /// A definition: the items of the view table summarise the items of the source table.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_field_names, reason = "the view's table is the view table")]
 pub struct View {
     source_table: String,
     view_table: String,

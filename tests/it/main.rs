@@ -1,9 +1,16 @@
 //! The integration suite: every test on an engine of its own, on real stream records.
 
 #![allow(unreachable_pub, reason = "a test binary has no users")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod engine;
 mod first_touch;
+mod isolation;
+mod limits;
+mod local;
+mod persisted;
 mod poison;
+mod poller;
 mod replay_duplicate_events;
 mod rollup;
+mod summary;

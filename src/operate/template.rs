@@ -1,0 +1,354 @@
+//! Reads a CloudFormation template as far as running it on one machine needs: parameters, conditions, and the functions
+//! that name other values. Only what is asked for is evaluated, so that a parameter without a value is no error
+//! until something needs it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+
+/// A template with values for its parameters.
+#[derive(Debug, Clone)]
+pub struct Template {
+    document: Value,
+    parameters: BTreeMap<String, String>,
+    attributes: BTreeMap<(String, String), String>,
+}
+
+/// A template that cannot be read, or says something that cannot be known here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// The text is no JSON.
+    #[error("the template is not JSON: {0}")]
+    NotJson(String),
+    /// A value for a parameter that the template does not have.
+    #[error("the template has no parameter {name}; it has {known}")]
+    UnknownParameter {
+        /// The name that was given.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// A value that the parameter does not take.
+    #[error("the template's parameter {name} does not take {value:?}: {accepted}")]
+    Parameter {
+        /// The parameter.
+        name: String,
+        /// The value.
+        value: String,
+        /// What it takes.
+        accepted: String,
+    },
+    /// Something is missing or of the wrong kind.
+    #[error("{place} in the template: {problem}")]
+    Place {
+        /// Resource and property.
+        place: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+}
+
+impl Template {
+    /// A template with some parameters set to other values than their defaults.
+    ///
+    /// # Errors
+    /// When the text is no JSON, or a parameter is not in it or does not take its value. Patterns are not checked.
+    pub fn new(text: &str, overrides: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
+        let document: Value = serde_json::from_str(text).map_err(|e| TemplateError::NotJson(e.to_string()))?;
+        let none = Map::new();
+        let declared = document.get("Parameters").and_then(Value::as_object).unwrap_or(&none);
+        if let Some(name) = overrides.keys().find(|name| !declared.contains_key(*name)) {
+            let known = declared.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(TemplateError::UnknownParameter { name: name.clone(), known });
+        }
+        let mut parameters = BTreeMap::new();
+        for (name, declaration) in declared {
+            let default = declaration.get("Default").and_then(text_of);
+            if let Some(value) = overrides.get(name).cloned().or(default) {
+                check(name, &value, declaration)?;
+                parameters.insert(name.clone(), value);
+            }
+        }
+        Ok(Self { document, parameters, attributes: BTreeMap::new() })
+    }
+
+    /// Tells an attribute of a resource, which `Fn::GetAtt` then gives.
+    pub fn set_attribute(&mut self, resource: &str, attribute: &str, value: impl Into<String>) {
+        self.attributes.insert((resource.to_owned(), attribute.to_owned()), value.into());
+    }
+
+    /// A resource of the template.
+    ///
+    /// # Errors
+    /// When there is none of this name and type, or its condition does not hold.
+    pub fn resource(&self, id: &str, kind: &str) -> Result<Property<'_>, TemplateError> {
+        let resource = &self.document["Resources"][id];
+        let properties = Property { template: self, place: id.to_owned(), value: resource["Properties"].clone() };
+        if resource["Type"] != kind {
+            return Err(properties.wrong(format!("there must be a resource of the type {kind}")));
+        }
+        if let Some(condition) = resource.get("Condition") {
+            let name = condition.as_str().unwrap_or_default();
+            if !self.condition(name, &properties.place)? {
+                return Err(properties.wrong(format!(
+                    "the condition {name} does not hold with these parameters, so that there is no such resource"
+                )));
+            }
+        }
+        Ok(properties)
+    }
+
+    fn condition(&self, name: &str, place: &str) -> Result<bool, TemplateError> {
+        let place = format!("{place}: condition {name:?}");
+        match self.document["Conditions"].get(name) {
+            Some(condition) => self.holds(condition, &place, 0),
+            None => Err(TemplateError::Place { place, problem: "it is not among the template's Conditions".into() }),
+        }
+    }
+
+    fn holds(&self, condition: &Value, place: &str, depth: usize) -> Result<bool, TemplateError> {
+        let fail = |problem: &str| TemplateError::Place { place: place.to_owned(), problem: problem.to_owned() };
+        if depth > MAX_DEPTH {
+            return Err(fail("conditions that refer to each other in a circle"));
+        }
+        let Some((function, argument)) = single(condition) else {
+            return Err(fail("a condition is an object with one function"));
+        };
+        let each = || argument.as_array().ok_or_else(|| fail("the function takes a list"));
+        match function {
+            "Condition" => {
+                let name = argument.as_str().unwrap_or_default();
+                let other = self.document["Conditions"].get(name);
+                self.holds(other.ok_or_else(|| fail("it refers to a condition that is not there"))?, place, depth + 1)
+            }
+            "Fn::Equals" => match each()?.as_slice() {
+                [left, right] => Ok(self.text(left, place)? == self.text(right, place)?),
+                _ => Err(fail("Fn::Equals takes two values")),
+            },
+            "Fn::Not" => match each()?.as_slice() {
+                [inner] => Ok(!self.holds(inner, place, depth + 1)?),
+                _ => Err(fail("Fn::Not takes one condition")),
+            },
+            "Fn::And" => each()?.iter().try_fold(true, |all, one| Ok(all & self.holds(one, place, depth + 1)?)),
+            "Fn::Or" => each()?.iter().try_fold(false, |any, one| Ok(any | self.holds(one, place, depth + 1)?)),
+            other => Err(fail(&format!("{other} is not a condition that can be evaluated here"))),
+        }
+    }
+
+    /// A value with its functions applied at the top; none is `AWS::NoValue`, that is, absent.
+    fn value(&self, value: &Value, place: &str) -> Result<Option<Value>, TemplateError> {
+        let fail = |problem: String| TemplateError::Place { place: place.to_owned(), problem };
+        let Some((function, argument)) = single(value).filter(|(name, _)| *name == "Ref" || name.starts_with("Fn::"))
+        else {
+            return Ok(Some(value.clone()));
+        };
+        let list = || argument.as_array().map_or(&[][..], Vec::as_slice);
+        match (function, list()) {
+            ("Ref", _) => match argument.as_str() {
+                Some("AWS::NoValue") => Ok(None),
+                name => self.reference(name.unwrap_or_default(), place).map(|text| Some(Value::String(text))),
+            },
+            ("Fn::If", [Value::String(condition), then, otherwise]) => {
+                self.value(if self.condition(condition, place)? { then } else { otherwise }, place)
+            }
+            ("Fn::GetAtt", [Value::String(resource), Value::String(attribute)]) => {
+                self.attribute(resource, attribute, place).map(|text| Some(Value::String(text)))
+            }
+            ("Fn::Sub", _) => {
+                let text = argument.as_str().ok_or_else(|| fail("Fn::Sub is read here with one text only".into()))?;
+                self.substitute(text, place).map(|text| Some(Value::String(text)))
+            }
+            ("Fn::Split", [Value::String(separator), source]) => {
+                let text = self.text(source, place)?;
+                Ok(Some(text.split(separator.as_str()).collect()))
+            }
+            ("Fn::Select", [index, source]) => {
+                let index = self.text(index, place)?.parse::<usize>().map_err(|e| fail(format!("Fn::Select: {e}")))?;
+                let items = self.value(source, place)?;
+                let item = items.as_ref().and_then(|items| items.get(index));
+                let item = item.ok_or_else(|| fail(format!("Fn::Select: the list has no item {index}")))?;
+                self.value(item, place)
+            }
+            _ => Err(fail(format!("{function} with these arguments cannot be evaluated here"))),
+        }
+    }
+
+    fn text(&self, value: &Value, place: &str) -> Result<String, TemplateError> {
+        let text = self.value(value, place)?.as_ref().and_then(text_of);
+        text.ok_or_else(|| TemplateError::Place { place: place.to_owned(), problem: "a text is expected".into() })
+    }
+
+    fn reference(&self, name: &str, place: &str) -> Result<String, TemplateError> {
+        if let Some(value) = self.parameters.get(name) {
+            return Ok(value.clone());
+        }
+        let problem = if self.document["Parameters"].get(name).is_some() {
+            format!("it needs the parameter {name}, which has no default; give it a value")
+        } else if self.document["Resources"].get(name).is_some() {
+            return Ok(name.to_owned());
+        } else {
+            format!("{name} is neither a parameter nor a resource, or is only known to a deployed stack")
+        };
+        Err(TemplateError::Place { place: place.to_owned(), problem })
+    }
+
+    fn attribute(&self, resource: &str, attribute: &str, place: &str) -> Result<String, TemplateError> {
+        self.attributes.get(&(resource.to_owned(), attribute.to_owned())).cloned().ok_or_else(|| TemplateError::Place {
+            place: place.to_owned(),
+            problem: format!("{resource}.{attribute} is only known when the resource is there"),
+        })
+    }
+
+    fn substitute(&self, text: &str, place: &str) -> Result<String, TemplateError> {
+        let mut parts = text.split("${");
+        let mut result = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let Some((name, rest)) = part.split_once('}') else {
+                return Err(TemplateError::Place { place: place.to_owned(), problem: format!("${{{part} has no end") });
+            };
+            match (name.strip_prefix('!'), name.split_once('.')) {
+                (Some(literal), _) => result.extend(["${", literal, "}"]),
+                (None, Some((resource, attribute))) => result.push_str(&self.attribute(resource, attribute, place)?),
+                (None, None) => result.push_str(&self.reference(name, place)?),
+            }
+            result.push_str(rest);
+        }
+        Ok(result)
+    }
+}
+
+/// How deep conditions may refer to each other.
+const MAX_DEPTH: usize = 32;
+
+/// A property of a resource, or what is inside one.
+#[derive(Clone)]
+pub struct Property<'a> {
+    template: &'a Template,
+    place: String,
+    value: Value,
+}
+
+impl fmt::Debug for Property<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Property").field("place", &self.place).field("value", &self.value).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Property<'a> {
+    /// What is inside under this name; none when it is absent.
+    ///
+    /// # Errors
+    /// When its value cannot be evaluated.
+    pub fn find(&self, name: &str) -> Result<Option<Property<'a>>, TemplateError> {
+        let place = format!("{}.{name}", self.place);
+        let Some(value) = self.value.get(name) else { return Ok(None) };
+        let value = self.template.value(value, &place)?;
+        Ok(value.map(|value| Property { template: self.template, place, value }))
+    }
+
+    /// What is inside under this name.
+    ///
+    /// # Errors
+    /// When it is absent, or cannot be evaluated.
+    pub fn get(&self, name: &str) -> Result<Property<'a>, TemplateError> {
+        self.find(name)?.ok_or_else(|| TemplateError::Place {
+            place: format!("{}.{name}", self.place),
+            problem: "it is missing".into(),
+        })
+    }
+
+    /// The names of what is inside.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.value.as_object().into_iter().flat_map(Map::keys).map(String::as_str)
+    }
+
+    /// The items of a list.
+    ///
+    /// # Errors
+    /// When it is no list, or an item cannot be evaluated.
+    pub fn items(&self) -> Result<Vec<Property<'a>>, TemplateError> {
+        let items = self.value.as_array().ok_or_else(|| self.wrong("it must be a list"))?;
+        let mut found = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let place = format!("{}[{index}]", self.place);
+            if let Some(value) = self.template.value(item, &place)? {
+                found.push(Property { template: self.template, place, value });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The value as text; numbers and booleans have one, as in CloudFormation.
+    ///
+    /// # Errors
+    /// When it is a list or an object.
+    pub fn text(&self) -> Result<String, TemplateError> {
+        text_of(&self.value).ok_or_else(|| self.wrong("it must be a text"))
+    }
+
+    /// The value as what its text says: a number, `true` or `false`.
+    ///
+    /// # Errors
+    /// When the text says no such thing.
+    pub fn parse<T: FromStr<Err: fmt::Display>>(&self) -> Result<T, TemplateError> {
+        let text = self.text()?;
+        text.parse().map_err(|error| self.wrong(format!("{text:?} cannot be used: {error}")))
+    }
+
+    /// An error about this property.
+    #[must_use]
+    pub fn wrong(&self, problem: impl Into<String>) -> TemplateError {
+        TemplateError::Place { place: self.place.clone(), problem: problem.into() }
+    }
+}
+
+fn single(value: &Value) -> Option<(&str, &Value)> {
+    let fields = value.as_object()?;
+    let mut fields = fields.iter();
+    let (name, argument) = fields.next()?;
+    fields.next().is_none().then_some((name.as_str(), argument))
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn check(name: &str, value: &str, declaration: &Value) -> Result<(), TemplateError> {
+    let fail =
+        |accepted: String| Err(TemplateError::Parameter { name: name.to_owned(), value: value.to_owned(), accepted });
+    if let Some(allowed) = declaration.get("AllowedValues").and_then(Value::as_array) {
+        let allowed: Vec<_> = allowed.iter().filter_map(text_of).collect();
+        if !allowed.iter().any(|one| one == value) {
+            return fail(format!("it is one of {}", allowed.join(", ")));
+        }
+    }
+    let limit = |field: &str| declaration.get(field).and_then(text_of).and_then(|text| text.parse::<f64>().ok());
+    let (measured, unit, least, most) = if declaration["Type"] == "Number" {
+        let Ok(number) = value.parse::<f64>() else { return fail("it is a number".into()) };
+        (number, "", limit("MinValue"), limit("MaxValue"))
+    } else {
+        let length = u32::try_from(value.chars().count()).unwrap_or(u32::MAX);
+        (f64::from(length), " characters", limit("MinLength"), limit("MaxLength"))
+    };
+    let explain = |side: &str, limit: f64| {
+        let explained = declaration["ConstraintDescription"].as_str();
+        explained.map_or_else(|| format!("{side} {limit}{unit}"), str::to_owned)
+    };
+    if let Some(least) = least.filter(|least| measured < *least) {
+        return fail(explain("at least", least));
+    }
+    if let Some(most) = most.filter(|most| measured > *most) {
+        return fail(explain("at most", most));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

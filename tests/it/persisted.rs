@@ -1,0 +1,117 @@
+//! What persists, frozen: markers and view items are read by audits, by users, and by other versions of this code.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+
+use crate::engine::{Engine, Item};
+
+/// An item as DynamoDB's JSON, with what is another at each run replaced by its form.
+fn frozen(item: &Item) -> Value {
+    let mut item: HashMap<String, AttributeValue> = item.clone();
+    for (name, form) in [("RecordedAt", "RFC 3339, milliseconds, UTC"), ("RequestId", "request id")] {
+        if let Some(AttributeValue::S(text)) = item.get(name) {
+            let shape = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect::<String>();
+            let as_it_should = name != "RecordedAt" || shape == "0000-00-00T00:00:00.000Z";
+            assert!(as_it_should, "{name} is {text}");
+            item.insert(name.to_owned(), AttributeValue::S(form.to_owned()));
+        }
+    }
+    serde_json::to_value(serde_dynamo::Item::from(item)).unwrap()
+}
+
+#[tokio::test]
+async fn a_marker_and_a_view_item() {
+    let engine = Engine::start().await;
+    engine.put_point("m", "p", Some("Park")).await;
+    engine.put_point("m", "p", Some("Cafe")).await;
+    let records = engine.stream_records().await;
+    engine.function().deliver(&records[..1]).await;
+    engine.function().deliver(&records[1..]).await;
+
+    let record = &records[1];
+    let (number, stream) = (&record["dynamodb"]["SequenceNumber"], &record["eventSourceARN"]);
+    let markers = engine.markers().await;
+    let marker = &markers[number.as_str().unwrap()];
+    let expires_at: i64 = marker["ExpiresAt"].as_n().unwrap().parse().unwrap();
+    let recorded_at = chrono::DateTime::parse_from_rfc3339(marker["RecordedAt"].as_s().unwrap()).unwrap();
+    assert_eq!(expires_at - recorded_at.timestamp(), 14 * 24 * 60 * 60);
+    assert_eq!(
+        frozen(marker),
+        json!({
+            "SequenceNumber": {"S": number},
+            "Stream": {"S": stream},
+            "EventId": {"S": record["eventID"]},
+            "EventName": {"S": "MODIFY"},
+            "SourceKey": {"M": {"MapId": {"S": "m"}, "PointId": {"S": "p"}}},
+            "Outcome": {"S": "APPLIED"},
+            "Deltas": {"L": [{"M": {
+                "Item": {"M": {"MapId": {"S": "m"}}},
+                "Measures": {"M": {"CategoryCounts": {"M": {"Cafe": {"N": "1"}, "Park": {"N": "-1"}}}}},
+            }}]},
+            "RecordedAt": {"S": "RFC 3339, milliseconds, UTC"},
+            "RequestId": {"S": "request id"},
+            "ExpiresAt": {"N": expires_at.to_string()},
+        })
+    );
+    assert_eq!(
+        frozen(&engine.scan("Map").await[0]),
+        json!({
+            "MapId": {"S": "m"},
+            "TotalPoints": {"N": "1"},
+            "CategoryCounts": {"M": {"Park": {"N": "0"}, "Cafe": {"N": "1"}}},
+            "RollupVersion": {"N": "2"},
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_marker_in_quarantine() {
+    let engine = Engine::start().await;
+    engine.put_point("m", "p", Some("Park")).await;
+    let mut record = engine.stream_records().await.remove(0);
+    record["dynamodb"]["NewImage"]["MapId"] = json!({"N": "7"});
+    engine.function().deliver(std::slice::from_ref(&record)).await;
+    assert_eq!(
+        frozen(&engine.scan("Idempotency").await[0]),
+        json!({
+            "SequenceNumber": {"S": record["dynamodb"]["SequenceNumber"]},
+            "Stream": {"S": record["eventSourceARN"]},
+            "EventId": {"S": record["eventID"]},
+            "EventName": {"S": "INSERT"},
+            "SourceKey": {"M": {"MapId": {"S": "m"}, "PointId": {"S": "p"}}},
+            "Outcome": {"S": "QUARANTINED"},
+            "Reason": {"S": "the new image: the attribute \"MapId\", which names the view item, is of type N; the view's key needs S"},
+            "Record": {"S": record.to_string()},
+            "RecordedAt": {"S": "RFC 3339, milliseconds, UTC"},
+            "RequestId": {"S": "request id"},
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_marker_takes_two_write_units() {
+    let engine = Engine::start().await;
+    engine
+        .put_point("a-map-with-an-id-of-thirty-six-byte", "a-point-with-an-id-of-thirty-six-bytes", Some("Landmark"))
+        .await;
+    engine
+        .put_point("a-map-with-an-id-of-thirty-six-byte", "a-point-with-an-id-of-thirty-six-bytes", Some("Restaurant"))
+        .await;
+    let mut records = engine.stream_records().await;
+    for record in &mut records {
+        // As long as AWS has them.
+        record["eventID"] = json!("557c8825da98fd59e1ac0e4db8258c99");
+        let number = record["dynamodb"]["SequenceNumber"].as_str().unwrap();
+        record["dynamodb"]["SequenceNumber"] = json!(format!("{number:0>40}"));
+        record["eventSourceARN"] =
+            json!("arn:aws:dynamodb:ap-southeast-2:123456789012:table/PointsOfInterest/stream/2026-01-01T00:00:00.000");
+    }
+    engine.function().deliver(&records).await;
+    for marker in engine.scan("Idempotency").await {
+        // The text of the JSON is longer than the item is.
+        let bytes = frozen(&marker).to_string().len();
+        assert!(bytes < 1_024, "{bytes} bytes in {marker:?}");
+    }
+}
