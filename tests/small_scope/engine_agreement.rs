@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use ddb_rollup::commit::Store;
 use ddb_rollup::rollup::coalesce::ItemId;
 use ddb_rollup::rollup::delta::{Counter, Sums};
+use ddb_rollup::rollup::marker::Guard;
 use ddb_rollup::rollup::number::Number;
 use ddb_rollup::rollup::plan::{Action, Transaction};
 use ddb_rollup::rollup::update::{self, OnMissingViewItem, Shape, Update};
@@ -103,14 +104,16 @@ fn key(map: usize) -> Item {
     Item::from(HashMap::from([("MapId".to_owned(), AttributeValue::S(format!("map-{map}")))]))
 }
 
-fn marker(number: usize, bytes: usize) -> Action {
+/// A marker; one in three is in quarantine.
+fn marker(number: usize, guard: Guard, bytes: usize) -> Action {
     let text = |text: String| AttributeValue::S(text);
     let marker = HashMap::from([
         ("SequenceNumber".to_owned(), text(number.to_string())),
         ("Stream".to_owned(), text("stream".to_owned())),
+        ("Outcome".to_owned(), text(if number.is_multiple_of(3) { "QUARANTINED" } else { "APPLIED" }.to_owned())),
         ("Reason".to_owned(), text("x".repeat(bytes))),
     ]);
-    Action::PutMarker { entry: 0, marker: Item::from(marker) }
+    Action::PutMarker { entry: 0, guard, marker: Item::from(marker) }
 }
 
 fn update_of(map: usize, update: Update) -> Action {
@@ -139,7 +142,9 @@ fn random_update(view: &View, seeded: &mut Seeded) -> Update {
 }
 
 fn random_transaction(view: &View, seeded: &mut Seeded) -> Transaction {
-    let markers = (0..seeded.below(3)).map(|_| marker(seeded.below(400), 0)).collect::<Vec<_>>();
+    const GUARDS: [Guard; 2] = [Guard::Absent, Guard::AbsentOrQuarantined];
+    let markers = 0..seeded.below(3);
+    let markers: Vec<_> = markers.map(|_| marker(seeded.below(150), GUARDS[seeded.below(2)], 0)).collect();
     let views = (0..=seeded.below(3)).map(|_| {
         let map = seeded.below(8);
         if seeded.below(6) == 0 {
@@ -196,15 +201,16 @@ async fn limits_are_the_same() {
     let update = |map, groups, name, shape| {
         update_of(map, update::update(&view, &sums(groups, name), &shape, OnMissingViewItem::Create))
     };
-    let markers = |from: usize, count: usize| (from..from + count).map(|n| marker(n, 0)).collect::<Vec<_>>();
+    let markers =
+        |from: usize, count: usize| (from..from + count).map(|n| marker(n, Guard::Absent, 0)).collect::<Vec<_>>();
     let cases = [
         ("no action", vec![], "refused"),
         ("a hundred actions", markers(0, 100), "committed"),
         ("a hundred and one", markers(100, 101), "refused"),
-        ("two actions on one item", vec![marker(300, 0), marker(300, 1)], "refused"),
-        ("a long marker", vec![marker(301, 390 * 1024)], "committed"),
-        ("a marker that is too long", vec![marker(302, 400 * 1024)], "refused"),
-        ("too many bytes", (310..322).map(|n| marker(n, 390 * 1024)).collect(), "refused"),
+        ("two actions on one item", vec![marker(300, Guard::Absent, 0), marker(300, Guard::Absent, 1)], "refused"),
+        ("a long marker", vec![marker(301, Guard::Absent, 390 * 1024)], "committed"),
+        ("a marker that is too long", vec![marker(302, Guard::Absent, 400 * 1024)], "refused"),
+        ("too many bytes", (310..322).map(|n| marker(n, Guard::Absent, 390 * 1024)).collect(), "refused"),
         ("a view item of many groups", vec![update(0, 380, 1_024, Shape::Absent)], "committed"),
         ("one that grows too long", vec![update(0, 30, 1_023, Shape::Complete)], "cancelled: refused"),
         ("an expression that is too long", vec![update(1, 130, 4, Shape::Complete)], "refused"),

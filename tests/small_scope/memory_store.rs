@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ddb_rollup::commit::Store;
+use ddb_rollup::rollup::marker::{Guard, OUTCOME, SEQUENCE_NUMBER, STREAM};
 use ddb_rollup::rollup::plan::{Action, Transaction};
 use ddb_rollup::rollup::update::Update;
 use ddb_rollup::rollup::verdict::{self, CancellationReason, Cause, ErrorAnswer, Failure};
@@ -100,11 +101,11 @@ impl Tables {
         action: &Action,
         expressions: &Expressions,
     ) -> Result<Option<(bool, String, Item)>, CancellationReason> {
-        let key = name(&action.key());
+        let key = name(&key_of(action));
         match action {
-            Action::PutMarker { marker, .. } => match self.markers.get(&key) {
-                None => Ok(Some((false, key, marker.clone()))),
-                Some(found) => Err(condition_failed(Some(found))),
+            Action::PutMarker { guard, marker, .. } => match self.markers.get(&key) {
+                Some(found) if *guard == Guard::Absent || !is_quarantined(found) => Err(condition_failed(Some(found))),
+                _ => Ok(Some((false, key, marker.clone()))),
             },
             Action::UpdateView { key: key_item, .. } => {
                 let found = self.views.get(&key).map(Arc::as_ref);
@@ -135,7 +136,7 @@ fn understand(transaction: &Transaction) -> Result<Vec<Expressions>, String> {
     let mut bytes = 0;
     let mut understood = Vec::with_capacity(actions.len());
     for action in actions {
-        let key = action.key();
+        let key = key_of(action);
         let marker = matches!(action, Action::PutMarker { .. });
         if !touched.insert((marker, name(&key))) {
             return Err("Transaction request cannot include multiple operations on one item".to_owned());
@@ -146,7 +147,8 @@ fn understand(transaction: &Transaction) -> Result<Vec<Expressions>, String> {
             AttributeValue::N(_) => false,
             _ => true,
         };
-        if key.is_empty() || key.values().any(empty) {
+        let attributes = if marker { 2 } else { 1 };
+        if key.len() < attributes || key.values().any(empty) {
             return Err(
                 "One or more parameter values are not valid: a key is empty, or of no type for a key".to_owned()
             );
@@ -171,6 +173,21 @@ fn understand(transaction: &Transaction) -> Result<Vec<Expressions>, String> {
 /// What an update brings with it.
 fn update_bytes(update: &Update) -> usize {
     update.names.values().map(String::len).sum::<usize>() + item_bytes(&update.values)
+}
+
+/// The key of the item that an action is about.
+pub fn key_of(action: &Action) -> Item {
+    match action {
+        Action::UpdateView { key, .. } | Action::CheckAbsent { key, .. } => key.clone(),
+        Action::PutMarker { marker, .. } => {
+            let part = |name: &str| marker.get(name).map(|value| (name.to_owned(), value.clone()));
+            Item::from([SEQUENCE_NUMBER, STREAM].into_iter().filter_map(part).collect::<HashMap<_, _>>())
+        }
+    }
+}
+
+fn is_quarantined(marker: &Item) -> bool {
+    marker.get(OUTCOME) == Some(&AttributeValue::S("QUARANTINED".to_owned()))
 }
 
 /// An item's key as a table knows it: the attributes in the order of their names.
