@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "each search prints how much it searched")]
 
+mod collisions;
 mod deliveries;
 #[path = "../it/engine.rs"]
 #[allow(dead_code, reason = "the words of the integration suite, of which only some are needed here")]

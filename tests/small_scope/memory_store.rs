@@ -34,6 +34,9 @@ pub struct Tables {
     views: BTreeMap<String, Arc<Item>>,
     /// What was committed under each token.
     committed: HashMap<Uuid, Arc<Transaction>>,
+    /// Whether an action that cannot be carried out refuses the whole request without a word about which one it was,
+    /// as `DynamoDB` Local does.
+    terse: bool,
 }
 
 impl Tables {
@@ -55,6 +58,11 @@ impl Tables {
     /// Puts a view item, as a user would.
     pub fn put_view(&mut self, key: &Item, item: Item) {
         self.views.insert(name(key), Arc::new(item));
+    }
+
+    /// From now on an action that cannot be carried out refuses the whole request, as `DynamoDB` Local does.
+    pub fn become_terse(&mut self) {
+        self.terse = true;
     }
 
     /// Forgets all tokens, as `DynamoDB` does after ten minutes.
@@ -83,6 +91,10 @@ impl Tables {
                     CancellationReason { code: Some("None".to_owned()), ..CancellationReason::default() }
                 },
             ));
+        }
+        let refused = reasons.iter().find(|reason| reason.code.as_deref() == Some("ValidationError"));
+        if let Some(reason) = refused.filter(|_| self.terse) {
+            return Err(error("ValidationException", reason.message.as_deref().unwrap_or_default()));
         }
         if reasons.iter().any(|reason| reason.code.as_deref() != Some("None")) {
             return Err(verdict::cancelled(reasons, transaction.actions.len()));
@@ -294,8 +306,8 @@ impl<L: Line + Send> Store for MemoryStore<L> {
     async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
         let conflict = || {
             let mut reasons = vec![reason("None", "", None); transaction.actions.len()];
-            if let Some(last) = reasons.last_mut() {
-                *last = reason("TransactionConflict", "Transaction is ongoing for the item", None);
+            if let Some(first) = reasons.first_mut() {
+                *first = reason("TransactionConflict", "Transaction is ongoing for the item", None);
             }
             verdict::cancelled(reasons, transaction.actions.len())
         };
