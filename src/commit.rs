@@ -92,6 +92,7 @@ pub async fn commit(
     let mut in_flight = FuturesUnordered::new();
     loop {
         while in_flight.len() < max_in_flight
+            && Instant::now() < deadline
             && let Some(job) = run.next()
         {
             let prepared = run.prepare(&job);

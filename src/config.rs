@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use crate::rollup::limits::{MARKER_RETENTION_MAX_DAYS, MAX_IN_FLIGHT};
+use crate::rollup::marker::Guard;
 use crate::rollup::update::OnMissingViewItem;
 use crate::rollup::view::View;
 
@@ -19,6 +20,10 @@ pub const MARKER_RETENTION_DAYS: &str = "ROLLUP_MARKER_RETENTION_DAYS";
 pub const ON_MISSING_VIEW_ITEM: &str = "ROLLUP_ON_MISSING_VIEW_ITEM";
 /// Transactions in flight at once; 8 by default.
 pub const IN_FLIGHT: &str = "ROLLUP_MAX_IN_FLIGHT";
+
+/// The endpoint of every service, or of DynamoDB alone; the Region's own by default. The SDK reads them too, but it
+/// would only fail, again and again, at one that cannot be used.
+pub const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"];
 
 /// The names of the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +55,8 @@ pub struct Config {
     pub on_missing: OnMissingViewItem,
     /// Transactions in flight at once.
     pub max_in_flight: usize,
+    /// Which markers an applied record may replace: none, but in an operator's replay.
+    pub guard: Guard,
 }
 
 /// A setting that cannot be used.
@@ -98,6 +105,11 @@ impl Config {
             Some("skip") => OnMissingViewItem::Skip,
             Some(value) => return Err(refuse(ON_MISSING_VIEW_ITEM, value, "\"create\" or \"skip\"")),
         };
+        for name in ENDPOINTS {
+            if let Some(value) = variable(name).filter(|value| !is_endpoint(value)) {
+                return Err(refuse(name, value, "a URL of http or https with a host, as http://127.0.0.1:8000"));
+            }
+        }
         Ok(config)
     }
 
@@ -123,6 +135,7 @@ impl Config {
             marker_retention_days: Self::DEFAULT_RETENTION_DAYS,
             on_missing: OnMissingViewItem::default(),
             max_in_flight: Self::DEFAULT_IN_FLIGHT,
+            guard: Guard::default(),
         })
     }
 }
@@ -138,6 +151,13 @@ fn is_table(value: &str) -> bool {
     };
     let letter = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     name.is_some_and(|name| (3..=255).contains(&name.len()) && name.chars().all(letter))
+}
+
+fn is_endpoint(value: &str) -> bool {
+    let url = value.parse::<http::Uri>().ok();
+    url.is_some_and(|url| {
+        matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty())
+    })
 }
 
 fn number<T: std::str::FromStr + PartialOrd + Display>(
@@ -183,6 +203,8 @@ mod tests {
             (MARKER_RETENTION_DAYS, "30"),
             (ON_MISSING_VIEW_ITEM, "skip"),
             (IN_FLIGHT, "1"),
+            (ENDPOINTS[0], "https://dynamodb.eu-west-1.amazonaws.com"),
+            (ENDPOINTS[1], "http://127.0.0.1:8000/"),
         ])
         .unwrap();
         assert_eq!((config.view.source_table(), config.view.view_table()), ("Orders", "Customers"));
@@ -206,6 +228,11 @@ mod tests {
             (IN_FLIGHT, "0"),
             (IN_FLIGHT, "101"),
             (IN_FLIGHT, "-1"),
+            (ENDPOINTS[0], "localhost:8000"),
+            (ENDPOINTS[0], "not a url"),
+            (ENDPOINTS[1], "ftp://localhost"),
+            (ENDPOINTS[1], "http://"),
+            (ENDPOINTS[1], ""),
         ] {
             let error = read(&[(name, value)]).unwrap_err();
             assert_eq!((error.name.as_str(), error.value.as_str()), (name, value));

@@ -9,22 +9,27 @@ use tracing::{error, info, warn};
 
 use crate::commit::{self, Broken, Entropy, Report, Store};
 use crate::config::Config;
+use crate::metrics::{self, Summary};
 use crate::rollup::coalesce::{Batch, Entry, Found, Place, coalesce};
 use crate::rollup::delta::{Effect, Retention, effect};
 use crate::rollup::marker::Stamp;
 use crate::rollup::plan::Setting;
-use crate::rollup::record::{EventError, Parsed, parse};
-use crate::rollup::response::{Outcome, Tally, Unresolved, response};
+use crate::rollup::record::{EventError, Parsed, RecordId, parse};
+use crate::rollup::response::{Outcome, Unresolved, response};
+use crate::rollup::update::negative_counters;
 
 /// The longest time before the deadline at which the work ends, so that the response still arrives.
 const MARGIN_MAX: Duration = Duration::from_secs(1);
 
+/// What sees each invocation's summary.
+type Observer = Box<dyn Fn(&Invocation, &Summary) + Send + Sync>;
+
 /// The roll-up of one view, ready for events.
-#[derive(Debug)]
 pub struct Rollup<S, E> {
     config: Config,
     store: S,
     entropy: E,
+    observe: Observer,
 }
 
 /// What an invocation comes with, besides its event.
@@ -49,18 +54,19 @@ pub enum InvocationError {
         "the tables cannot be written, and no record is at fault: {0}; check that they exist and that the function's role may write them"
     )]
     Broken(#[from] Broken),
-    /// Records that can be neither marked nor reported. All others of the batch are dealt with.
+    /// Records that can be neither marked nor reported. What could be done about the others of the batch is done.
     #[error(
-        "{count} of the event's {records} records cannot be reported to Lambda ({reason}); a copy of each is in quarantine as {marker}"
+        "{count} of the event's {records} records have no sequence number, so they cannot be reported to Lambda; \
+         {kept} of them are in quarantine, the first as {marker}"
     )]
     Unnumbered {
         /// How many.
         count: usize,
         /// Records in the event.
         records: usize,
-        /// What is wrong with the first.
-        reason: String,
-        /// The sequence number under which the first is in quarantine.
+        /// How many of them have a copy in quarantine.
+        kept: usize,
+        /// The sequence number of the first one's copy.
         marker: String,
     },
 }
@@ -70,7 +76,7 @@ impl InvocationError {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Event(EventError::NotAStreamEvent(_)) => "Rollup.NotAStreamEvent",
+            Self::Event(EventError::NotAStreamEvent { .. }) => "Rollup.NotAStreamEvent",
             Self::Event(EventError::StreamViewType { .. }) => "Rollup.StreamViewType",
             Self::Broken(_) => "Rollup.Deployment",
             Self::Unnumbered { .. } => "Rollup.Unnumbered",
@@ -81,7 +87,14 @@ impl InvocationError {
 impl<S: Store, E: Entropy> Rollup<S, E> {
     /// A roll-up as configured, on a store.
     pub fn new(config: Config, store: S, entropy: E) -> Self {
-        Self { config, store, entropy }
+        Self { config, store, entropy, observe: Box::new(|_, _| {}) }
+    }
+
+    /// Lets `observe` see what each invocation did.
+    #[must_use]
+    pub fn observed(mut self, observe: impl Fn(&Invocation, &Summary) + Send + Sync + 'static) -> Self {
+        self.observe = Box::new(observe);
+        self
     }
 
     /// Deals with one event.
@@ -94,16 +107,47 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
         let retention = self.retention(invocation);
         let setting = self.setting(invocation);
 
-        let parsed = parse(event)?;
-        let found = parsed.into_iter().map(|record| self.judge(record, &retention));
-        let mut batch = coalesce(found);
+        let found = parse(event)?.map(|record| record.map(|record| self.judge(record, &retention)));
+        let mut batch = coalesce(found.collect::<Result<Vec<_>, _>>()?);
+        let commit_began = Instant::now();
         let report =
             commit::commit(&self.store, &self.entropy, &setting, &mut batch, self.config.max_in_flight, deadline)
                 .await?;
         let (response, tally) = response(&batch, &report.outcomes);
 
-        log(&batch, &report, &tally, began.elapsed());
-        unnumbered(&batch).map_or(Ok(response), Err)
+        let commit = commit_began.elapsed();
+        let negative_counters = self.negative_counters(&batch, &report, deadline).await;
+        let summary = Summary {
+            tally,
+            ungrouped: ungrouped(&batch, &report),
+            transactions: report.requests,
+            retries: report.retries.clone(),
+            first_touches: report.first_touches,
+            negative_counters,
+            commit,
+            took: began.elapsed(),
+        };
+        log(&batch, &report, &summary);
+        (self.observe)(invocation, &summary);
+        unnumbered(&batch, &report).map_or(Ok(response), Err)
+    }
+
+    /// How many counters of one view item are below zero, of those that this batch lowered.
+    ///
+    /// A transaction does not tell the new values, and reading every item would double the cost of a delete. A counter
+    /// that is below zero stays so until it is repaired, so one item an invocation finds it in time.
+    async fn negative_counters(&self, batch: &Batch<'_>, report: &Report, deadline: Instant) -> usize {
+        let lowered =
+            batch.entries.iter().zip(&report.outcomes).rev().find_map(|(entry, outcome)| match (entry, outcome) {
+                (Entry::Apply { change, .. }, Outcome::Applied) => change.lowered(),
+                _ => None,
+            });
+        let Some(key) = lowered else { return 0 };
+        let read = tokio::time::timeout_at(deadline, self.store.view_item(key)).await;
+        match read {
+            Ok(Ok(Some(item))) => negative_counters(&self.config.view, &item),
+            _ => 0,
+        }
     }
 
     fn judge<'a>(&self, record: Parsed<'a>, retention: &Retention) -> Found<'a> {
@@ -123,6 +167,7 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
         Setting {
             view: self.config.view.clone(),
             on_missing: self.config.on_missing,
+            guard: self.config.guard,
             stamp: Stamp {
                 recorded_at: invocation.now,
                 request_id: invocation.request_id.clone(),
@@ -137,61 +182,83 @@ fn working_time(time_left: Duration) -> Duration {
     time_left.saturating_sub((time_left / 4).min(MARGIN_MAX))
 }
 
-fn unnumbered(batch: &Batch<'_>) -> Option<InvocationError> {
-    let mut entries = batch.places.iter().filter_map(|place| match place {
-        Place::Unnumbered(entry) => Some(*entry),
+fn ungrouped(batch: &Batch<'_>, report: &Report) -> usize {
+    let entries = batch.entries.iter().zip(&report.outcomes);
+    let applied = entries.filter_map(|(entry, outcome)| match (entry, outcome) {
+        (Entry::Apply { change, .. }, Outcome::Applied) => Some(change.ungrouped),
         _ => None,
     });
-    let first = &batch.entries[entries.next()?];
-    let reason = match first {
-        Entry::Quarantine(poison) => poison.reason.kind(),
-        Entry::Apply { .. } => "no sequence number",
+    applied.sum()
+}
+
+fn unnumbered(batch: &Batch<'_>, report: &Report) -> Option<InvocationError> {
+    let entry = |place: &Place| match place {
+        Place::Unnumbered(entry) => Some(*entry),
+        _ => None,
     };
+    let entries: Vec<usize> = batch.places.iter().filter_map(entry).collect();
+    let kept = |entry: &&usize| matches!(report.outcomes[**entry], Outcome::Quarantined | Outcome::Duplicate);
     Some(InvocationError::Unnumbered {
-        count: 1 + entries.count(),
+        count: entries.len(),
         records: batch.places.len(),
-        reason: format!("{reason}, no sequence number"),
-        marker: first.id().sequence_number.clone(),
+        kept: entries.iter().filter(kept).count(),
+        marker: batch.entries[*entries.first()?].id().sequence_number.clone(),
     })
 }
 
-/// One line an invocation, and one for each record that needs an operator's eye. No line shows what is in an item.
-fn log(batch: &Batch<'_>, report: &Report, tally: &Tally, took: Duration) {
-    for (entry, outcome) in batch.entries.iter().zip(&report.outcomes) {
-        let id = entry.id();
-        let (sequence_number, stream) = (&id.sequence_number, &id.stream);
-        match (entry, outcome) {
-            (Entry::Quarantine(poison), Outcome::Quarantined) => {
-                warn!(sequence_number, stream, reason = poison.reason.kind(), "record quarantined");
+/// What there is to say of one record.
+enum Notable {
+    Quarantined(&'static str),
+    NotKept,
+    Collision,
+}
+
+/// The most records of an invocation that get a log line of their own.
+const RECORD_LINES: usize = 20;
+
+/// One line an invocation, and one for each of the first records that need an operator's eye. No line shows what is in an
+/// item.
+fn log(batch: &Batch<'_>, report: &Report, summary: &Summary) {
+    let judged = batch.entries.iter().zip(&report.outcomes);
+    let notable = judged.filter_map(|(entry, outcome)| match (entry, outcome) {
+        (Entry::Quarantine(poison), Outcome::Quarantined) => {
+            Some((entry.id(), Notable::Quarantined(poison.reason.kind())))
+        }
+        (_, Outcome::Unresolved(Unresolved::NotKept)) => Some((entry.id(), Notable::NotKept)),
+        (_, Outcome::Unresolved(Unresolved::Collision)) => Some((entry.id(), Notable::Collision)),
+        _ => None,
+    });
+    let repeated = batch.places.iter().filter_map(|place| match place {
+        Place::Collision(id) => Some((id, Notable::Collision)),
+        _ => None,
+    });
+    for (RecordId { sequence_number, stream }, notable) in notable.chain(repeated).take(RECORD_LINES) {
+        match notable {
+            Notable::Quarantined(reason) => warn!(sequence_number, stream, reason, "record quarantined"),
+            Notable::NotKept => {
+                error!(sequence_number, stream, "record that quarantine cannot hold: reported to Lambda as failed");
             }
-            (_, Outcome::Unresolved(Unresolved::NotKept)) => {
-                error!(sequence_number, stream, "record too large for quarantine: reported to Lambda as failed");
+            Notable::Collision => {
+                error!(
+                    sequence_number,
+                    stream, "sequence number of two events: the second is reported to Lambda as failed"
+                );
             }
-            (_, Outcome::Unresolved(Unresolved::Collision)) => {
-                error!(sequence_number, stream, "sequence number taken by another event: reported to Lambda as failed");
-            }
-            _ => {}
         }
     }
-    for place in &batch.places {
-        if let Place::Collision(id) = place {
-            let (sequence_number, stream) = (&id.sequence_number, &id.stream);
-            error!(
-                sequence_number,
-                stream, "sequence number of two records of one batch: reported to Lambda as failed"
-            );
-        }
+    if report.outcomes.contains(&Outcome::Unresolved(Unresolved::OutOfTime)) {
+        warn!(retries = ?summary.retries, "out of time: the rest is reported to Lambda");
     }
     info!(
-        records = tally.records,
-        applied = tally.applied,
-        duplicates = tally.duplicates,
-        no_effect = tally.no_effect,
-        quarantined = tally.quarantined,
-        unresolved = tally.unresolved,
-        transactions = report.requests,
-        retries = report.retries.values().sum::<usize>(),
-        milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        records = summary.tally.records,
+        applied = summary.tally.applied,
+        duplicates = summary.tally.duplicates,
+        no_effect = summary.tally.no_effect,
+        quarantined = summary.tally.quarantined,
+        unresolved = summary.tally.unresolved,
+        transactions = summary.transactions,
+        retries = summary.retries.values().sum::<usize>(),
+        milliseconds = metrics::milliseconds(summary.took),
         "invocation"
     );
 }

@@ -28,6 +28,7 @@
 //! - [`rollup`] is all of it that is pure.
 //! - [`commit`] sends the transactions, and has the only retry loop.
 //! - [`store`] is DynamoDB at the border.
+//! - [`metrics`] names every metric.
 //! - [`config`], [`entropy`], [`logging`] and [`shutdown`] are what a process needs besides.
 
 pub mod commit;
@@ -35,6 +36,7 @@ pub mod config;
 pub mod entropy;
 pub mod handler;
 pub mod logging;
+pub mod metrics;
 #[cfg(feature = "cli")]
 pub mod operate;
 pub mod rollup;

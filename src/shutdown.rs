@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lambda_extension::Extension;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing::debug;
 
 /// How long the registration may hold up the start.
@@ -21,18 +22,20 @@ const EXTENSION_NAME: &str = "ddb-rollup-graceful-shutdown";
 /// Lambda sends SIGTERM only to a function that has an extension, so one is registered that subscribes to nothing. Where
 /// that cannot be done the function works all the same.
 pub async fn requested() -> impl Future<Output = &'static str> {
-    let registration = Extension::new().with_events(&[]).with_extension_name(EXTENSION_NAME).register();
-    match tokio::time::timeout(REGISTRATION_TIMEOUT, registration).await {
-        Ok(Ok(extension)) => {
-            tokio::spawn(async move {
-                if let Err(error) = extension.run().await {
-                    debug!(%error, "the shutdown extension ended");
-                }
-            });
-        }
-        Ok(Err(error)) => debug!(%error, "no shutdown extension"),
-        Err(_) => debug!("no shutdown extension: its registration was not answered"),
-    }
+    let (registered, answered) = oneshot::channel();
+    // The task outlives the wait: Lambda holds up the start until an extension that it has registered asks for its next
+    // event, however late its answer was.
+    tokio::spawn(async move {
+        let extension = Extension::new().with_events(&[]).with_extension_name(EXTENSION_NAME);
+        let registration = extension.register().await;
+        let _ = registered.send(());
+        let ended = match registration {
+            Ok(extension) => extension.run().await,
+            Err(error) => Err(error),
+        };
+        debug!(?ended, "no shutdown extension");
+    });
+    let _ = tokio::time::timeout(REGISTRATION_TIMEOUT, answered).await;
     async {
         let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
         else {

@@ -10,14 +10,14 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as SdkUpdate,
+    AttributeValue, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as SdkUpdate,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use uuid::Uuid;
 
 use crate::commit::Store;
 use crate::rollup::Item;
-use crate::rollup::marker::SEQUENCE_NUMBER;
+use crate::rollup::marker::{Guard, OUTCOME, Outcome, SEQUENCE_NUMBER};
 use crate::rollup::plan::{Action, Transaction};
 use crate::rollup::update::Update;
 use crate::rollup::verdict::{self, CancellationReason, Cause, ErrorAnswer, Failure};
@@ -58,15 +58,23 @@ impl DynamoStore {
         let returned = ReturnValuesOnConditionCheckFailure::AllOld;
         let item = TransactWriteItem::builder();
         let item = match action {
-            Action::PutMarker { marker, .. } => item.put(
-                Put::builder()
+            Action::PutMarker { guard, marker, .. } => {
+                let put = Put::builder()
                     .table_name(&self.idempotency_table)
                     .set_item(Some(marker.clone().into()))
-                    .condition_expression(format!("attribute_not_exists({SEQUENCE_NUMBER})"))
-                    .return_values_on_condition_check_failure(returned)
-                    .build()
-                    .map_err(unbuildable)?,
-            ),
+                    .return_values_on_condition_check_failure(returned);
+                let absent = format!("attribute_not_exists({SEQUENCE_NUMBER})");
+                let put = match guard {
+                    Guard::Absent => put.condition_expression(absent),
+                    Guard::AbsentOrQuarantined => put
+                        .condition_expression(format!("{absent} OR {OUTCOME} = :quarantined"))
+                        .expression_attribute_values(
+                            ":quarantined",
+                            AttributeValue::S(Outcome::Quarantined.as_str().to_owned()),
+                        ),
+                };
+                item.put(put.build().map_err(unbuildable)?)
+            }
             Action::UpdateView { key, update, .. } => {
                 let Update { expression, condition, names, values } = update;
                 item.update(

@@ -10,12 +10,14 @@ use chrono::Utc;
 use ddb_rollup::config::{Config, ConfigError};
 use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
-use ddb_rollup::logging;
-use ddb_rollup::shutdown;
 use ddb_rollup::store::DynamoStore;
+use ddb_rollup::{logging, metrics, shutdown};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tracing::{error, info};
+
+/// The variable that names the function.
+const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -34,7 +36,10 @@ async fn run() -> Result<(), lambda_runtime::Error> {
     require_runtime()?;
     let sdk = sdk_config().await?;
     let store = DynamoStore::new(&sdk, config.view.clone(), &config.idempotency_table);
-    let rollup = &Rollup::new(config, store, OsEntropy);
+    let name = env::var(FUNCTION_NAME)?;
+    let rollup = &Rollup::new(config, store, OsEntropy).observed(move |invocation, summary| {
+        logging::line(&metrics::line(summary, &name, &invocation.request_id, invocation.now));
+    });
 
     let function = service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
         let invocation = invocation(&event.context);
@@ -61,12 +66,9 @@ fn invocation(context: &Context) -> Invocation {
 
 /// Lambda sets these; the runtime panics where one is missing, so that is said before.
 fn require_runtime() -> Result<(), ConfigError> {
-    for name in [
-        "AWS_LAMBDA_RUNTIME_API",
-        "AWS_LAMBDA_FUNCTION_NAME",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-        "AWS_LAMBDA_FUNCTION_VERSION",
-    ] {
+    for name in
+        ["AWS_LAMBDA_RUNTIME_API", FUNCTION_NAME, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION"]
+    {
         if env::var(name).is_err() {
             return Err(ConfigError {
                 name: name.to_owned(),

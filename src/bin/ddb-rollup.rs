@@ -1,1 +1,69 @@
-fn main() {}
+//! The operator's command: parses, dispatches, and ends with the exit code.
+//!
+//! 0 is that everything is as it should be, 1 that something was found, 2 that the command could not run.
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use ddb_rollup::operate::args::Shared;
+use ddb_rollup::operate::{demo, local};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Exactly-once roll-ups for DynamoDB: run, audit and mend them
+#[derive(Debug, Parser)]
+#[command(name = "ddb-rollup", version)]
+struct Cli {
+    #[command(flatten)]
+    shared: Shared,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Local(local::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr();
+    match run(&cli) {
+        Ok(code) => code,
+        Err(error) => {
+            // When standard error is closed too, the exit code is all that is left.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let as_it_should_be = match &cli.command {
+            Command::Local(args) if args.demo => demo::run(&cli.shared, args).await?,
+            Command::Local(args) => {
+                local::run(&cli.shared, args).await?;
+                true
+            }
+        };
+        Ok(if as_it_should_be { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    })
+}
+
+/// Lines for people on standard error; `RUST_LOG` says which, as `LEVEL` or `TARGET=LEVEL,...`. The engine warns of every
+/// refused request, and to be refused is how a duplicate is found.
+fn log_to_stderr() {
+    let wanted = env::var("RUST_LOG").ok().and_then(|targets| targets.parse::<Targets>().ok());
+    let targets = wanted
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN).with_target("dynoxide", LevelFilter::ERROR));
+    let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(colours).with_target(false);
+    tracing_subscriber::registry().with(targets).with(lines).init();
+}

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{Answer, Broken, Done, Report, Sent};
 use crate::rollup::Item;
 use crate::rollup::coalesce::{Batch, Entry, ItemId};
-use crate::rollup::marker::{self, Met};
+use crate::rollup::marker::{self, Guard, Met};
 use crate::rollup::plan::{self, Action, Setting, Transaction};
 use crate::rollup::poison::Reason;
 use crate::rollup::response::{Outcome, Unresolved};
@@ -28,8 +28,8 @@ pub(super) struct Job {
 enum Step {
     /// Commit them in one transaction.
     Commit,
-    /// Look at their view items, as a transaction of them was refused in these words.
-    Inspect { words: String },
+    /// Look at these of their view items, as a transaction of them was refused in these words.
+    Inspect { refused: Vec<ItemId>, words: String },
 }
 
 /// What is sent for a job.
@@ -67,26 +67,30 @@ impl<'r, 'b> Run<'r, 'b> {
         let all: Vec<usize> = (0..run.batch.entries.len()).collect();
         let (apply, quarantine): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|&member| matches!(run.batch.entries[member], Entry::Apply { .. }));
-        run.plan(&apply);
-        run.plan(&quarantine);
+        let planned = run.plan(&apply).into_iter().chain(run.plan(&quarantine));
+        run.waiting = planned.map(|members| run.job(members, Step::Commit, 0)).collect();
         run
     }
 
-    fn plan(&mut self, members: &[usize]) {
-        for members in plan::plan(&self.setting.view, self.batch, members) {
-            self.queue(members, Step::Commit, 0);
-        }
+    fn plan(&self, members: &[usize]) -> Vec<Vec<usize>> {
+        plan::plan(&self.setting.view, self.batch, members)
     }
 
-    fn queue(&mut self, members: Vec<usize>, step: Step, plans: u32) {
-        if members.is_empty() {
-            return;
-        }
+    fn job(&self, members: Vec<usize>, step: Step, plans: u32) -> Job {
         let mut items: Vec<ItemId> =
             members.iter().flat_map(|&member| self.batch.entries[member].touches()).copied().collect();
         items.sort_unstable();
         items.dedup();
-        self.waiting.push_back(Job { members, items, step, plans });
+        Job { members, items, step, plans }
+    }
+
+    /// What was begun goes on before anything else is begun: so an invocation that ends too early has finished
+    /// something, and the next one does not begin where it did.
+    fn queue(&mut self, members: Vec<usize>, step: Step, plans: u32) {
+        if !members.is_empty() {
+            let job = self.job(members, step, plans);
+            self.waiting.push_front(job);
+        }
     }
 
     /// The next job none of whose view items is busy; they are, from now on.
@@ -102,10 +106,10 @@ impl<'r, 'b> Run<'r, 'b> {
 
     /// What is to be sent for a job, as far as is known now.
     pub(super) fn prepare(&self, job: &Job) -> Prepared {
-        match job.step {
+        match &job.step {
             Step::Commit => Prepared::Commit(plan::assemble(self.setting, self.batch, &self.shapes, &job.members)),
-            Step::Inspect { .. } => {
-                Prepared::Inspect(job.items.iter().map(|item| (*item, self.batch.items[item.0].clone())).collect())
+            Step::Inspect { refused, .. } => {
+                Prepared::Inspect(refused.iter().map(|item| (*item, self.batch.items[item.0].clone())).collect())
             }
         }
     }
@@ -135,7 +139,7 @@ impl<'r, 'b> Run<'r, 'b> {
     fn committed(&mut self, transaction: &Transaction) {
         for action in &transaction.actions {
             match action {
-                Action::PutMarker { entry, marker } => {
+                Action::PutMarker { entry, marker, .. } => {
                     self.outcomes[*entry] = Some(match &self.batch.entries[*entry] {
                         Entry::Apply { .. } => Outcome::Applied,
                         Entry::Quarantine(_) if marker.contains_key(marker::RECORD) => Outcome::Quarantined,
@@ -156,14 +160,16 @@ impl<'r, 'b> Run<'r, 'b> {
         let mut refused: BTreeMap<ItemId, String> = BTreeMap::new();
         for (action, verdict) in transaction.actions.iter().zip(verdicts) {
             match (action, verdict) {
-                (_, ActionVerdict::Fine | ActionVerdict::Transient(_)) => {}
+                (_, ActionVerdict::Fine | ActionVerdict::Transient(_) | ActionVerdict::Broken(_)) => {}
                 (Action::PutMarker { entry, .. }, ActionVerdict::ConditionFailed(found)) => {
-                    self.outcomes[*entry] =
-                        Some(match marker::meet(found.as_ref(), self.batch.entries[*entry].identity()) {
-                            Met::Duplicate => Outcome::Duplicate,
-                            Met::NotKept => Outcome::Unresolved(Unresolved::NotKept),
-                            Met::Collision { .. } => Outcome::Unresolved(Unresolved::Collision),
-                        });
+                    let met = marker::meet(found.as_ref(), self.batch.entries[*entry].identity());
+                    self.outcomes[*entry] = Some(match met {
+                        // A replay asks what is still in quarantine; a delivery, what was dealt with before.
+                        Met::Quarantined if self.setting.guard == Guard::AbsentOrQuarantined => Outcome::Quarantined,
+                        Met::Duplicate | Met::Quarantined => Outcome::Duplicate,
+                        Met::NotKept => Outcome::Unresolved(Unresolved::NotKept),
+                        Met::Collision => Outcome::Unresolved(Unresolved::Collision),
+                    });
                 }
                 (Action::PutMarker { entry, .. }, ActionVerdict::Refused(words)) => {
                     self.poison(*entry, Reason::Refused(words));
@@ -189,13 +195,19 @@ impl<'r, 'b> Run<'r, 'b> {
                 }
             }
         }
+        let before = job.members.len();
         let rest: Vec<usize> = job.members.into_iter().filter(|&member| self.open(member)).collect();
         let touched =
             |member: &usize| self.batch.entries[*member].touches().iter().any(|item| refused.contains_key(item));
-        let (suspect, innocent): (Vec<_>, Vec<_>) = rest.into_iter().partition(touched);
-        self.queue(innocent, Step::Commit, job.plans + 1);
-        if let Some(words) = refused.into_values().next() {
-            self.queue(suspect, Step::Inspect { words }, job.plans + 1);
+        match refused.values().next() {
+            // Whoever was at fault may be gone already: the rest is not suspected before it was refused by itself.
+            Some(words) if rest.len() == before => {
+                let words = words.clone();
+                let (suspect, innocent): (Vec<_>, Vec<_>) = rest.into_iter().partition(touched);
+                self.queue(innocent, Step::Commit, job.plans);
+                self.queue(suspect, Step::Inspect { refused: refused.into_keys().collect(), words }, job.plans);
+            }
+            _ => self.queue(rest, Step::Commit, job.plans + 1),
         }
         self.quarantine();
     }
@@ -204,15 +216,18 @@ impl<'r, 'b> Run<'r, 'b> {
     /// several are told apart first.
     fn refused(&mut self, job: Job, words: String) {
         match (job.items.len(), job.members.as_slice()) {
-            (0, &[member]) => self.outcomes[member] = Some(Outcome::Unresolved(Unresolved::NotKept)),
-            (1, _) | (_, &[_]) => self.queue(job.members, Step::Inspect { words }, job.plans),
+            (0, &[member]) => {
+                self.poison(member, Reason::Refused(words));
+                self.quarantine();
+            }
+            (1, _) | (_, &[_]) => self.queue(job.members, Step::Inspect { refused: job.items, words }, job.plans),
             _ => self.halve(job),
         }
     }
 
     /// What can be seen to be at fault goes to quarantine; if nothing can, the entries are halved until one is alone.
     fn inspected(&mut self, job: Job, items: &[(ItemId, Option<Item>)]) {
-        let Step::Inspect { words } = &job.step else { return };
+        let Step::Inspect { refused, words } = &job.step else { return };
         for &member in &job.members {
             if let Some((item, detail)) = self.fault(member, items) {
                 self.poison(member, self.view_item_fault(item, detail));
@@ -222,7 +237,7 @@ impl<'r, 'b> Run<'r, 'b> {
         if rest.len() < job.members.len() {
             self.queue(rest, Step::Commit, job.plans);
         } else if let &[member] = rest.as_slice() {
-            let reason = match job.items.as_slice() {
+            let reason = match refused.as_slice() {
                 &[item] => self.view_item_fault(item, words.clone()),
                 _ => Reason::Refused(words.clone()),
             };
@@ -239,7 +254,8 @@ impl<'r, 'b> Run<'r, 'b> {
             let (_, found) = items.iter().find(|(item, _)| item == touched)?;
             let found = found.as_ref()?;
             let fault = |counter| update::fault(&self.setting.view, found, counter);
-            sums.keys().find_map(fault).map(|detail| (*touched, detail))
+            let full = || update::overflow(&self.setting.view, found, sums);
+            sums.keys().find_map(fault).or_else(full).map(|detail| (*touched, detail))
         })
     }
 
@@ -251,8 +267,8 @@ impl<'r, 'b> Run<'r, 'b> {
     fn halve(&mut self, job: Job) {
         let mut first = job.members;
         let second = first.split_off(first.len() / 2);
-        self.queue(first, Step::Commit, job.plans);
         self.queue(second, Step::Commit, job.plans);
+        self.queue(first, Step::Commit, job.plans);
     }
 
     /// Whether an entry is still to be dealt with by the job that has it.
@@ -260,21 +276,30 @@ impl<'r, 'b> Run<'r, 'b> {
         self.outcomes[member].is_none() && !self.condemned.contains(&member)
     }
 
-    /// An entry that cannot be applied is to be kept in quarantine; one that cannot be kept there has nowhere to go.
+    /// An entry that cannot be applied is to be kept in quarantine. One whose marker is refused there is tried without its
+    /// key, which is all that is in it unchecked; after that it has nowhere to go.
     fn poison(&mut self, member: usize, reason: Reason) {
-        match &self.batch.entries[member] {
-            Entry::Quarantine(_) => self.outcomes[member] = Some(Outcome::Unresolved(Unresolved::NotKept)),
-            Entry::Apply { change, .. } if self.open(member) => {
+        if !self.open(member) {
+            return;
+        }
+        match &mut self.batch.entries[member] {
+            Entry::Apply { change, .. } => {
                 self.batch.entries[member] = Entry::Quarantine(change.clone().poisoned(reason));
                 self.condemned.push(member);
             }
-            Entry::Apply { .. } => {}
+            Entry::Quarantine(poison) if !poison.source_key.is_empty() => {
+                poison.source_key.clear();
+                self.condemned.push(member);
+            }
+            Entry::Quarantine(_) => self.outcomes[member] = Some(Outcome::Unresolved(Unresolved::NotKept)),
         }
     }
 
     fn quarantine(&mut self) {
         let condemned = std::mem::take(&mut self.condemned);
-        self.plan(&condemned);
+        for members in self.plan(&condemned) {
+            self.queue(members, Step::Commit, 0);
+        }
     }
 
     pub(super) fn report(self, sent: &Sent) -> Report {

@@ -1,9 +1,19 @@
-//! The operator's command, subcommand by subcommand.
+//! The operator's command, subcommand by subcommand, and what they stand on.
 //!
-//! What the template declares is read from it ([`template`], [`deployment`]), so that nothing is told twice. The
-//! [`poller`] is Lambda's event source mapping.
+//! [`local`] runs the whole pipeline on this machine: it reads what the template declares ([`template`],
+//! [`deployment`]), so that nothing is told twice, starts an [`engine`] with its [`tables`], and lets the [`poller`]
+//! deliver the stream to the [`function`]. [`watch`] shows what comes of it, and
+//! [`demo`] tells a story with it. [`args`] is what all subcommands take, and
+//! [`stop`] how long work ends.
 
+pub mod args;
+pub mod demo;
 pub mod deployment;
+pub mod engine;
+pub mod function;
+pub mod local;
 pub mod poller;
 pub mod stop;
+pub mod tables;
 pub mod template;
+pub mod watch;

@@ -44,6 +44,13 @@ pub struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
+    /// A view item of which the record lowers a counter.
+    #[must_use]
+    pub fn lowered(&self) -> Option<&ViewKey> {
+        let zero = Number::zero();
+        self.deltas.iter().find(|(_, sums)| sums.values().any(|amount| *amount < zero)).map(|(key, _)| key)
+    }
+
     /// The record as one that cannot be applied.
     #[must_use]
     pub fn poisoned(self, reason: Reason) -> Poison<'a> {

@@ -44,6 +44,16 @@ pub const GROUP_NAME_BYTES: usize = 1_024;
 /// Bytes of an item that is kept free for what an estimate of its size cannot see.
 pub const ITEM_MARGIN_BYTES: usize = 2 * 1024;
 
+/// How far an estimate of an item's size may be from what DynamoDB counts, in bytes.
+pub const ITEM_ESTIMATE_BYTES: usize = 512;
+
+/// Bytes of quarantined records in one transaction: they are compressed when they are sent, and one transaction's work may
+/// not keep a slow processor from looking at the clock. This project's own limit.
+pub const QUARANTINE_TRANSACTION_BYTES: usize = 1024 * 1024;
+
+/// The longest part of a parser's words that a reason holds, in bytes: they may repeat what is in the record.
+pub const REASON_BYTES: usize = 512;
+
 /// The longest raw record that a quarantined marker holds as plain text; a longer one is compressed. This project's
 /// own limit: a write costs by the started KB.
 pub const RAW_RECORD_PLAIN_BYTES: usize = 16 * 1024;

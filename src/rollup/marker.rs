@@ -172,18 +172,27 @@ fn base(
     ])
 }
 
+/// Which marker a new one may take the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Guard {
+    /// None: a record counts once. This is the function's.
+    #[default]
+    Absent,
+    /// None, or one of a record in quarantine: the operator's replay, which ends the quarantine in the same transaction.
+    AbsentOrQuarantined,
+}
+
 /// What the marker that a condition met means for the record that met it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Met {
-    /// The record was dealt with before.
+    /// The record counted before, or was discarded.
     Duplicate,
-    /// It was dealt with before, but quarantine could not hold it: Lambda must hear of it again.
+    /// It is in quarantine, whole.
+    Quarantined,
+    /// It is in quarantine, which could not hold it: Lambda must hear of it again.
     NotKept,
     /// The marker is of another event or another item: nothing may be concluded from it.
-    Collision {
-        /// The marker's event.
-        event_id: String,
-    },
+    Collision,
 }
 
 /// Compares a marker that was there with the record that met it. A marker that does not tell its event or item is not
@@ -192,17 +201,22 @@ pub enum Met {
 pub fn meet(marker: Option<&Item>, (event_id, source_key): (&str, &Item)) -> Met {
     let Some(marker) = marker else { return Met::Duplicate };
     let other_event = matches!(marker.get(EVENT_ID), Some(AttributeValue::S(found)) if found != event_id);
-    let other_item = matches!(marker.get(SOURCE_KEY), Some(AttributeValue::M(found)) if !same_key(found, source_key));
+    let other_item = matches!(
+        marker.get(SOURCE_KEY), Some(AttributeValue::M(found)) if !found.is_empty() && !same_key(found, source_key)
+    );
     if other_event || other_item {
-        let event_id = match marker.get(EVENT_ID) {
-            Some(AttributeValue::S(found)) => found.clone(),
-            _ => String::new(),
-        };
-        return Met::Collision { event_id };
+        return Met::Collision;
     }
-    let quarantined =
-        matches!(marker.get(OUTCOME), Some(AttributeValue::S(outcome)) if outcome == Outcome::Quarantined.as_str());
-    if quarantined && !marker.contains_key(RECORD) { Met::NotKept } else { Met::Duplicate }
+    match marker.get(OUTCOME) {
+        Some(AttributeValue::S(outcome)) if outcome == Outcome::Quarantined.as_str() => {
+            if marker.contains_key(RECORD) {
+                Met::Quarantined
+            } else {
+                Met::NotKept
+            }
+        }
+        _ => Met::Duplicate,
+    }
 }
 
 /// Engines give numbers back in their canonical text, so keys are compared by value.

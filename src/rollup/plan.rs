@@ -9,10 +9,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::coalesce::{Batch, Entry, ItemId};
 use super::delta::{Change, Counter};
-use super::marker::{self, Stamp};
+use super::marker::{self, Guard, Stamp};
 use super::update::{self, OnMissingViewItem, Shape, Update};
 use super::view::{View, ViewKey};
-use super::{AttributeValue, Item, limits};
+use super::{Item, limits};
 
 /// The actions of one `TransactWriteItems`.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -24,10 +24,12 @@ pub struct Transaction {
 /// One action of a transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Put the marker of an entry, unless there is one with its key.
+    /// Put the marker of an entry, unless there is one with its key that it may not replace.
     PutMarker {
         /// The entry.
         entry: usize,
+        /// Which one it may replace.
+        guard: Guard,
         /// The marker.
         marker: Item,
     },
@@ -58,6 +60,8 @@ pub struct Setting {
     pub view: View,
     /// What is done about a view item that is not there.
     pub on_missing: OnMissingViewItem,
+    /// Which markers the marker of an applied record may replace.
+    pub guard: Guard,
     /// What all markers have in common.
     pub stamp: Stamp,
 }
@@ -84,7 +88,7 @@ pub fn plan(view: &View, batch: &Batch<'_>, members: &[usize]) -> Vec<Vec<usize>
     let mut filling = Filling::default();
     for member in ordered {
         let entry = &batch.entries[member];
-        if !filling.takes(view, entry) && !filling.members.is_empty() {
+        if !filling.takes(view, entry) {
             transactions.push(std::mem::take(&mut filling).members);
             filling.takes(view, entry);
         }
@@ -106,19 +110,25 @@ struct Filling<'b> {
 }
 
 impl<'b> Filling<'b> {
-    /// Makes room for an entry; without an effect when it does not fit.
+    /// Makes room for an entry; without an effect when it does not fit. Alone, every entry fits: there is no other place
+    /// for it.
     fn takes<'a: 'b>(&mut self, view: &View, entry: &'b Entry<'a>) -> bool {
         let new_items = entry.touches().iter().filter(|item| !self.items.contains_key(item)).count();
         let (actions, bytes) = (self.actions + 1 + new_items, self.bytes + weight(entry));
-        let mut fits = actions <= limits::TRANSACTION_ACTIONS && bytes <= limits::TRANSACTION_BYTES;
+        let room = match entry {
+            Entry::Apply { .. } => limits::TRANSACTION_BYTES,
+            Entry::Quarantine(_) => limits::QUARANTINE_TRANSACTION_BYTES,
+        };
+        let mut fits = self.members.is_empty() || actions <= limits::TRANSACTION_ACTIONS && bytes <= room;
         if let Entry::Apply { change, touches } = entry {
-            fits = fits
-                && touches.iter().zip(change.deltas.values()).all(|(item, sums)| {
-                    let counters = self.items.get(item);
-                    let new =
-                        sums.keys().filter(|counter| counters.is_none_or(|known| !known.contains(counter))).count();
-                    update::fits(view, counters.map_or(0, HashSet::len) + new)
-                });
+            fits = self.members.is_empty()
+                || fits
+                    && touches.iter().zip(change.deltas.values()).all(|(item, sums)| {
+                        let counters = self.items.get(item);
+                        let new =
+                            sums.keys().filter(|counter| counters.is_none_or(|known| !known.contains(counter))).count();
+                        update::fits(view, counters.map_or(0, HashSet::len) + new)
+                    });
             if fits {
                 for (item, sums) in touches.iter().zip(change.deltas.values()) {
                     self.items.entry(*item).or_default().extend(sums.keys());
@@ -154,16 +164,18 @@ fn weight(entry: &Entry<'_>) -> usize {
 /// The actions of a transaction: the markers of its entries, then its view items.
 #[must_use]
 pub fn assemble(setting: &Setting, batch: &Batch<'_>, shapes: &[Shape], members: &[usize]) -> Transaction {
-    let Setting { view, on_missing, stamp } = setting;
+    let Setting { view, on_missing, guard, stamp } = setting;
     let sums = batch.sums(members);
     let skip = |item: &ItemId| *on_missing == OnMissingViewItem::Skip && shapes[item.0] == Shape::Absent;
     let skipped: BTreeSet<&ViewKey> = sums.keys().filter(|item| skip(item)).map(|item| &batch.items[item.0]).collect();
-    let markers = members.iter().map(|&entry| {
-        let marker = match &batch.entries[entry] {
-            Entry::Apply { change, .. } => marker::applied(view, change, |key| !skipped.contains(key), stamp),
-            Entry::Quarantine(poison) => marker::quarantined(poison, stamp),
-        };
-        Action::PutMarker { entry, marker }
+    let markers = members.iter().map(|&entry| match &batch.entries[entry] {
+        Entry::Apply { change, .. } => {
+            let marker = marker::applied(view, change, |key| !skipped.contains(key), stamp);
+            Action::PutMarker { entry, guard: *guard, marker }
+        }
+        Entry::Quarantine(poison) => {
+            Action::PutMarker { entry, guard: Guard::Absent, marker: marker::quarantined(poison, stamp) }
+        }
     });
     let views = sums.into_iter().map(|(item, sums)| {
         let key = &batch.items[item.0];
@@ -175,19 +187,4 @@ pub fn assemble(setting: &Setting, batch: &Batch<'_>, shapes: &[Shape], members:
         }
     });
     Transaction { actions: markers.chain(views).collect() }
-}
-
-impl Action {
-    /// The key of the item that the action is about.
-    #[must_use]
-    pub fn key(&self) -> Item {
-        match self {
-            Self::UpdateView { key, .. } | Self::CheckAbsent { key, .. } => key.clone(),
-            Self::PutMarker { marker, .. } => {
-                let part =
-                    |name: &str| (name.to_owned(), marker.get(name).cloned().unwrap_or(AttributeValue::Null(true)));
-                Item::from(HashMap::from([part(marker::SEQUENCE_NUMBER), part(marker::STREAM)]))
-            }
-        }
-    }
 }

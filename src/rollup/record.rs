@@ -88,9 +88,15 @@ pub enum Parsed<'a> {
 pub enum EventError {
     /// No `Records` in it.
     #[error(
-        "the event is not one of a DynamoDB stream: {0}; connect the function to a stream by an event source mapping"
+        "the event is not one of a DynamoDB stream: no list of Records up to line {line}, column {column}; connect the \
+         function to a stream by an event source mapping"
     )]
-    NotAStreamEvent(String),
+    NotAStreamEvent {
+        /// The line of the event up to which it was read.
+        line: usize,
+        /// The column.
+        column: usize,
+    },
     /// The stream does not carry both images.
     #[error(
         "the stream's view type is {found}, but NEW_AND_OLD_IMAGES is needed to tell what a write changed; give the source table a stream of that type (record {record})"
@@ -103,18 +109,20 @@ pub enum EventError {
     },
 }
 
-/// Parses an event: each of its records by itself, in their order.
+/// Parses an event: each of its records by itself, in their order, and not before it is asked for, as its images may be
+/// large in memory.
 ///
 /// # Errors
-/// When the event has no `Records`, or is of a stream of the wrong view type.
-pub fn parse(event: &str) -> Result<Vec<Parsed<'_>>, EventError> {
+/// When the event has no `Records`; for a record, when it is of a stream of the wrong view type.
+pub fn parse(event: &str) -> Result<impl Iterator<Item = Result<Parsed<'_>, EventError>>, EventError> {
     #[derive(Deserialize)]
     struct Event<'a> {
         #[serde(rename = "Records", borrow)]
         records: Vec<&'a RawValue>,
     }
-    let event: Event<'_> = serde_json::from_str(event).map_err(|e| EventError::NotAStreamEvent(e.to_string()))?;
-    event.records.into_iter().map(|raw| parse_record(raw.get())).collect()
+    let event: Event<'_> = serde_json::from_str(event)
+        .map_err(|error| EventError::NotAStreamEvent { line: error.line(), column: error.column() })?;
+    Ok(event.records.into_iter().map(|raw| parse_record(raw.get())))
 }
 
 /// Parses one record.
@@ -124,7 +132,7 @@ pub fn parse(event: &str) -> Result<Vec<Parsed<'_>>, EventError> {
 pub fn parse_record(raw: &str) -> Result<Parsed<'_>, EventError> {
     match read(raw) {
         Ok(record) => accept(record, raw),
-        Err(error) => Ok(refuse(Reason::Unreadable(error.to_string()), raw)),
+        Err(error) => Ok(refuse(Reason::Unreadable(shortened(&error)), raw)),
     }
 }
 
@@ -233,6 +241,15 @@ fn refuse(reason: Reason, raw: &str) -> Parsed<'_> {
         reason,
         raw,
     })
+}
+
+/// A parser's words, which may repeat what is in the record, without end.
+fn shortened(error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    match words.char_indices().find(|(place, _)| *place >= limits::REASON_BYTES) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words,
+    }
 }
 
 fn no_sequence_number() -> Reason {

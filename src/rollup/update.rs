@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 
 use super::delta::{Counter, Sums};
+use super::marker::bytes;
 use super::number::Number;
-use super::view::{ROLLUP_VERSION, View, type_name};
+use super::view::{Measure, ROLLUP_VERSION, View, type_name};
 use super::{AttributeValue, Item, limits};
 
 /// What is known of a view item's counter maps.
@@ -215,6 +216,35 @@ pub fn fault(view: &View, item: &Item, counter: &Counter) -> Option<String> {
         },
         (other, Some(_)) => Some(not_a(attribute, other, "map")),
     }
+}
+
+/// Why a view item that refused an update is too large for these sums: they add a group to it, and it is as good as full.
+#[must_use]
+pub fn overflow(view: &View, item: &Item, sums: &Sums) -> Option<String> {
+    let new_group = |counter: &&Counter| {
+        let Some(group) = &counter.group else { return false };
+        match item.get(&view.measures()[counter.measure].attribute) {
+            Some(AttributeValue::M(groups)) => !groups.contains_key(group),
+            _ => true,
+        }
+    };
+    let growth: usize =
+        sums.keys().filter(new_group).filter_map(|counter| counter.group.as_ref()).map(String::len).sum();
+    let bytes = bytes(item);
+    (growth > 0 && bytes + growth + limits::ITEM_ESTIMATE_BYTES > limits::ITEM_BYTES)
+        .then(|| format!("it has {bytes} of {} bytes, and a new group does not fit", limits::ITEM_BYTES))
+}
+
+/// How many counters of a view item are below zero.
+#[must_use]
+pub fn negative_counters(view: &View, item: &Item) -> usize {
+    let negative = |value: &AttributeValue| matches!(value, AttributeValue::N(text) if text.starts_with('-'));
+    let of = |measure: &Measure| match item.get(&measure.attribute) {
+        Some(AttributeValue::M(groups)) => groups.values().filter(|value| negative(value)).count(),
+        Some(value) => usize::from(negative(value)),
+        None => 0,
+    };
+    view.measures().iter().map(of).sum()
 }
 
 fn not_a(attribute: &str, found: &AttributeValue, wanted: &str) -> String {

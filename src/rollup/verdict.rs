@@ -55,6 +55,8 @@ pub enum ActionVerdict {
     Transient(Cause),
     /// It cannot be carried out; the service's words.
     Refused(String),
+    /// The deployment is at fault; the service's words.
+    Broken(String),
 }
 
 /// One cancellation reason, as the service gives it.
@@ -73,6 +75,11 @@ pub struct CancellationReason {
 #[must_use]
 pub fn cancelled(reasons: Vec<CancellationReason>, actions: usize) -> Failure {
     let verdicts: Vec<_> = reasons.into_iter().map(action).collect();
+    if let Some(ActionVerdict::Broken(words)) =
+        verdicts.iter().find(|verdict| matches!(verdict, ActionVerdict::Broken(_)))
+    {
+        return Failure::Broken(words.clone());
+    }
     let decisive =
         |verdict: &ActionVerdict| matches!(verdict, ActionVerdict::ConditionFailed(_) | ActionVerdict::Refused(_));
     if verdicts.len() == actions && verdicts.iter().any(decisive) {
@@ -95,6 +102,12 @@ fn action(reason: CancellationReason) -> ActionVerdict {
         Some("ConditionalCheckFailed") => ActionVerdict::ConditionFailed(reason.item),
         Some(code) => match transient(code) {
             Some(cause) => ActionVerdict::Transient(cause),
+            None if ["AccessDenied", "ResourceNotFound", "UnrecognizedClient", "ExpiredToken"]
+                .iter()
+                .any(|broken| code.starts_with(broken)) =>
+            {
+                ActionVerdict::Broken(words(code))
+            }
             None => ActionVerdict::Refused(words(code)),
         },
     }
@@ -177,6 +190,8 @@ mod tests {
             ("ValidationError", refused("ValidationError")),
             ("ItemCollectionSizeLimitExceeded", refused("ItemCollectionSizeLimitExceeded")),
             ("SomethingNew", refused("SomethingNew")),
+            ("AccessDeniedException", ActionVerdict::Broken("AccessDeniedException".to_owned())),
+            ("ResourceNotFound", ActionVerdict::Broken("ResourceNotFound".to_owned())),
         ] {
             assert_eq!(action(reason(code)), expected, "{code}");
         }
@@ -190,6 +205,7 @@ mod tests {
         assert_eq!(cancelled(&["None", "None"]), Failure::Transient(Cause::Server));
         assert!(matches!(cancelled(&["TransactionConflict", "ConditionalCheckFailed"]), Failure::Cancelled(_)));
         assert!(matches!(cancelled(&["ThrottlingError", "ValidationError"]), Failure::Cancelled(_)));
+        assert!(matches!(cancelled(&["AccessDenied", "ConditionalCheckFailed"]), Failure::Broken(_)));
         for unequal in [&[][..], &["ConditionalCheckFailed"], &["None", "None", "ValidationError"]] {
             assert_eq!(cancelled(unequal), Failure::Transient(Cause::Server), "{unequal:?}");
         }

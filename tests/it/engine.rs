@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -18,6 +19,7 @@ use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use ddb_rollup::config::{Config, Tables};
 use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
+use ddb_rollup::metrics::Summary;
 use ddb_rollup::store::DynamoStore;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -160,7 +162,11 @@ impl Engine {
         let mut config = Config::of(Tables::default()).unwrap();
         change(&mut config);
         let store = DynamoStore::new(&self.sdk, config.view.clone(), &config.idempotency_table);
-        Function { rollup: Rollup::new(config, store, OsEntropy) }
+        let summaries = Arc::<Mutex<Vec<Summary>>>::default();
+        let seen = Arc::clone(&summaries);
+        let rollup = Rollup::new(config, store, OsEntropy)
+            .observed(move |_, summary| seen.lock().unwrap().push(summary.clone()));
+        Function { rollup, summaries }
     }
 
     /// The function with the default settings.
@@ -217,6 +223,7 @@ impl Engine {
 /// The function under test, invoked as Lambda would.
 pub struct Function {
     rollup: Rollup<DynamoStore, OsEntropy>,
+    summaries: Arc<Mutex<Vec<Summary>>>,
 }
 
 impl Function {
@@ -228,6 +235,11 @@ impl Function {
     /// Delivers records as one batch; tells the first failure that is reported, if any.
     pub async fn try_deliver(&self, records: &[Value]) -> Result<Option<String>, InvocationError> {
         self.invoke(&json!({ "Records": records }).to_string(), Duration::from_mins(1)).await
+    }
+
+    /// What the last invocation did.
+    pub fn summary(&self) -> Summary {
+        self.summaries.lock().unwrap().last().unwrap().clone()
     }
 
     pub async fn invoke(&self, event: &str, time_left: Duration) -> Result<Option<String>, InvocationError> {

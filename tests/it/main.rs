@@ -5,9 +5,12 @@
 
 mod engine;
 mod first_touch;
+mod isolation;
 mod limits;
+mod local;
 mod persisted;
 mod poison;
 mod poller;
 mod replay_duplicate_events;
 mod rollup;
+mod summary;

@@ -1,0 +1,94 @@
+//! The options that every subcommand has.
+
+use std::collections::BTreeMap;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+
+use crate::config::{IDEMPOTENCY_TABLE, SOURCE_TABLE, Tables, VIEW_TABLE};
+
+/// Where the tables are, what they are called, and for whom the results are.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Shared {
+    /// Endpoint of DynamoDB and its streams, instead of the one of the Region
+    #[arg(long, global = true, value_name = "URL")]
+    pub endpoint_url: Option<String>,
+
+    /// Region of the tables, instead of the one of the AWS settings
+    #[arg(long, global = true, value_name = "REGION")]
+    pub region: Option<String>,
+
+    /// Profile of the AWS settings
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Option<String>,
+
+    /// Table that is summarised [default: Point]
+    #[arg(long, global = true, value_name = "NAME", env = SOURCE_TABLE)]
+    pub source_table: Option<String>,
+
+    /// Table whose items carry the counters [default: Map]
+    #[arg(long, global = true, value_name = "NAME", env = VIEW_TABLE)]
+    pub view_table: Option<String>,
+
+    /// Table of the markers [default: Idempotency]
+    #[arg(long, global = true, value_name = "NAME", env = IDEMPOTENCY_TABLE)]
+    pub idempotency_table: Option<String>,
+
+    /// Results as JSON on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl Shared {
+    /// The tables, those that were not named by their defaults.
+    #[must_use]
+    pub fn tables(&self) -> Tables {
+        let defaults = Tables::default();
+        Tables {
+            source: self.source_table.clone().unwrap_or(defaults.source),
+            view: self.view_table.clone().unwrap_or(defaults.view),
+            idempotency: self.idempotency_table.clone().unwrap_or(defaults.idempotency),
+        }
+    }
+
+    /// The template's parameters for the tables that were named.
+    #[must_use]
+    pub fn parameters(&self) -> BTreeMap<String, String> {
+        let named = [
+            ("SourceTableName", &self.source_table),
+            ("ViewTableName", &self.view_table),
+            ("IdempotencyTableName", &self.idempotency_table),
+        ];
+        named.into_iter().filter_map(|(name, table)| Some((name.to_owned(), table.clone()?))).collect()
+    }
+
+    /// The AWS settings of the environment and the profile, with what the options say instead.
+    pub async fn sdk(&self) -> SdkConfig {
+        let http =
+            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
+        if let Some(url) = &self.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &self.profile {
+            loader = loader.profile_name(profile);
+        }
+        loader.load().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_reaches_the_tables_and_the_template() {
+        let shared = Shared { view_table: Some("Region".into()), ..Shared::default() };
+        let expected = Tables { view: "Region".into(), ..Tables::default() };
+        assert_eq!(shared.tables(), expected);
+        assert_eq!(shared.parameters(), BTreeMap::from([("ViewTableName".into(), "Region".into())]));
+    }
+}

@@ -1,0 +1,122 @@
+//! The engine in this process: DynamoDB as far as an emulator goes, over HTTP on a port of this machine.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use dynoxide::Database;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// What stands for credentials where nothing checks them.
+pub const CREDENTIALS: &str = "local";
+
+/// The Region for requests to the engine when none is given; the engine has no use for it.
+pub const REGION: &str = "us-east-1";
+
+/// How long requests that are under way may hold up the end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Engine {
+    url: String,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<Result<(), String>>,
+}
+
+/// An engine that does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The file is no database, or cannot be written.
+    #[error("cannot keep the tables in {file}: {cause}; give --data a file that this command made, or a new one")]
+    Data {
+        /// The file.
+        file: PathBuf,
+        /// What the engine says.
+        cause: String,
+    },
+    /// There is no memory for it.
+    #[error("cannot start the engine: {0}")]
+    Memory(String),
+    /// Somebody else has the port.
+    #[error("port {port} is taken, perhaps by another `ddb-rollup local`; choose another one with --port")]
+    PortTaken {
+        /// The port.
+        port: u16,
+    },
+    /// The port cannot be had for another reason.
+    #[error("cannot listen on port {port}: {cause}; choose another one with --port")]
+    Port {
+        /// The port.
+        port: u16,
+        /// What the system says.
+        cause: io::Error,
+    },
+}
+
+/// A database in a file, or in memory when there is none.
+///
+/// # Errors
+/// When the file cannot be used.
+pub fn open(file: Option<&Path>) -> Result<Database, EngineError> {
+    let Some(file) = file else {
+        return Database::memory().map_err(|error| EngineError::Memory(error.to_string()));
+    };
+    let refuse = |cause: String| EngineError::Data { file: file.to_owned(), cause };
+    let path = file.to_str().ok_or_else(|| refuse("its name is not UTF-8".to_owned()))?;
+    Database::new(path).map_err(|error| refuse(error.to_string()))
+}
+
+impl Engine {
+    /// Serves a database on a port of this machine alone; 0 is any that is free.
+    ///
+    /// # Errors
+    /// When the port cannot be had; the message names the option that chooses another.
+    pub async fn serve(database: Database, port: u16) -> Result<Self, EngineError> {
+        let refuse = |cause: io::Error| match cause.kind() {
+            io::ErrorKind::AddrInUse => EngineError::PortTaken { port },
+            _ => EngineError::Port { port, cause },
+        };
+        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.map_err(refuse)?;
+        let address = listener.local_addr().map_err(refuse)?;
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, async {
+            // It also ends when nobody is left who could say so.
+            let _ = stopped.await;
+        }));
+        Ok(Self { url: format!("http://{address}"), stop, server })
+    }
+
+    /// Where the engine is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The SDK's configuration for the engine. Nothing of the environment is in it: no setting meant for AWS can take
+    /// the requests elsewhere.
+    #[must_use]
+    pub fn sdk(&self, region: Option<&str>) -> SdkConfig {
+        let credentials = Credentials::new(CREDENTIALS, CREDENTIALS, None, None, "ddb-rollup local");
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(region.unwrap_or(REGION).to_owned()))
+            .endpoint_url(&self.url)
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build()
+    }
+
+    /// Ends the engine; requests that are under way get a moment to end.
+    pub async fn stop(self) {
+        let _ = self.stop.send(());
+        let _ = timeout(SHUTDOWN_TIMEOUT, self.server).await;
+    }
+}

@@ -1,0 +1,100 @@
+//! The function in this process: the handler that Lambda runs, behind what the poller calls.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use uuid::Uuid;
+
+use super::poller::{Clock, Function};
+use crate::commit::{Entropy, Store};
+use crate::config::Config;
+use crate::entropy::OsEntropy;
+use crate::handler::{Invocation, Rollup};
+use crate::rollup::Item;
+use crate::rollup::plan::{Action, Transaction};
+use crate::rollup::verdict::{ActionVerdict, Failure};
+use crate::rollup::view::ViewKey;
+use crate::store::DynamoStore;
+
+/// The roll-up as a function of this process.
+pub struct LocalFunction {
+    rollup: Rollup<Counting<DynamoStore>, OsEntropy>,
+    counts: std::sync::Arc<Counts>,
+    clock: Clock,
+}
+
+/// What the transactions of a function came to.
+#[derive(Debug, Default)]
+pub struct Counts {
+    committed: AtomicUsize,
+    duplicates: AtomicUsize,
+}
+
+impl Counts {
+    /// Transactions that were committed.
+    pub fn committed(&self) -> usize {
+        self.committed.load(Ordering::Relaxed)
+    }
+
+    /// Markers that were there already when a transaction came to put them.
+    pub fn duplicates(&self) -> usize {
+        self.duplicates.load(Ordering::Relaxed)
+    }
+}
+
+impl LocalFunction {
+    /// The function with these settings, on the tables of this endpoint.
+    #[must_use]
+    pub fn new(config: Config, sdk: &SdkConfig, clock: Clock) -> Self {
+        let counts = std::sync::Arc::new(Counts::default());
+        let store = DynamoStore::new(sdk, config.view.clone(), &config.idempotency_table);
+        let store = Counting { store, counts: std::sync::Arc::clone(&counts) };
+        Self { rollup: Rollup::new(config, store, OsEntropy), counts, clock }
+    }
+
+    /// What its transactions came to until now.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+}
+
+impl Function for LocalFunction {
+    async fn invoke(&self, event: String, time_limit: Duration) -> Result<String, String> {
+        let invocation =
+            Invocation { request_id: OsEntropy.token().to_string(), now: (self.clock)(), time_left: time_limit };
+        let response = self.rollup.handle(&event, &invocation).await.map_err(|error| error.to_string())?;
+        serde_json::to_string(&response).map_err(|error| error.to_string())
+    }
+}
+
+/// A store that counts what comes back.
+#[derive(Debug)]
+struct Counting<S> {
+    store: S,
+    counts: std::sync::Arc<Counts>,
+}
+
+impl<S: Store> Store for Counting<S> {
+    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+        let answer = self.store.transact(transaction, token).await;
+        match &answer {
+            Ok(()) => {
+                self.counts.committed.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(Failure::Cancelled(verdicts)) => {
+                let met = transaction.actions.iter().zip(verdicts).filter(|(action, verdict)| {
+                    matches!(action, Action::PutMarker { .. }) && matches!(verdict, ActionVerdict::ConditionFailed(_))
+                });
+                self.counts.duplicates.fetch_add(met.count(), Ordering::Relaxed);
+            }
+            Err(_) => {}
+        }
+        answer
+    }
+
+    async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
+        self.store.view_item(key).await
+    }
+}
