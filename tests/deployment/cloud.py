@@ -212,6 +212,13 @@ class Stack:
         assert "FunctionError" not in answer, body
         return dict(json.loads(body))
 
+    def log_lines(self) -> list[Item]:
+        """What the function wrote, as far as it is JSON."""
+        pages = self.cloud.logs.get_paginator("filter_log_events").paginate(logGroupName=self.outputs["LogGroupName"])
+        messages = [event["message"] for page in pages for event in page["events"]]
+        lines = [line for message in messages for line in message.splitlines()]
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
     @property
     def source(self) -> Table:
         return self.cloud.table(self.outputs["SourceTableName"])

@@ -7,6 +7,7 @@ from typing import Any
 
 from cloud import ROOT, Cloud, Stack, raises, wait_for_equal, wait_until
 from counters import TUTORIAL, recounted, sample, stored, wait_for_counters
+from template import METRICS
 
 DAY_SECONDS = 24 * 60 * 60
 BROKEN = "BrokenMapId"
@@ -90,6 +91,19 @@ class Defaults:
         self.stack.source.delete(MapId=BROKEN, PointId="broken")
         wait_for_equal("the counter is below zero", lambda: self._total(BROKEN), -1)
         self.stack.view.delete(MapId=BROKEN)
+
+    def the_function_publishes_the_metrics_that_the_alarms_watch(self) -> None:
+        lines = [line for line in self.stack.log_lines() if "_aws" in line]
+        for line in lines:
+            (directive,) = line["_aws"]["CloudWatchMetrics"]
+            assert directive["Namespace"] == "ddb-rollup"
+            assert directive["Dimensions"] == [["FunctionName"]]
+            assert {metric["Name"] for metric in directive["Metrics"]} == METRICS
+            assert line["FunctionName"] == self.stack.outputs["FunctionName"]
+            assert "level" not in line, "then Lambda counts it as INFO, which no LogLevel of the template drops"
+        outcomes = [marker["Outcome"] for marker in self.stack.markers.all()]
+        assert sum(line["Applied"] for line in lines) == outcomes.count("APPLIED")
+        assert sum(line["Quarantined"] for line in lines) == outcomes.count("QUARANTINED") == 1
 
     def what_is_written_while_the_stack_is_updated_is_counted(self) -> None:
         written = 0
