@@ -43,6 +43,7 @@ class LostRights:
         self._without("dynamodb:GetItem", {"MapId": "broken", "PointId": "1", "Category": "Park"})
         outcomes = [one["Outcome"] for one in self.stack.markers.all() if one["SourceKey"]["MapId"] == "broken"]
         assert outcomes == ["QUARANTINED"]
+        self.stack.view.delete(MapId="broken")
 
     def what_fails_for_too_long_goes_to_the_failure_queue_and_the_stream_goes_on(self) -> None:
         role = self.stack.role()
