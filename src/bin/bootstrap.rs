@@ -44,12 +44,15 @@ async fn run() -> Result<(), lambda_runtime::Error> {
         logging::line(&metrics::line(summary, &name, &invocation.request_id, invocation.now));
     });
 
-    let function = service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
-        let invocation = invocation(&event.context);
-        store.begin(event.context.xray_trace_id.as_deref());
-        rollup.handle(event.payload.get(), &invocation).await.map_err(|failure| {
-            error!(request_id = invocation.request_id, "invocation failed: {failure}");
-            Diagnostic { error_type: failure.kind().to_owned(), error_message: failure.to_string() }
+    let function = service_fn(|event: LambdaEvent<Box<RawValue>>| {
+        // In a box: the runtime nests its layers around it, type in type.
+        Box::pin(async move {
+            let invocation = invocation(&event.context);
+            store.begin(event.context.xray_trace_id.as_deref());
+            rollup.handle(event.payload.get(), &invocation).await.map_err(|failure| {
+                error!(request_id = invocation.request_id, "invocation failed: {failure}");
+                Diagnostic { error_type: failure.kind().to_owned(), error_message: failure.to_string() }
+            })
         })
     });
     let stop = shutdown::requested().await;
