@@ -31,7 +31,8 @@ pub struct Engine {
     pub sdk: SdkConfig,
     pub db: Client,
     pub url: String,
-    pub database: dynoxide::Database,
+    /// The embedded engine; none when another one is used.
+    pub database: Option<dynoxide::Database>,
     streams: aws_sdk_dynamodbstreams::Client,
     _stop: oneshot::Sender<()>,
 }
@@ -60,6 +61,31 @@ impl Engine {
         engine
     }
 
+    /// Another engine than the embedded one, whose tables are made anew.
+    pub async fn anew_at(url: &str) -> Self {
+        let (stop, _) = oneshot::channel();
+        let engine = Self::client(url, None, stop);
+        for table in engine.db.list_tables().send().await.unwrap().table_names() {
+            if ["Point", "Map", "Idempotency"].contains(&table.as_str()) {
+                engine.db.delete_table().table_name(table).send().await.unwrap();
+            }
+        }
+        engine.create_tables().await;
+        engine
+    }
+
+    fn client(url: &str, database: Option<dynoxide::Database>, stop: oneshot::Sender<()>) -> Self {
+        let sdk = sdk(url);
+        Self {
+            db: Client::new(&sdk),
+            streams: aws_sdk_dynamodbstreams::Client::new(&sdk),
+            sdk,
+            url: url.to_owned(),
+            database,
+            _stop: stop,
+        }
+    }
+
     async fn serve(database: dynoxide::Database) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -72,15 +98,7 @@ impl Engine {
             .await
             .unwrap();
         });
-        let sdk = sdk(&url);
-        Self {
-            db: Client::new(&sdk),
-            streams: aws_sdk_dynamodbstreams::Client::new(&sdk),
-            sdk,
-            url,
-            database,
-            _stop: stop,
-        }
+        Self::client(&url, Some(database), stop)
     }
 
     pub async fn create_tables(&self) {

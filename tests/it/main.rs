@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no users")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod bootstrap;
 mod command;
 mod engine;
 mod first_touch;
@@ -12,7 +13,10 @@ mod local;
 mod persisted;
 mod poison;
 mod poller;
+mod proxy;
 mod replay;
 mod replay_duplicate_events;
 mod rollup;
+mod runtime_api;
+mod storm;
 mod summary;

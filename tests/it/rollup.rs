@@ -65,7 +65,7 @@ async fn a_delete_by_ttl_is_a_delete() {
         .put("Point", [("MapId", s("m")), ("PointId", s("p")), ("Category", s("Fair")), ("Until", n(1_000_000_000))])
         .await;
     engine.put_point("m", "q", Some("Fair")).await;
-    engine.database.sweep_ttl().unwrap();
+    engine.database.as_ref().unwrap().sweep_ttl().unwrap();
     assert_eq!(engine.scan("Point").await.len(), 1, "the sweep deleted the expired point");
     engine.function().deliver(&engine.stream_records().await).await;
     assert_eq!(engine.counters("m").await, Some(counters(1, &[("Fair", 1)])));
