@@ -6,9 +6,11 @@
 mod command;
 mod engine;
 mod first_touch;
+mod gate;
 mod isolation;
 mod limits;
 mod local;
+mod migrate;
 mod persisted;
 mod poison;
 mod poller;
