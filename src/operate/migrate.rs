@@ -69,7 +69,7 @@ pub enum MigrateError {
     #[error(transparent)]
     File(#[from] FileError),
     /// What was applied does not fit to what this build has.
-    #[error("nothing was applied: {0}")]
+    #[error("nothing can be applied: {0}")]
     Refused(#[from] Refusal),
     /// Another operator is at it.
     #[error(

@@ -11,6 +11,7 @@ mod isolation;
 mod limits;
 mod local;
 mod migrate;
+mod migrate_lease;
 mod persisted;
 mod poison;
 mod poller;

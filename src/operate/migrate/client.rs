@@ -4,8 +4,11 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::InterceptorContext;
 use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction, RetryConfig};
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_smithy_runtime_api::client::interceptors::context::Error;
 
 /// How often one request is sent, at the most: with the SDK's waits, about two minutes of throttling.
 const ATTEMPTS: u32 = 12;
@@ -26,21 +29,57 @@ struct Conflicts;
 
 impl ClassifyRetry for Conflicts {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let error =
-            context.output_or_error().and_then(|answer| answer.err()).and_then(|error| error.as_operation_error());
-        let Some(error) = error else { return RetryAction::NoActionIndicated };
-        let met = match (error.downcast_ref::<UpdateItemError>(), error.downcast_ref::<TransactWriteItemsError>()) {
-            (Some(UpdateItemError::TransactionConflictException(_)), _) => true,
-            (_, Some(TransactWriteItemsError::TransactionCanceledException(cancelled))) => {
-                let conflict = |code: Option<&str>| code == Some("TransactionConflict");
-                cancelled.cancellation_reasons().iter().any(|reason| conflict(reason.code()))
-            }
-            _ => false,
-        };
-        if met { RetryAction::throttling_error() } else { RetryAction::NoActionIndicated }
+        let error = context.output_or_error().and_then(Result::err).and_then(|error| error.as_operation_error());
+        match error {
+            Some(error) if met_a_transaction(error) => RetryAction::throttling_error(),
+            _ => RetryAction::NoActionIndicated,
+        }
     }
 
     fn name(&self) -> &'static str {
         "what a transaction was in the way of"
+    }
+}
+
+fn met_a_transaction(error: &Error) -> bool {
+    let cancelled = match error.downcast_ref() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled.cancellation_reasons(),
+        _ => &[],
+    };
+    cancelled.iter().any(|reason| reason.code() == Some("TransactionConflict"))
+        || matches!(error.downcast_ref(), Some(UpdateItemError::TransactionConflictException(_)))
+        || matches!(error.downcast_ref(), Some(PutItemError::TransactionConflictException(_)))
+        || matches!(error.downcast_ref(), Some(DeleteItemError::TransactionConflictException(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::CancellationReason;
+    use aws_sdk_dynamodb::types::error::{
+        ConditionalCheckFailedException, TransactionCanceledException, TransactionConflictException,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_request_is_repeated_that_met_a_transaction_and_no_other() {
+        let conflict = || TransactionConflictException::builder().build();
+        let cancelled = |codes: &[&str]| {
+            let reason = |code: &&str| CancellationReason::builder().code(*code).build();
+            let reasons = Some(codes.iter().map(reason).collect());
+            let cancelled = TransactionCanceledException::builder().set_cancellation_reasons(reasons).build();
+            Error::erase(TransactWriteItemsError::TransactionCanceledException(cancelled))
+        };
+        let failed = ConditionalCheckFailedException::builder().build();
+        for (error, expected) in [
+            (Error::erase(UpdateItemError::TransactionConflictException(conflict())), true),
+            (Error::erase(PutItemError::TransactionConflictException(conflict())), true),
+            (Error::erase(DeleteItemError::TransactionConflictException(conflict())), true),
+            (Error::erase(UpdateItemError::ConditionalCheckFailedException(failed)), false),
+            (cancelled(&["TransactionConflict", "None"]), true),
+            (cancelled(&["None", "ConditionalCheckFailed"]), false),
+        ] {
+            assert_eq!(met_a_transaction(&error), expected, "{error:?}");
+        }
     }
 }

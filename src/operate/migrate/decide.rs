@@ -87,37 +87,27 @@ impl fmt::Display for SoFar {
 pub enum Refusal {
     /// An applied migration is another one here.
     #[error(
-        "{wanted} was edited after it was applied: {applied} was applied at {at} by {by} with the checksum {was}, and has \
-         {is} here. Applied so far: {so_far}. Use a build whose file is as it was, and make the change a migration of its own"
+        "{wanted} was edited after it was applied: {applied} was applied at {} by {} with the checksum {}, and has {} here. \
+         Applied so far: {so_far}. Use a build whose file is as it was, and make the change a migration of its own",
+        applied.applied_at, applied.applied_by, applied.checksum, wanted.checksum
     )]
     Edited {
         /// As it is here.
-        wanted: String,
+        wanted: Box<Migration>,
         /// As it was applied.
-        applied: String,
-        /// When.
-        at: String,
-        /// By whom.
-        by: String,
-        /// Its checksum then.
-        was: String,
-        /// Its checksum here.
-        is: String,
+        applied: Box<Applied>,
         /// All that was applied.
         so_far: SoFar,
     },
     /// An applied migration is not in this binary.
     #[error(
-        "{applied} was applied at {at} by {by}, and this build does not have it. Applied so far: {so_far}. Use the build \
-         that applied it, or a later one"
+        "{applied} was applied at {} by {}, and this build does not have it. Applied so far: {so_far}. Use the build that \
+         applied it, or a later one",
+        applied.applied_at, applied.applied_by
     )]
     Missing {
         /// As it was applied.
-        applied: String,
-        /// When.
-        at: String,
-        /// By whom.
-        by: String,
+        applied: Box<Applied>,
         /// All that was applied.
         so_far: SoFar,
     },
@@ -179,23 +169,11 @@ pub fn decide<'a>(applied: &[Applied], wanted: &'a [Migration]) -> Result<Vec<&'
     for state in &states {
         match state {
             State::Edited(applied, wanted) => {
-                return Err(Refusal::Edited {
-                    wanted: wanted.to_string(),
-                    applied: applied.to_string(),
-                    at: applied.applied_at.clone(),
-                    by: applied.applied_by.clone(),
-                    was: applied.checksum.clone(),
-                    is: wanted.checksum.clone(),
-                    so_far: so_far(),
-                });
+                let (wanted, applied) = (Box::new((*wanted).clone()), Box::new((*applied).clone()));
+                return Err(Refusal::Edited { wanted, applied, so_far: so_far() });
             }
             State::Missing(applied) => {
-                return Err(Refusal::Missing {
-                    applied: applied.to_string(),
-                    at: applied.applied_at.clone(),
-                    by: applied.applied_by.clone(),
-                    so_far: so_far(),
-                });
+                return Err(Refusal::Missing { applied: Box::new((*applied).clone()), so_far: so_far() });
             }
             State::Applied(_) | State::Pending(_) => {}
         }

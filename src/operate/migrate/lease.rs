@@ -5,6 +5,7 @@
 //! keeps operators from doing the same work twice, and nothing else rests on clocks: what is recorded is recorded on the
 //! condition that the lease is still held, and every step is safe when two do it at once.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::DisplayErrorContext;
@@ -135,13 +136,13 @@ impl<'h> Lease<'h> {
                         self.renewed = asked;
                         break;
                     }
-                    Ok(Ok(false)) => return MigrateError::Lost,
+                    // Taken over, or over without an answer.
+                    Ok(Ok(false)) | Err(_) => return MigrateError::Lost,
                     Ok(Err(error)) if Instant::now() >= ends => return error,
                     Ok(Err(error)) => {
                         warn!("the migration lease could not be renewed yet: {error}");
                         sleep_until((asked + self.term / 12).min(ends)).await;
                     }
-                    Err(_) => return MigrateError::Lost,
                 }
             }
         }
@@ -199,7 +200,7 @@ impl<'h> Lease<'h> {
 }
 
 impl History {
-    fn lease_key(&self) -> std::collections::HashMap<String, AttributeValue> {
+    fn lease_key(&self) -> HashMap<String, AttributeValue> {
         [(SEQUENCE_NUMBER.to_owned(), text(LEASE)), (STREAM.to_owned(), text(&self.view))].into()
     }
 }
