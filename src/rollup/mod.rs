@@ -11,7 +11,10 @@
 //!    ([`marker`], [`update`]).
 //! 6. [`verdict`]: what the answer to a transaction means, action by action.
 //! 7. [`response`]: what Lambda is told.
+//!
+//! Beside that way, [`audit`]: what the counters should be, and what it means when they are not.
 
+pub mod audit;
 pub mod coalesce;
 pub mod delta;
 pub mod limits;
