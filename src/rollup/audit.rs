@@ -205,6 +205,8 @@ pub struct Open {
     pub waiting: Waiting,
     /// What it will add; nothing when that cannot be told, or when it can never be applied.
     pub sums: Sums,
+    /// The other view items that it belongs to: an item may have moved.
+    pub others: Vec<ViewKey>,
 }
 
 /// What was found out about a view item.
@@ -296,7 +298,7 @@ mod tests {
 
     fn open(waiting: Waiting, categories: &[&str]) -> Open {
         let id = RecordId { sequence_number: "1".into(), stream: "s".into() };
-        Open { id, waiting, sums: sums(categories) }
+        Open { id, waiting, sums: sums(categories), others: Vec::new() }
     }
 
     #[test]
