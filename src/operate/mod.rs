@@ -7,6 +7,7 @@
 //! [`stop`] how long work ends.
 
 pub mod args;
+pub mod audit;
 pub mod demo;
 pub mod deployment;
 pub mod engine;
@@ -15,6 +16,7 @@ pub mod local;
 pub mod migrate;
 pub mod poller;
 pub mod quarantine;
+pub mod repair;
 pub mod replay;
 pub mod stop;
 pub mod tables;

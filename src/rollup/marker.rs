@@ -56,8 +56,10 @@ pub enum Outcome {
     Applied,
     /// It is kept until an operator replays or discards it.
     Quarantined,
-    /// An operator decided that it shall never count.
+    /// An operator decided that it shall never count, or a repair counted it.
     Discarded,
+    /// It is no record: a repair set counters.
+    Repaired,
 }
 
 impl Outcome {
@@ -68,6 +70,7 @@ impl Outcome {
             Self::Applied => "APPLIED",
             Self::Quarantined => "QUARANTINED",
             Self::Discarded => "DISCARDED",
+            Self::Repaired => "REPAIRED",
         }
     }
 }

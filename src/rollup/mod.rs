@@ -11,15 +11,21 @@
 //!    ([`marker`], [`update`]).
 //! 6. [`verdict`]: what the answer to a transaction means, action by action.
 //! 7. [`response`]: what Lambda is told.
+//!
+//! Beside that way, for the operator: [`audit`], what the counters should be what it means when they are not;
+//! [`repair`], the write that makes them so; and [`ledger`], what the markers say.
 
+pub mod audit;
 pub mod coalesce;
 pub mod delta;
+pub mod ledger;
 pub mod limits;
 pub mod marker;
 pub mod number;
 pub mod plan;
 pub mod poison;
 pub mod record;
+pub mod repair;
 pub mod response;
 pub mod update;
 pub mod verdict;

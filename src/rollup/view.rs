@@ -198,10 +198,21 @@ impl View {
     /// # Errors
     /// When the image does not carry a usable key; the error names the attribute.
     pub fn key_of(&self, image: &Item) -> Result<ViewKey, KeyError> {
+        self.key_by(image, |part| &part.source_attribute)
+    }
+
+    /// The key of an item of the view table.
+    ///
+    /// # Errors
+    /// When the item does not carry a usable key: the table has another one than the view.
+    pub fn own_key(&self, item: &Item) -> Result<ViewKey, KeyError> {
+        self.key_by(item, |part| &part.view_attribute)
+    }
+
+    fn key_by(&self, image: &Item, name: impl Fn(&KeyPart) -> &String) -> Result<ViewKey, KeyError> {
         let value = |(place, part): (usize, &KeyPart)| {
-            let attribute = || part.source_attribute.clone();
-            let value =
-                image.get(&part.source_attribute).ok_or_else(|| KeyError::Missing { attribute: attribute() })?;
+            let attribute = || name(part).clone();
+            let value = image.get(name(part)).ok_or_else(|| KeyError::Missing { attribute: attribute() })?;
             let key = match (part.key_type, value) {
                 (KeyType::S, AttributeValue::S(text)) => KeyValue::S(text.clone()),
                 (KeyType::N, AttributeValue::N(text)) => {

@@ -1,0 +1,102 @@
+//! The whole idempotency table, read once: quarantine, contradictions, and how many events there were when.
+
+use std::cell::RefCell;
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+
+use super::AuditError;
+use super::tables::{Tables, record_id};
+use super::trail::retention;
+use crate::rollup::audit::Waiting;
+use crate::rollup::ledger::{Concern, Finding, Standing, concern, inspect, standing};
+use crate::rollup::marker::{
+    DELTAS, EVENT_ID, OUTCOME, Outcome, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, SOURCE_KEY, STREAM,
+};
+use crate::rollup::record::RecordId;
+use crate::rollup::{AttributeValue, Item};
+
+/// Events that are compared with each other, so that one that was counted under two numbers is found. Of more there is no
+/// room: each costs some bytes.
+const EVENTS: usize = 4_000_000;
+
+/// Findings that are kept.
+const FINDINGS: usize = 1_000;
+
+/// How far back the hours are counted, in hours.
+pub const HOURS: i64 = 48;
+
+/// What the markers tell.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// Markers of records.
+    pub markers: u64,
+    /// Records of repairs.
+    pub repairs: u64,
+    /// Records in quarantine, with what they are about.
+    pub quarantined: Vec<(RecordId, Concern)>,
+    /// What cannot be.
+    pub findings: Vec<Finding>,
+    /// Markers by the hour in which they were written, of the last [`HOURS`].
+    pub hours: BTreeMap<DateTime<Utc>, u64>,
+    events: HashMap<u64, u64>,
+}
+
+/// Reads the ledger.
+///
+/// # Errors
+/// When the table cannot be read.
+pub async fn read(tables: &Tables, now: DateTime<Utc>) -> Result<Ledger, AuditError> {
+    let ledger = RefCell::new(Ledger::default());
+    let attributes = [SEQUENCE_NUMBER, STREAM, OUTCOME, DELTAS, EVENT_ID, SOURCE_KEY, RECORDED_AT, REASON, RECORD];
+    tables.markers(&attributes, |marker| ledger.borrow_mut().take(tables, &marker, now)).await?;
+    Ok(ledger.into_inner())
+}
+
+impl Ledger {
+    fn take(&mut self, tables: &Tables, marker: &Item, now: DateTime<Utc>) {
+        let Some(id) = record_id(marker) else { return };
+        let text = |name: &str| match marker.get(name) {
+            Some(AttributeValue::S(value)) => Some(value.as_str()),
+            _ => None,
+        };
+        if text(OUTCOME) == Some(Outcome::Repaired.as_str()) {
+            self.repairs += 1;
+            return;
+        }
+        self.markers += 1;
+        let recorded_at = text(RECORDED_AT).and_then(|at| at.parse::<DateTime<Utc>>().ok());
+        let hour = recorded_at.and_then(|at| at.duration_trunc(TimeDelta::hours(1)).ok());
+        if let Some(hour) = hour.filter(|hour| now.signed_duration_since(hour) < TimeDelta::hours(HOURS)) {
+            *self.hours.entry(hour).or_default() += 1;
+        }
+        self.find(inspect(tables.view(), &id, marker));
+        if standing(Some(marker)) == Standing::Open(Waiting::Quarantined) {
+            let concern = concern(tables.view(), marker, &retention(tables));
+            self.quarantined.push((id, concern));
+        } else if let Some(event) = text(EVENT_ID).filter(|event| !event.is_empty())
+            && self.events.len() < EVENTS
+        {
+            let event = digest(&(event, &id.stream));
+            let number = digest(&id.sequence_number);
+            if self.events.insert(event, number).is_some_and(|other| other != number) {
+                let what = "its event has a marker under another sequence number too: it may have counted twice";
+                self.find(Some(Finding { invariant: "XO-2", subject: id.to_string(), what: what.to_owned() }));
+            }
+        }
+    }
+
+    fn find(&mut self, finding: Option<Finding>) {
+        if self.findings.len() < FINDINGS {
+            self.findings.extend(finding);
+        }
+    }
+}
+
+fn digest(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,351 @@
+//! What an audit or a repair came to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+use super::examine::Seen;
+use crate::rollup::audit::{Difference, Open, Orphans, Reading, Stored, Verdict, Waiting, expected};
+use crate::rollup::ledger::Finding;
+use crate::rollup::number::Number;
+use crate::rollup::view::{KeyType, View, ViewKey};
+
+/// Keys of orphans that are listed; there may be as many as there are view items.
+const ORPHANS: usize = 1_000;
+
+/// Lines of a kind that are shown to people.
+const LINES: usize = 20;
+
+/// What an audit found.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The view.
+    pub view: View,
+    /// View items whose counters equal the recount.
+    pub exact: u64,
+    /// View items that lack records which are not applied, with how many: without a marker, and in quarantine.
+    pub behind: Vec<(ViewKey, usize, usize)>,
+    /// View items that never rested.
+    pub unstable: Vec<ViewKey>,
+    /// View items with counters that nothing explains.
+    pub drifted: Vec<Drifted>,
+    /// View items that were not got to before the stop.
+    pub not_examined: u64,
+    /// Records in quarantine.
+    pub quarantined: u64,
+    /// View items that a repair set.
+    pub repaired: u64,
+    /// Source items of the first pass.
+    pub source_items: u64,
+    /// Source items that belong to no view item.
+    pub unreadable_source_items: u64,
+    /// What stands in one table only.
+    pub orphans: Orphans,
+    /// What contradicts itself.
+    pub findings: Vec<Finding>,
+    /// Markers of records.
+    pub markers: u64,
+    /// Records of repairs.
+    pub repairs: u64,
+    /// Markers by hour.
+    pub hours: BTreeMap<DateTime<Utc>, u64>,
+    /// Records of the stream that were read; none when there is no stream.
+    pub stream_records: Option<u64>,
+    /// When the oldest record without a marker was written.
+    pub oldest_unmarked: Option<DateTime<Utc>>,
+    /// Read capacity units that the reading cost.
+    pub read_units: f64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A view item with counters that nothing explains.
+#[derive(Debug, Clone)]
+pub struct Drifted {
+    /// Which one.
+    pub key: ViewKey,
+    /// Each counter, with what records that are not applied will add to it.
+    pub counters: Vec<(Difference, Number)>,
+}
+
+impl Report {
+    pub(super) fn empty(view: View) -> Self {
+        Self {
+            view,
+            exact: 0,
+            behind: Vec::new(),
+            unstable: Vec::new(),
+            drifted: Vec::new(),
+            not_examined: 0,
+            quarantined: 0,
+            repaired: 0,
+            source_items: 0,
+            unreadable_source_items: 0,
+            orphans: Orphans::default(),
+            findings: Vec::new(),
+            markers: 0,
+            repairs: 0,
+            hours: BTreeMap::new(),
+            stream_records: None,
+            oldest_unmarked: None,
+            read_units: 0.0,
+            took: Duration::ZERO,
+        }
+    }
+
+    /// Adds what was seen of one view item; none when it was not got to.
+    pub(super) fn add(&mut self, key: ViewKey, seen: Option<Seen>) {
+        let Some(seen) = seen else {
+            self.not_examined += 1;
+            return;
+        };
+        if seen.item.is_none() && seen.truth.sources == 0 && seen.verdict == Verdict::Exact {
+            // Its last source item went before it had any counters: there is no such view item.
+            return;
+        }
+        let stored = Stored::read(&self.view, seen.item.as_ref());
+        match stored.negative() {
+            0 => {}
+            count => self.findings.push(Finding {
+                invariant: "XO-4",
+                subject: key.to_string(),
+                what: format!("{count} of its counters are below zero: history is missing"),
+            }),
+        }
+        if let Some(what) = inconsistent(&self.view, &stored, &seen) {
+            self.findings.push(Finding { invariant: "XO-5", subject: key.to_string(), what });
+        }
+        match seen.verdict {
+            Verdict::Exact => self.exact += 1,
+            Verdict::Behind { unmarked, quarantined } => self.behind.push((key, unmarked, quarantined)),
+            Verdict::Unstable => self.unstable.push(key),
+            Verdict::Drifted(differences) => {
+                let with_pending = |difference: Difference| {
+                    let pending = pending(&seen.open, &difference);
+                    (difference, pending)
+                };
+                self.drifted.push(Drifted { key, counters: differences.into_iter().map(with_pending).collect() });
+            }
+        }
+    }
+
+    /// View items in all.
+    #[must_use]
+    pub fn view_items(&self) -> u64 {
+        let listed = self.behind.len() + self.unstable.len() + self.drifted.len();
+        self.exact + self.not_examined + u64::try_from(listed).unwrap_or(u64::MAX)
+    }
+
+    /// Whether there is nothing for an operator to do. To be behind is only lag.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        let nothing = self.drifted.is_empty() && self.unstable.is_empty() && self.findings.is_empty();
+        nothing && self.quarantined == 0 && self.not_examined == 0
+    }
+
+    /// Writes the report to standard output.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn write(&self, as_json: bool) -> io::Result<()> {
+        if as_json { writeln!(io::stdout(), "{}", self.json()) } else { write!(io::stdout(), "{self}") }
+    }
+
+    /// The report as an object. A key of one string is that string; another one is an object of attribute to value, as
+    /// DynamoDB writes it. A number that is not whole, or too long for most readers of JSON, is a text.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let keys = |keys: &[ViewKey]| keys.iter().take(ORPHANS).map(|key| self.key(key)).collect::<Vec<_>>();
+        let drift = self.drifted.iter().flat_map(|item| {
+            item.counters.iter().map(|(difference, pending)| {
+                json!({
+                    "key": self.key(&item.key),
+                    "measure": self.view.measures()[difference.counter.measure].attribute,
+                    "group": difference.counter.group,
+                    "stored": reading(&difference.stored),
+                    "recounted": number(&difference.expected),
+                    "pending": number(pending),
+                })
+            })
+        });
+        let behind = self.behind.iter().map(|(key, unmarked, quarantined)| {
+            json!({ "key": self.key(key), "unmarked": unmarked, "quarantined": quarantined })
+        });
+        let ledger = self
+            .findings
+            .iter()
+            .map(|finding| json!({ "invariant": finding.invariant, "subject": finding.subject, "what": finding.what }));
+        json!({
+            "view_items": self.view_items(),
+            "exact": self.exact,
+            "behind": self.behind.len(),
+            "unstable": self.unstable.len(),
+            "drifted": self.drifted.len(),
+            "quarantined": self.quarantined,
+            "not_examined": self.not_examined,
+            "drift": drift.collect::<Vec<_>>(),
+            "behind_items": behind.collect::<Vec<_>>(),
+            "unstable_items": keys(&self.unstable),
+            "orphans": {
+                "view_items_without_source_items": self.orphans.without_sources.len(),
+                "missing_view_items": self.orphans.without_view_item.len(),
+                "view_items": keys(&self.orphans.without_sources),
+                "missing": keys(&self.orphans.without_view_item),
+            },
+            "ledger": ledger.collect::<Vec<_>>(),
+            "markers": self.markers,
+            "repairs": self.repairs,
+            "source_items": self.source_items,
+            "unreadable_source_items": self.unreadable_source_items,
+            "stream_records": self.stream_records,
+            "oldest_unmarked": self.oldest_unmarked.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
+            "read_units": self.read_units,
+            "seconds": self.took.as_secs_f64(),
+        })
+    }
+
+    /// The report of a repair as an object: the same, and how many view items it set.
+    #[must_use]
+    pub fn repair_json(&self) -> Value {
+        let mut json = self.json();
+        json["repaired"] = json!(self.repaired);
+        json
+    }
+
+    fn key(&self, key: &ViewKey) -> Value {
+        match self.view.key() {
+            [part] if part.key_type == KeyType::S => json!(key.to_string()),
+            _ => serde_json::to_value(self.view.key_item(key)).unwrap_or_default(),
+        }
+    }
+}
+
+/// What the open records will add to a counter.
+fn pending(open: &[Open], difference: &Difference) -> Number {
+    let unmarked = open.iter().filter(|open| open.waiting == Waiting::Unmarked);
+    let mut sum = Number::zero();
+    unmarked.filter_map(|open| open.sums.get(&difference.counter)).for_each(|amount| sum += amount);
+    sum
+}
+
+/// Whether the totals and their groups contradict each other: what is in a total and in no group are ungrouped items, and
+/// how many these should be is known.
+fn inconsistent(view: &View, stored: &Stored, seen: &Seen) -> Option<String> {
+    let should = expected(&seen.truth.sums, &seen.open);
+    for (total, one) in view.measures().iter().enumerate().filter(|(_, measure)| measure.by.is_none()) {
+        for (grouped, by) in view.grouped().filter(|(_, by)| by.amount == one.amount) {
+            let mut is = Number::zero();
+            for (counter, value) in &stored.counters {
+                let Reading::Number(value) = value else { return None };
+                match counter.measure {
+                    measure if measure == total => is += value,
+                    measure if measure == grouped => is += &-value.clone(),
+                    _ => {}
+                }
+            }
+            let mut wanted = Number::zero();
+            for (counter, value) in &should {
+                match counter.measure {
+                    measure if measure == total => wanted += value,
+                    measure if measure == grouped => wanted += &-value.clone(),
+                    _ => {}
+                }
+            }
+            if matches!(seen.verdict, Verdict::Drifted(_)) && is != wanted {
+                let (total, grouped) = (&one.attribute, &by.attribute);
+                return Some(format!("{total} less the sum of {grouped} is {is}, and {wanted} items are ungrouped"));
+            }
+        }
+    }
+    None
+}
+
+/// A number where JSON has it exactly, otherwise its text.
+fn number(number: &Number) -> Value {
+    let text = number.to_string();
+    text.parse::<i64>().map_or_else(|_| text.into(), Value::from)
+}
+
+fn reading(reading: &Reading) -> Value {
+    match reading {
+        Reading::Number(value) => number(value),
+        Reading::Other(kind) => format!("of type {kind}").into(),
+    }
+}
+
+/// A counter's name, as `CategoryCounts.Bar`.
+pub(in crate::operate) fn counter_name(view: &View, difference: &Difference) -> String {
+    let attribute = &view.measures()[difference.counter.measure].attribute;
+    difference.counter.group.as_ref().map_or_else(|| attribute.clone(), |group| format!("{attribute}.{group}"))
+}
+
+/// What is stored, for people.
+pub(in crate::operate) fn reading_text(reading: &Reading) -> String {
+    match reading {
+        Reading::Number(value) => value.to_string(),
+        Reading::Other(kind) => format!("of type {kind}"),
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} view items: {} exact, {} behind, {} unstable, {} drifted",
+            self.view_items(),
+            self.exact,
+            self.behind.len(),
+            self.unstable.len(),
+            self.drifted.len(),
+        )?;
+        if self.not_examined > 0 {
+            writeln!(f, "interrupted: {} view items were not looked at; run it again", self.not_examined)?;
+        }
+        for item in self.drifted.iter().take(LINES) {
+            writeln!(f, "drifted   {}", item.key)?;
+            for (difference, _) in &item.counters {
+                let name = counter_name(&self.view, difference);
+                writeln!(f, "    {name} is {}, should be {}", reading_text(&difference.stored), difference.expected)?;
+            }
+        }
+        more(f, self.drifted.len(), "drifted")?;
+        for (key, unmarked, quarantined) in self.behind.iter().take(LINES) {
+            writeln!(f, "behind    {key} by {unmarked} records without a marker, {quarantined} in quarantine")?;
+        }
+        more(f, self.behind.len(), "behind")?;
+        if let Some(oldest) = self.oldest_unmarked {
+            writeln!(f, "the oldest record without a marker was written at {oldest}")?;
+        }
+        for key in self.unstable.iter().take(LINES) {
+            writeln!(f, "unstable  {key}: it is written too often to be seen at rest; run the audit with --item")?;
+        }
+        more(f, self.unstable.len(), "unstable")?;
+        if self.quarantined > 0 {
+            writeln!(f, "{} records in quarantine: see `ddb-rollup quarantine list`", self.quarantined)?;
+        }
+        for Finding { invariant, subject, what } in self.findings.iter().take(LINES) {
+            writeln!(f, "{invariant}  {subject}: {what}")?;
+        }
+        more(f, self.findings.len(), "findings in the ledger")?;
+        let (alone, missing) = (self.orphans.without_sources.len(), self.orphans.without_view_item.len());
+        if alone + missing > 0 {
+            writeln!(f, "{alone} view items have counters and no source items; {missing} are missing")?;
+        }
+        if self.unreadable_source_items > 0 {
+            writeln!(f, "{} source items belong to no view item: their key is unusable", self.unreadable_source_items)?;
+        }
+        if self.stream_records.is_none() {
+            let table = self.view.source_table();
+            writeln!(f, "{table} has no stream: this holds only if nobody wrote to it meanwhile")?;
+        }
+        Ok(())
+    }
+}
+
+fn more(f: &mut fmt::Formatter<'_>, count: usize, what: &str) -> fmt::Result {
+    if count > LINES { writeln!(f, "... and {} more {what}", count - LINES) } else { Ok(()) }
+}

@@ -1,0 +1,356 @@
+//! The reads of an audit: all of them consistent, none of them faster than the operator allows.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::types::{
+    AttributeValue as SdkValue, ConsumedCapacity, KeysAndAttributes, ReturnConsumedCapacity, TableDescription,
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::{Instant, sleep_until};
+
+use super::AuditError;
+use super::progress::Progress;
+use crate::config::Config;
+use crate::rollup::audit::{Recount, SourceKey};
+use crate::rollup::delta::contribution;
+use crate::rollup::marker::{SEQUENCE_NUMBER, STREAM};
+use crate::rollup::poison::Image;
+use crate::rollup::record::RecordId;
+use crate::rollup::view::{Amount, ROLLUP_VERSION, View, ViewKey};
+use crate::rollup::{AttributeValue, Item};
+
+/// Items in one `BatchGetItem` ("Quotas", API limits).
+const BATCH_ITEMS: usize = 100;
+
+/// How the items of one view item are found among the source items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Lookup {
+    /// The view's key begins with the source's partition key: by a query.
+    Query,
+    /// Otherwise by a scan: an index cannot be read consistently.
+    Scan,
+}
+
+/// What is known of the source table.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its key attributes, the partition key first.
+    pub key: Vec<String>,
+    /// The stream that is switched on, by its ARN.
+    pub stream: Option<String>,
+    /// How many items it has, as the service estimates it now and then.
+    pub items: u64,
+    lookup: Lookup,
+}
+
+/// The three tables, read with an operator's care.
+#[derive(Debug)]
+pub struct Tables {
+    pub(in crate::operate) client: Client,
+    pub(super) config: Config,
+    /// What is known of the source table.
+    pub source: Source,
+    /// Requests side by side.
+    pub concurrency: usize,
+    meter: Meter,
+}
+
+/// Holds the reads below a rate of capacity units.
+#[derive(Debug)]
+struct Meter {
+    units_per_second: Option<f64>,
+    state: Mutex<(f64, Instant)>,
+}
+
+impl Meter {
+    /// Waits until what was consumed so far is within the rate.
+    async fn consumed<'a>(&self, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+        let units: f64 = capacity.into_iter().filter_map(ConsumedCapacity::capacity_units).sum();
+        let until = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.0 += units;
+            let Some(rate) = self.units_per_second else { return };
+            state.1 = state.1.max(Instant::now()) + Duration::from_secs_f64(units / rate);
+            state.1
+        };
+        sleep_until(until).await;
+    }
+}
+
+/// A request's names behind placeholders.
+struct Projection {
+    expression: String,
+    names: HashMap<String, String>,
+}
+
+fn projection<'a>(attributes: impl IntoIterator<Item = &'a str>) -> Projection {
+    let attributes: BTreeSet<&str> = attributes.into_iter().collect();
+    let names: HashMap<String, String> =
+        attributes.iter().enumerate().map(|(place, name)| (format!("#p{place}"), (*name).to_owned())).collect();
+    let places: Vec<String> = (0..attributes.len()).map(|place| format!("#p{place}")).collect();
+    Projection { expression: places.join(","), names }
+}
+
+impl Tables {
+    /// Looks at the tables.
+    ///
+    /// # Errors
+    /// When the source table cannot be described.
+    pub async fn open(
+        sdk: &SdkConfig,
+        config: Config,
+        concurrency: usize,
+        max_read_units: Option<f64>,
+    ) -> Result<Self, AuditError> {
+        let client = Client::new(sdk);
+        let table = config.view.source_table();
+        let described = client.describe_table().table_name(table).send().await;
+        let described = described.map_err(|e| error("describe", table, DisplayErrorContext(e)))?.table;
+        let source = described.map(|table| source(&config.view, &table));
+        let source = source.ok_or_else(|| error("describe", table, "the answer is empty"))?;
+        let meter = Meter { units_per_second: max_read_units, state: Mutex::new((0.0, Instant::now())) };
+        Ok(Self { client, config, source, concurrency, meter })
+    }
+
+    /// The view.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.config.view
+    }
+
+    /// The read capacity units that were consumed so far, as the service counts them.
+    pub fn consumed_units(&self) -> f64 {
+        self.meter.state.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Scans a table in parallel, page by page.
+    async fn scan<'a>(
+        &self,
+        table: &str,
+        attributes: impl IntoIterator<Item = &'a str>,
+        progress: &Progress,
+        visit: impl Fn(Vec<HashMap<String, SdkValue>>),
+    ) -> Result<(), AuditError> {
+        let Projection { expression, names } = projection(attributes);
+        let segments = i32::try_from(self.concurrency).unwrap_or(i32::MAX);
+        let (visit, expression, names) = (&visit, &expression, &names);
+        let scans = (0..segments).map(|segment| async move {
+            let mut from = None;
+            loop {
+                let request = self.client.scan().table_name(table).consistent_read(true);
+                let request = request.segment(segment).total_segments(segments).set_exclusive_start_key(from);
+                let request = request.projection_expression(expression);
+                let request = request.set_expression_attribute_names(Some(names.clone()));
+                let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+                let answer = answer.map_err(|e| error("scan", table, DisplayErrorContext(e)))?;
+                progress.add(u64::try_from(answer.scanned_count).unwrap_or_default());
+                visit(answer.items.unwrap_or_default());
+                self.meter.consumed(&answer.consumed_capacity).await;
+                from = answer.last_evaluated_key.filter(|key| !key.is_empty());
+                if from.is_none() {
+                    return Ok::<_, AuditError>(());
+                }
+            }
+        });
+        stream::iter(scans).buffer_unordered(self.concurrency).try_collect::<()>().await
+    }
+
+    fn source_attributes(&self) -> impl Iterator<Item = &str> {
+        let view = self.view();
+        let keys = view.key().iter().map(|part| part.source_attribute.as_str());
+        let measured = view.measures().iter().flat_map(|measure| {
+            let amount = match &measure.amount {
+                Amount::One => None,
+                Amount::Of(attribute) => Some(attribute.as_str()),
+            };
+            amount.into_iter().chain(measure.by.as_deref())
+        });
+        self.source.key.iter().map(String::as_str).chain(keys).chain(measured)
+    }
+
+    fn view_attributes(&self) -> impl Iterator<Item = &str> {
+        let view = self.view();
+        let keys = view.key().iter().map(|part| part.view_attribute.as_str());
+        keys.chain(view.measures().iter().map(|measure| measure.attribute.as_str())).chain([ROLLUP_VERSION])
+    }
+
+    /// Every source item, its keys and measured attributes.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn sources(&self, progress: &Progress, visit: impl Fn(Item)) -> Result<(), AuditError> {
+        let page = |items: Vec<HashMap<_, _>>| items.into_iter().for_each(|item| visit(Item::from(item)));
+        self.scan(self.view().source_table(), self.source_attributes(), progress, page).await
+    }
+
+    /// Every view item, its key, measures and version.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn views(&self, visit: impl Fn(Item)) -> Result<(), AuditError> {
+        let page = |items: Vec<HashMap<_, _>>| items.into_iter().for_each(|item| visit(Item::from(item)));
+        self.scan(self.view().view_table(), self.view_attributes(), &Progress::silent(), page).await
+    }
+
+    /// Every marker, these attributes of it.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn markers(&self, attributes: &[&str], visit: impl Fn(Item)) -> Result<(), AuditError> {
+        let page = |items: Vec<HashMap<_, _>>| items.into_iter().for_each(|item| visit(Item::from(item)));
+        self.scan(&self.config.idempotency_table, attributes.iter().copied(), &Progress::silent(), page).await
+    }
+
+    /// The source items of one view item, each with what it contributes.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn recount(&self, key: &ViewKey) -> Result<Recount, AuditError> {
+        let (view, table) = (self.view(), self.view().source_table());
+        let values = view.key_item(key);
+        let Projection { expression, mut names } = projection(self.source_attributes());
+        let mut conditions = Vec::new();
+        let mut bound = HashMap::new();
+        for (place, part) in view.key().iter().enumerate() {
+            names.insert(format!("#k{place}"), part.source_attribute.clone());
+            if let Some(value) = values.get(&part.view_attribute) {
+                bound.insert(format!(":k{place}"), value.clone());
+            }
+            conditions.push((part.source_attribute == self.source.key[0], format!("#k{place} = :k{place}")));
+        }
+        let bound: HashMap<String, SdkValue> = Item::from(bound).into();
+        let join = |keys: bool| {
+            let chosen = conditions.iter().filter(|(is_key, _)| *is_key == keys).map(|(_, text)| text.as_str());
+            let joined = chosen.collect::<Vec<_>>().join(" AND ");
+            (!joined.is_empty()).then_some(joined)
+        };
+        let filter_all = conditions.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(" AND ");
+        let mut recount = Recount::default();
+        let mut from = None;
+        loop {
+            let capacity = ReturnConsumedCapacity::Total;
+            let (items, consumed, next) = match self.source.lookup {
+                Lookup::Query => {
+                    let request = self.client.query().table_name(table).consistent_read(true);
+                    let request = request.set_key_condition_expression(join(true)).set_filter_expression(join(false));
+                    let request = request.projection_expression(&expression).return_consumed_capacity(capacity);
+                    let request = request.set_expression_attribute_names(Some(names.clone()));
+                    let request = request.set_expression_attribute_values(Some(bound.clone()));
+                    let answer = request.set_exclusive_start_key(from).send().await;
+                    let answer = answer.map_err(|e| error("query", table, DisplayErrorContext(e)))?;
+                    (answer.items, answer.consumed_capacity, answer.last_evaluated_key)
+                }
+                Lookup::Scan => {
+                    let request = self.client.scan().table_name(table).consistent_read(true);
+                    let request = request.filter_expression(&filter_all).projection_expression(&expression);
+                    let request = request.set_expression_attribute_names(Some(names.clone()));
+                    let request = request.set_expression_attribute_values(Some(bound.clone()));
+                    let request = request.set_exclusive_start_key(from).return_consumed_capacity(capacity);
+                    let answer = request.send().await;
+                    let answer = answer.map_err(|e| error("scan", table, DisplayErrorContext(e)))?;
+                    (answer.items, answer.consumed_capacity, answer.last_evaluated_key)
+                }
+            };
+            for item in items.unwrap_or_default() {
+                let item = Item::from(item);
+                let found = contribution(view, Image::New, &item).ok().filter(|found| found.item == *key);
+                recount.put(SourceKey::of(&self.source.key, &item), found.map(|found| found.amounts));
+            }
+            self.meter.consumed(&consumed).await;
+            from = next.filter(|key| !key.is_empty());
+            if from.is_none() {
+                return Ok(recount);
+            }
+        }
+    }
+
+    /// View items as they are now; those that are not there are missing in the answer.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn view_items(&self, keys: &[ViewKey]) -> Result<HashMap<ViewKey, Item>, AuditError> {
+        let wanted = keys.iter().map(|key| self.view().key_item(key));
+        let table = self.view().view_table();
+        let items = self.get(table, wanted, self.view_attributes()).await?;
+        let found = items.into_iter().filter_map(|item| Some((self.view().own_key(&item).ok()?, item)));
+        Ok(found.collect())
+    }
+
+    /// The markers of records; those that have none are missing in the answer.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn markers_of(
+        &self,
+        ids: &[RecordId],
+        attributes: &[&str],
+    ) -> Result<HashMap<RecordId, Item>, AuditError> {
+        let text = |value: &str| AttributeValue::S(value.to_owned());
+        let wanted = ids.iter().map(|id| {
+            let key = [(SEQUENCE_NUMBER, &id.sequence_number), (STREAM, &id.stream)];
+            Item::from(key.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect::<HashMap<_, _>>())
+        });
+        let items = self.get(&self.config.idempotency_table, wanted, attributes.iter().copied()).await?;
+        Ok(items.into_iter().filter_map(|item| Some((record_id(&item)?, item))).collect())
+    }
+
+    async fn get<'a>(
+        &self,
+        table: &str,
+        wanted: impl Iterator<Item = Item>,
+        attributes: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Vec<Item>, AuditError> {
+        let Projection { expression, names } = projection(attributes);
+        let wanted: Vec<HashMap<String, SdkValue>> = wanted.map(Into::into).collect();
+        let (expression, names) = (&expression, &names);
+        let gets = wanted.chunks(BATCH_ITEMS).map(|keys| async move {
+            let refuse = |cause: String| error("read", table, cause);
+            let request = KeysAndAttributes::builder().set_keys(Some(keys.to_vec())).consistent_read(true);
+            let request = request.projection_expression(expression).set_expression_attribute_names(Some(names.clone()));
+            let request = request.build().map_err(|e| refuse(e.to_string()))?;
+            let mut left = Some(HashMap::from([(table.to_owned(), request)]));
+            let mut found = Vec::new();
+            while let Some(request) = left.filter(|left| !left.is_empty()) {
+                let sent = self.client.batch_get_item().set_request_items(Some(request));
+                let answer = sent.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+                let answer = answer.map_err(|e| refuse(DisplayErrorContext(e).to_string()))?;
+                // The answer names the table as it wants to, when it was asked for by its ARN.
+                found.extend(answer.responses.unwrap_or_default().into_values().flatten().map(Item::from));
+                self.meter.consumed(answer.consumed_capacity.iter().flatten()).await;
+                left = answer.unprocessed_keys;
+            }
+            Ok::<_, AuditError>(found)
+        });
+        stream::iter(gets).buffer_unordered(self.concurrency).try_concat().await
+    }
+}
+
+/// The record that a marker is of.
+pub(super) fn record_id(marker: &Item) -> Option<RecordId> {
+    let text = |name: &str| match marker.get(name) {
+        Some(AttributeValue::S(value)) => Some(value.clone()),
+        _ => None,
+    };
+    Some(RecordId { sequence_number: text(SEQUENCE_NUMBER)?, stream: text(STREAM)? })
+}
+
+fn source(view: &View, table: &TableDescription) -> Source {
+    let key: Vec<String> = table.key_schema().iter().map(|part| part.attribute_name().to_owned()).collect();
+    let by_partition = view.key().iter().any(|part| Some(&part.source_attribute) == key.first());
+    let on = table.stream_specification().is_some_and(|stream| stream.stream_enabled);
+    Source {
+        lookup: if by_partition { Lookup::Query } else { Lookup::Scan },
+        stream: table.latest_stream_arn().filter(|_| on).map(str::to_owned),
+        items: table.item_count().and_then(|items| u64::try_from(items).ok()).unwrap_or_default(),
+        key,
+    }
+}
+
+pub(super) fn error(action: &'static str, table: &str, cause: impl std::fmt::Display) -> AuditError {
+    AuditError::Table { action, table: table.to_owned(), cause: cause.to_string() }
+}

@@ -1,0 +1,403 @@
+//! What an audit concludes from what it read: pure, so that every case of it can be tabled.
+//!
+//! The truth about a view item is the sum of what its source items contribute. What the counters should hold at a moment
+//! is that truth less the deltas of the records that are not applied yet. A counter of zero is as good as an absent one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::delta::{self, Counter, Sums};
+use super::number::Number;
+use super::record::RecordId;
+use super::view::{ROLLUP_VERSION, View, ViewKey, type_name};
+use super::{AttributeValue, Item};
+
+/// What the source items of one view item add up to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// The sum for each counter that is not zero.
+    pub sums: Sums,
+    /// How many source items there are.
+    pub sources: u64,
+}
+
+impl Tally {
+    /// Counts one more source item.
+    pub fn add(&mut self, amounts: &BTreeMap<Counter, Number>) {
+        self.sources += 1;
+        for (counter, amount) in amounts {
+            delta::add(&mut self.sums, counter.clone(), amount);
+        }
+    }
+
+    /// Joins two tallies of different source items.
+    pub fn join(&mut self, other: Tally) {
+        self.sources += other.sources;
+        for (counter, amount) in other.sums {
+            delta::add(&mut self.sums, counter, &amount);
+        }
+    }
+}
+
+/// What stands where a counter should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// A number.
+    Number(Number),
+    /// Something else, of this type.
+    Other(&'static str),
+}
+
+/// A view item as it is stored, as far as the view is concerned.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stored {
+    /// The counters that are there and not zero.
+    pub counters: BTreeMap<Counter, Reading>,
+    /// Measures by group whose attribute is there and no map, with the type that it is of.
+    pub no_maps: BTreeMap<usize, &'static str>,
+    /// Whether it has anything of the view at all.
+    pub has_counters: bool,
+}
+
+impl Stored {
+    /// Reads a view item; none is one that is not there.
+    #[must_use]
+    pub fn read(view: &View, item: Option<&Item>) -> Self {
+        let mut stored = Self::default();
+        let Some(item) = item else { return stored };
+        stored.has_counters = item.contains_key(ROLLUP_VERSION);
+        for (measure, definition) in view.measures().iter().enumerate() {
+            let Some(value) = item.get(&definition.attribute) else { continue };
+            stored.has_counters = true;
+            match (value, &definition.by) {
+                (value, None) => stored.put(Counter { measure, group: None }, value),
+                (AttributeValue::M(groups), Some(_)) => {
+                    for (group, value) in groups {
+                        stored.put(Counter { measure, group: Some(group.clone()) }, value);
+                    }
+                }
+                (other, Some(_)) => {
+                    stored.no_maps.insert(measure, type_name(other));
+                }
+            }
+        }
+        stored
+    }
+
+    fn put(&mut self, counter: Counter, value: &AttributeValue) {
+        let reading = match value {
+            AttributeValue::N(text) => match text.parse::<Number>() {
+                Ok(number) if number.is_zero() => return,
+                Ok(number) => Reading::Number(number),
+                Err(_) => Reading::Other("N"),
+            },
+            other => Reading::Other(type_name(other)),
+        };
+        self.counters.insert(counter, reading);
+    }
+
+    /// Where the counters are not what they are expected to be.
+    #[must_use]
+    pub fn differences(&self, expected: &Sums) -> Vec<Difference> {
+        let counters: BTreeSet<&Counter> = self.counters.keys().chain(expected.keys()).collect();
+        let found = counters.into_iter().filter_map(|counter| {
+            let expected = expected.get(counter).cloned().unwrap_or_default();
+            let stored = match (self.no_maps.get(&counter.measure), self.counters.get(counter)) {
+                (Some(kind), _) => Reading::Other(kind),
+                (None, Some(reading)) => reading.clone(),
+                (None, None) => Reading::Number(Number::zero()),
+            };
+            (stored != Reading::Number(expected.clone())).then(|| Difference {
+                counter: counter.clone(),
+                stored,
+                expected,
+            })
+        });
+        let mut found: Vec<_> = found.collect();
+        for (measure, kind) in &self.no_maps {
+            // A measure of which nothing is expected is wrong all the same: the next record could not be added.
+            if !found.iter().any(|difference| difference.counter.measure == *measure) {
+                let counter = Counter { measure: *measure, group: None };
+                found.push(Difference { counter, stored: Reading::Other(kind), expected: Number::zero() });
+            }
+        }
+        found
+    }
+
+    /// Counters below zero.
+    #[must_use]
+    pub fn negative(&self) -> usize {
+        let zero = Number::zero();
+        self.counters.values().filter(|reading| matches!(reading, Reading::Number(number) if *number < zero)).count()
+    }
+}
+
+/// A counter that is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Which one.
+    pub counter: Counter,
+    /// What is stored.
+    pub stored: Reading,
+    /// What should be: the recount, less what records add that are not applied yet.
+    pub expected: Number,
+}
+
+/// A source item, by its key: its text is the same for the same key, however its numbers are written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceKey(String);
+
+impl SourceKey {
+    /// The key of an item, of these attributes.
+    #[must_use]
+    pub fn of(attributes: &[String], item: &Item) -> Self {
+        let mut text = String::new();
+        for attribute in attributes {
+            let value = match item.get(attribute) {
+                Some(AttributeValue::S(value)) => format!("S{}:{value}", value.len()),
+                Some(AttributeValue::N(value)) => {
+                    value.parse::<Number>().map_or_else(|_| format!("N{value};"), |number| format!("N{number};"))
+                }
+                other => format!("{other:?};"),
+            };
+            text.push_str(&value);
+        }
+        Self(text)
+    }
+}
+
+/// The source items of one view item, each with what it contributes.
+#[derive(Debug, Clone, Default)]
+pub struct Recount(HashMap<SourceKey, BTreeMap<Counter, Number>>);
+
+impl Recount {
+    /// Says what a source item contributes; none when it is not one of this view item.
+    pub fn put(&mut self, source: SourceKey, amounts: Option<BTreeMap<Counter, Number>>) {
+        match amounts {
+            Some(amounts) => self.0.insert(source, amounts),
+            None => self.0.remove(&source),
+        };
+    }
+
+    /// What they add up to.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        self.0.values().for_each(|amounts| tally.add(amounts));
+        tally
+    }
+}
+
+/// Why a record is not in the counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Waiting {
+    /// It has no marker: the function has not got to it.
+    Unmarked,
+    /// It is in quarantine.
+    Quarantined,
+}
+
+/// A record that is not in the counters of a view item, and may still be added.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Open {
+    /// The record.
+    pub id: RecordId,
+    /// Why it is not in.
+    pub waiting: Waiting,
+    /// What it will add; nothing when that cannot be told, or when it can never be applied.
+    pub sums: Sums,
+    /// The other view items that it belongs to: an item may have moved.
+    pub others: Vec<ViewKey>,
+}
+
+/// What was found out about a view item.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// The counters equal the recount.
+    Exact,
+    /// They will, once this many records are applied.
+    Behind {
+        /// Records without a marker.
+        unmarked: usize,
+        /// Records in quarantine.
+        quarantined: usize,
+    },
+    /// They differ from what the records explain.
+    Drifted(Vec<Difference>),
+    /// The item did not come to rest while it was looked at.
+    Unstable,
+}
+
+/// What the counters should hold, while these records are not applied.
+#[must_use]
+pub fn expected<'a>(truth: &Sums, open: impl IntoIterator<Item = &'a Open>) -> Sums {
+    let mut expected = truth.clone();
+    for record in open {
+        for (counter, amount) in &record.sums {
+            delta::add(&mut expected, counter.clone(), &-amount.clone());
+        }
+    }
+    expected
+}
+
+/// Compares the counters with what they should be.
+#[must_use]
+pub fn judge(stored: &Stored, truth: &Sums, open: &[Open]) -> Verdict {
+    let differences = stored.differences(&expected(truth, open));
+    if !differences.is_empty() {
+        return Verdict::Drifted(differences);
+    }
+    let count = |waiting| open.iter().filter(|record| record.waiting == waiting && !record.sums.is_empty()).count();
+    match (count(Waiting::Unmarked), count(Waiting::Quarantined)) {
+        (0, 0) => Verdict::Exact,
+        (unmarked, quarantined) => Verdict::Behind { unmarked, quarantined },
+    }
+}
+
+/// The view items of a table that stand in one list only.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Orphans {
+    /// View items with counters and without a source item.
+    pub without_sources: Vec<ViewKey>,
+    /// Keys of source items whose view item is missing.
+    pub without_view_item: Vec<ViewKey>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::rollup::delta::contribution;
+    use crate::rollup::poison::Image;
+
+    fn view() -> View {
+        View::points_of_maps("Point", "Map").unwrap()
+    }
+
+    fn item(value: serde_json::Value) -> Item {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn point(point: &str, category: &str) -> Item {
+        item(json!({"MapId": {"S": "m"}, "PointId": {"S": point}, "Category": {"S": category}}))
+    }
+
+    fn amounts(category: &str) -> BTreeMap<Counter, Number> {
+        contribution(&view(), Image::New, &point("p", category)).unwrap().amounts
+    }
+
+    fn sums(categories: &[&str]) -> Sums {
+        let mut tally = Tally::default();
+        categories.iter().for_each(|category| tally.add(&amounts(category)));
+        tally.sums
+    }
+
+    fn stored(value: serde_json::Value) -> Stored {
+        Stored::read(&view(), Some(&item(value)))
+    }
+
+    fn open(waiting: Waiting, categories: &[&str]) -> Open {
+        let id = RecordId { sequence_number: "1".into(), stream: "s".into() };
+        Open { id, waiting, sums: sums(categories), others: Vec::new() }
+    }
+
+    #[test]
+    fn zero_is_as_good_as_absent_on_both_sides() {
+        let nothing = Sums::new();
+        for stored in [
+            Stored::read(&view(), None),
+            stored(json!({"MapId": {"S": "m"}})),
+            stored(json!({"TotalPoints": {"N": "0"}, "CategoryCounts": {"M": {"Bar": {"N": "0.0"}}}})),
+        ] {
+            assert_eq!(judge(&stored, &nothing, &[]), Verdict::Exact);
+        }
+    }
+
+    #[test]
+    fn every_small_case_of_truth_lag_quarantine_and_tampering_has_its_verdict() {
+        // Truth t, of which u points are unmarked and q in quarantine, while the counter shows c.
+        for t in 0..4_usize {
+            for u in 0..=t {
+                for q in 0..=(t - u) {
+                    for c in 0..6_usize {
+                        let shown = json!({
+                            "TotalPoints": {"N": c.to_string()}, "CategoryCounts": {"M": {"A": {"N": c.to_string()}}},
+                        });
+                        let waiting: Vec<Open> = std::iter::repeat_n(open(Waiting::Unmarked, &["A"]), u)
+                            .chain(std::iter::repeat_n(open(Waiting::Quarantined, &["A"]), q))
+                            .collect();
+                        let verdict = judge(&stored(shown), &sums(&vec!["A"; t]), &waiting);
+                        let case = format!("truth {t}, unmarked {u}, quarantined {q}, stored {c}");
+                        match verdict {
+                            Verdict::Exact => assert!(c == t && u + q == 0, "{case}"),
+                            Verdict::Behind { unmarked, quarantined } => {
+                                assert!(c + u + q == t && (unmarked, quarantined) == (u, q) && u + q > 0, "{case}");
+                            }
+                            Verdict::Drifted(differences) => {
+                                assert!(c + u + q != t, "{case}");
+                                assert_eq!(differences.len(), 2, "{case}");
+                            }
+                            Verdict::Unstable => panic!("{case}"),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn drift_is_told_by_measure_and_group() {
+        let stored = stored(json!({
+            "TotalPoints": {"N": "3"}, "CategoryCounts": {"M": {"A": {"N": "1"}, "Gone": {"N": "2"}, "B": {"S": "x"}}},
+        }));
+        let found = stored.differences(&sums(&["A", "B", "C"]));
+        let told: Vec<_> = found
+            .iter()
+            .map(|one| (one.counter.group.as_deref().unwrap_or("-"), one.stored.clone(), one.expected.to_string()))
+            .collect();
+        let number = |value: i64| Reading::Number(Number::from(value));
+        assert_eq!(
+            told,
+            [
+                ("B", Reading::Other("S"), "1".to_owned()),
+                ("C", number(0), "1".to_owned()),
+                ("Gone", number(2), "0".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_counter_of_another_type_is_drift_even_where_nothing_is_expected() {
+        for value in [
+            json!({"TotalPoints": {"S": "0"}}),
+            json!({"CategoryCounts": {"N": "0"}}),
+            json!({"CategoryCounts": {"M": {"A": {"NULL": true}}}}),
+        ] {
+            assert!(matches!(judge(&stored(value), &Sums::new(), &[]), Verdict::Drifted(found) if found.len() == 1));
+        }
+    }
+
+    #[test]
+    fn later_images_take_the_place_of_what_was_read() {
+        let key = |text: &str| SourceKey::of(&["MapId".into(), "PointId".into()], &point(text, ""));
+        let mut recount = Recount::default();
+        recount.put(key("p1"), Some(amounts("A")));
+        recount.put(key("p2"), Some(amounts("A")));
+        recount.put(key("p1"), Some(amounts("B")));
+        recount.put(key("p2"), None);
+        recount.put(key("p3"), None);
+        recount.put(key("p4"), Some(amounts("B")));
+        assert_eq!(recount.tally(), Tally { sums: sums(&["B", "B"]), sources: 2 });
+    }
+
+    #[test]
+    fn one_key_has_one_text() {
+        let key = |value| SourceKey::of(&["A".into(), "B".into()], &item(value));
+        assert_eq!(key(json!({"A": {"N": "1.0"}, "B": {"S": "x"}})), key(json!({"B": {"S": "x"}, "A": {"N": "1"}})));
+        assert_ne!(
+            key(json!({"A": {"S": "xS1:"}, "B": {"S": "y"}})),
+            key(json!({"A": {"S": "x"}, "B": {"S": "S1:y"}}))
+        );
+        assert_ne!(key(json!({"A": {"S": "1"}})), key(json!({"A": {"N": "1"}})));
+    }
+}

@@ -1,0 +1,397 @@
+//! The idempotency table as a ledger: what its markers say that records did, where they contradict themselves or the
+//! records, and what a repair writes into it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+use super::audit::{Difference, Reading, Waiting};
+use super::delta::{self, Change, Counter, Effect, Retention, Sums, contribution, effect};
+use super::marker::{self, Met, Outcome, bytes};
+use super::number::Number;
+use super::poison::Image;
+use super::record::{Images, Parsed, RecordId, StreamRecord, parse_record};
+use super::view::{View, ViewKey};
+use super::{AttributeValue, Item, limits};
+
+/// How the key of a repair's record begins; an identifier of the repair follows.
+pub const REPAIR: &str = "repair-";
+/// The view item that a repair set, by its key.
+pub const ITEM: &str = "Item";
+/// The counters before a repair, as `Deltas` has measures: those that it changed.
+pub const FROM: &str = "From";
+/// The counters after a repair.
+pub const TO: &str = "To";
+/// Who repaired.
+pub const WHO: &str = "Who";
+/// In a discarded marker: the repair that has the record's effect in the counters.
+pub const REPAIRED_BY: &str = "RepairedBy";
+
+/// What a record does to the view, both sides told apart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace<'a> {
+    /// The record.
+    pub record: StreamRecord<'a>,
+    /// The view item that the old image belongs to, if that can be told.
+    pub old: Option<ViewKey>,
+    /// The view item that the new image belongs to, and what it contributes.
+    pub new: Option<delta::Contribution>,
+    /// What is to be done about it.
+    pub effect: Effect<'a>,
+}
+
+/// Reads a stream record for an audit; none when it does not parse.
+#[must_use]
+pub fn trace<'a>(view: &View, raw: &'a str, retention: &Retention) -> Option<Trace<'a>> {
+    let Ok(Parsed::Record(record)) = parse_record(raw) else { return None };
+    let of = |image, item| contribution(view, image, item).ok();
+    let (old, new) = match &record.images {
+        Images::Inserted(new) => (None, of(Image::New, new)),
+        Images::Removed(old) => (of(Image::Old, old), None),
+        Images::Modified { old, new } => (of(Image::Old, old), of(Image::New, new)),
+    };
+    let effect = effect(view, record.clone(), retention);
+    Some(Trace { record, old: old.map(|old| old.item), new, effect })
+}
+
+/// What a record in quarantine would do if it were applied, and whom it concerns.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Concern {
+    /// The view items that it belongs to, as far as that can be told.
+    pub items: BTreeSet<ViewKey>,
+    /// What a replay would add; nothing when a replay can only put it back.
+    pub deltas: BTreeMap<ViewKey, Sums>,
+}
+
+/// What a quarantined marker is about: told by its record, or else by the key of its source item.
+#[must_use]
+pub fn concern(view: &View, quarantined: &Item, retention: &Retention) -> Concern {
+    let mut concern = Concern::default();
+    let raw = marker::kept_record(quarantined);
+    if let Some(trace) = raw.as_deref().and_then(|raw| trace(view, raw, retention)) {
+        concern.items.extend(trace.old.into_iter().chain(trace.new.map(|new| new.item)));
+        if let Effect::Apply(change) = trace.effect {
+            concern.deltas = change.deltas;
+        }
+    }
+    if let (true, Some(AttributeValue::M(key))) = (concern.items.is_empty(), quarantined.get(marker::SOURCE_KEY)) {
+        concern.items.extend(view.key_of(&Item::from(key.clone())));
+    }
+    concern
+}
+
+/// What became of a record, as its marker says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It may still be added to the counters.
+    Open(Waiting),
+    /// It never will be: it is in them, or an operator decided about it.
+    Closed,
+}
+
+/// Reads a record's marker, or that it has none.
+#[must_use]
+pub fn standing(marker: Option<&Item>) -> Standing {
+    match marker.and_then(|marker| marker.get(marker::OUTCOME)) {
+        Some(AttributeValue::S(outcome)) if outcome == Outcome::Quarantined.as_str() => {
+            Standing::Open(Waiting::Quarantined)
+        }
+        _ if marker.is_some() => Standing::Closed,
+        _ => Standing::Open(Waiting::Unmarked),
+    }
+}
+
+/// Something in the ledger that cannot be, by one of the invariants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The invariant, as `XO-1`.
+    pub invariant: &'static str,
+    /// What it is about: a record, or a view item.
+    pub subject: String,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What an applied marker says that its record did.
+///
+/// # Errors
+/// When it does not say it; the text tells why.
+pub fn deltas(view: &View, marker: &Item) -> Result<BTreeMap<ViewKey, Sums>, String> {
+    let list = match marker.get(marker::DELTAS) {
+        Some(AttributeValue::L(list)) => list,
+        Some(_) => return Err("its Deltas are no list".to_owned()),
+        None => return Err("it has no Deltas".to_owned()),
+    };
+    let mut deltas = BTreeMap::new();
+    for entry in list {
+        let AttributeValue::M(entry) = entry else { return Err("one of its Deltas is no map".to_owned()) };
+        let (Some(AttributeValue::M(key)), Some(AttributeValue::M(measures))) =
+            (entry.get("Item"), entry.get("Measures"))
+        else {
+            return Err("one of its Deltas lacks Item or Measures".to_owned());
+        };
+        let key = view.own_key(&Item::from(key.clone())).map_err(|error| format!("one of its Deltas has {error}"))?;
+        let mut sums = Sums::new();
+        for (attribute, value) in measures {
+            let place = view.measures().iter().position(|measure| measure.attribute == *attribute);
+            let measure =
+                place.ok_or_else(|| format!("its Deltas name {attribute}, which is no measure of the view"))?;
+            let mut put = |group: Option<String>, value: &AttributeValue| {
+                let number = match value {
+                    AttributeValue::N(text) => text.parse::<Number>().ok(),
+                    _ => None,
+                };
+                let number = number.ok_or_else(|| format!("its Deltas of {attribute} hold what is no number"))?;
+                delta::add(&mut sums, Counter { measure, group }, &number);
+                Ok::<_, String>(())
+            };
+            match (value, &view.measures()[measure].by) {
+                (AttributeValue::M(groups), Some(_)) => {
+                    for (group, value) in groups {
+                        put(Some(group.clone()), value)?;
+                    }
+                }
+                (value, None) => put(None, value)?,
+                (_, Some(_)) => return Err(format!("its Deltas of {attribute} are not by group")),
+            }
+        }
+        if deltas.insert(key, sums).is_some() {
+            return Err("its Deltas name a view item twice".to_owned());
+        }
+    }
+    Ok(deltas)
+}
+
+/// What is wrong with a marker by itself.
+#[must_use]
+pub fn inspect(view: &View, id: &RecordId, marker: &Item) -> Option<Finding> {
+    let finding = |invariant, what| Some(Finding { invariant, subject: id.to_string(), what });
+    match marker.get(marker::OUTCOME) {
+        Some(AttributeValue::S(outcome)) if outcome == Outcome::Applied.as_str() => {
+            deltas(view, marker).err().and_then(|what| finding("XO-1", format!("the marker is APPLIED, but {what}")))
+        }
+        Some(AttributeValue::S(outcome)) if outcome == Outcome::Quarantined.as_str() => (!marker
+            .contains_key(marker::REASON))
+        .then(|| finding("XO-6", "the marker is QUARANTINED, but has no Reason".to_owned()))
+        .flatten(),
+        Some(AttributeValue::S(outcome))
+            if [Outcome::Discarded, Outcome::Repaired].iter().any(|known| known.as_str() == outcome) =>
+        {
+            None
+        }
+        _ => finding("XO-1", "the marker has no known Outcome".to_owned()),
+    }
+}
+
+/// Where a marker contradicts the record that it is of.
+#[must_use]
+pub fn contradiction(view: &View, change: &Change<'_>, marker: &Item) -> Option<Finding> {
+    let finding = |invariant, what: String| Some(Finding { invariant, subject: change.id.to_string(), what });
+    if marker::meet(Some(marker), (&change.event_id, &change.source_key)) == Met::Collision {
+        return finding("XO-3", "the marker of this sequence number is of another event or another item".to_owned());
+    }
+    if !matches!(marker.get(marker::OUTCOME), Some(AttributeValue::S(outcome)) if outcome == Outcome::Applied.as_str())
+    {
+        return None;
+    }
+    // What is wrong with the marker alone is told by `inspect`.
+    let told = deltas(view, marker).ok()?;
+    // A view item that was missing is not in it, where missing ones are skipped.
+    let wrong = told.iter().find(|(key, sums)| change.deltas.get(*key) != Some(*sums));
+    wrong.and_then(|(key, _)| finding("XO-1", format!("the marker's Deltas of {key} are not what the record does")))
+}
+
+/// What is written about a repair, beside the counters that it sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair<'a> {
+    /// What the repair is known by: [`REPAIR`] and an identifier.
+    pub id: &'a str,
+    /// Who asked for it.
+    pub who: &'a str,
+    /// The command that did it, and others beside it.
+    pub run: &'a str,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Days that it is kept.
+    pub retention_days: u32,
+}
+
+/// The ledger's record of a repair: an item of the idempotency table in a key space of its own, in the place of the
+/// stream the view table.
+#[must_use]
+pub fn repaired(view: &View, repair: &Repair<'_>, key: &ViewKey, differences: &[Difference]) -> Item {
+    let text = |value: &str| AttributeValue::S(value.to_owned());
+    let expires_at = repair.at + TimeDelta::days(i64::from(repair.retention_days));
+    let mut item = HashMap::from([
+        (marker::SEQUENCE_NUMBER.to_owned(), text(repair.id)),
+        (marker::STREAM.to_owned(), text(view.view_table())),
+        (marker::OUTCOME.to_owned(), text(Outcome::Repaired.as_str())),
+        (ITEM.to_owned(), AttributeValue::M(view.key_item(key).into())),
+        (WHO.to_owned(), text(repair.who)),
+        (marker::REQUEST_ID.to_owned(), text(repair.run)),
+        (marker::RECORDED_AT.to_owned(), text(&repair.at.to_rfc3339_opts(SecondsFormat::Millis, true))),
+        (marker::EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.timestamp().to_string())),
+    ]);
+    let side = |value: fn(&Difference) -> AttributeValue| {
+        let mut measures: HashMap<String, AttributeValue> = HashMap::new();
+        for difference in differences {
+            let attribute = view.measures()[difference.counter.measure].attribute.clone();
+            match &difference.counter.group {
+                None => {
+                    measures.insert(attribute, value(difference));
+                }
+                Some(group) => {
+                    let groups = measures.entry(attribute).or_insert_with(|| AttributeValue::M(HashMap::new()));
+                    if let AttributeValue::M(groups) = groups {
+                        groups.insert(group.clone(), value(difference));
+                    }
+                }
+            }
+        }
+        AttributeValue::M(measures)
+    };
+    let from = side(|difference| match &difference.stored {
+        Reading::Number(number) => AttributeValue::N(number.to_string()),
+        Reading::Other(kind) => AttributeValue::S(format!("of type {kind}")),
+    });
+    let to = side(|difference| AttributeValue::N(difference.expected.to_string()));
+    item.insert(FROM.to_owned(), from);
+    item.insert(TO.to_owned(), to);
+    if bytes(&item) > limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES {
+        // Too many groups for one item: that there was a repair matters more than each of them.
+        item.remove(FROM);
+        item.remove(TO);
+    }
+    Item::from(item)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::rollup::marker::{Stamp, applied};
+
+    fn view() -> View {
+        View::points_of_maps("Point", "Map").unwrap()
+    }
+
+    fn item(value: Value) -> Item {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn retention() -> Retention {
+        Retention { days: 14, until: DateTime::from_timestamp(1_800_000_000, 0).unwrap() }
+    }
+
+    fn record(old: Option<&str>, new: Option<&str>) -> String {
+        let image = |category: &str| json!({"MapId": {"S": "m"}, "PointId": {"S": "p"}, "Category": {"S": category}});
+        let mut change = json!({
+            "SequenceNumber": "1", "SizeBytes": 1, "Keys": {"MapId": {"S": "m"}, "PointId": {"S": "p"}},
+            "ApproximateCreationDateTime": 1_799_999_999,
+        });
+        for (name, category) in [("OldImage", old), ("NewImage", new)] {
+            if let Some(category) = category {
+                change[name] = image(category);
+            }
+        }
+        json!({"eventID": "e", "eventName": "X", "awsRegion": "r", "eventSourceARN": "s", "dynamodb": change})
+            .to_string()
+    }
+
+    fn change(raw: &str) -> Change<'_> {
+        match trace(&view(), raw, &retention()).unwrap().effect {
+            Effect::Apply(change) => change,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn marker_of(change: &Change<'_>) -> Item {
+        let stamp = Stamp { recorded_at: retention().until, request_id: "r".into(), retention_days: 14 };
+        applied(&view(), change, |_| true, &stamp)
+    }
+
+    #[test]
+    fn a_marker_is_read_as_it_was_written() {
+        for raw in [record(None, Some("A")), record(Some("A"), Some("B")), record(Some("A"), None)] {
+            let change = change(&raw);
+            let marker = marker_of(&change);
+            assert_eq!(deltas(&view(), &marker).unwrap(), change.deltas);
+            assert_eq!((inspect(&view(), &change.id, &marker), contradiction(&view(), &change, &marker)), (None, None));
+            assert_eq!(standing(Some(&marker)), Standing::Closed);
+        }
+        assert_eq!(standing(None), Standing::Open(Waiting::Unmarked));
+    }
+
+    #[test]
+    fn a_marker_that_contradicts_its_record_is_found() {
+        let (one, other) = (record(None, Some("A")), record(None, Some("B")));
+        let found = contradiction(&view(), &change(&one), &marker_of(&change(&other))).unwrap();
+        assert_eq!(found.invariant, "XO-1");
+        let mut foreign = marker_of(&change(&one));
+        foreign.insert(marker::EVENT_ID.to_owned(), AttributeValue::S("another".to_owned()));
+        assert_eq!(contradiction(&view(), &change(&one), &foreign).unwrap().invariant, "XO-3");
+    }
+
+    #[test]
+    fn every_way_of_not_telling_the_deltas_is_found() {
+        let id = RecordId { sequence_number: "1".into(), stream: "s".into() };
+        let delta = |measures: Value| json!({"L": [{"M": {"Item": {"M": {"MapId": {"S": "m"}}}, "Measures": {"M": measures}}}]});
+        for (deltas, expected) in [
+            (None, "no Deltas"),
+            (Some(json!({"S": "x"})), "no list"),
+            (Some(json!({"L": [{"S": "x"}]})), "no map"),
+            (Some(json!({"L": [{"M": {}}]})), "lacks Item"),
+            (Some(delta(json!({"Other": {"N": "1"}}))), "no measure"),
+            (Some(delta(json!({"TotalPoints": {"S": "1"}}))), "no number"),
+            (Some(delta(json!({"CategoryCounts": {"N": "1"}}))), "not by group"),
+        ] {
+            let mut marker = item(json!({"Outcome": {"S": "APPLIED"}}));
+            if let Some(deltas) = deltas {
+                marker.insert(marker::DELTAS.to_owned(), serde_json::from_value(deltas).unwrap());
+            }
+            let found = inspect(&view(), &id, &marker).unwrap();
+            assert!(found.invariant == "XO-1" && found.what.contains(expected), "{found:?}");
+        }
+        for (outcome, clean) in [("DISCARDED", true), ("REPAIRED", true), ("QUARANTINED", false), ("", false)] {
+            assert_eq!(inspect(&view(), &id, &item(json!({"Outcome": {"S": outcome}}))).is_none(), clean, "{outcome}");
+        }
+    }
+
+    #[test]
+    fn quarantine_concerns_a_view_item_even_without_a_usable_record() {
+        let whole = item(json!({"Record": {"S": record(None, Some("A"))}}));
+        let found = concern(&view(), &whole, &retention());
+        assert_eq!((found.items.len(), found.deltas.len()), (1, 1));
+        let expired = Retention { days: 1, until: retention().until + TimeDelta::days(2) };
+        let found = concern(&view(), &whole, &expired);
+        assert_eq!((found.items.len(), found.deltas.len()), (1, 0), "a replay could only put it back");
+        let keys =
+            item(json!({"Record": {"S": "{"}, "SourceKey": {"M": {"MapId": {"S": "m"}, "PointId": {"S": "p"}}}}));
+        let found = concern(&view(), &keys, &retention());
+        assert_eq!((found.items.len(), found.deltas.len()), (1, 0));
+        assert_eq!(concern(&view(), &item(json!({"Record": {"S": "{"}})), &retention()), Concern::default());
+    }
+
+    #[test]
+    fn the_record_of_a_repair_says_from_what_to_what() {
+        let key = view().own_key(&item(json!({"MapId": {"S": "m"}}))).unwrap();
+        let difference = |group: Option<&str>, stored, expected| Difference {
+            counter: Counter { measure: usize::from(group.is_some()), group: group.map(str::to_owned) },
+            stored,
+            expected: Number::from(expected),
+        };
+        let differences =
+            [difference(None, Reading::Other("S"), 3), difference(Some("A"), Reading::Number(Number::from(-1)), 2)];
+        let repair = Repair { id: "repair-1", who: "ada@host", run: "run", at: retention().until, retention_days: 14 };
+        let written = repaired(&view(), &repair, &key, &differences);
+        let expected = item(json!({
+            "SequenceNumber": {"S": "repair-1"}, "Stream": {"S": "Map"}, "Outcome": {"S": "REPAIRED"},
+            "Item": {"M": {"MapId": {"S": "m"}}}, "Who": {"S": "ada@host"}, "RequestId": {"S": "run"},
+            "From": {"M": {"TotalPoints": {"S": "of type S"}, "CategoryCounts": {"M": {"A": {"N": "-1"}}}}},
+            "To": {"M": {"TotalPoints": {"N": "3"}, "CategoryCounts": {"M": {"A": {"N": "2"}}}}},
+            "RecordedAt": {"S": "2027-01-15T08:00:00.000Z"}, "ExpiresAt": {"N": "1801209600"},
+        }));
+        assert_eq!(written, expected);
+    }
+}
