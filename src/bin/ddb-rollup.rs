@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ddb_rollup::operate::args::Shared;
-use ddb_rollup::operate::{Ending, demo, local, quarantine, replay};
+use ddb_rollup::operate::{Ending, demo, local, migrate, quarantine, replay};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -28,6 +28,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Local(local::Args),
+    Migrate(migrate::Args),
     Replay(replay::Args),
     Quarantine(quarantine::Args),
 }
@@ -51,6 +52,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         let ending = match &cli.command {
             Command::Local(args) if args.demo => demo::run(&cli.shared, args).await?,
             Command::Local(args) => local::run(&cli.shared, args).await?,
+            Command::Migrate(args) => Box::pin(migrate::run(&cli.shared, args)).await?,
             Command::Replay(args) => Box::pin(replay::run(&cli.shared, args)).await?,
             Command::Quarantine(args) => quarantine::run(&cli.shared, args).await?,
         };

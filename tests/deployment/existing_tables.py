@@ -2,10 +2,9 @@
 
 from cloud import Cloud, Stack, wait_until
 from counters import wait_for_counters
+from template import KEY, TOPIC
 
 SOURCE, VIEW, MARKERS = "Shop.Places", "Shop_Cities", "Shop-Seen"
-KEY = "arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555"
-TOPIC = "arn:aws:sns:us-east-1:000000000000:alarms"
 
 
 class ExistingTables:

@@ -48,7 +48,7 @@ async fn the_process_counts_a_stream_on_the_default_tables_with_no_setting_at_al
         let text = |name: &str| point[name].as_str().unwrap();
         engine.put_point(text("MapId"), text("PointId"), Some(text("Category"))).await;
     }
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
 
     let records = engine.stream_records().await;
     assert_eq!(sandbox.invoke(&event(&records), AMPLE).await, Ended::nothing_failed());
@@ -62,8 +62,7 @@ async fn the_process_counts_a_stream_on_the_default_tables_with_no_setting_at_al
 async fn the_process_works_on_the_tables_that_it_is_told() {
     let engine = Engine::start().await;
     engine.create_table("Markers", &["SequenceNumber", "Stream"], false).await;
-    let settings =
-        Settings::on(&engine.url).with("ROLLUP_IDEMPOTENCY_TABLE", "Markers").with("ROLLUP_MAX_IN_FLIGHT", "1");
+    let settings = Settings::on(&engine).with("ROLLUP_IDEMPOTENCY_TABLE", "Markers").with("ROLLUP_MAX_IN_FLIGHT", "1");
     let sandbox = Sandbox::ready(&settings).await;
 
     assert_eq!(sandbox.invoke(CONSOLE_TEST_EVENT, AMPLE).await, Ended::nothing_failed());
@@ -73,7 +72,7 @@ async fn the_process_works_on_the_tables_that_it_is_told() {
 #[tokio::test]
 async fn a_map_that_is_not_there_is_left_alone_when_the_setting_says_so() {
     let engine = Engine::start().await;
-    let settings = Settings::on(&engine.url).with("ROLLUP_ON_MISSING_VIEW_ITEM", "skip");
+    let settings = Settings::on(&engine).with("ROLLUP_ON_MISSING_VIEW_ITEM", "skip");
     let sandbox = Sandbox::ready(&settings).await;
 
     assert_eq!(sandbox.invoke(CONSOLE_TEST_EVENT, AMPLE).await, Ended::nothing_failed());
@@ -85,7 +84,7 @@ async fn a_map_that_is_not_there_is_left_alone_when_the_setting_says_so() {
 async fn the_console_test_event_counts_one_landmark_in_seattle_however_often_it_is_delivered() {
     let engine = Engine::start().await;
     for _ in 0..2 {
-        let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+        let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
         for _ in 0..3 {
             assert_eq!(sandbox.invoke(CONSOLE_TEST_EVENT, AMPLE).await, Ended::nothing_failed());
         }
@@ -98,7 +97,7 @@ async fn the_console_test_event_counts_one_landmark_in_seattle_however_often_it_
 #[tokio::test]
 async fn the_stream_event_of_2017_goes_to_quarantine_as_expired_and_counts_with_a_date_of_today() {
     let engine = Engine::start().await;
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
 
     assert_eq!(sandbox.invoke(STREAM_EVENT, AMPLE).await, Ended::nothing_failed());
     assert_eq!(engine.counters("SeattleMapId").await, None);
@@ -120,7 +119,7 @@ async fn the_stream_event_of_2017_goes_to_quarantine_as_expired_and_counts_with_
 #[tokio::test]
 async fn an_empty_batch_and_a_batch_without_effect_are_answered_with_no_failures() {
     let engine = Engine::start().await;
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
     assert_eq!(sandbox.invoke(&event(&[]), AMPLE).await, Ended::nothing_failed());
 
     engine.put_point("Seattle", "landmark", Some("Landmark")).await;
@@ -135,7 +134,7 @@ async fn an_empty_batch_and_a_batch_without_effect_are_answered_with_no_failures
 #[tokio::test]
 async fn a_poisonous_record_is_kept_and_its_neighbours_count() {
     let (engine, mut records) = landmarks(5).await;
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
     records[2]["dynamodb"]["NewImage"]["MapId"] = json!({ "N": "7" });
 
     assert_eq!(sandbox.invoke(&event(&records), AMPLE).await, Ended::nothing_failed());
@@ -146,7 +145,7 @@ async fn a_poisonous_record_is_kept_and_its_neighbours_count() {
 #[tokio::test]
 async fn a_sequence_number_that_another_event_took_is_reported_as_failed() {
     let (engine, mut records) = landmarks(3).await;
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
     assert_eq!(sandbox.invoke(&event(&records[..2]), AMPLE).await, Ended::nothing_failed());
 
     records[1]["eventID"] = json!("another");

@@ -23,6 +23,9 @@ use tokio::process::Command;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::engine::Engine;
+use crate::proxy::Proxy;
+
 /// How long anything may take that should happen at once: only a test that has failed waits so long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -47,8 +50,18 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What Lambda sets, and the endpoint of an engine. No setting of the roll-up's own.
-    pub fn on(endpoint: &str) -> Self {
+    /// What Lambda sets, and an engine with its credentials. No setting of the roll-up's own.
+    pub fn on(engine: &Engine) -> Self {
+        Self::at(&engine.url).with("AWS_ACCESS_KEY_ID", &engine.access_key)
+    }
+
+    /// The same, with a proxy in front of the engine.
+    pub fn through(self, proxy: &Proxy) -> Self {
+        self.with("AWS_ENDPOINT_URL", &proxy.url)
+    }
+
+    /// What Lambda sets, and an endpoint at which no engine needs to be.
+    pub fn at(endpoint: &str) -> Self {
         let variables = [
             ("AWS_ACCESS_KEY_ID", "local"),
             ("AWS_ENDPOINT_URL", endpoint),

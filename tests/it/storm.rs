@@ -7,8 +7,6 @@
 //! - `DDB_ROLLUP_STORM_SEEDS`: how many seeds (2);
 //! - `DDB_ROLLUP_STORM_FIRST_SEED`: the first of them (1);
 //! - `DDB_ROLLUP_STORM_WRITES`: writes to the source table for each seed (250);
-//! - `DDB_ROLLUP_STORM_ENGINE`: the URL of another engine than the embedded one. Its tables `Point`, `Map` and
-//!   `Idempotency` are DROPPED for each seed;
 //! - `DDB_ROLLUP_BOOTSTRAP`: another binary than the one that was built for the tests.
 
 mod auditor;
@@ -48,7 +46,7 @@ async fn whatever_fails_and_whenever_it_is_killed_every_counter_is_exact_in_the_
 
 async fn storm(seed: u64, writes: usize, progress: &Progress) -> Tally {
     let mut rng = Rng::with_seed(seed);
-    let engine = engine().await;
+    let engine = Engine::start().await;
     workload::maps(&engine).await;
     workload::write(&engine, &mut rng, writes).await;
     let records = Arc::new(workload::records(&engine, &mut rng).await);
@@ -69,13 +67,6 @@ async fn storm(seed: u64, writes: usize, progress: &Progress) -> Tally {
         tally.add(&of_mapping);
     }
     tally
-}
-
-async fn engine() -> Engine {
-    match env::var("DDB_ROLLUP_STORM_ENGINE") {
-        Ok(url) => Engine::anew_at(&url).await,
-        Err(_) => Engine::start().await,
-    }
 }
 
 fn setting<T: FromStr<Err: std::fmt::Debug>>(name: &str, default: T) -> T {

@@ -25,7 +25,7 @@ async fn asks_again(fault: Fault) {
         let worked = Arc::clone(&works);
         let plan = move |_: &Request| (!worked.load(Ordering::Relaxed)).then_some(fault);
         let proxy = Proxy::start(&engine.url, plan).await;
-        let sandbox = Sandbox::ready(&Settings::on(&proxy.url)).await;
+        let sandbox = Sandbox::ready(&Settings::on(&engine).through(&proxy)).await;
         let ended = sandbox.invoke(&event(&records), time).await;
         assert_eq!(ended, Ended::failed_from(sequence_number(&records[0])), "{fault:?}, {time:?}");
         assert_eq!(engine.everything().await, Default::default());
@@ -62,7 +62,7 @@ async fn an_engine_that_is_down_is_answered_for_before_the_deadline() {
     let place = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let down = format!("http://{}", place.local_addr().unwrap());
     drop(place);
-    let sandbox = Sandbox::ready(&Settings::on(&down)).await;
+    let sandbox = Sandbox::ready(&Settings::at(&down)).await;
     for time in DEADLINES {
         let ended = sandbox.invoke(&event(&records), time).await;
         assert_eq!(ended, Ended::failed_from(sequence_number(&records[0])), "{time:?}");
@@ -81,7 +81,7 @@ async fn what_is_committed_before_the_engine_hangs_is_not_asked_for_again() {
         (requests > 1).then_some(Fault::Hanging)
     })
     .await;
-    let sandbox = Sandbox::ready(&Settings::on(&proxy.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine).through(&proxy)).await;
 
     let ended = sandbox.invoke(&event(&records), DEADLINES[1]).await;
     let markers = engine.markers().await;
@@ -91,7 +91,7 @@ async fn what_is_committed_before_the_engine_hangs_is_not_asked_for_again() {
     assert_eq!(ended, Ended::failed_from(sequence_number(first_open)));
 
     let place = records.iter().position(|record| open(&record)).unwrap();
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
     assert_eq!(sandbox.invoke(&event(&records[place..]), AMPLE).await, Ended::nothing_failed());
     engine.assert_exact().await;
 }
@@ -99,7 +99,7 @@ async fn what_is_committed_before_the_engine_hangs_is_not_asked_for_again() {
 #[tokio::test]
 async fn an_invocation_that_comes_too_late_to_do_anything_reports_its_batch() {
     let (engine, records) = landmarks(3).await;
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
     // No time is left for the work, and the process is not killed before it can say so.
     let ended = sandbox.invoke_late(&event(&records), AMPLE).await;
     assert_eq!(ended, Ended::failed_from(sequence_number(&records[0])));

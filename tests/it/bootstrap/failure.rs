@@ -20,7 +20,7 @@ fn failure(ended: Ended, wanted: &str) -> String {
 #[tokio::test]
 async fn an_event_that_is_none_of_a_stream_fails_its_invocation_and_the_process_lives_on() {
     let engine = Engine::start().await;
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
     for other in
         ["{}", "[]", "null", "\"Records\"", "{\"Records\": null}", "{\"Records\": {}}", "{\"key1\": \"value1\"}"]
     {
@@ -38,7 +38,7 @@ async fn an_event_that_is_none_of_a_stream_fails_its_invocation_and_the_process_
 #[tokio::test]
 async fn a_record_without_a_sequence_number_fails_the_invocation_and_is_kept_while_its_neighbours_count() {
     let (engine, mut records) = landmarks(3).await;
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
     records[1]["dynamodb"].as_object_mut().unwrap().remove("SequenceNumber");
 
     for _ in 0..2 {
@@ -51,7 +51,7 @@ async fn a_record_without_a_sequence_number_fails_the_invocation_and_is_kept_whi
 #[tokio::test]
 async fn a_stream_of_the_wrong_view_type_fails_the_invocation_and_nothing_is_quarantined() {
     let (engine, mut records) = landmarks(2).await;
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
     for view_type in ["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE"] {
         records[1]["dynamodb"]["StreamViewType"] = json!(view_type);
         let message = failure(sandbox.invoke(&event(&records), AMPLE).await, "Rollup.StreamViewType");
@@ -65,7 +65,7 @@ async fn a_stream_of_the_wrong_view_type_fails_the_invocation_and_nothing_is_qua
 async fn a_table_that_is_missing_fails_the_invocation_and_the_process_lives_on() {
     for (variable, table) in [("ROLLUP_VIEW_TABLE", "NoMap"), ("ROLLUP_IDEMPOTENCY_TABLE", "NoIdempotency")] {
         let (engine, records) = landmarks(2).await;
-        let sandbox = Sandbox::ready(&Settings::on(&engine.url).with(variable, table)).await;
+        let sandbox = Sandbox::ready(&Settings::on(&engine).with(variable, table)).await;
         let message = failure(sandbox.invoke(&event(&records), AMPLE).await, "Rollup.Deployment");
         assert!(
             message.contains("ResourceNotFoundException") && message.contains("check that they exist"),
@@ -89,7 +89,7 @@ async fn a_role_that_may_not_or_no_longer_write_fails_the_invocation_until_it_ma
         (Code::ResourceNotFound, "ResourceNotFoundException"),
     ];
     let proxy = Proxy::first(&engine.url, refusals.map(|(code, _)| Fault::Error(code))).await;
-    let sandbox = Sandbox::ready(&Settings::on(&proxy.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine).through(&proxy)).await;
     for (code, name) in refusals {
         let message = failure(sandbox.invoke(&event(&records), AMPLE).await, "Rollup.Deployment");
         assert!(message.contains(name) && message.contains("no record is at fault"), "{code:?}: {message}");
@@ -102,7 +102,7 @@ async fn a_role_that_may_not_or_no_longer_write_fails_the_invocation_until_it_ma
 #[tokio::test]
 async fn missing_credentials_fail_the_invocation_and_nothing_is_quarantined() {
     let (engine, records) = landmarks(2).await;
-    let settings = Settings::on(&engine.url)
+    let settings = Settings::on(&engine)
         .without("AWS_ACCESS_KEY_ID")
         .without("AWS_SECRET_ACCESS_KEY")
         .with("AWS_EC2_METADATA_DISABLED", "true");
@@ -131,7 +131,7 @@ async fn every_fault_that_passes_is_waited_out_within_one_invocation() {
     for fault in faults {
         let (engine, records) = landmarks(5).await;
         let proxy = Proxy::first(&engine.url, [fault, fault]).await;
-        let sandbox = Sandbox::ready(&Settings::on(&proxy.url)).await;
+        let sandbox = Sandbox::ready(&Settings::on(&engine).through(&proxy)).await;
         assert_eq!(sandbox.invoke(&event(&records), AMPLE).await, Ended::nothing_failed(), "{fault:?}");
         assert_eq!(proxy.faults(), [(fault.kind(), 2)].into());
         engine.assert_exact().await;
@@ -151,7 +151,7 @@ async fn an_answer_that_is_lost_after_the_commit_is_asked_for_with_the_same_toke
         (seen.len() == 2).then_some(Fault::AnswerLost)
     })
     .await;
-    let sandbox = Sandbox::ready(&Settings::on(&proxy.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine).through(&proxy)).await;
 
     assert_eq!(sandbox.invoke(&event(&records), AMPLE).await, Ended::nothing_failed());
     engine.assert_exact().await;

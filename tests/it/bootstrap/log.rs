@@ -43,7 +43,7 @@ fn summaries(lines: &[Value]) -> Vec<[u64; 8]> {
 async fn an_invocation_writes_one_summary_with_its_numbers() {
     let (engine, mut records) = landmarks(4).await;
     let proxy = Proxy::first(&engine.url, [Fault::Error(Code::Throttling), Fault::AnswerLost]).await;
-    let sandbox = Sandbox::ready(&Settings::on(&proxy.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine).through(&proxy)).await;
     engine.put("Map", [("MapId", s("Seattle")), ("CategoryCounts", AttributeValue::M(HashMap::new()))]).await;
 
     sandbox.invoke(&event(&records[..3]), AMPLE).await;
@@ -88,7 +88,7 @@ async fn no_line_shows_what_is_in_an_item() {
     engine.put("Map", [("MapId", s(&map)), ("TotalPoints", s(SECRET))]).await;
     let proxy = Proxy::first(&engine.url, [Fault::Conflict(0), Fault::AnswerCut]).await;
     for level in ["INFO", "DEBUG"] {
-        let sandbox = Sandbox::ready(&Settings::on(&proxy.url).with("AWS_LAMBDA_LOG_LEVEL", level)).await;
+        let sandbox = Sandbox::ready(&Settings::on(&engine).through(&proxy).with("AWS_LAMBDA_LOG_LEVEL", level)).await;
         sandbox.invoke(&event(&records), AMPLE).await;
         let (log, metrics) = written(&sandbox).await;
         for line in log.iter().chain(&metrics) {
@@ -102,7 +102,7 @@ async fn no_line_shows_what_is_in_an_item() {
 #[tokio::test]
 async fn a_quarantined_record_has_a_warning_with_its_number_and_the_kind_of_reason() {
     let engine = Engine::start().await;
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
     sandbox.invoke(STREAM_EVENT, AMPLE).await;
     let (log, _) = written(&sandbox).await;
     let warnings: Vec<_> = log.iter().filter(|line| line["level"] == "WARN").collect();
@@ -115,7 +115,7 @@ async fn a_quarantined_record_has_a_warning_with_its_number_and_the_kind_of_reas
 #[tokio::test]
 async fn an_invocation_that_fails_has_an_error_with_its_request() {
     let engine = Engine::start().await;
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
     sandbox.invoke("{}", AMPLE).await;
     let (log, _) = written(&sandbox).await;
     // The runtime says it once more, without the request.
@@ -128,7 +128,7 @@ async fn an_invocation_that_fails_has_an_error_with_its_request() {
 #[tokio::test]
 async fn the_level_that_lambda_sets_is_kept() {
     let (engine, records) = landmarks(1).await;
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url).with("AWS_LAMBDA_LOG_LEVEL", "WARN")).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine).with("AWS_LAMBDA_LOG_LEVEL", "WARN")).await;
     sandbox.invoke(&event(&records), AMPLE).await;
     sandbox.terminate().await;
     let lines = sandbox.stdout().await;

@@ -45,7 +45,7 @@ async fn a_setting_that_cannot_be_used_stops_the_start_and_is_named_with_what_is
         ("ROLLUP_MAX_IN_FLIGHT", "101", "a whole number from 1 to 100"),
         ("ROLLUP_MAX_IN_FLIGHT", "8.5", "a whole number from 1 to 100"),
     ] {
-        let message = refusal(&Settings::on(NOWHERE).with(variable, value)).await;
+        let message = refusal(&Settings::at(NOWHERE).with(variable, value)).await;
         for part in [variable, &format!("{value:?}"), accepted] {
             assert!(message.contains(part), "{variable}={value}: {part} is not in {message:?}");
         }
@@ -58,7 +58,7 @@ async fn what_lambda_always_sets_is_asked_for_by_name_where_it_is_missing() {
         ["AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_REGION"]
     {
         // Else a Region would be asked for at the address where instances of EC2 find theirs.
-        let settings = Settings::on(NOWHERE).with("AWS_EC2_METADATA_DISABLED", "true");
+        let settings = Settings::at(NOWHERE).with("AWS_EC2_METADATA_DISABLED", "true");
         let message = refusal(&settings.without(variable)).await;
         assert!(message.contains(variable), "{variable} is not in {message:?}");
     }
@@ -66,7 +66,7 @@ async fn what_lambda_always_sets_is_asked_for_by_name_where_it_is_missing() {
 
 #[tokio::test]
 async fn the_process_registers_the_extension_that_makes_lambda_send_sigterm() {
-    let sandbox = Sandbox::ready(&Settings::on(NOWHERE)).await;
+    let sandbox = Sandbox::ready(&Settings::at(NOWHERE)).await;
     let registered = sandbox.registered().unwrap();
     assert_eq!(registered["events"], serde_json::json!([]), "it subscribes to nothing");
     assert_eq!(sandbox.init_error(), None);
@@ -76,7 +76,7 @@ async fn the_process_registers_the_extension_that_makes_lambda_send_sigterm() {
 async fn the_process_works_where_the_extensions_part_of_the_api_does_not() {
     for extensions in [Extensions::Absent, Extensions::Failing, Extensions::Hanging] {
         let engine = Engine::start().await;
-        let sandbox = Sandbox::ready(&Settings::on(&engine.url).extensions(extensions)).await;
+        let sandbox = Sandbox::ready(&Settings::on(&engine).extensions(extensions)).await;
         assert_eq!(sandbox.invoke(CONSOLE_TEST_EVENT, AMPLE).await, Ended::nothing_failed(), "{extensions:?}");
         assert_eq!(engine.counters("SeattleMapId").await.unwrap().total, 1, "{extensions:?}");
         assert_eq!(sandbox.terminate().await.code(), Some(0), "{extensions:?}");

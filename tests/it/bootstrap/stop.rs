@@ -8,7 +8,7 @@ use crate::runtime_api::{Ended, Sandbox, Settings};
 
 #[tokio::test]
 async fn an_idle_process_ends_on_sigterm_with_success() {
-    let sandbox = Sandbox::ready(&Settings::on("http://127.0.0.1:9")).await;
+    let sandbox = Sandbox::ready(&Settings::at("http://127.0.0.1:9")).await;
     assert_eq!(sandbox.terminate().await.code(), Some(0));
     assert_eq!(sandbox.stderr().await, [""; 0]);
 }
@@ -19,14 +19,14 @@ async fn a_process_that_waits_for_the_engine_ends_on_sigterm_and_the_batch_count
     let batch = event(&records);
     for fault in [Fault::Hanging, Fault::AnswerLate(AMPLE)] {
         let proxy = Proxy::always(&engine.url, fault).await;
-        let sandbox = Sandbox::ready(&Settings::on(&proxy.url)).await;
+        let sandbox = Sandbox::ready(&Settings::on(&engine).through(&proxy)).await;
         let (ended, status) = join!(sandbox.invoke(&batch, AMPLE), async {
             proxy.reached(1).await;
             sandbox.terminate().await
         });
         assert_eq!((ended, status.code()), (Ended::Died, Some(0)), "{fault:?}");
     }
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
     assert_eq!(sandbox.invoke(&batch, AMPLE).await, Ended::nothing_failed());
     engine.assert_exact().await;
     assert_eq!(engine.markers().await.len(), records.len());
@@ -43,7 +43,7 @@ async fn a_process_that_is_killed_after_the_commit_and_before_the_answer_counts_
         (requests == 2).then_some(Fault::AnswerLate(AMPLE))
     })
     .await;
-    let sandbox = Sandbox::ready(&Settings::on(&proxy.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine).through(&proxy)).await;
     let (ended, _) = join!(sandbox.invoke(&batch, AMPLE), async {
         proxy.carried_out(2).await;
         sandbox.kill().await
@@ -51,7 +51,7 @@ async fn a_process_that_is_killed_after_the_commit_and_before_the_answer_counts_
     assert_eq!(ended, Ended::Died);
     engine.assert_exact().await;
 
-    let sandbox = Sandbox::ready(&Settings::on(&engine.url)).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
     assert_eq!(sandbox.invoke(&batch, AMPLE).await, Ended::nothing_failed());
     engine.assert_exact().await;
     assert_eq!(engine.markers().await.len(), records.len());

@@ -180,7 +180,8 @@ impl Mapping {
             _ => Extensions::Served,
         };
         let in_flight = *self.rng.choice(&["1", "2", "8", "100"]).unwrap();
-        let settings = Settings::on(&self.proxy.url).with("ROLLUP_MAX_IN_FLIGHT", in_flight).extensions(extensions);
+        let settings = Settings::on(&self.auditor.engine).through(&self.proxy);
+        let settings = settings.with("ROLLUP_MAX_IN_FLIGHT", in_flight).extensions(extensions);
         Sandbox::ready(&settings).await
     }
 
