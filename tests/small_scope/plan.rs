@@ -163,20 +163,23 @@ fn every_small_batch_of_changes_and_of_moves_keeps_to_the_limits() {
             let inserts = changes(&view, (0..records).map(|n| inserted(n % maps, ["a", "b", ""][n % 3])));
             let groups = changes(&view, (0..records).map(|n| inserted(n % maps, &format!("group-{n}"))));
             let moves = changes(&view, (0..records).map(|n| moved((n % maps, "a"), ((n + 1) % maps, "b"))));
+            let group = |n| format!("group-{n}");
+            let regroups = (0..records).map(|n| moved((n % maps, &group(2 * n)), (n % maps, &group(2 * n + 1))));
+            let regroups = changes(&view, regroups);
             let cancelling = changes(
                 &view,
                 (0..records).map(|n| {
                     if n % 2 == 0 { inserted(n % maps, "a") } else { Images::Removed(point((n - 1) % maps, "a")) }
                 }),
             );
-            for batch in [inserts, groups, moves, cancelling] {
+            for batch in [inserts, groups, moves, regroups, cancelling] {
                 transactions_of(&view, &batch, &[LONGEST]);
                 batches += 1;
             }
         }
     }
     println!("{batches} batches");
-    assert_eq!(batches, 168);
+    assert_eq!(batches, 210);
 }
 
 #[test]
