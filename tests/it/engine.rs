@@ -17,6 +17,7 @@ use aws_sdk_dynamodb::types::{
     StreamSpecification, StreamViewType,
 };
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
+use ddb_rollup::commit::Entropy;
 use ddb_rollup::config::{Config, Tables};
 use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
@@ -68,7 +69,7 @@ impl Engine {
     }
 
     fn client(url: &str, database: Option<dynoxide::Database>, stop: oneshot::Sender<()>) -> Self {
-        let access_key = uuid::Uuid::new_v4().simple().to_string();
+        let access_key = OsEntropy.token().simple().to_string();
         let sdk = sdk(url, &access_key);
         Self {
             db: Client::new(&sdk),
@@ -284,7 +285,8 @@ fn endpoint() -> Option<String> {
 pub fn without_embedded_engine(reason: &str) -> bool {
     if endpoint().is_some() {
         let thread = std::thread::current();
-        writeln!(std::io::stderr(), "skipped: {}: {reason}", thread.name().unwrap_or("a test")).unwrap();
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "skipped: {}: {reason}", thread.name().unwrap_or("a test")).unwrap();
     }
     endpoint().is_some()
 }
