@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 
 use crate::engine::Engine;
 use crate::proxy::Proxy;
@@ -124,10 +124,13 @@ struct Invocation {
     deadline: DateTime<Utc>,
 }
 
+/// An answer to an invocation, and when it came.
+type Answer = (Ended, DateTime<Utc>);
+
 struct Api {
     extensions: Extensions,
     next: Mutex<mpsc::UnboundedReceiver<Invocation>>,
-    answers: Mutex<HashMap<String, oneshot::Sender<Ended>>>,
+    answers: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
     /// How often the process asked for an invocation.
     polls: watch::Sender<usize>,
     init_error: watch::Sender<Option<Value>>,
@@ -142,20 +145,24 @@ pub struct Sandbox {
     exit: watch::Receiver<Option<ExitStatus>>,
     stdout: watch::Receiver<Vec<String>>,
     stderr: watch::Receiver<Vec<String>>,
-    tasks: Vec<JoinHandle<()>>,
+    /// A thread of its own: an embedded engine holds up the test's threads, and a deadline would seem to be missed.
+    thread: Option<Runtime>,
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
+        if self.lives() {
+            kill_process(self.pid, Signal::KILL).ok();
+        }
+        if let Some(thread) = self.thread.take() {
+            thread.shutdown_background();
         }
     }
 }
 
 impl Sandbox {
     /// Starts the process; it need not live on.
-    pub async fn start(settings: &Settings) -> Self {
+    pub fn start(settings: &Settings) -> Self {
         let (invocations, next) = mpsc::unbounded_channel();
         let api = Arc::new(Api {
             extensions: settings.extensions,
@@ -165,10 +172,14 @@ impl Sandbox {
             init_error: watch::Sender::new(None),
             registered: watch::Sender::new(None),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let router = router(Arc::clone(&api));
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let thread = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let _entered = thread.enter();
+        let listener = TcpListener::from_std(listener).unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
 
         let program =
             std::env::var_os("DDB_ROLLUP_BOOTSTRAP").unwrap_or_else(|| env!("CARGO_BIN_EXE_bootstrap").into());
@@ -183,19 +194,19 @@ impl Sandbox {
             .spawn()
             .unwrap();
         let pid = Pid::from_raw(process.id().unwrap().try_into().unwrap()).unwrap();
-        let (stdout, out) = lines(process.stdout.take().unwrap());
-        let (stderr, err) = lines(process.stderr.take().unwrap());
+        let stdout = lines(process.stdout.take().unwrap());
+        let stderr = lines(process.stderr.take().unwrap());
         let (exited, exit) = watch::channel(None);
-        let waiter = tokio::spawn(async move {
+        tokio::spawn(async move {
             let status = process.wait().await.unwrap();
             exited.send_replace(Some(status));
         });
-        Self { api, invocations, pid, exit, stdout, stderr, tasks: vec![server, out, err, waiter] }
+        Self { api, invocations, pid, exit, stdout, stderr, thread: Some(thread) }
     }
 
     /// Starts the process and waits until it asks for its first invocation.
     pub async fn ready(settings: &Settings) -> Self {
-        let sandbox = Self::start(settings).await;
+        let sandbox = Self::start(settings);
         let mut polls = sandbox.api.polls.subscribe();
         let polled = async { polls.wait_for(|polls| *polls > 0).await.map(drop) };
         tokio::select! {
@@ -220,22 +231,28 @@ impl Sandbox {
         let id = format!("00000000-0000-4000-8000-{:012}", INVOCATIONS.fetch_add(1, Ordering::Relaxed));
         let (answer, answered) = oneshot::channel();
         self.api.answers.lock().await.insert(id.clone(), answer);
+        let end = Utc::now() + time;
         let invocation = Invocation { id: id.clone(), event: event.to_owned(), deadline };
         let ended = if self.invocations.send(invocation).is_ok() {
             tokio::select! {
                 biased;
-                answer = answered => answer.unwrap(),
+                answer = answered => match answer.unwrap() {
+                    (ended, at) if at <= end => ended,
+                    _ => self.timed_out().await,
+                },
                 _ = self.exit() => Ended::Died,
-                () = tokio::time::sleep(time) => {
-                    self.kill().await;
-                    Ended::TimedOut
-                }
+                () = tokio::time::sleep(time) => self.timed_out().await,
             }
         } else {
             Ended::Died
         };
         self.api.answers.lock().await.remove(&id);
         ended
+    }
+
+    async fn timed_out(&self) -> Ended {
+        self.kill().await;
+        Ended::TimedOut
     }
 
     /// Ends the process at once, with no chance to say anything.
@@ -293,15 +310,15 @@ pub async fn in_time<T>(what: &str, wanted: impl Future<Output = T>) -> T {
 }
 
 /// The lines of an output as they come; the sender is dropped at its end.
-fn lines(output: impl AsyncRead + Unpin + Send + 'static) -> (watch::Receiver<Vec<String>>, JoinHandle<()>) {
+fn lines(output: impl AsyncRead + Unpin + Send + 'static) -> watch::Receiver<Vec<String>> {
     let (written, lines) = watch::channel(Vec::new());
-    let reader = tokio::spawn(async move {
+    tokio::spawn(async move {
         let mut output = BufReader::new(output).lines();
         while let Some(line) = output.next_line().await.unwrap() {
             written.send_modify(|lines| lines.push(line));
         }
     });
-    (lines, reader)
+    lines
 }
 
 async fn all(mut lines: watch::Receiver<Vec<String>>) -> Vec<String> {
@@ -347,7 +364,7 @@ async fn error(State(api): State<Arc<Api>>, Path(id): Path<String>, body: String
 
 /// Like Lambda, takes one answer an invocation.
 async fn answer(api: &Api, id: &str, ended: Ended) -> StatusCode {
-    match api.answers.lock().await.remove(id).map(|answer| answer.send(ended)) {
+    match api.answers.lock().await.remove(id).map(|answer| answer.send((ended, Utc::now()))) {
         Some(Ok(())) => StatusCode::ACCEPTED,
         Some(Err(_)) | None => StatusCode::BAD_REQUEST,
     }

@@ -11,7 +11,7 @@ const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// The message with which a start ends that cannot succeed.
 async fn refusal(settings: &Settings) -> String {
-    let sandbox = Sandbox::start(settings).await;
+    let sandbox = Sandbox::start(settings);
     let status = sandbox.exit().await;
     assert_eq!(status.code(), Some(1), "{settings:?}");
     assert_eq!(sandbox.stderr().await, [""; 0], "{settings:?}");
