@@ -270,14 +270,16 @@ async fn deliver_every_split(search: &mut Search, history: &History) {
 async fn up_to_three_writes_count_exactly_whatever_is_delivered_when() {
     let mut search = Search::new(Faults::Crashes);
     let (mut histories, mut states) = (0, 0);
-    for length in 1..=3 {
-        for history in History::all_of(length, |_| true) {
-            states += deliver_anything_ever(&mut search, &history).await;
-            histories += 1;
-        }
+    let all = (1..=2).flat_map(|length| History::all_of(length, |_| true));
+    // Of three writes, one at the most is of a kind that changes no counter.
+    let three = History::all_of(3, |_| true).into_iter();
+    let three = three.filter(|history| history.writes.iter().filter(|write| !write.counts()).count() <= 1);
+    for history in all.chain(three) {
+        states += deliver_anything_ever(&mut search, &history).await;
+        histories += 1;
     }
     println!("{histories} histories, {states} states, {} deliveries", search.deliveries);
-    assert!(histories >= 190 && states > 1_000 && search.deliveries > 5_000);
+    assert!(histories >= 140 && states > 1_000 && search.deliveries > 5_000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -317,11 +319,11 @@ async fn up_to_three_writes_count_exactly_beside_a_view_item_that_cannot_be_coun
             deliver_anything_ever(&mut search, &history).await;
             histories += 1;
         }
-        for history in History::all_of(3, Write::counts) {
-            deliver_every_split(&mut search, &history).await;
-            histories += 1;
-        }
+    }
+    for history in History::all_of(3, Write::counts) {
+        deliver_every_split(&mut search, &history).await;
+        histories += 1;
     }
     println!("{histories} histories, {} deliveries", search.deliveries);
-    assert!(histories >= 150 && search.deliveries > 1_000);
+    assert!(histories >= 100 && search.deliveries > 1_000);
 }

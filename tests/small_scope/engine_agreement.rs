@@ -49,7 +49,13 @@ impl Stores {
 
     /// Sends a transaction to both; gives the verdict on which they agree.
     async fn transact(&self, transaction: &Transaction, token: Uuid) -> String {
-        let engine = verdict(self.on_engine.transact(transaction, token).await);
+        // A busy machine may be too slow for the time that one attempt has: then it is made again, as the product does.
+        let engine = loop {
+            match self.on_engine.transact(transaction, token).await {
+                Err(Failure::Transient(_)) => {}
+                settled => break verdict(settled),
+            }
+        };
         let memory = verdict(self.in_memory.transact(transaction, token).await);
         assert_eq!(memory, engine, "the verdicts on {transaction:#?}");
         memory

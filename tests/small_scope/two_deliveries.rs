@@ -189,7 +189,7 @@ async fn two_deliveries_of_up_to_three_records_count_exactly_in_every_order() {
     }
     let short = pair.runs;
     for history in History::all_of(3, Write::counts) {
-        for batches in [[&[0, 1, 2][..], &[0, 1, 2][..]], [&[0, 1, 2], &[2, 1, 0]], [&[0, 1], &[1, 2]]] {
+        for batches in [[&[0, 1, 2][..], &[0, 1, 2][..]], [&[0, 1], &[1, 2]]] {
             pair.deliver_in_every_order(&history, batches, 0).await;
         }
     }
@@ -203,8 +203,9 @@ async fn two_deliveries_of_two_records_count_exactly_with_a_fault_at_any_request
     for history in History::all_of(2, Write::counts) {
         pair.deliver_in_every_order(&history, [&[0, 1], &[0, 1]], 1).await;
     }
-    for history in History::all_of(2, |write| matches!(write, Write::Insert(..) | Write::Poison)) {
-        pair.deliver_in_every_order(&history, [&[0, 1], &[1]], 1).await;
+    let with_poison = History::all_of(2, |write| matches!(write, Write::Insert(..) | Write::Poison));
+    for history in with_poison.iter().filter(|history| history.writes[1] == Write::Poison) {
+        pair.deliver_in_every_order(history, [&[0, 1], &[1]], 1).await;
     }
     println!("{} runs", pair.runs);
     assert!(pair.runs > 500);
