@@ -80,6 +80,7 @@ async fn a_run_that_is_killed_keeps_others_out_until_its_lease_ends_and_is_gone_
     // The lease has just ended, but somebody's clock may be behind.
     time_passes(&engine, Duration::from_secs(65)).await;
     refused("bob").await;
+    assert_eq!(run(&engine, &["migrate", "status", "--json"]).await.json()["lease"]["holder"], json!("ann"));
     let done = || async { markers(&engine).await.iter().filter(|marker| marker.contains_key("FormatVersion")).count() };
     let done_before = done().await;
     assert!((1..60).contains(&done_before), "{done_before} of 60 were done when it was killed");
