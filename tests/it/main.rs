@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod audit;
+mod audit_page;
 mod command;
 mod engine;
 mod first_touch;
@@ -13,7 +14,9 @@ mod local;
 mod persisted;
 mod poison;
 mod poller;
+mod repair;
 mod replay;
 mod replay_duplicate_events;
 mod rollup;
 mod summary;
+mod under_fire;
