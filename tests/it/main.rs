@@ -5,6 +5,7 @@
 
 mod audit;
 mod audit_page;
+mod audit_speed;
 mod command;
 mod engine;
 mod first_touch;

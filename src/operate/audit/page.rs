@@ -27,7 +27,7 @@ const STYLE: &str = "\
 --good:#4ac281;--lag:#dba12f;--bad:#f07070;--bar:#6f9cf0}}\
 *{box-sizing:border-box}body{margin:0 auto;padding:2rem 1.25rem 4rem;max-width:62rem;background:var(--paper);\
 color:var(--ink);font:16px/1.5 system-ui,sans-serif}h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2.25rem 0 .6rem}\
-p{margin:.3rem 0}.dim{color:var(--dim)}.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(8rem,1fr));\
+p{margin:.3rem 0}.dim{color:var(--dim)}.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(6.6rem,1fr));\
 gap:.75rem;margin-top:1.5rem}.card{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.7rem 1rem}\
 .card b{display:block;font-size:1.7rem;line-height:1.2;font-variant-numeric:tabular-nums}.good b{color:var(--good)}\
 .lag b{color:var(--lag)}.bad b{color:var(--bad)}.verdict{font-weight:600}.verdict.good{color:var(--good)}\
