@@ -21,6 +21,9 @@ use crate::rollup::update::negative_counters;
 /// The longest time before the deadline at which the work ends, so that the response still arrives.
 const MARGIN_MAX: Duration = Duration::from_secs(1);
 
+/// The longest time that looking for negative counters may take: nothing depends on it.
+const GLANCE: Duration = Duration::from_millis(250);
+
 /// What sees each invocation's summary.
 type Observer = Box<dyn Fn(&Invocation, &Summary) + Send + Sync>;
 
@@ -151,7 +154,8 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
                 _ => None,
             });
         let Some(key) = lowered else { return 0 };
-        let read = tokio::time::timeout_at(deadline, self.store.view_item(key)).await;
+        let until = deadline.min(Instant::now() + GLANCE);
+        let read = tokio::time::timeout_at(until, self.store.view_item(key)).await;
         match read {
             Ok(Ok(Some(item))) => negative_counters(&self.config.view, &item),
             _ => 0,

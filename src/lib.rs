@@ -28,7 +28,7 @@
 //! - [`rollup`] is all of it that is pure.
 //! - [`commit`] sends the transactions, and has the only retry loop.
 //! - [`store`] is DynamoDB at the border.
-//! - [`metrics`] names every metric.
+//! - [`metrics`] names every metric, and [`xray`] puts requests into the invocation's trace.
 //! - [`config`], [`entropy`], [`logging`] and [`shutdown`] are what a process needs besides.
 
 pub mod commit;
@@ -42,3 +42,4 @@ pub mod operate;
 pub mod rollup;
 pub mod shutdown;
 pub mod store;
+pub mod xray;

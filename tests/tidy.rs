@@ -5,6 +5,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ddb_rollup::config::{
+    ENDPOINTS, IDEMPOTENCY_TABLE, IN_FLIGHT, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_TABLE,
+};
+
 /// Every file below a folder of the repository.
 fn files(folder: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -112,6 +116,37 @@ fn no_path_of_a_machine_is_in_a_file() {
                 .match_indices(root.as_str())
                 .any(|(place, _)| !text[..place].ends_with(|c: char| c.is_ascii_alphanumeric() || "./-_}".contains(c)));
             assert!(!own, "{} names {root}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_metric_and_every_setting_is_documented() {
+    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let (metrics, settings) = (read("docs/reference/metrics.md"), read("docs/reference/settings.md"));
+    for metric in ddb_rollup::metrics::METRICS {
+        assert!(metrics.contains(&format!("| `{}` | {} |", metric.name, metric.unit)), "{}", metric.name);
+    }
+    assert_eq!(
+        metrics.matches("| Count |").count() + metrics.matches("| Milliseconds |").count(),
+        ddb_rollup::metrics::METRICS.len()
+    );
+    let names = [SOURCE_TABLE, VIEW_TABLE, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, IN_FLIGHT];
+    for name in names.into_iter().chain(ENDPOINTS) {
+        assert!(settings.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn every_link_of_a_document_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = files("docs").into_iter().chain([root.join("README.md"), root.join("migrations/README.md")]);
+    for document in documents.filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
+        let text = fs::read_to_string(&document).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            let outside = target.is_empty() || target.contains("://");
+            assert!(outside || document.parent().unwrap().join(target).exists(), "{}: {link}", document.display());
         }
     }
 }

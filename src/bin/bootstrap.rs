@@ -11,6 +11,7 @@ use ddb_rollup::config::{Config, ConfigError};
 use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::store::DynamoStore;
+use ddb_rollup::xray::{self, Traced};
 use ddb_rollup::{logging, metrics, shutdown};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
@@ -37,15 +38,21 @@ async fn run() -> Result<(), lambda_runtime::Error> {
     let sdk = sdk_config().await?;
     let store = DynamoStore::new(&sdk, config.view.clone(), &config.idempotency_table);
     let name = env::var(FUNCTION_NAME)?;
+    let daemon = env::var(xray::DAEMON_ADDRESS).ok();
+    let store = &Traced::new(store, OsEntropy, Utc::now, daemon.as_deref());
     let rollup = &Rollup::new(config, store, OsEntropy).observed(move |invocation, summary| {
         logging::line(&metrics::line(summary, &name, &invocation.request_id, invocation.now));
     });
 
-    let function = service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
-        let invocation = invocation(&event.context);
-        rollup.handle(event.payload.get(), &invocation).await.map_err(|failure| {
-            error!(request_id = invocation.request_id, "invocation failed: {failure}");
-            Diagnostic { error_type: failure.kind().to_owned(), error_message: failure.to_string() }
+    let function = service_fn(|event: LambdaEvent<Box<RawValue>>| {
+        // In a box: the runtime nests its layers around it, type in type.
+        Box::pin(async move {
+            let invocation = invocation(&event.context);
+            store.begin(event.context.xray_trace_id.as_deref());
+            rollup.handle(event.payload.get(), &invocation).await.map_err(|failure| {
+                error!(request_id = invocation.request_id, "invocation failed: {failure}");
+                Diagnostic { error_type: failure.kind().to_owned(), error_message: failure.to_string() }
+            })
         })
     });
     let stop = shutdown::requested().await;

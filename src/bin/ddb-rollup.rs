@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ddb_rollup::operate::args::Shared;
-use ddb_rollup::operate::{Ending, audit, demo, local, quarantine, repair, replay};
+use ddb_rollup::operate::{Ending, audit, demo, local, migrate, quarantine, repair, replay};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -30,6 +30,7 @@ enum Command {
     Local(local::Args),
     Audit(audit::Args),
     Repair(repair::Args),
+    Migrate(migrate::Args),
     Replay(replay::Args),
     Quarantine(quarantine::Args),
 }
@@ -55,6 +56,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             Command::Local(args) => local::run(&cli.shared, args).await?,
             Command::Audit(args) => Box::pin(audit::run(&cli.shared, args)).await?,
             Command::Repair(args) => Box::pin(repair::run(&cli.shared, args)).await?,
+            Command::Migrate(args) => Box::pin(migrate::run(&cli.shared, args)).await?,
             Command::Replay(args) => Box::pin(replay::run(&cli.shared, args)).await?,
             Command::Quarantine(args) => quarantine::run(&cli.shared, args).await?,
         };

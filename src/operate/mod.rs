@@ -13,6 +13,7 @@ pub mod deployment;
 pub mod engine;
 pub mod function;
 pub mod local;
+pub mod migrate;
 pub mod poller;
 pub mod quarantine;
 pub mod repair;

@@ -42,6 +42,13 @@ pub const RECORD: &str = "Record";
 /// Why a record is in quarantine.
 pub const REASON: &str = "Reason";
 
+/// Which form of this item it is, a number: [`FORMAT`] of what is written. A marker without it is older than the
+/// attribute, and of form 1.
+pub const FORMAT_VERSION: &str = "FormatVersion";
+
+/// The form of the markers that are written here.
+pub const FORMAT: u32 = 1;
+
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -172,6 +179,7 @@ fn base(
         (OUTCOME.to_owned(), text(outcome.as_str())),
         (RECORDED_AT.to_owned(), text(&stamp.recorded_at.to_rfc3339_opts(SecondsFormat::Millis, true))),
         (REQUEST_ID.to_owned(), text(&stamp.request_id)),
+        (FORMAT_VERSION.to_owned(), AttributeValue::N(FORMAT.to_string())),
     ])
 }
 

@@ -2,6 +2,7 @@
 //! delivered, counters are compared with a recount.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,7 @@ use aws_sdk_dynamodb::types::{
     StreamSpecification, StreamViewType,
 };
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
+use ddb_rollup::commit::Entropy;
 use ddb_rollup::config::{Config, Tables};
 use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
@@ -31,7 +33,10 @@ pub struct Engine {
     pub sdk: SdkConfig,
     pub db: Client,
     pub url: String,
-    pub database: dynoxide::Database,
+    /// Whoever has another key sees other tables, on an engine that is shared.
+    pub access_key: String,
+    /// The embedded engine; none when another one is used.
+    pub database: Option<dynoxide::Database>,
     streams: aws_sdk_dynamodbstreams::Client,
     _stop: oneshot::Sender<()>,
 }
@@ -46,7 +51,10 @@ pub struct Counters {
 impl Engine {
     /// An engine in memory, with tables.
     pub async fn start() -> Self {
-        let engine = Self::serve(dynoxide::Database::memory().unwrap()).await;
+        let engine = match endpoint() {
+            Some(url) => Self::client(&url, None, oneshot::channel().0),
+            None => Self::serve(dynoxide::Database::memory().unwrap()).await,
+        };
         engine.create_tables().await;
         engine
     }
@@ -58,6 +66,20 @@ impl Engine {
             engine.create_tables().await;
         }
         engine
+    }
+
+    fn client(url: &str, database: Option<dynoxide::Database>, stop: oneshot::Sender<()>) -> Self {
+        let access_key = OsEntropy.token().simple().to_string();
+        let sdk = sdk(url, &access_key);
+        Self {
+            db: Client::new(&sdk),
+            streams: aws_sdk_dynamodbstreams::Client::new(&sdk),
+            sdk,
+            url: url.to_owned(),
+            access_key,
+            database,
+            _stop: stop,
+        }
     }
 
     async fn serve(database: dynoxide::Database) -> Self {
@@ -72,15 +94,7 @@ impl Engine {
             .await
             .unwrap();
         });
-        let sdk = sdk(&url);
-        Self {
-            db: Client::new(&sdk),
-            streams: aws_sdk_dynamodbstreams::Client::new(&sdk),
-            sdk,
-            url,
-            database,
-            _stop: stop,
-        }
+        Self::client(&url, Some(database), stop)
     }
 
     pub async fn create_tables(&self) {
@@ -260,6 +274,23 @@ impl Function {
     }
 }
 
+/// The engine that all tests share instead of one embedded engine each, by its URL. It must keep the tables of different
+/// access keys apart, as DynamoDB Local does without `-sharedDb`.
+fn endpoint() -> Option<String> {
+    std::env::var("DDB_ROLLUP_TEST_ENDPOINT").ok()
+}
+
+/// Whether a test that is about the embedded engine itself is to be skipped, as the tests run on another one. The
+/// reason is written past the test harness, which would swallow it.
+pub fn without_embedded_engine(reason: &str) -> bool {
+    if endpoint().is_some() {
+        let thread = std::thread::current();
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "skipped: {}: {reason}", thread.name().unwrap_or("a test")).unwrap();
+    }
+    endpoint().is_some()
+}
+
 pub fn s(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
@@ -287,12 +318,14 @@ fn counters(item: &Item) -> Counters {
 }
 
 /// An SDK configuration for an engine on this machine.
-pub fn sdk(url: &str) -> SdkConfig {
+pub fn sdk(url: &str, access_key: &str) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new("eu-west-1"))
         .endpoint_url(url)
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("local", "local", None, None, "tests")))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            access_key, "local", None, None, "tests",
+        )))
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .sleep_impl(aws_sdk_dynamodb::config::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
         .build()

@@ -124,7 +124,7 @@ async fn an_engine_that_never_answers_does_not_hold_an_invocation_past_its_deadl
     let engine = Engine::start().await;
     let records = inserts(&engine, 3, 1).await;
     let config = Config::of(Tables::default()).unwrap();
-    let store = DynamoStore::new(&crate::engine::sdk(&silent), config.view.clone(), &config.idempotency_table);
+    let store = DynamoStore::new(&crate::engine::sdk(&silent, "local"), config.view.clone(), &config.idempotency_table);
     let rollup = Rollup::new(config, store, OsEntropy);
     let event = json!({ "Records": records }).to_string();
     let time_left = Duration::from_secs(1);

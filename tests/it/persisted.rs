@@ -52,6 +52,7 @@ async fn a_marker_and_a_view_item() {
             }}]},
             "RecordedAt": {"S": "RFC 3339, milliseconds, UTC"},
             "RequestId": {"S": "request id"},
+            "FormatVersion": {"N": "1"},
             "ExpiresAt": {"N": expires_at.to_string()},
         })
     );
@@ -86,6 +87,7 @@ async fn a_marker_in_quarantine() {
             "Record": {"S": record.to_string()},
             "RecordedAt": {"S": "RFC 3339, milliseconds, UTC"},
             "RequestId": {"S": "request id"},
+            "FormatVersion": {"N": "1"},
         })
     );
 }

@@ -13,6 +13,11 @@ use crate::engine::{Engine, n, s};
 const BUSY: u64 = 3;
 const QUIET: u64 = 3;
 
+/// An index below `below`.
+fn place(state: &mut u64, below: u64) -> usize {
+    usize::try_from(chance(state, below)).unwrap()
+}
+
 /// Numbers that look like chance and are the same in every run.
 fn chance(state: &mut u64, below: u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -40,7 +45,7 @@ impl Fire {
                     match chance(&mut state, 4) {
                         0 => engine.delete_point(&map, &point).await,
                         1 => engine.put_point(&map, &point, None).await,
-                        _ => engine.put_point(&map, &point, Some(["Bar", "Zoo"][chance(&mut state, 2) as usize])).await,
+                        _ => engine.put_point(&map, &point, Some(["Bar", "Zoo"][place(&mut state, 2)])).await,
                     }
                     writes.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(30 + chance(&mut state, 40))).await;
@@ -54,7 +59,7 @@ impl Fire {
             while !stopped.load(Ordering::Relaxed) {
                 let records: Vec<Value> = applied.stream_records().await;
                 // Some that were delivered before come once more.
-                let from = done - (chance(&mut state, 5) as usize).min(done);
+                let from = done - place(&mut state, 5).min(done);
                 let batch = records[from..].iter().take(20).cloned().collect::<Vec<_>>();
                 let to = from + batch.len();
                 let function = applied.function();

@@ -1,0 +1,286 @@
+//! What to apply: a decision from what was applied and what this binary carries, and from nothing else.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::definition::Migration;
+
+/// A migration that was applied, as the idempotency table has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Its place in the order.
+    pub number: u32,
+    /// Its name.
+    pub name: String,
+    /// The checksum that its file had.
+    pub checksum: String,
+    /// When, in RFC 3339.
+    pub applied_at: String,
+    /// By whom.
+    pub applied_by: String,
+}
+
+impl fmt::Display for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "V{}__{}", self.number, self.name)
+    }
+}
+
+/// How one migration stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State<'a> {
+    /// It was applied, as it is here.
+    Applied(&'a Applied),
+    /// It will be applied.
+    Pending(&'a Migration),
+    /// It was applied, and is another here.
+    Edited(&'a Applied, &'a Migration),
+    /// It was applied, and is not here.
+    Missing(&'a Applied),
+}
+
+impl State<'_> {
+    fn number(&self) -> u32 {
+        match self {
+            Self::Applied(applied) | Self::Edited(applied, _) | Self::Missing(applied) => applied.number,
+            Self::Pending(migration) => migration.number,
+        }
+    }
+}
+
+/// How every migration stands, whether applied, wanted or both, by number.
+#[must_use]
+pub fn states<'a>(applied: &'a [Applied], wanted: &'a [Migration]) -> Vec<State<'a>> {
+    let mut numbers: BTreeMap<u32, (Option<&Applied>, Vec<&Migration>)> = BTreeMap::new();
+    for one in applied {
+        numbers.entry(one.number).or_default().0 = Some(one);
+    }
+    for one in wanted {
+        numbers.entry(one.number).or_default().1.push(one);
+    }
+    let mut states = Vec::new();
+    for (applied, wanted) in numbers.values() {
+        match applied {
+            Some(applied) if wanted.is_empty() => states.push(State::Missing(applied)),
+            Some(applied) => states.extend(wanted.iter().map(|wanted| {
+                let same = applied.name == wanted.name && applied.checksum == wanted.checksum;
+                if same { State::Applied(applied) } else { State::Edited(applied, wanted) }
+            })),
+            None => states.extend(wanted.iter().map(|wanted| State::Pending(wanted))),
+        }
+    }
+    states
+}
+
+/// What was applied so far, for a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SoFar(Vec<String>);
+
+impl fmt::Display for SoFar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { f.write_str("nothing") } else { f.write_str(&self.0.join(", ")) }
+    }
+}
+
+/// Why nothing is applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// An applied migration is another one here.
+    #[error(
+        "{wanted} was edited after it was applied: {applied} was applied at {} by {} with the checksum {}, and has {} here. \
+         Applied so far: {so_far}. Use a build whose file is as it was, and make the change a migration of its own",
+        applied.applied_at, applied.applied_by, applied.checksum, wanted.checksum
+    )]
+    Edited {
+        /// As it is here.
+        wanted: Box<Migration>,
+        /// As it was applied.
+        applied: Box<Applied>,
+        /// All that was applied.
+        so_far: SoFar,
+    },
+    /// An applied migration is not in this binary.
+    #[error(
+        "{applied} was applied at {} by {}, and this build does not have it. Applied so far: {so_far}. Use the build that \
+         applied it, or a later one",
+        applied.applied_at, applied.applied_by
+    )]
+    Missing {
+        /// As it was applied.
+        applied: Box<Applied>,
+        /// All that was applied.
+        so_far: SoFar,
+    },
+    /// A later migration was applied before this one.
+    #[error(
+        "{wanted} is not applied, but {later} after it is. Applied so far: {so_far}. Give it the next free number, so that \
+         it comes after what was applied"
+    )]
+    OutOfOrder {
+        /// The one that would be applied.
+        wanted: String,
+        /// The first later one that was.
+        later: String,
+        /// All that was applied.
+        so_far: SoFar,
+    },
+    /// Numbers do not follow each other.
+    #[error(
+        "there is no V{number}, but {next} after it. Applied so far: {so_far}. Number migrations without a gap, from V1"
+    )]
+    Gap {
+        /// The number that nothing has.
+        number: u32,
+        /// What comes after it.
+        next: String,
+        /// All that was applied.
+        so_far: SoFar,
+    },
+    /// Two have one number.
+    #[error(
+        "{one} and {other} have the same number. Applied so far: {so_far}. Give the later one the next free number"
+    )]
+    Twice {
+        /// One.
+        one: String,
+        /// The other.
+        other: String,
+        /// All that was applied.
+        so_far: SoFar,
+    },
+}
+
+/// What is to be applied, in order; nothing at all when something is wrong with what was.
+///
+/// # Errors
+/// When an applied migration was edited or is missing here, when a number is missing or given twice, or when something
+/// would be applied after its turn.
+pub fn decide<'a>(applied: &[Applied], wanted: &'a [Migration]) -> Result<Vec<&'a Migration>, Refusal> {
+    let mut order: Vec<_> = applied.iter().collect();
+    order.sort_by_key(|one| one.number);
+    let so_far = || SoFar(order.iter().map(ToString::to_string).collect());
+
+    let mut sorted: Vec<_> = wanted.iter().collect();
+    sorted.sort_by_key(|one| one.number);
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0].number == pair[1].number) {
+        return Err(Refusal::Twice { one: pair[0].to_string(), other: pair[1].to_string(), so_far: so_far() });
+    }
+    let states = states(applied, wanted);
+    for state in &states {
+        match state {
+            State::Edited(applied, wanted) => {
+                let (wanted, applied) = (Box::new((*wanted).clone()), Box::new((*applied).clone()));
+                return Err(Refusal::Edited { wanted, applied, so_far: so_far() });
+            }
+            State::Missing(applied) => {
+                return Err(Refusal::Missing { applied: Box::new((*applied).clone()), so_far: so_far() });
+            }
+            State::Applied(_) | State::Pending(_) => {}
+        }
+    }
+    for (expected, state) in (1..).zip(&states) {
+        if state.number() != expected {
+            let next = match state {
+                State::Pending(migration) => migration.to_string(),
+                State::Applied(applied) | State::Edited(applied, _) | State::Missing(applied) => applied.to_string(),
+            };
+            return Err(Refusal::Gap { number: expected, next, so_far: so_far() });
+        }
+    }
+    let pending = states.iter().zip(&sorted).filter(|(state, _)| matches!(state, State::Pending(_)));
+    let pending: Vec<_> = pending.map(|(_, migration)| *migration).collect();
+    if let (Some(first), Some(last)) = (pending.first(), order.last())
+        && first.number < last.number
+    {
+        let later = order.iter().find(|one| one.number > first.number).unwrap_or(last);
+        return Err(Refusal::OutOfOrder { wanted: first.to_string(), later: later.to_string(), so_far: so_far() });
+    }
+    Ok(pending)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operate::migrate::definition::Step;
+
+    /// `2a` is V2 of the name and checksum `a`.
+    fn wanted(text: &str) -> Vec<Migration> {
+        let one = |word: &str| Migration {
+            number: word[..1].parse().unwrap(),
+            name: word[1..].to_owned(),
+            checksum: format!("sum-{}", &word[1..]),
+            why: "why".into(),
+            step: Step::CounterMapsOfViewItems {},
+        };
+        text.split_whitespace().map(one).collect()
+    }
+
+    fn applied(text: &str) -> Vec<Applied> {
+        let applied = |one: Migration| Applied {
+            number: one.number,
+            name: one.name,
+            checksum: one.checksum,
+            applied_at: format!("time-{}", one.number),
+            applied_by: "somebody".into(),
+        };
+        wanted(text).into_iter().map(applied).collect()
+    }
+
+    #[test]
+    fn what_is_applied_follows_from_what_was_and_what_is_wanted() {
+        for (was, want, expected) in [
+            ("", "", Ok("")),
+            ("", "1a", Ok("1a")),
+            ("", "1a 2b 3c", Ok("1a 2b 3c")),
+            ("", "3c 1a 2b", Ok("1a 2b 3c")),
+            ("1a", "1a 2b 3c", Ok("2b 3c")),
+            ("2b 1a", "1a 2b 3c", Ok("3c")),
+            ("1a 2b 3c", "1a 2b 3c", Ok("")),
+            ("1a", "1x", Err(&["V1__x was edited", "V1__a was applied at time-1 by somebody", "sum-a", "sum-x"][..])),
+            ("1a 2b", "1a 2x 3c", Err(&["V2__x was edited", "so far: V1__a, V2__b.", "a migration of its own"])),
+            ("1a 2b", "1a", Err(&["V2__b was applied at time-2", "does not have it", "so far: V1__a, V2__b."])),
+            ("1a", "", Err(&["V1__a was applied", "does not have it"])),
+            ("1a", "2b", Err(&["V1__a was applied", "does not have it"])),
+            ("", "2b", Err(&["no V1,", "V2__b", "so far: nothing."])),
+            ("1a", "1a 3c", Err(&["no V2,", "V3__c", "so far: V1__a."])),
+            ("1a 3c", "1a 2b 3c", Err(&["V2__b is not applied, but V3__c after it is", "so far: V1__a, V3__c."])),
+            ("2b 3c", "1a 2b 3c 4d", Err(&["V1__a is not applied, but V2__b after it is"])),
+            ("", "1a 1b", Err(&["V1__a and V1__b have the same number"])),
+            ("1a", "1a 2b 2c", Err(&["V2__b and V2__c have the same number"])),
+        ] {
+            let (was_applied, want_applied) = (applied(was), wanted(want));
+            match (decide(&was_applied, &want_applied), expected) {
+                (Ok(found), Ok(expected)) => {
+                    assert_eq!(found, wanted(expected).iter().collect::<Vec<_>>(), "{was:?} {want:?}");
+                }
+                (Err(refusal), Err(parts)) => {
+                    let message = refusal.to_string();
+                    assert!(parts.iter().all(|part| message.contains(part)), "{was:?} {want:?}: {message}");
+                }
+                (found, _) => panic!("{was:?} {want:?}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_name_with_another_content_is_another_migration() {
+        let mut edited = wanted("1a");
+        edited[0].checksum = "sum-b".into();
+        assert!(matches!(decide(&applied("1a"), &edited), Err(Refusal::Edited { .. })));
+        let mut renamed = wanted("1a");
+        renamed[0].name = "b".into();
+        assert!(matches!(decide(&applied("1a"), &renamed), Err(Refusal::Edited { .. })));
+    }
+
+    #[test]
+    fn every_migration_has_a_state() {
+        let (was, want) = (applied("1a 2b 4d"), wanted("1a 2x 3c"));
+        let expected = [
+            State::Applied(&was[0]),
+            State::Edited(&was[1], &want[1]),
+            State::Pending(&want[2]),
+            State::Missing(&was[2]),
+        ];
+        assert_eq!(states(&was, &want), expected);
+    }
+}

@@ -1,0 +1,159 @@
+//! The migrations that this binary carries: the files of `migrations/`, as they are.
+
+use std::fmt::{self, Write};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+/// The files, by name, in their order. A test compares them with the folder.
+const FILES: &[(&str, &str)] = &[
+    ("V1__format_version_of_markers.json", include_str!("../../../migrations/V1__format_version_of_markers.json")),
+    ("V2__counter_maps_of_view_items.json", include_str!("../../../migrations/V2__counter_maps_of_view_items.json")),
+];
+
+/// A change of live data, as its file defines it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// Its place in the order, from 1.
+    pub number: u32,
+    /// Its file's name, without number and extension.
+    pub name: String,
+    /// SHA-256 of the file's bytes, in hexadecimal.
+    pub checksum: String,
+    /// Why it is there, in the file's words.
+    pub why: String,
+    /// What it does.
+    pub step: Step,
+}
+
+impl fmt::Display for Migration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "V{}__{}", self.number, self.name)
+    }
+}
+
+/// What a migration can do. Each kind is safe beside live writers, and finds done what an earlier run did.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// Markers without a format version get this one.
+    FormatVersionOfMarkers {
+        /// The version that markers without one are of.
+        version: u32,
+    },
+    /// View items get the counter maps that they lack.
+    CounterMapsOfViewItems {},
+}
+
+/// A migration file that cannot be used: the binary is wrong, not the tables.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("migrations/{file}: {problem}")]
+pub struct FileError {
+    file: String,
+    problem: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    why: String,
+    step: Step,
+}
+
+/// The migrations that this binary carries, in their order.
+///
+/// # Errors
+/// When a file is not what the code knows; the error names it.
+pub fn shipped() -> Result<Vec<Migration>, FileError> {
+    FILES.iter().map(|(name, text)| read(name, text)).collect()
+}
+
+/// A migration from its file's name and text.
+///
+/// # Errors
+/// When the name is not `V<number>__<name>.json`, or the text does not define a step.
+pub fn read(file: &str, text: &str) -> Result<Migration, FileError> {
+    let refuse = |problem: String| FileError { file: file.to_owned(), problem };
+    let (number, name) =
+        parts(file).ok_or_else(|| refuse("a migration's file is named V<number>__<name>.json, from V1".into()))?;
+    let File { why, step } = serde_json::from_str(text).map_err(|error| refuse(error.to_string()))?;
+    Ok(Migration { number, name: name.to_owned(), checksum: checksum(text), why, step })
+}
+
+fn parts(file: &str) -> Option<(u32, &str)> {
+    let (number, name) = file.strip_prefix('V')?.strip_suffix(".json")?.split_once("__")?;
+    // The text and the number must be each other's, or two files could have one number: no "V01", no "V+1".
+    let parsed = number.parse().ok().filter(|parsed: &u32| *parsed > 0 && parsed.to_string() == number)?;
+    (!name.is_empty()).then_some((parsed, name))
+}
+
+fn checksum(text: &str) -> String {
+    Sha256::digest(text).iter().fold(String::new(), |mut hexadecimal, byte| {
+        let _ = write!(hexadecimal, "{byte:02x}");
+        hexadecimal
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::operate::migrate::decide::decide;
+    use crate::rollup::marker;
+
+    #[test]
+    fn every_file_of_the_folder_is_in_the_binary() {
+        let folder = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations")).unwrap();
+        let files: BTreeSet<_> = folder.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        let carried = FILES.iter().map(|(name, _)| (*name).to_owned()).chain(["README.md".to_owned()]).collect();
+        assert_eq!(files, carried);
+    }
+
+    #[test]
+    fn what_is_shipped_can_be_applied_in_its_order() {
+        let shipped = shipped().unwrap();
+        assert_eq!(decide(&[], &shipped).unwrap().len(), shipped.len());
+        assert!(shipped.iter().all(|migration| !migration.why.is_empty()));
+    }
+
+    /// A released migration never changes: whoever applied it would be refused. Add a line for a new one.
+    #[test]
+    fn what_was_released_is_unchanged() {
+        let checksums: Vec<_> = shipped().unwrap().iter().map(|one| format!("{one} {}", &one.checksum[..16])).collect();
+        assert_eq!(
+            checksums,
+            ["V1__format_version_of_markers 25b046fbd198a179", "V2__counter_maps_of_view_items d10e20ce58bf17af"]
+        );
+    }
+
+    #[test]
+    fn markers_without_a_version_get_the_one_that_was_written_until_then() {
+        let first = Step::FormatVersionOfMarkers { version: 1 };
+        assert_eq!(shipped().unwrap()[0].step, first);
+        assert_eq!(marker::FORMAT, 1, "a new form needs a migration of its own, not another version in the old one");
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_is_named() {
+        let good = r#"{"why": "w", "step": {"kind": "counter_maps_of_view_items"}}"#;
+        assert_eq!(read("V12__a_b.json", good).unwrap().to_string(), "V12__a_b");
+        for (name, text, problem) in [
+            ("V01__a.json", good, "V<number>__<name>.json"),
+            ("V0__a.json", good, "V<number>__<name>.json"),
+            ("V+1__a.json", good, "V<number>__<name>.json"),
+            ("V1__.json", good, "V<number>__<name>.json"),
+            ("1__a.json", good, "V<number>__<name>.json"),
+            ("V1_a.json", good, "V<number>__<name>.json"),
+            ("V1__a.json", "", "EOF"),
+            ("V1__a.json", r#"{"step": {"kind": "counter_maps_of_view_items"}}"#, "why"),
+            ("V1__a.json", r#"{"why": "w", "step": {"kind": "drop_everything"}}"#, "drop_everything"),
+            ("V1__a.json", r#"{"why": "w", "step": {"kind": "counter_maps_of_view_items", "of": 1}}"#, "of"),
+            ("V1__a.json", r#"{"why": "w", "step": {"kind": "format_version_of_markers"}}"#, "version"),
+        ] {
+            let error = read(name, text).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("migrations/{name}: ")) && error.contains(problem), "{error}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What was applied, as items of the idempotency table.
+//!
+//! Their sequence number is a word, which no stream record's is; their sort key holds the view table and the migration's
+//! number, so that one query finds them all, those included that this build does not know.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use chrono::{DateTime, Utc};
+
+use super::MigrateError;
+use super::decide::Applied;
+use super::definition::Migration;
+use super::lease::{Lease, stamp};
+use super::steps::Did;
+use crate::config::Config;
+use crate::rollup::marker::{SEQUENCE_NUMBER, STREAM};
+
+/// The sequence number of the items; no stream record can have it.
+pub const MIGRATION: &str = "migration";
+/// The migration's number.
+pub const NUMBER: &str = "Number";
+/// Its name.
+pub const NAME: &str = "Name";
+/// SHA-256 of its file, in hexadecimal.
+pub const CHECKSUM: &str = "Checksum";
+/// When it was applied: RFC 3339, UTC, milliseconds.
+pub const APPLIED_AT: &str = "AppliedAt";
+/// By whom.
+pub const APPLIED_BY: &str = "AppliedBy";
+/// Items that the run which completed it looked at.
+pub const LOOKED_AT: &str = "LookedAt";
+/// Items that this run changed.
+pub const CHANGED: &str = "Changed";
+
+/// The migrations of one view, in its idempotency table.
+#[derive(Debug, Clone)]
+pub struct History {
+    pub(super) client: Client,
+    pub(super) table: String,
+    /// The view table's name, also where the setting is its ARN.
+    pub(super) view: String,
+}
+
+impl History {
+    /// The history in the idempotency table of these settings.
+    #[must_use]
+    pub fn new(client: Client, config: &Config) -> Self {
+        let view = config.view.view_table();
+        let view = view.rsplit_once(":table/").map_or(view, |(_, name)| name).to_owned();
+        Self { client, table: config.idempotency_table.clone(), view }
+    }
+
+    pub(super) fn error(&self, action: &'static str, cause: impl Display) -> MigrateError {
+        MigrateError::Table { action, table: self.table.clone(), cause: cause.to_string() }
+    }
+
+    /// Every migration that was applied, by number.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or holds an item that is none of ours under our key.
+    pub async fn applied(&self) -> Result<Vec<Applied>, MigrateError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("#number = :migration AND begins_with(#stream, :view)")
+            .expression_attribute_names("#number", SEQUENCE_NUMBER)
+            .expression_attribute_names("#stream", STREAM)
+            .expression_attribute_values(":migration", text(MIGRATION))
+            // No table's name has a '#' in it: "Map" does not find what is of "Map2".
+            .expression_attribute_values(":view", text(&format!("{}#", self.view)));
+        let items: Result<Vec<_>, _> = query.into_paginator().items().send().collect().await;
+        let items = items.map_err(|error| self.error("read", DisplayErrorContext(error)))?;
+        items.iter().map(|item| self.read(item)).collect()
+    }
+
+    fn read(&self, item: &HashMap<String, AttributeValue>) -> Result<Applied, MigrateError> {
+        let missing = |name: &str| {
+            let place = item.get(STREAM).and_then(|value| value.as_s().ok()).map_or("", String::as_str);
+            self.error(
+                "read",
+                format!("the item {MIGRATION:?}, {place:?} has no usable {name}; it was written by hand"),
+            )
+        };
+        let of = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().ok_or_else(|| missing(name));
+        let number = item.get(NUMBER).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok());
+        Ok(Applied {
+            number: number.ok_or_else(|| missing(NUMBER))?,
+            name: of(NAME)?,
+            checksum: of(CHECKSUM)?,
+            applied_at: of(APPLIED_AT)?,
+            applied_by: of(APPLIED_BY)?,
+        })
+    }
+
+    /// Records that a migration was applied, on the condition that the lease is still held.
+    ///
+    /// # Errors
+    /// When the lease was lost, or the table cannot be written.
+    pub async fn record(
+        &self,
+        lease: &Lease<'_>,
+        migration: &Migration,
+        (who, at): (&str, DateTime<Utc>),
+        did: &Did,
+    ) -> Result<(), MigrateError> {
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let put = Put::builder()
+            .table_name(&self.table)
+            .item(SEQUENCE_NUMBER, text(MIGRATION))
+            .item(STREAM, text(&format!("{}#V{:04}", self.view, migration.number)))
+            .item(NUMBER, number(migration.number.into()))
+            .item(NAME, text(&migration.name))
+            .item(CHECKSUM, text(&migration.checksum))
+            .item(APPLIED_AT, text(&stamp(at)))
+            .item(APPLIED_BY, text(who))
+            .item(LOOKED_AT, number(did.looked_at))
+            .item(CHANGED, number(did.changed))
+            .condition_expression("attribute_not_exists(#number)")
+            .expression_attribute_names("#number", SEQUENCE_NUMBER)
+            .build()
+            .map_err(|error| self.error("write", error))?;
+        let request = self
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().condition_check(lease.check()?).build())
+            .transact_items(TransactWriteItem::builder().put(put).build());
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                // Either the lease is another's, or another had recorded it: both mean that this run is not alone.
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
+                    if cancelled
+                        .cancellation_reasons()
+                        .iter()
+                        .any(|reason| reason.code() == Some("ConditionalCheckFailed")) =>
+                {
+                    Err(MigrateError::Lost)
+                }
+                _ => Err(self.error("write", DisplayErrorContext(error))),
+            },
+        }
+    }
+}
+
+pub(super) fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}

@@ -1,0 +1,91 @@
+"""Each right of the role is needed: without it the function fails loudly, and when it is back nothing was lost."""
+
+import copy
+import json
+
+from cloud import Cloud, Item, Stack, wait_for_equal, wait_until
+from counters import stored, wait_for_counters
+
+MAXIMUM_AGE_SECONDS = 60
+
+
+class LostRights:
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.stack: Stack = cloud.stack(
+            "rights",
+            SourceTableName="RightsPoint",
+            ViewTableName="RightsMap",
+            IdempotencyTableName="RightsSeen",
+            OnMissingViewItem="skip",
+            MaximumRecordAgeInSeconds=str(MAXIMUM_AGE_SECONDS),
+        )
+
+    def the_stack_is_created(self) -> None:
+        self.stack.create()
+        self.stack.view.put(MapId="known")
+        self.stack.source.put(MapId="known", PointId="0", Category="Park")
+        wait_for_counters(self.stack, {"known": (1, {"Park": 1})})
+
+    def without_the_right_to_put_markers_nothing_is_counted(self) -> None:
+        self._without("dynamodb:PutItem", {"MapId": "known", "PointId": "1", "Category": "Park"})
+        wait_for_counters(self.stack, {"known": (2, {"Park": 2})})
+
+    def without_the_right_to_update_views_nothing_is_counted(self) -> None:
+        self._without("dynamodb:UpdateItem", {"MapId": "known", "PointId": "2", "Category": "Park"})
+        wait_for_counters(self.stack, {"known": (3, {"Park": 3})})
+
+    def without_the_right_to_check_views_nothing_is_skipped(self) -> None:
+        self._without("dynamodb:ConditionCheckItem", {"MapId": "unknown", "PointId": "1", "Category": "Park"})
+
+    def without_the_right_to_read_views_nothing_is_quarantined(self) -> None:
+        self.stack.view.put(MapId="broken", TotalPoints="many", CategoryCounts={})
+        self._without("dynamodb:GetItem", {"MapId": "broken", "PointId": "1", "Category": "Park"})
+        outcomes = [one["Outcome"] for one in self.stack.markers.all() if one["SourceKey"]["MapId"] == "broken"]
+        assert outcomes == ["QUARANTINED"]
+        self.stack.view.delete(MapId="broken")
+
+    def what_fails_for_too_long_goes_to_the_failure_queue_and_the_stream_goes_on(self) -> None:
+        role = self.stack.role()
+        name, policy = role.policy()
+        role.put(name, without(policy, "dynamodb:PutItem"))
+        self.stack.source.put(MapId="known", PointId="given up", Category="Park")
+        url = self.stack.outputs["FailureQueueUrl"]
+        messages: list[Item] = []
+
+        def handed_over() -> bool:
+            messages.extend(self.cloud.queues.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", []))
+            return bool(messages)
+
+        wait_until("the batch is in the failure queue", handed_over, MAXIMUM_AGE_SECONDS + 30)
+        batch = json.loads(messages[0]["Body"])["DDBStreamBatchInfo"]
+        assert (batch["streamArn"], batch["batchSize"]) == (self.stack.outputs["SourceStreamArn"], 1)
+        role.put(name, policy)
+        self.stack.source.put(MapId="known", PointId="3", Category="Park")
+        wait_for_equal("the next record is counted", lambda: stored(self.stack)["known"], (4, {"Park": 4}))
+
+    def _without(self, action: str, point: Item) -> None:
+        """Takes the right away, writes the point, and gives the right back once the function has failed."""
+        markers = len(self.stack.markers.all())
+        role = self.stack.role()
+        name, policy = role.policy()
+        role.put(name, without(policy, action))
+        failed = f"the function fails without {action}"
+        self.stack.source.put(**point)
+        wait_until(failed, lambda: self.stack.mapping()["LastProcessingResult"] == "FAILED")
+        assert len(self.stack.markers.all()) == markers
+        role.put(name, policy)
+        wait_for_equal("the record has a marker", lambda: len(self.stack.markers.all()), markers + 1)
+
+
+def without(policy: Item, action: str) -> Item:
+    """A policy that allows one action less."""
+    less = copy.deepcopy(policy)
+    removed = 0
+    for statement in less["Statement"]:
+        allowed = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        removed += action in allowed
+        statement["Action"] = [one for one in allowed if one != action]
+    assert removed == 1, f"the role does not have {action} once"
+    less["Statement"] = [statement for statement in less["Statement"] if statement["Action"]]
+    return less

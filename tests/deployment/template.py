@@ -1,0 +1,246 @@
+"""What the emulator ignores or accepts unseen, asserted on the template itself."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from cloud import ROOT
+from evaluate import Json, Template
+
+TABLES = ("SourceTable", "ViewTable", "IdempotencyTable")
+KEY = "arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555"
+TOPIC = "arn:aws:sns:us-east-1:000000000000:alarms"
+
+# The metrics that the function publishes: those of its log lines, see the story of the defaults.
+METRICS = {
+    "Records",
+    "Applied",
+    "Duplicates",
+    "NoEffect",
+    "Ungrouped",
+    "Quarantined",
+    "Unresolved",
+    "Transactions",
+    "Retries",
+    "Conflicts",
+    "Throttles",
+    "RetriesInProgress",
+    "RetriesServer",
+    "RetriesTimeout",
+    "RetriesConnection",
+    "FirstTouches",
+    "NegativeCounters",
+    "CommitLatency",
+    "Duration",
+}
+
+# What the role allows, and who needs it.
+RIGHTS = {
+    "dynamodb:PutItem": "the function: markers",
+    "dynamodb:UpdateItem": "the function: counters",
+    "dynamodb:GetItem": "the function: what is wrong with a view item that cannot be updated",
+    "dynamodb:DescribeStream": "Lambda: the event source mapping",
+    "dynamodb:GetRecords": "Lambda: the event source mapping",
+    "dynamodb:GetShardIterator": "Lambda: the event source mapping",
+    "dynamodb:ListStreams": "Lambda: the event source mapping",
+    "sqs:SendMessage": "Lambda: the failure destination",
+    "logs:CreateLogStream": "Lambda: log lines",
+    "logs:PutLogEvents": "Lambda: log lines",
+    "xray:PutTraceSegments": "Lambda: active tracing",
+    "xray:PutTelemetryRecords": "Lambda: active tracing",
+}
+
+
+CHECKS: list[Callable[[], None]] = []
+
+
+def check(function: Callable[[], None]) -> Callable[[], None]:
+    CHECKS.append(function)
+    return function
+
+
+def statements(template: Template) -> list[Json]:
+    """The statements of the role's one policy."""
+    (policy,) = template.properties("FunctionRole")["Policies"]
+    return list(policy["PolicyDocument"]["Statement"])
+
+
+def actions(template: Template) -> set[str]:
+    """All that the role allows."""
+    found = [one["Action"] for one in statements(template)]
+    return {action for some in found for action in (some if isinstance(some, list) else [some])}
+
+
+def metrics(widget: Json) -> list[tuple[str, str]]:
+    """Namespace and name of a widget's metrics, with CloudWatch's shorthands spelled out."""
+    found: list[list[Any]] = []
+    for row in widget["properties"].get("metrics", []):
+        fields = [part for part in row if not isinstance(part, dict)]
+        if fields[0] == "...":
+            fields = found[-1][: len(found[-1]) - len(fields) + 1] + fields[1:]
+        found.append([found[-1][place] if part == "." else part for place, part in enumerate(fields)])
+    return [(namespace, name) for namespace, name, *_ in found]
+
+
+@check
+def a_failed_record_is_reported_retried_halved_and_kept() -> None:
+    mapping = Template.read().properties("EventSourceMapping")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": ["FailureQueue", "Arn"]}}}
+    assert mapping["MetricsConfig"] == {"Metrics": ["EventCount"]}
+    stream_seconds = 24 * 60 * 60
+    assert int(mapping["MaximumRecordAgeInSeconds"]) < stream_seconds
+    assert int(mapping["MaximumRetryAttempts"]) == 100
+
+
+@check
+def a_failed_batch_stays_in_the_queue_as_long_as_a_queue_can() -> None:
+    assert Template.read().properties("FailureQueue")["MessageRetentionPeriod"] == 14 * 24 * 60 * 60
+
+
+@check
+def markers_expire_and_nothing_else_does() -> None:
+    tables = {name: Template.read().properties(name) for name in TABLES}
+    assert tables["IdempotencyTable"]["TimeToLiveSpecification"] == {"AttributeName": "ExpiresAt", "Enabled": True}
+    assert all("TimeToLiveSpecification" not in tables[name] for name in TABLES[:2])
+
+
+@check
+def tables_are_kept_backed_up_and_encrypted() -> None:
+    for name, table in Template.read().resources("AWS::DynamoDB::Table").items():
+        assert name in TABLES
+        assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+        properties = table["Properties"]
+        assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        assert properties["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+
+
+@check
+def a_stack_with_defaults_only_is_on_demand_without_key_topic_or_reservation() -> None:
+    template = Template.read()
+    for name in TABLES:
+        assert template.properties(name)["BillingMode"] == "PAY_PER_REQUEST"
+        assert "ProvisionedThroughput" not in template.properties(name)
+    assert template.properties("FailureQueue")["SqsManagedSseEnabled"] is True
+    assert "ReservedConcurrentExecutions" not in template.properties("Function")
+    assert KEY not in json.dumps(template.resources()) and "kms:" not in json.dumps(statements(template))
+
+
+@check
+def provisioned_tables_have_five_and_five_unless_told_otherwise() -> None:
+    for units, given in (("5", {}), ("7", {"ReadCapacityUnits": "7", "WriteCapacityUnits": "7"})):
+        template = Template.read(BillingMode="PROVISIONED", **given)
+        for name in TABLES:
+            wanted = {"ReadCapacityUnits": units, "WriteCapacityUnits": units}
+            assert template.properties(name)["ProvisionedThroughput"] == wanted
+
+
+@check
+def a_key_encrypts_whatever_the_stack_creates() -> None:
+    template = Template.read(KmsKeyArn=KEY)
+    for name in TABLES:
+        assert template.properties(name)["SSESpecification"]["KMSMasterKeyId"] == KEY
+    queue = template.properties("FailureQueue")
+    assert queue["KmsMasterKeyId"] == KEY and "SqsManagedSseEnabled" not in queue
+    assert template.properties("FunctionLogGroup")["KmsKeyId"] == KEY
+    (use,) = (one for one in statements(template) if one["Sid"] == "UseKey")
+    assert use["Resource"] == KEY and "kms:ViaService" in use["Condition"]["StringEquals"]
+
+
+@check
+def concurrency_is_reserved_on_request() -> None:
+    template = Template.read(ReservedConcurrency="3")
+    assert template.properties("Function")["ReservedConcurrentExecutions"] == "3"
+
+
+@check
+def the_role_allows_nothing_that_is_not_used() -> None:
+    assert actions(Template.read()) == RIGHTS.keys()
+    skipping = Template.read(OnMissingViewItem="skip")
+    assert actions(skipping) == RIGHTS.keys() | {"dynamodb:ConditionCheckItem"}
+    # These three cannot be limited to a resource.
+    everywhere = {"dynamodb:ListStreams", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+    for statement in statements(skipping):
+        if statement["Resource"] == "*":
+            action = statement["Action"]
+            assert set([action] if isinstance(action, str) else action) <= everywhere
+
+
+@check
+def the_function_is_logged_and_traced() -> None:
+    function = Template.read().properties("Function")
+    assert (function["Runtime"], function["Handler"], function["Timeout"]) == ("provided.al2023", "bootstrap", 25)
+    assert function["TracingConfig"] == {"Mode": "Active"}
+    assert function["LoggingConfig"]["LogFormat"] == "JSON"
+    assert Template.read(LogRetentionInDays="7").properties("FunctionLogGroup")["RetentionInDays"] == "7"
+
+
+@check
+def every_setting_of_the_function_can_be_given() -> None:
+    settings = set(re.findall(r"`(ROLLUP_\w+)`", (ROOT / "docs/reference/settings.md").read_text()))
+    assert settings == Template.read().properties("Function")["Environment"]["Variables"].keys()
+
+
+@check
+def no_log_level_drops_the_lines_that_carry_the_metrics() -> None:
+    # A JSON line without a level counts as INFO, and metric lines have none.
+    assert Template.read().text["Parameters"]["LogLevel"]["AllowedValues"] == ["TRACE", "DEBUG", "INFO"]
+
+
+@check
+def every_parameter_is_explained_and_limited_and_in_one_group() -> None:
+    text = Template.read().text
+    groups = text["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    grouped = [name for group in groups for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(text["Parameters"])
+    for name, parameter in text["Parameters"].items():
+        assert parameter["Description"].endswith("."), name
+        assert parameter.keys() & {"AllowedValues", "AllowedPattern", "MinValue"}, name
+        assert "Default" in parameter or name in {"CodeS3Bucket", "CodeS3Key"}, name
+        if "AllowedPattern" in parameter and "Default" in parameter:
+            assert re.fullmatch(parameter["AllowedPattern"], parameter["Default"]), name
+        if "MinValue" in parameter:
+            assert parameter["MinValue"] <= parameter["Default"] <= parameter["MaxValue"], name
+        if "AllowedValues" in parameter:
+            assert parameter["Default"] in parameter["AllowedValues"], name
+
+
+@check
+def alarms_watch_metrics_that_there_are_and_tell_a_topic_if_there_is_one() -> None:
+    quiet, told = Template.read(), Template.read(AlarmTopicArn=TOPIC, IteratorAgeAlarmSeconds="60")
+    alarms = quiet.resources("AWS::CloudWatch::Alarm")
+    assert len(alarms) == 9
+    for name, alarm in alarms.items():
+        properties = alarm["Properties"]
+        assert not properties.keys() & {"AlarmActions", "OKActions"}, name
+        assert "Metrics" not in properties, f"{name}: metric math cannot be tried on the emulator"
+        assert properties["TreatMissingData"] == "notBreaching", name
+        assert properties["Namespace"] != "ddb-rollup" or properties["MetricName"] in METRICS, name
+    for name, alarm in told.resources("AWS::CloudWatch::Alarm").items():
+        assert alarm["Properties"]["AlarmActions"] == alarm["Properties"]["OKActions"] == [TOPIC], name
+    assert told.properties("IteratorAgeAlarm")["Threshold"] == "60000", "IteratorAge is in milliseconds"
+
+
+@check
+def every_alarm_has_a_chapter_in_the_runbook() -> None:
+    runbook = (ROOT / "docs/operating/alarms.md").read_text()
+    chapters = set(re.findall(r"^## (\w+Alarm)$", runbook, re.MULTILINE))
+    assert chapters == Template.read().resources("AWS::CloudWatch::Alarm").keys()
+
+
+@check
+def the_dashboard_shows_every_metric_and_every_alarm() -> None:
+    body, _ = Template.read().properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+    widgets = json.loads(body)["widgets"]
+    shown = {metric for widget in widgets for metric in metrics(widget)}
+    # Lambda's own duration is shown in the place of the function's.
+    assert {name for namespace, name in shown if namespace == "ddb-rollup"} == METRICS - {"Duration"}
+    assert {"IteratorAge", "DroppedEventCount"} <= {name for namespace, name in shown if namespace == "AWS/Lambda"}
+    assert {namespace for namespace, _ in shown} == {"ddb-rollup", "AWS/Lambda", "AWS/DynamoDB", "AWS/SQS"}
+    (listed,) = (widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm")
+    alarms = Template.read().resources("AWS::CloudWatch::Alarm")
+    assert listed == [f"${{{name}.Arn}}" for name in alarms]
+    assert "Dashboard" not in Template.read(CreateDashboard="false").resources()

@@ -1,0 +1,380 @@
+//! A small Lambda: the Runtime API on a loopback port, and the real `bootstrap` process that polls it.
+//!
+//! A [`Sandbox`] is one execution environment, as Lambda has it: one process, one invocation at a time, killed when an
+//! invocation outlives its deadline, and of no more use when its process has ended.
+
+use std::collections::{BTreeMap, HashMap};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use chrono::{DateTime, Utc};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::engine::Engine;
+use crate::proxy::Proxy;
+
+/// How long anything may take that should happen at once: only a test that has failed waits so long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the extension's part of the API does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extensions {
+    /// Registers, and lets the extension wait for events that never come.
+    Served,
+    /// There is none: 404.
+    Absent,
+    /// Answers 500.
+    Failing,
+    /// Takes the registration and never answers.
+    Hanging,
+}
+
+/// How a process is started: its variables are these and no others.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    variables: BTreeMap<String, String>,
+    extensions: Extensions,
+}
+
+impl Settings {
+    /// What Lambda sets, and an engine with its credentials. No setting of the roll-up's own.
+    pub fn on(engine: &Engine) -> Self {
+        Self::at(&engine.url).with("AWS_ACCESS_KEY_ID", &engine.access_key)
+    }
+
+    /// The same, with a proxy in front of the engine.
+    pub fn through(self, proxy: &Proxy) -> Self {
+        self.with("AWS_ENDPOINT_URL", &proxy.url)
+    }
+
+    /// What Lambda sets, and an endpoint at which no engine needs to be.
+    pub fn at(endpoint: &str) -> Self {
+        let variables = [
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_ENDPOINT_URL", endpoint),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "rollup"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/rollup"),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", "sandbox"),
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+        ];
+        let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { variables, extensions: Extensions::Served }
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.variables.remove(name);
+        self
+    }
+
+    pub fn extensions(mut self, extensions: Extensions) -> Self {
+        self.extensions = extensions;
+        self
+    }
+}
+
+/// How an invocation ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ended {
+    /// With a response.
+    Response(Value),
+    /// With an invocation error.
+    Error { kind: String, message: String },
+    /// The process ended first.
+    Died,
+    /// The deadline came first: the process was killed, as Lambda does.
+    TimedOut,
+}
+
+impl Ended {
+    /// The response to a batch that is dealt with as a whole.
+    pub fn nothing_failed() -> Self {
+        Self::Response(json!({ "batchItemFailures": [] }))
+    }
+
+    /// The response that asks for a batch again from this record on.
+    pub fn failed_from(sequence_number: &str) -> Self {
+        Self::Response(json!({ "batchItemFailures": [{ "itemIdentifier": sequence_number }] }))
+    }
+}
+
+struct Invocation {
+    id: String,
+    event: String,
+    deadline: DateTime<Utc>,
+}
+
+struct Api {
+    extensions: Extensions,
+    next: Mutex<mpsc::UnboundedReceiver<Invocation>>,
+    answers: Mutex<HashMap<String, oneshot::Sender<Ended>>>,
+    /// How often the process asked for an invocation.
+    polls: watch::Sender<usize>,
+    init_error: watch::Sender<Option<Value>>,
+    registered: watch::Sender<Option<Value>>,
+}
+
+/// One execution environment with its process.
+pub struct Sandbox {
+    api: Arc<Api>,
+    invocations: mpsc::UnboundedSender<Invocation>,
+    pid: Pid,
+    exit: watch::Receiver<Option<ExitStatus>>,
+    stdout: watch::Receiver<Vec<String>>,
+    stderr: watch::Receiver<Vec<String>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Sandbox {
+    /// Starts the process; it need not live on.
+    pub async fn start(settings: &Settings) -> Self {
+        let (invocations, next) = mpsc::unbounded_channel();
+        let api = Arc::new(Api {
+            extensions: settings.extensions,
+            next: Mutex::new(next),
+            answers: Mutex::default(),
+            polls: watch::Sender::new(0),
+            init_error: watch::Sender::new(None),
+            registered: watch::Sender::new(None),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let router = router(Arc::clone(&api));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+
+        let program =
+            std::env::var_os("DDB_ROLLUP_BOOTSTRAP").unwrap_or_else(|| env!("CARGO_BIN_EXE_bootstrap").into());
+        let mut process = Command::new(program)
+            .env_clear()
+            .env("AWS_LAMBDA_RUNTIME_API", address)
+            .envs(&settings.variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(process.id().unwrap().try_into().unwrap()).unwrap();
+        let (stdout, out) = lines(process.stdout.take().unwrap());
+        let (stderr, err) = lines(process.stderr.take().unwrap());
+        let (exited, exit) = watch::channel(None);
+        let waiter = tokio::spawn(async move {
+            let status = process.wait().await.unwrap();
+            exited.send_replace(Some(status));
+        });
+        Self { api, invocations, pid, exit, stdout, stderr, tasks: vec![server, out, err, waiter] }
+    }
+
+    /// Starts the process and waits until it asks for its first invocation.
+    pub async fn ready(settings: &Settings) -> Self {
+        let sandbox = Self::start(settings).await;
+        let mut polls = sandbox.api.polls.subscribe();
+        let polled = async { polls.wait_for(|polls| *polls > 0).await.map(drop) };
+        tokio::select! {
+            polled = in_time("the first poll", polled) => polled.unwrap(),
+            status = sandbox.exit() => panic!("ended at the start ({status}): {:?}", sandbox.stdout().await),
+        }
+        sandbox
+    }
+
+    /// Delivers an event, with so much time until the deadline.
+    pub async fn invoke(&self, event: &str, time: Duration) -> Ended {
+        self.invoke_until(event, Utc::now() + time, time).await
+    }
+
+    /// Delivers an event whose deadline is over, and lets the process live for so long all the same.
+    pub async fn invoke_late(&self, event: &str, time: Duration) -> Ended {
+        self.invoke_until(event, Utc::now(), time).await
+    }
+
+    async fn invoke_until(&self, event: &str, deadline: DateTime<Utc>, time: Duration) -> Ended {
+        static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
+        let id = format!("00000000-0000-4000-8000-{:012}", INVOCATIONS.fetch_add(1, Ordering::Relaxed));
+        let (answer, answered) = oneshot::channel();
+        self.api.answers.lock().await.insert(id.clone(), answer);
+        let invocation = Invocation { id: id.clone(), event: event.to_owned(), deadline };
+        let ended = if self.invocations.send(invocation).is_ok() {
+            tokio::select! {
+                biased;
+                answer = answered => answer.unwrap(),
+                _ = self.exit() => Ended::Died,
+                () = tokio::time::sleep(time) => {
+                    self.kill().await;
+                    Ended::TimedOut
+                }
+            }
+        } else {
+            Ended::Died
+        };
+        self.api.answers.lock().await.remove(&id);
+        ended
+    }
+
+    /// Ends the process at once, with no chance to say anything.
+    pub async fn kill(&self) -> ExitStatus {
+        self.signal(Signal::KILL).await
+    }
+
+    /// Asks the process to end, as Lambda does, and waits until it has.
+    pub async fn terminate(&self) -> ExitStatus {
+        self.signal(Signal::TERM).await
+    }
+
+    async fn signal(&self, signal: Signal) -> ExitStatus {
+        if self.lives() {
+            // It may have ended in between, which is what is wanted.
+            kill_process(self.pid, signal).ok();
+        }
+        in_time("the process's end", self.exit()).await
+    }
+
+    /// Waits for the process's end.
+    pub async fn exit(&self) -> ExitStatus {
+        let mut exit = self.exit.clone();
+        exit.wait_for(Option::is_some).await.unwrap().unwrap()
+    }
+
+    pub fn lives(&self) -> bool {
+        self.exit.borrow().is_none()
+    }
+
+    /// What the process told the Runtime API when it could not start; none when it told nothing.
+    pub fn init_error(&self) -> Option<Value> {
+        self.api.init_error.borrow().clone()
+    }
+
+    /// What the process registered as an extension; none when it did not.
+    pub fn registered(&self) -> Option<Value> {
+        self.api.registered.borrow().clone()
+    }
+
+    /// All that an ended process wrote on standard output.
+    pub async fn stdout(&self) -> Vec<String> {
+        in_time("the end of standard output", all(self.stdout.clone())).await
+    }
+
+    /// All that an ended process wrote on standard error.
+    pub async fn stderr(&self) -> Vec<String> {
+        in_time("the end of standard error", all(self.stderr.clone())).await
+    }
+}
+
+/// Waits for something that should come at once.
+pub async fn in_time<T>(what: &str, wanted: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, wanted).await.unwrap_or_else(|_| panic!("{what} did not come"))
+}
+
+/// The lines of an output as they come; the sender is dropped at its end.
+fn lines(output: impl AsyncRead + Unpin + Send + 'static) -> (watch::Receiver<Vec<String>>, JoinHandle<()>) {
+    let (written, lines) = watch::channel(Vec::new());
+    let reader = tokio::spawn(async move {
+        let mut output = BufReader::new(output).lines();
+        while let Some(line) = output.next_line().await.unwrap() {
+            written.send_modify(|lines| lines.push(line));
+        }
+    });
+    (lines, reader)
+}
+
+async fn all(mut lines: watch::Receiver<Vec<String>>) -> Vec<String> {
+    while lines.changed().await.is_ok() {}
+    let lines = lines.borrow();
+    lines.clone()
+}
+
+fn router(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/2018-06-01/runtime/invocation/next", get(next))
+        .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+        .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+        .route("/2018-06-01/runtime/init/error", post(init_error))
+        .route("/runtime/init/error", post(init_error))
+        .route("/2020-01-01/extension/register", post(register))
+        .route("/2020-01-01/extension/event/next", get(extension_next))
+        .with_state(api)
+}
+
+async fn next(State(api): State<Arc<Api>>) -> Response {
+    api.polls.send_modify(|polls| *polls += 1);
+    let Some(invocation) = api.next.lock().await.recv().await else { return StatusCode::GONE.into_response() };
+    let headers = [
+        ("Content-Type", "application/json".to_owned()),
+        ("Lambda-Runtime-Aws-Request-Id", invocation.id),
+        ("Lambda-Runtime-Deadline-Ms", invocation.deadline.timestamp_millis().to_string()),
+        ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:000000000000:function:rollup".to_owned()),
+        ("Lambda-Runtime-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0".to_owned()),
+    ];
+    (headers, invocation.event).into_response()
+}
+
+async fn response(State(api): State<Arc<Api>>, Path(id): Path<String>, body: String) -> StatusCode {
+    answer(&api, &id, Ended::Response(serde_json::from_str(&body).unwrap())).await
+}
+
+async fn error(State(api): State<Arc<Api>>, Path(id): Path<String>, body: String) -> StatusCode {
+    let diagnostic: Value = serde_json::from_str(&body).unwrap();
+    let text = |name: &str| diagnostic[name].as_str().unwrap_or_default().to_owned();
+    answer(&api, &id, Ended::Error { kind: text("errorType"), message: text("errorMessage") }).await
+}
+
+/// Like Lambda, takes one answer an invocation.
+async fn answer(api: &Api, id: &str, ended: Ended) -> StatusCode {
+    match api.answers.lock().await.remove(id).map(|answer| answer.send(ended)) {
+        Some(Ok(())) => StatusCode::ACCEPTED,
+        Some(Err(_)) | None => StatusCode::BAD_REQUEST,
+    }
+}
+
+async fn init_error(State(api): State<Arc<Api>>, body: String) -> StatusCode {
+    api.init_error.send_replace(Some(serde_json::from_str(&body).unwrap()));
+    StatusCode::ACCEPTED
+}
+
+async fn register(State(api): State<Arc<Api>>, headers: HeaderMap, body: String) -> Response {
+    match api.extensions {
+        Extensions::Served => {
+            let name = headers.get("Lambda-Extension-Name").and_then(|name| name.to_str().ok()).unwrap_or_default();
+            let events: Value = serde_json::from_str(&body).unwrap();
+            api.registered.send_replace(Some(json!({ "name": name, "events": events["events"] })));
+            let function = json!({ "functionName": "rollup", "functionVersion": "$LATEST", "handler": "bootstrap" });
+            ([("Lambda-Extension-Identifier", "00000000-0000-4000-8000-000000000000")], function.to_string())
+                .into_response()
+        }
+        Extensions::Absent => StatusCode::NOT_FOUND.into_response(),
+        Extensions::Failing => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Extensions::Hanging => std::future::pending().await,
+    }
+}
+
+/// Events come to those who subscribed to some: nobody here.
+async fn extension_next() -> Response {
+    std::future::pending().await
+}

@@ -1,0 +1,179 @@
+//! The function under test, on tables in memory, and what is seen in the tables.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use aws_lambda_events::event::streams::DynamoDbEventResponse;
+use chrono::{DateTime, Utc};
+use ddb_rollup::commit::Entropy;
+use ddb_rollup::config::{Config, Tables as TableNames};
+use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
+use ddb_rollup::rollup::marker::{OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY};
+use ddb_rollup::rollup::view::ROLLUP_VERSION;
+use ddb_rollup::rollup::{AttributeValue, Item};
+use uuid::Uuid;
+
+use crate::history::{AllCounts, Counts, Map};
+use crate::line::Line;
+use crate::memory_store::{MemoryStore, Tables};
+
+/// How long an invocation may take.
+pub const TIME_LEFT: Duration = Duration::from_secs(6);
+
+/// Randomness that is the same each time: tokens are counted, and every wait is the longest.
+#[derive(Debug, Default)]
+pub struct Counted(AtomicU64);
+
+impl Counted {
+    /// Tokens that no other one gives which began elsewhere.
+    pub fn beginning_at(first: u64) -> Self {
+        Self(AtomicU64::new(first))
+    }
+}
+
+impl Entropy for Counted {
+    fn token(&self) -> Uuid {
+        Uuid::from_u64_pair(0, self.0.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn up_to(&self, limit: Duration) -> Duration {
+        limit
+    }
+}
+
+/// What came of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Every record is acknowledged.
+    All,
+    /// Every record before the one with this sequence number is.
+    Before(String),
+    /// None is: the function died.
+    Crashed,
+}
+
+/// The function under test.
+pub struct Function<L> {
+    rollup: Rollup<MemoryStore<L>, Counted>,
+    pub store: MemoryStore<L>,
+}
+
+/// The default settings.
+pub fn config() -> Config {
+    Config::of(TableNames::default()).unwrap()
+}
+
+impl<L: Line + Send + Clone> Function<L> {
+    /// The function on a store.
+    pub fn new(store: MemoryStore<L>, config: Config, entropy: Counted) -> Self {
+        Self { rollup: Rollup::new(config, store.clone(), entropy), store }
+    }
+
+    /// Delivers an event, until it is answered or the line lets the function crash.
+    pub async fn deliver(&self, event: &str) -> Answer {
+        let mut handling = pin!(self.handle(event));
+        poll_fn(|context| match handling.as_mut().poll(context) {
+            Poll::Ready(response) => Poll::Ready(answer(response)),
+            Poll::Pending if self.store.has_crashed() => Poll::Ready(Answer::Crashed),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Handles an event, as often as it is polled.
+    pub async fn handle(&self, event: &str) -> Result<DynamoDbEventResponse, InvocationError> {
+        let invocation = Invocation { request_id: "request".to_owned(), now: now(), time_left: TIME_LEFT };
+        self.rollup.handle(event, &invocation).await
+    }
+}
+
+/// A moment after the creation of every record.
+pub fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_795_000_001, 0).unwrap()
+}
+
+/// What a response acknowledges.
+pub fn answer(response: Result<DynamoDbEventResponse, InvocationError>) -> Answer {
+    let mut failures = response.unwrap().batch_item_failures.into_iter();
+    let first = failures.next().map_or(Answer::All, |failure| Answer::Before(failure.item_identifier.unwrap()));
+    assert!(failures.next().is_none(), "one failure at the most is reported");
+    first
+}
+
+/// What can be seen in the tables.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Seen {
+    pub counts: AllCounts,
+    pub versions: BTreeMap<Map, i64>,
+    /// The outcome in each marker, by sequence number.
+    pub markers: BTreeMap<String, String>,
+}
+
+impl Seen {
+    /// Looks at the tables.
+    pub fn of(tables: &Tables) -> Self {
+        let mut seen = Self::default();
+        for item in tables.views() {
+            let map = match text(&item["MapId"]) {
+                "M" => Map::M,
+                "N" => Map::N,
+                other => panic!("a view item that nothing belongs to: {other}"),
+            };
+            let mut counts = Counts { total: number(item.get("TotalPoints")), ..Counts::default() };
+            if let Some(AttributeValue::M(categories)) = item.get("CategoryCounts") {
+                let categories = categories.iter().map(|(name, count)| (name.clone(), number(Some(count))));
+                counts.categories = categories.filter(|(_, count)| *count != 0).collect();
+            }
+            if counts != Counts::default() {
+                seen.counts.insert(map, counts);
+            }
+            seen.versions.insert(map, number(item.get(ROLLUP_VERSION)));
+        }
+        for marker in tables.markers() {
+            let outcome = text(&marker[OUTCOME]).to_owned();
+            let before = seen.markers.insert(text(&marker[SEQUENCE_NUMBER]).to_owned(), outcome);
+            assert_eq!(before, None, "one marker a record");
+        }
+        seen
+    }
+}
+
+/// A name of what is in the tables, versions and times apart: two states of the same name cannot be told apart by the
+/// function, which never reads a version.
+pub fn name_of(tables: &Tables) -> String {
+    let mut name = String::new();
+    let ordered = |item: &Item| item.iter().map(|(n, v)| (n.clone(), v.clone())).collect::<BTreeMap<_, _>>();
+    for item in tables.views() {
+        let mut item = ordered(item);
+        item.remove(ROLLUP_VERSION);
+        if let Some(AttributeValue::M(categories)) = item.remove("CategoryCounts") {
+            let _ = write!(name, "{:?}", categories.into_iter().collect::<BTreeMap<_, _>>());
+        }
+        let _ = write!(name, "{item:?}");
+    }
+    for marker in tables.markers() {
+        let _ = write!(name, "{:?}{:?}{:?}", marker[SEQUENCE_NUMBER], marker[SOURCE_KEY], marker[OUTCOME]);
+    }
+    name
+}
+
+fn text(value: &AttributeValue) -> &str {
+    match value {
+        AttributeValue::S(text) => text,
+        other => panic!("not a text: {other:?}"),
+    }
+}
+
+fn number(value: Option<&AttributeValue>) -> i64 {
+    match value {
+        // A text is what a user put in a counter's place.
+        None | Some(AttributeValue::S(_)) => 0,
+        Some(AttributeValue::N(text)) => text.parse().unwrap(),
+        Some(other) => panic!("not a number: {other:?}"),
+    }
+}

@@ -1,0 +1,25 @@
+//! Small scopes, searched whole: every history of a few writes, every way of delivering it, every fault at every
+//! request, every interleaving of two deliveries, on tables in memory.
+
+#![allow(unreachable_pub, reason = "a test binary has no users")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "each search prints how much it searched")]
+
+mod collisions;
+mod deliveries;
+#[path = "../it/engine.rs"]
+#[allow(dead_code, reason = "the words of the integration suite, of which only some are needed here")]
+mod engine;
+mod engine_agreement;
+mod expression;
+mod function;
+mod history;
+mod item_size;
+mod line;
+mod long_batches;
+mod memory_store;
+mod plan;
+mod response;
+mod schedule;
+mod seeded;
+mod two_deliveries;

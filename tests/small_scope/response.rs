@@ -1,0 +1,116 @@
+//! The response to every combination of what can become of up to four records.
+
+use std::collections::HashMap;
+
+use ddb_rollup::rollup::coalesce::{Batch, Entry, Place};
+use ddb_rollup::rollup::poison::{Poison, Reason};
+use ddb_rollup::rollup::record::RecordId;
+use ddb_rollup::rollup::response::{Outcome, Unresolved, response};
+use ddb_rollup::rollup::{AttributeValue, Item};
+
+use crate::history::{STREAM, sequence_number};
+use crate::schedule::Schedule;
+
+/// What became of the record at one position.
+#[derive(Debug, Clone, PartialEq)]
+enum Fate {
+    NoEffect,
+    Entry(Outcome),
+    /// The first entry once more; without one it has no effect.
+    Repeat,
+    Collision,
+    Unnumbered,
+}
+
+fn fates() -> Vec<Fate> {
+    let outcomes = [
+        Outcome::Applied,
+        Outcome::Duplicate,
+        Outcome::Quarantined,
+        Outcome::Unresolved(Unresolved::OutOfTime),
+        Outcome::Unresolved(Unresolved::Collision),
+        Outcome::Unresolved(Unresolved::NotKept),
+    ];
+    let others = [Fate::NoEffect, Fate::Repeat, Fate::Collision, Fate::Unnumbered];
+    outcomes.into_iter().map(Fate::Entry).chain(others).collect()
+}
+
+fn id(sequence_number: &str) -> RecordId {
+    RecordId { sequence_number: sequence_number.to_owned(), stream: STREAM.to_owned() }
+}
+
+fn entry(sequence_number: &str) -> Entry<'static> {
+    Entry::Quarantine(Poison {
+        id: id(sequence_number),
+        event_id: String::new(),
+        event_name: String::new(),
+        source_key: Item::from(HashMap::<String, AttributeValue>::new()),
+        reason: Reason::NoImage,
+        raw: "",
+    })
+}
+
+/// The batch of these fates, its outcomes, and the sequence number that must be reported.
+fn batch<'n>(fates: &[Fate], numbers: &[&'n str]) -> (Batch<'static>, Vec<Outcome>, Option<&'n str>) {
+    let (mut batch, mut outcomes, mut first) = (Batch::default(), Vec::new(), None);
+    let mut repeated: Option<(&str, Outcome)> = None;
+    for (fate, number) in fates.iter().zip(numbers) {
+        let (place, unresolved) = match fate {
+            Fate::NoEffect => (Place::NoEffect, None),
+            Fate::Collision => (Place::Collision(id(number)), Some(*number)),
+            Fate::Unnumbered => {
+                batch.entries.push(entry("unnumbered"));
+                outcomes.push(Outcome::Quarantined);
+                (Place::Unnumbered(batch.entries.len() - 1), None)
+            }
+            Fate::Entry(outcome) => {
+                batch.entries.push(entry(number));
+                outcomes.push(outcome.clone());
+                repeated.get_or_insert((*number, outcome.clone()));
+                let unresolved = matches!(outcome, Outcome::Unresolved(_)).then_some(*number);
+                (Place::Entry(batch.entries.len() - 1), unresolved)
+            }
+            Fate::Repeat => match &repeated {
+                None => (Place::NoEffect, None),
+                Some((number, outcome)) => {
+                    let first = batch.entries.iter().position(|entry| entry.id().sequence_number == *number);
+                    (Place::Repeat(first.unwrap()), matches!(outcome, Outcome::Unresolved(_)).then_some(*number))
+                }
+            },
+        };
+        batch.places.push(place);
+        first = first.or(unresolved);
+    }
+    (batch, outcomes, first)
+}
+
+#[test]
+fn the_first_record_that_is_not_dealt_with_is_reported_by_its_position() {
+    let fates = fates();
+    let numbers: Vec<String> = (0..4).map(sequence_number).collect();
+    let forwards: Vec<&str> = numbers.iter().map(String::as_str).collect();
+    let backwards: Vec<&str> = forwards.iter().rev().copied().collect();
+    let mut combinations = 0;
+    for length in 0..=4 {
+        let mut schedule = Schedule::default();
+        loop {
+            let chosen: Vec<Fate> = (0..length).map(|_| fates[schedule.choose(fates.len())].clone()).collect();
+            for numbers in [&forwards, &backwards] {
+                let (batch, outcomes, expected) = batch(&chosen, numbers);
+                let (response, tally) = response(&batch, &outcomes);
+                let reported: Vec<_> =
+                    response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_deref()).collect();
+                let expected: Vec<_> = expected.into_iter().map(Some).collect();
+                assert_eq!(reported, expected, "{chosen:?} as {numbers:?}");
+                let told = tally.applied + tally.duplicates + tally.no_effect + tally.quarantined + tally.unresolved;
+                assert_eq!((tally.records, told), (length, length), "every record is told of once: {chosen:?}");
+                combinations += 1;
+            }
+            if !schedule.advance() {
+                break;
+            }
+        }
+    }
+    println!("{combinations} combinations");
+    assert_eq!(combinations, 2 * (1 + 10 + 100 + 1_000 + 10_000));
+}
