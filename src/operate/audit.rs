@@ -292,13 +292,13 @@ impl Audit {
         &mut self,
         suspects: Vec<(ViewKey, u64)>,
         mender: &mut impl Mend,
-        mended: &mut HashSet<ViewKey>,
+        set: &mut HashSet<ViewKey>,
         reading: &Reading,
         stop: &Stop,
     ) -> Result<(), AuditError> {
         let progress = Progress::of("view items", u64::try_from(suspects.len()).unwrap_or_default());
         let mut examiner = Examiner { tables: &self.tables, trail: &mut self.trail, settle: reading.settle, stop };
-        let mut seen = examiner.examine(&suspects, mender, mended, &progress).await?;
+        let mut seen = examiner.examine(&suspects, mender, set, &progress).await?;
         progress.finish();
         for (key, _) in suspects {
             self.seen.insert(key.clone(), seen.remove(&key));

@@ -182,7 +182,9 @@ impl Recount {
     #[must_use]
     pub fn tally(&self) -> Tally {
         let mut tally = Tally::default();
-        self.0.values().for_each(|amounts| tally.add(amounts));
+        for amounts in self.0.values() {
+            tally.add(amounts);
+        }
         tally
     }
 }
@@ -288,7 +290,9 @@ mod tests {
 
     fn sums(categories: &[&str]) -> Sums {
         let mut tally = Tally::default();
-        categories.iter().for_each(|category| tally.add(&amounts(category)));
+        for category in categories {
+            tally.add(&amounts(category));
+        }
         tally.sums
     }
 

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod audit;
+mod audit_page;
+mod audit_speed;
 mod bootstrap;
 mod command;
 mod engine;
@@ -18,9 +20,11 @@ mod persisted;
 mod poison;
 mod poller;
 mod proxy;
+mod repair;
 mod replay;
 mod replay_duplicate_events;
 mod rollup;
 mod runtime_api;
 mod storm;
 mod summary;
+mod under_fire;

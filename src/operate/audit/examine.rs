@@ -96,7 +96,7 @@ impl Examiner<'_> {
         &mut self,
         keys: &[(ViewKey, u64)],
         mender: &mut impl Mend,
-        mended: &mut HashSet<ViewKey>,
+        set: &mut HashSet<ViewKey>,
         progress: &Progress,
     ) -> Result<HashMap<ViewKey, Seen>, AuditError> {
         let mut all = HashMap::new();
@@ -111,7 +111,7 @@ impl Examiner<'_> {
             let (chunk, later) = rest.split_at(many);
             rest = later;
             let chunk: Vec<ViewKey> = chunk.iter().map(|(key, _)| key.clone()).collect();
-            all.extend(self.chunk(&chunk, mender, mended, progress).await?);
+            all.extend(self.chunk(&chunk, mender, set, progress).await?);
         }
         Ok(all)
     }
@@ -120,7 +120,7 @@ impl Examiner<'_> {
         &mut self,
         keys: &[ViewKey],
         mender: &mut impl Mend,
-        mended: &mut HashSet<ViewKey>,
+        set: &mut HashSet<ViewKey>,
         progress: &Progress,
     ) -> Result<HashMap<ViewKey, Seen>, AuditError> {
         self.trail.catch_up(self.tables, Reach::Thorough).await?;
@@ -142,7 +142,7 @@ impl Examiner<'_> {
         for key in keys {
             progress.add(1);
             if seen.get(key).is_some_and(needs_mending) && !self.stop.requested() {
-                self.mend(key, mender, mended, &mut seen).await?;
+                self.mend(key, mender, set, &mut seen).await?;
             }
         }
         Ok(seen)
@@ -153,20 +153,20 @@ impl Examiner<'_> {
         &mut self,
         key: &ViewKey,
         mender: &mut impl Mend,
-        mended: &mut HashSet<ViewKey>,
+        set: &mut HashSet<ViewKey>,
         seen: &mut HashMap<ViewKey, Seen>,
     ) -> Result<(), AuditError> {
         for _ in 0..LOOKS {
             let Some(found) = seen.get(key).filter(|found| needs_mending(found)) else { return Ok(()) };
             match mender.mend(self.tables, key, found).await? {
                 Mended::Set => {
-                    mended.insert(key.clone());
+                    set.insert(key.clone());
                     // What it is now is only known when it is audited again.
                     seen.remove(key);
                     return Ok(());
                 }
                 Mended::Refused => return Ok(()),
-                Mended::More => drop(mended.insert(key.clone())),
+                Mended::More => drop(set.insert(key.clone())),
                 Mended::Changed => sleep(OsEntropy.up_to(PAUSE_MAX)).await,
             }
             match self.look(std::slice::from_ref(key), Reach::Quick).await?.remove(key) {
