@@ -10,6 +10,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use super::AuditError;
 use super::tables::{Tables, record_id};
 use super::trail::retention;
+use crate::operate::migrate::{history::MIGRATION, lease::LEASE};
 use crate::rollup::audit::Waiting;
 use crate::rollup::ledger::{Concern, Finding, Standing, concern, inspect, standing};
 use crate::rollup::marker::{
@@ -58,6 +59,10 @@ pub async fn read(tables: &Tables, now: DateTime<Utc>) -> Result<Ledger, AuditEr
 impl Ledger {
     fn take(&mut self, tables: &Tables, marker: &Item, now: DateTime<Utc>) {
         let Some(id) = record_id(marker) else { return };
+        // What was migrated, and the lease of it, are no markers.
+        if [MIGRATION, LEASE].contains(&id.sequence_number.as_str()) {
+            return;
+        }
         let text = |name: &str| match marker.get(name) {
             Some(AttributeValue::S(value)) => Some(value.as_str()),
             _ => None,

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::MigrateError;
 use super::steps::{Change, Did, Live, Mode};
 use crate::rollup::Item;
-use crate::rollup::marker::{FORMAT_VERSION, OUTCOME, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::marker::{FORMAT_VERSION, OUTCOME, Outcome, SEQUENCE_NUMBER, STREAM};
 
 /// How often the table is gone through before it is said that it does not come to rest: once to change the markers, once
 /// to see that none is left, and once more for those that a function wrote which was just being replaced.
@@ -45,12 +45,15 @@ async fn one_pass(live: &Live, title: &str, version: u32, mode: Mode) -> Result<
         .client
         .scan()
         .projection_expression("#number, #stream")
-        // Only markers have an outcome: the lease and the records of migrations are none.
-        .filter_expression("attribute_exists(#outcome) AND attribute_not_exists(#version)")
+        // What else is in the table is no marker of a record: the lease, and what was applied.
+        .filter_expression("#outcome IN (:applied, :quarantined, :discarded) AND attribute_not_exists(#version)")
         .expression_attribute_names("#number", SEQUENCE_NUMBER)
         .expression_attribute_names("#stream", STREAM)
         .expression_attribute_names("#outcome", OUTCOME)
-        .expression_attribute_names("#version", FORMAT_VERSION);
+        .expression_attribute_names("#version", FORMAT_VERSION)
+        .expression_attribute_values(":applied", outcome(Outcome::Applied))
+        .expression_attribute_values(":quarantined", outcome(Outcome::Quarantined))
+        .expression_attribute_values(":discarded", outcome(Outcome::Discarded));
     live.each((title, table), scan, |key| async move {
         match mode {
             Mode::DryRun => Ok(Change::Made),
@@ -58,6 +61,10 @@ async fn one_pass(live: &Live, title: &str, version: u32, mode: Mode) -> Result<
         }
     })
     .await
+}
+
+fn outcome(outcome: Outcome) -> AttributeValue {
+    AttributeValue::S(outcome.as_str().to_owned())
 }
 
 /// Conditional, so that a marker whose time has come in between is not made again out of its key alone, and one that a
