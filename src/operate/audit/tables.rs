@@ -24,6 +24,10 @@ use crate::rollup::record::RecordId;
 use crate::rollup::view::{Amount, ROLLUP_VERSION, View, ViewKey};
 use crate::rollup::{AttributeValue, Item};
 
+/// Bytes of a table for which one more segment of a scan is worth it: each is a scan of its own, and an emulator reads the
+/// whole table for each.
+const SEGMENT_BYTES: i64 = 32 * 1024 * 1024;
+
 /// Items in one `BatchGetItem` ("Quotas", API limits).
 const BATCH_ITEMS: usize = 100;
 
@@ -137,7 +141,7 @@ impl Tables {
         visit: impl Fn(Vec<HashMap<String, SdkValue>>),
     ) -> Result<(), AuditError> {
         let Projection { expression, names } = projection(attributes);
-        let segments = i32::try_from(self.concurrency).unwrap_or(i32::MAX);
+        let segments = self.segments(table).await?;
         let (visit, expression, names) = (&visit, &expression, &names);
         let scans = (0..segments).map(|segment| async move {
             let mut from = None;
@@ -158,6 +162,15 @@ impl Tables {
             }
         });
         stream::iter(scans).buffer_unordered(self.concurrency).try_collect::<()>().await
+    }
+
+    /// Into how many segments a scan of a table is divided: as many as are allowed, unless it is known to be small.
+    async fn segments(&self, table: &str) -> Result<i32, AuditError> {
+        let most = i32::try_from(self.concurrency).unwrap_or(i32::MAX);
+        let described = self.client.describe_table().table_name(table).send().await;
+        let described = described.map_err(|e| error("describe", table, DisplayErrorContext(e)))?.table;
+        let bytes = described.and_then(|table| table.table_size_bytes).filter(|bytes| *bytes > 0);
+        Ok(bytes.map_or(most, |bytes| i32::try_from(bytes / SEGMENT_BYTES + 2).unwrap_or(most).min(most)))
     }
 
     fn source_attributes(&self) -> impl Iterator<Item = &str> {
