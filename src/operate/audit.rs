@@ -78,6 +78,13 @@ pub struct Reading {
     pub max_read_units: Option<f64>,
 }
 
+impl Default for Reading {
+    /// As the command reads when nothing else is said.
+    fn default() -> Self {
+        Self { item: None, settle: Duration::from_secs(5), concurrency: 8, max_read_units: None }
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().map_err(|_| "it is no number".to_owned())?;
     Duration::try_from_secs_f64(seconds)

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Ending;
 use super::args::Shared;
+use super::audit::{self, AuditError, Reading};
 use super::stop::{self, Stop};
 use crate::config::ConfigError;
 use crate::handler::InvocationError;
@@ -83,6 +84,9 @@ pub enum ReplayError {
     /// The records cannot be applied at all.
     #[error(transparent)]
     Invocation(#[from] InvocationError),
+    /// Looking for the view items that records which are gone belong to.
+    #[error("cannot tell the view items to repair: {0}")]
+    Audit(#[from] Box<AuditError>),
     /// Output, or signals.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -95,6 +99,8 @@ pub struct Report {
     pub applied: Applied,
     /// Records that failure messages point at and that no stream holds any more.
     pub gone: Vec<Gone>,
+    /// The view items that differ from a recount, when records are gone: those are to be repaired.
+    pub to_repair: Vec<Value>,
     /// Messages that are none of a failure destination; they stay in the queue.
     pub foreign: usize,
 }
@@ -144,6 +150,7 @@ impl Report {
             "quarantined": quarantined,
             "unresolved": unresolved,
             "gone": gone.collect::<Vec<_>>(),
+            "view_items_to_repair": self.to_repair,
             "foreign_messages": self.foreign,
         })
     }
@@ -163,10 +170,18 @@ impl fmt::Display for Report {
             let Document { first, last, shard, from, until, .. } = &gone.document;
             writeln!(
                 f,
-                "{} records are gone from the stream: {first} to {last} of {shard}, written between {from} and {until}. \
-                 Which view items they belong to is not known any more: run `ddb-rollup repair` on the whole view",
+                "{} records are gone from the stream: {first} to {last} of {shard}, written between {from} and {until}",
                 gone.records,
             )?;
+        }
+        if !self.gone.is_empty() {
+            let keys = self.to_repair.iter().map(|key| key.as_str().map_or_else(|| key.to_string(), str::to_owned));
+            let keys = keys.collect::<Vec<_>>().join(", ");
+            if keys.is_empty() {
+                writeln!(f, "no view item differs from a recount: nothing is to be repaired")?;
+            } else {
+                writeln!(f, "to be repaired, by `ddb-rollup repair`: {keys}")?;
+            }
         }
         if self.foreign > 0 {
             writeln!(f, "{} messages are none of a failure destination; they were left in the queue", self.foreign)?;
@@ -198,6 +213,11 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, ReplayError> {
         }
     };
     report.applied = applier.applied;
+    if ended.is_ok() && !report.gone.is_empty() {
+        // The pointers do not tell the view items; a recount does.
+        let audit = Box::pin(audit::audit(&sdk, shared.config()?, &Reading::default(), &stop)).await;
+        report.to_repair = audit.map_err(Box::new)?.drifted_keys();
+    }
     report.write(shared.json)?;
     ended?;
     Ok(Ending::found_unless(report.is_clean()))

@@ -30,7 +30,7 @@ async fn everything_in_the_stream_is_applied_once() {
         assert_eq!(ran.code, 0, "{ran:?}");
         let expected = json!({
             "read": 5, "applied": applied, "duplicates": duplicates, "no_effect": 0, "quarantined": 0, "unresolved": 0,
-            "gone": [], "foreign_messages": 0,
+            "gone": [], "view_items_to_repair": [], "foreign_messages": 0,
         });
         assert_eq!(ran.json(), expected);
         engine.assert_exact().await;
@@ -255,4 +255,32 @@ async fn pointers_of_the_failure_queue_are_followed_and_deleted_once_their_recor
     assert_eq!((ran.code, ran.json()["applied"].clone(), ran.json()["duplicates"].clone()), (0, json!(4), json!(5)));
     assert!(queue.left().is_empty());
     engine.assert_exact().await;
+}
+
+#[tokio::test]
+async fn records_that_are_gone_from_the_stream_name_the_view_items_to_repair() {
+    let (engine, records) = points(4).await;
+    engine.function().deliver(&records).await;
+    // As if a record of this map had been trimmed before it was applied.
+    let lowered = engine.db.update_item().table_name("Map").key("MapId", s("m1"));
+    lowered
+        .update_expression("SET TotalPoints = TotalPoints - :one")
+        .expression_attribute_values(":one", n(1))
+        .send()
+        .await
+        .unwrap();
+    let shard = engine.shard().await;
+    let queue = Queue::default();
+    let dropped = json!(records[0]["eventSourceARN"].as_str().unwrap().replace("/Point/", "/Dropped/"));
+    queue.waiting.lock().unwrap().push_back(pointer(&records[..1], &shard, &dropped));
+    let url = queue.serve().await;
+    let queue_url = format!("{url}/000000000000/failures");
+    for (flags, expected) in
+        [(&["--json"][..], "\"view_items_to_repair\":[\"m1\"]"), (&[], "by `ddb-rollup repair`: m1")]
+    {
+        let arguments = [&["replay", "--from-queue", queue_url.as_str()], flags].concat();
+        let ran = run_with(&engine, &arguments, &[("AWS_ENDPOINT_URL_SQS", url.as_str())]).await;
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.out.contains(expected), "{ran:?}");
+    }
 }

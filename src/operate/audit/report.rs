@@ -208,6 +208,12 @@ impl Report {
         })
     }
 
+    /// The keys of the view items that drifted, as scripts read them.
+    #[must_use]
+    pub fn drifted_keys(&self) -> Vec<Value> {
+        self.drifted.iter().map(|item| self.key(&item.key)).collect()
+    }
+
     /// The report of a repair as an object: the same, and how many view items it set.
     #[must_use]
     pub fn repair_json(&self) -> Value {
