@@ -238,21 +238,19 @@ impl Sandbox {
                 biased;
                 answer = answered => match answer.unwrap() {
                     (ended, at) if at <= end => ended,
-                    _ => self.timed_out().await,
+                    _ => Ended::TimedOut,
                 },
                 _ = self.exit() => Ended::Died,
-                () = tokio::time::sleep(time) => self.timed_out().await,
+                () = tokio::time::sleep(time) => Ended::TimedOut,
             }
         } else {
             Ended::Died
         };
         self.api.answers.lock().await.remove(&id);
+        if ended == Ended::TimedOut {
+            self.kill().await;
+        }
         ended
-    }
-
-    async fn timed_out(&self) -> Ended {
-        self.kill().await;
-        Ended::TimedOut
     }
 
     /// Ends the process at once, with no chance to say anything.
@@ -279,11 +277,16 @@ impl Sandbox {
         exit.wait_for(Option::is_some).await.unwrap().unwrap()
     }
 
+    /// The last line of the log so far: what a process that did not answer in time was doing.
+    pub fn last_words(&self) -> Option<String> {
+        self.stdout.borrow().last().cloned()
+    }
+
     pub fn lives(&self) -> bool {
         self.exit.borrow().is_none()
     }
 
-    /// What the process told the Runtime API when it could not start; none when it told nothing.
+    /// What the process told the Runtime API when it could not start, if anything.
     pub fn init_error(&self) -> Option<Value> {
         self.api.init_error.borrow().clone()
     }

@@ -195,6 +195,7 @@ impl Mapping {
 
     /// Takes note of what the response acknowledges, by position, as Lambda does.
     async fn acknowledge(&mut self, batch: &[usize], ended: Ended) {
+        let now = chrono::Utc::now();
         let resolved = match &ended {
             Ended::Response(response) => {
                 let failures = response["batchItemFailures"].as_array().unwrap();
@@ -214,7 +215,10 @@ impl Mapping {
                 0
             }
             Ended::Died => 0,
-            Ended::TimedOut => panic!("an invocation outlived its deadline"),
+            Ended::TimedOut => {
+                let words = self.sandbox.as_ref().and_then(Sandbox::last_words);
+                panic!("an invocation outlived its deadline, and it is {now}; the log's last line: {words:?}")
+            }
         };
         let acknowledged: HashSet<usize> = batch[..resolved].iter().copied().collect();
         self.auditor.assert_marked(&acknowledged).await;
