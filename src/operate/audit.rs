@@ -85,7 +85,7 @@ impl Default for Reading {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().map_err(|_| "it is no number".to_owned())?;
     Duration::try_from_secs_f64(seconds)
         .ok()

@@ -44,6 +44,10 @@ pub struct Args {
     /// Everything that the source table's stream still holds
     #[arg(long, group = "source")]
     pub from_stream: bool,
+
+    /// Seconds within which a write is taken to appear in the stream, when records are gone and a recount must tell whose
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = audit::seconds)]
+    pub settle: Duration,
 }
 
 /// Why a replay could not run to its end. What it had applied by then stays applied; run it again.
@@ -215,7 +219,8 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, ReplayError> {
     report.applied = applier.applied;
     if ended.is_ok() && !report.gone.is_empty() {
         // The pointers do not tell the view items; a recount does.
-        let audit = Box::pin(audit::audit(&sdk, shared.config()?, &Reading::default(), &stop)).await;
+        let reading = Reading { settle: args.settle, ..Reading::default() };
+        let audit = Box::pin(audit::audit(&sdk, shared.config()?, &reading, &stop)).await;
         report.to_repair = audit.map_err(Box::new)?.drifted_keys();
     }
     report.write(shared.json)?;

@@ -238,8 +238,12 @@ async fn pointers_of_the_failure_queue_are_followed_and_deleted_once_their_recor
     let url = queue.serve().await;
     let queue_url = format!("{url}/000000000000/failures");
     let replay = async || {
-        run_with(&engine, &["replay", "--from-queue", &queue_url, "--json"], &[("AWS_ENDPOINT_URL_SQS", url.as_str())])
-            .await
+        run_with(
+            &engine,
+            &["replay", "--from-queue", &queue_url, "--settle", "0.1", "--json"],
+            &[("AWS_ENDPOINT_URL_SQS", url.as_str())],
+        )
+        .await
     };
     let ran = replay().await;
     assert_eq!(ran.code, 1, "{ran:?}");
@@ -278,7 +282,7 @@ async fn records_that_are_gone_from_the_stream_name_the_view_items_to_repair() {
     for (flags, expected) in
         [(&["--json"][..], "\"view_items_to_repair\":[\"m1\"]"), (&[], "by `ddb-rollup repair`: m1")]
     {
-        let arguments = [&["replay", "--from-queue", queue_url.as_str()], flags].concat();
+        let arguments = [&["replay", "--from-queue", queue_url.as_str(), "--settle", "0.1"], flags].concat();
         let ran = run_with(&engine, &arguments, &[("AWS_ENDPOINT_URL_SQS", url.as_str())]).await;
         assert_eq!(ran.code, 1, "{ran:?}");
         assert!(ran.out.contains(expected), "{ran:?}");
