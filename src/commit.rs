@@ -75,7 +75,7 @@ pub struct Broken(pub String);
 /// Commits a batch, until all of it is dealt with or `deadline` comes.
 ///
 /// `max_in_flight` transactions are sent side by side. Entries that turn out to be poison become
-/// [`Entry::Quarantine`]s of the batch.
+/// [`Quarantine`](crate::rollup::coalesce::Entry::Quarantine) entries of the batch.
 ///
 /// # Errors
 /// When the store says that the deployment is at fault. What was committed until then has its markers.

@@ -1,6 +1,6 @@
 //! `ddb-rollup migrate`: numbered changes of live data, applied in order and once.
 //!
-//! [`definition`] has what this build carries, [`history`] what was applied. [`decide`] says from both what is to be
+//! [`definition`] has what this build carries, [`history`] what was applied. [`mod@decide`] says from both what is to be
 //! done, and [`steps`] do it, under a [`lease`] that one operator holds.
 
 use std::io;
