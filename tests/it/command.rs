@@ -25,18 +25,22 @@ impl Ran {
     }
 }
 
-/// Runs the command on an engine; `more` are environment variables besides.
-pub async fn run_with(engine: &Engine, arguments: &[&str], more: &[(&str, &str)]) -> Ran {
-    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_ddb-rollup"))
+/// The command on an engine, not started yet.
+pub fn command(engine: &Engine, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ddb-rollup"));
+    command
         .args(arguments)
         .env_clear()
         .envs([("AWS_SECRET_ACCESS_KEY", "local"), ("AWS_REGION", "eu-west-1")])
         .envs([("AWS_ACCESS_KEY_ID", &engine.access_key), ("AWS_ENDPOINT_URL", &engine.url)])
-        .envs(more.iter().copied())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs the command on an engine; `more` are environment variables besides.
+pub async fn run_with(engine: &Engine, arguments: &[&str], more: &[(&str, &str)]) -> Ran {
+    let Output { status, stdout, stderr } =
+        command(engine, arguments).envs(more.iter().copied()).output().await.unwrap();
     Ran {
         code: status.code().unwrap(),
         out: String::from_utf8(stdout).unwrap(),

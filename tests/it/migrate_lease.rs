@@ -13,10 +13,9 @@ use ddb_rollup::operate::migrate::steps::{Did, Mode, Steps};
 use ddb_rollup::operate::migrate::{MigrateError, Migrator};
 use ddb_rollup::operate::stop;
 use serde_json::json;
-use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::command::run;
+use crate::command::{command, run};
 use crate::engine::{Engine, s, text};
 use crate::gate::gate;
 use crate::migrate::{forget_versions, history, markers, migrator};
@@ -55,14 +54,8 @@ async fn a_run_that_is_killed_keeps_others_out_until_its_lease_ends_and_is_gone_
         }
     })
     .await;
-    let mut first = Command::new(env!("CARGO_BIN_EXE_ddb-rollup"))
-        .args(["migrate", "--by", "ann", "--endpoint-url", &url])
-        .env_clear()
-        .envs([("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local"), ("AWS_REGION", "eu-west-1")])
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut first =
+        command(&engine, &["migrate", "--by", "ann", "--endpoint-url", &url]).stderr(Stdio::null()).spawn().unwrap();
     hung.recv().await.unwrap();
 
     let refused = async |who| {

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
 use crate::audit::{audit, numbers, points, settled, switch_stream};
-use crate::command::{Ran, run, run_with};
+use crate::command::{Ran, command, run, run_with};
 use crate::engine::{Engine, n, s};
 
 async fn repair(engine: &Engine) -> Ran {
@@ -230,30 +230,30 @@ async fn an_adoption_that_was_killed_goes_on_when_it_is_started_again() {
         engine.put_point(&format!("m{point}"), "p", Some("Bar")).await;
     }
     switch_stream(&engine, true).await;
-    let command = || {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_ddb-rollup"));
-        command.args(["repair", "--json", "--settle", "0"]).env_clear();
-        command.envs([("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local"), ("AWS_REGION", "eu-west-1")]);
-        command.env("AWS_ENDPOINT_URL", &engine.url).stdout(std::process::Stdio::piped()).kill_on_drop(true);
-        command
+    let start = || {
+        let mut command = command(&engine, &["repair", "--json", "--settle", "0"]);
+        command.stdout(std::process::Stdio::piped()).spawn().unwrap()
     };
-    let some = async || {
-        while engine.scan("Map").await.len() < 5 {
+    let set = async |child: &mut tokio::process::Child, at_least: usize| {
+        loop {
+            let set = engine.scan("Map").await.len();
+            if set >= at_least {
+                return set;
+            }
+            assert_eq!(child.try_wait().unwrap(), None, "it ended after {set}");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    let mut child = command().spawn().unwrap();
-    some().await;
+    let mut child = start();
+    set(&mut child, 5).await;
     child.kill().await.unwrap();
-    let set = engine.scan("Map").await.len();
-    assert!((5..120).contains(&set), "it was killed in the middle, after {set}");
+    let before = engine.scan("Map").await.len();
+    assert!((5..120).contains(&before), "it was killed in the middle, after {before}");
 
     // Asked to stop, it says what it did.
-    let child = command().spawn().unwrap();
+    let mut child = start();
     let id = child.id().unwrap();
-    while engine.scan("Map").await.len() < set + 5 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    set(&mut child, before + 5).await;
     let asked = tokio::process::Command::new("kill").args(["-INT", &id.to_string()]).status().await.unwrap();
     assert!(asked.success());
     let output = child.wait_with_output().await.unwrap();
