@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ddb_rollup::operate::args::Shared;
-use ddb_rollup::operate::{Ending, audit, demo, local, migrate, quarantine, repair, replay};
+use ddb_rollup::operate::{Ending, audit, demo, deploy_check, local, migrate, quarantine, repair, replay};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -33,6 +33,7 @@ enum Command {
     Migrate(migrate::Args),
     Replay(replay::Args),
     Quarantine(quarantine::Args),
+    DeployCheck(deploy_check::Args),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +60,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             Command::Migrate(args) => Box::pin(migrate::run(&cli.shared, args)).await?,
             Command::Replay(args) => Box::pin(replay::run(&cli.shared, args)).await?,
             Command::Quarantine(args) => quarantine::run(&cli.shared, args).await?,
+            Command::DeployCheck(args) => Box::pin(deploy_check::run(&cli.shared, args)).await?,
         };
         Ok(match ending {
             Ending::AsItShouldBe => ExitCode::SUCCESS,

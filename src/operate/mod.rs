@@ -8,7 +8,9 @@
 
 pub mod args;
 pub mod audit;
+pub mod cause;
 pub mod demo;
+pub mod deploy_check;
 pub mod deployment;
 pub mod engine;
 pub mod function;

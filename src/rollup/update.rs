@@ -33,6 +33,17 @@ pub enum OnMissingViewItem {
     Skip,
 }
 
+impl OnMissingViewItem {
+    /// The setting's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Skip => "skip",
+        }
+    }
+}
+
 /// An update with its condition, as DynamoDB takes it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Update {

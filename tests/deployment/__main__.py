@@ -49,6 +49,7 @@ def main() -> int:
     options.add_argument("--endpoint", required=True)
     options.add_argument("--bootstrap", required=True, type=Path)
     options.add_argument("--architecture", required=True)
+    options.add_argument("--command", required=True, type=Path)
     given = options.parse_args()
 
     results = [
@@ -58,7 +59,7 @@ def main() -> int:
             independent=True,
         )
     ]
-    cloud = Cloud(given.endpoint, given.architecture)
+    cloud = Cloud(given.endpoint, given.architecture, given.command)
     cloud.wait_until_up()
     cloud.upload_code(given.bootstrap, "one.zip", "two.zip")
     stories = {

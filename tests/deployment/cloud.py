@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -59,7 +61,7 @@ def raises(kind: type[Exception]) -> Iterator[list[Exception]]:
 class Cloud:
     """Clients of one emulated account and Region."""
 
-    def __init__(self, endpoint: str, architecture: str) -> None:
+    def __init__(self, endpoint: str, architecture: str, command: Path) -> None:
         session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
         config = Config(retries={"mode": "standard", "max_attempts": 3}, read_timeout=30)
 
@@ -67,6 +69,8 @@ class Cloud:
             return session.client(service, endpoint_url=endpoint, config=config)
 
         self.architecture = architecture
+        self.endpoint = endpoint
+        self.command = command.resolve()
         self.cloudformation = client("cloudformation")
         self.cloudwatch = client("cloudwatch")
         self.dynamodb = client("dynamodb")
@@ -140,6 +144,10 @@ class Table:
     def describe(self) -> Item:
         return dict(self.cloud.dynamodb.describe_table(TableName=self.name)["Table"])
 
+    def expire_by(self, attribute: str) -> None:
+        expiry = {"Enabled": True, "AttributeName": attribute}
+        self.cloud.dynamodb.update_time_to_live(TableName=self.name, TimeToLiveSpecification=expiry)
+
     def throughput(self) -> tuple[int, int]:
         """Read and write units. The emulator gives those of CloudFormation back as text."""
         throughput = self.describe()["ProvisionedThroughput"]
@@ -165,13 +173,15 @@ class Stack:
 
     def create(self) -> "Stack":
         self.cloud.cloudformation.create_stack(**self._request())
-        return self._settled("CREATE_COMPLETE")
+        self._settled("CREATE_COMPLETE")
+        self._numbers_as_numbers()
+        return self
 
     def update(self, **parameters: str) -> "Stack":
         self.parameters |= parameters
         self.cloud.cloudformation.update_stack(**self._request())
         self._settled("UPDATE_COMPLETE")
-        self._numbers_of_the_mapping_as_numbers()
+        self._numbers_as_numbers()
         return self
 
     def delete(self) -> None:
@@ -212,6 +222,32 @@ class Stack:
         assert "FunctionError" not in answer, body
         return dict(json.loads(body))
 
+    def command(self, *arguments: str, **environment: str) -> tuple[int, Item]:
+        """Runs the operator's command on the stack's tables: its exit code and what it says as JSON."""
+        aws = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+        tables = {
+            "ROLLUP_SOURCE_TABLE": self.source.name,
+            "ROLLUP_VIEW_TABLE": self.view.name,
+            "ROLLUP_IDEMPOTENCY_TABLE": self.markers.name,
+        }
+        ran = subprocess.run(
+            [self.cloud.command, *arguments, "--json", "--endpoint-url", self.cloud.endpoint],
+            env={"PATH": os.environ["PATH"], **aws, **tables, **environment},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS * 4,
+            check=False,
+        )
+        assert ran.returncode < 2, ran
+        return ran.returncode, dict(json.loads(ran.stdout))
+
+    def wrong(self, *arguments: str, **environment: str) -> list[str]:
+        """What `deploy-check` finds wrong."""
+        code, report = self.command("deploy-check", *arguments, **environment)
+        wrong = [one["what"] for one in report["checks"] if not one["ok"]]
+        assert (code, report["wrong"]) == (1 if wrong else 0, len(wrong)), report
+        return wrong
+
     def log_lines(self) -> list[Item]:
         """What the function wrote, as far as it is JSON."""
         pages = self.cloud.logs.get_paginator("filter_log_events").paginate(logGroupName=self.outputs["LogGroupName"])
@@ -242,8 +278,8 @@ class Stack:
             ],
         }
 
-    def _numbers_of_the_mapping_as_numbers(self) -> None:
-        """The emulator has the numbers of an updated mapping as text, and its poller fails at that."""
+    def _numbers_as_numbers(self) -> None:
+        """The emulator has parameters that are numbers as text: its poller fails at that, and so does an SDK."""
         mapping = self.mapping()
         names = (
             "BatchSize",
@@ -252,8 +288,15 @@ class Stack:
             "MaximumRetryAttempts",
             "ParallelizationFactor",
         )
-        numbers = {name: mapping[name] for name in names}
+        numbers = {name: int(mapping[name]) for name in names}
         self.cloud.functions.update_event_source_mapping(UUID=mapping["UUID"], **numbers)
+        for table in (self.source, self.view, self.markers):
+            reads, writes = table.throughput()
+            if table.describe()["BillingModeSummary"]["BillingMode"] == "PROVISIONED":
+                # A change to what is there already would be refused.
+                for other in (1, 0):
+                    units = {"ReadCapacityUnits": reads + other, "WriteCapacityUnits": writes + other}
+                    self.cloud.dynamodb.update_table(TableName=table.name, ProvisionedThroughput=units)
 
     def _settled(self, wanted: str) -> "Stack":
         wait_until(f"the stack {self.name} settles", lambda: not self.status().endswith("IN_PROGRESS"))

@@ -48,6 +48,21 @@ class Defaults:
             assert delta["Item"] == {"MapId": marker["SourceKey"]["MapId"]}
             assert delta["Measures"]["TotalPoints"] == 1
 
+    def the_command_finds_everything_in_order(self) -> None:
+        # The emulator does not switch on what the template says of expiry.
+        assert self.stack.wrong() == ["the attribute of expiry"]
+        self.stack.markers.expire_by("ExpiresAt")
+        assert self.stack.wrong() == []
+        code, report = self.stack.command("audit")
+        assert (code, report["exact"]) == (0, len(sample("maps"))), report
+
+    def what_is_changed_by_hand_is_found(self) -> None:
+        mapping = self.stack.mapping()
+        change = self.cloud.functions.update_event_source_mapping
+        change(UUID=mapping["UUID"], FunctionResponseTypes=[])
+        assert self.stack.wrong("--function", self.stack.outputs["FunctionName"]) == ["ReportBatchItemFailures"]
+        change(UUID=mapping["UUID"], FunctionResponseTypes=mapping["FunctionResponseTypes"])
+
     def a_category_changes_and_a_point_goes_and_comes_again(self) -> None:
         needle = {"MapId": "SeattleMapId", "PointId": "SpaceNeedleId"}
         self.stack.source.set(needle, "Category", "Restaurant")

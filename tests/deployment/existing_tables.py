@@ -88,6 +88,12 @@ class ExistingTables:
         assert [(one["Outcome"], one["Deltas"]) for one in skipped] == [("APPLIED", [])]
         assert self.stack.view.get(MapId="unknown") is None
 
+    def the_command_needs_the_settings_of_the_function(self) -> None:
+        self.stack.markers.expire_by("ExpiresAt")
+        assert self.stack.wrong() == ["ROLLUP_MARKER_RETENTION_DAYS", "ROLLUP_ON_MISSING_VIEW_ITEM"]
+        same = {"ROLLUP_MARKER_RETENTION_DAYS": "1", "ROLLUP_ON_MISSING_VIEW_ITEM": "skip"}
+        assert self.stack.wrong(**same) == []
+
     def the_deleted_stack_leaves_what_was_there(self) -> None:
         self.stack.delete()
         assert {SOURCE, VIEW, MARKERS} <= self.cloud.tables()

@@ -8,6 +8,7 @@ mod audit_page;
 mod audit_speed;
 mod bootstrap;
 mod command;
+mod deploy_check;
 mod engine;
 mod first_touch;
 mod gate;

@@ -1,0 +1,198 @@
+//! `ddb-rollup deploy-check`: whether what is deployed is what the roll-up relies on.
+
+pub mod check;
+
+use std::fmt::{self, Display, Write as _};
+use std::io::{self, Write};
+
+use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
+use aws_sdk_dynamodb::types::{TableDescription, TimeToLiveDescription};
+use aws_sdk_lambda::types::EventSourceMappingConfiguration;
+use serde_json::{Value, json};
+
+use self::check::Check;
+use super::Ending;
+use super::args::Shared;
+use super::cause::cause;
+use crate::config::{Config, ConfigError};
+
+/// Check that the tables, the stream, the event source mapping and the function are what the roll-up relies on
+///
+/// Changes nothing. Ends with 1 when something is not as it should be.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Function that reads the stream, by its name or ARN; needed where several do
+    #[arg(long, value_name = "NAME")]
+    function: Option<String>,
+
+    /// Look at the tables and the stream alone, as where Lambda may not be asked
+    #[arg(long, conflicts_with = "function")]
+    tables_only: bool,
+}
+
+/// Why the deployment could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployCheckError {
+    /// A setting of the environment.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// DynamoDB did not answer.
+    #[error("cannot {action} the table {table}: {cause}")]
+    Table {
+        /// What was tried.
+        action: &'static str,
+        /// The table.
+        table: String,
+        /// What the service said.
+        cause: String,
+    },
+    /// Lambda did not answer.
+    #[error("cannot {action}: {cause}; --tables-only checks what does not need Lambda")]
+    Lambda {
+        /// What was tried.
+        action: String,
+        /// What the service said.
+        cause: String,
+    },
+    /// Several functions read the stream.
+    #[error("the stream is read by several functions: {}; name one with --function", .0.join(", "))]
+    Several(Vec<String>),
+    /// Output.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Everything that was checked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report(Vec<Check>);
+
+impl Report {
+    /// Whether all is as it should be.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.wrong() == 0
+    }
+
+    fn wrong(&self) -> usize {
+        self.0.iter().filter(|check| !check.is_right()).count()
+    }
+
+    /// The report as an object.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let checks = self.0.iter().map(|check| {
+            let Check { subject, what, found, needed, why } = check;
+            json!({
+                "subject": subject, "what": what, "found": found, "needed": needed, "why": why, "ok": check.is_right(),
+            })
+        });
+        json!({ "wrong": self.wrong(), "checks": checks.collect::<Vec<_>>() })
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for check in &self.0 {
+            let Check { subject, what, found, needed, why } = check;
+            if check.is_right() {
+                writeln!(f, "ok     {subject}: {what} is {found}")?;
+            } else {
+                writeln!(f, "wrong  {subject}: {what} is {found}; needed is {needed}: {why}")?;
+            }
+        }
+        match self.wrong() {
+            0 => writeln!(f, "all {} checks passed", self.0.len()),
+            wrong => writeln!(f, "{wrong} of {} checks failed", self.0.len()),
+        }
+    }
+}
+
+/// Looks at the deployment and tells what is wrong with it.
+///
+/// # Errors
+/// When the tables or, unless they are all that is asked for, the function cannot be looked at.
+pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, DeployCheckError> {
+    let config = shared.config()?;
+    let sdk = shared.sdk().await;
+    let tables = aws_sdk_dynamodb::Client::new(&sdk);
+
+    let source = describe(&tables, config.view.source_table()).await?;
+    let mut checks = check::source(&config.view, source.as_ref());
+    checks.extend(check::view(&config.view, describe(&tables, config.view.view_table()).await?.as_ref()));
+    let markers = describe(&tables, &config.idempotency_table).await?;
+    let expiry = match &markers {
+        Some(_) => time_to_live(&tables, &config.idempotency_table).await?,
+        None => None,
+    };
+    checks.extend(check::idempotency(&config.idempotency_table, markers.as_ref(), expiry.as_ref()));
+
+    let stream = source.as_ref().and_then(TableDescription::latest_stream_arn);
+    if let Some(stream) = stream.filter(|_| !args.tables_only) {
+        let lambda = aws_sdk_lambda::Client::new(&sdk);
+        checks.extend(function(&lambda, &config, stream, args.function.as_deref()).await?);
+    }
+
+    let report = Report(checks);
+    let mut text = String::new();
+    let _ = if shared.json { writeln!(text, "{}", report.json()) } else { write!(text, "{report}") };
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(Ending::found_unless(report.is_clean()))
+}
+
+async fn describe(
+    client: &aws_sdk_dynamodb::Client,
+    table: &str,
+) -> Result<Option<TableDescription>, DeployCheckError> {
+    match client.describe_table().table_name(table).send().await {
+        Ok(answer) => Ok(answer.table),
+        Err(error) if matches!(error.as_service_error(), Some(DescribeTableError::ResourceNotFoundException(_))) => {
+            Ok(None)
+        }
+        Err(error) => Err(table_error("describe", table, cause(&error))),
+    }
+}
+
+async fn time_to_live(
+    client: &aws_sdk_dynamodb::Client,
+    table: &str,
+) -> Result<Option<TimeToLiveDescription>, DeployCheckError> {
+    let answer = client.describe_time_to_live().table_name(table).send().await;
+    Ok(answer.map_err(|error| table_error("look at the expiry of", table, cause(&error)))?.time_to_live_description)
+}
+
+/// What connects the stream to the function, and the function.
+async fn function(
+    client: &aws_sdk_lambda::Client,
+    config: &Config,
+    stream: &str,
+    name: Option<&str>,
+) -> Result<Vec<Check>, DeployCheckError> {
+    let request = client.list_event_source_mappings().set_function_name(name.map(str::to_owned));
+    // Of a named function every mapping is wanted: it may read a stream that was switched off.
+    let request = request.set_event_source_arn(name.is_none().then(|| stream.to_owned()));
+    let pages = request.into_paginator().items().send().try_collect().await;
+    let mappings = pages.map_err(|error| lambda_error("list the event source mappings", cause(&error)))?;
+    let mut functions: Vec<&str> = mappings.iter().filter_map(|mapping| mapping.function_arn()).collect();
+    functions.sort_unstable();
+    functions.dedup();
+    if name.is_none() && functions.len() > 1 {
+        return Err(DeployCheckError::Several(functions.into_iter().map(str::to_owned).collect()));
+    }
+    let mut checks = check::mappings(stream, &mappings);
+    let reads = |mapping: &&EventSourceMappingConfiguration| mapping.event_source_arn() == Some(stream);
+    if let Some(function) = mappings.iter().find(reads).and_then(|mapping| mapping.function_arn()) {
+        let found = client.get_function_configuration().function_name(function).send().await;
+        let found = found.map_err(|error| lambda_error(&format!("look at the function {function}"), cause(&error)))?;
+        let variables = found.environment().and_then(|environment| environment.variables());
+        checks.extend(check::settings(config, found.function_name().unwrap_or(function), variables));
+    }
+    Ok(checks)
+}
+
+fn table_error(action: &'static str, table: &str, cause: String) -> DeployCheckError {
+    DeployCheckError::Table { action, table: table.to_owned(), cause }
+}
+
+fn lambda_error(action: &str, cause: String) -> DeployCheckError {
+    DeployCheckError::Lambda { action: action.to_owned(), cause }
+}

@@ -1,0 +1,309 @@
+//! What a deployment must be, property by property: decisions on what the services say, without asking them.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{KeySchemaElement, TableDescription, TimeToLiveDescription, TimeToLiveStatus};
+use aws_sdk_lambda::types::{EventSourceMappingConfiguration, EventSourcePosition, FunctionResponseType};
+
+use crate::config::{Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_TABLE};
+use crate::rollup::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::view::View;
+
+const ABSENT: &str = "absent";
+const ON: &str = "on";
+const OFF: &str = "off";
+const TABLES: &str = "the function works on another table than this command: name that table, or set the variable";
+const OTHERS: &str =
+    "the function has another setting than this command: set the variable, so that repair and replay do as it does";
+
+/// One property of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What has the property.
+    pub subject: String,
+    /// The property.
+    pub what: &'static str,
+    /// Its value.
+    pub found: String,
+    /// The value that the roll-up relies on.
+    pub needed: String,
+    /// What goes wrong otherwise, or what to do.
+    pub why: &'static str,
+}
+
+impl Check {
+    /// Whether the property is as it should be.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.found == self.needed
+    }
+}
+
+/// Checks of one subject.
+struct Checks {
+    subject: String,
+    checks: Vec<Check>,
+}
+
+impl Checks {
+    fn of(subject: String) -> Self {
+        Self { subject, checks: Vec::new() }
+    }
+
+    fn that(&mut self, what: &'static str, found: impl Into<String>, needed: impl Into<String>, why: &'static str) {
+        let (found, needed) = (found.into(), needed.into());
+        self.checks.push(Check { subject: self.subject.clone(), what, found, needed, why });
+    }
+
+    /// Whether the table can be used; where it cannot, nothing else of it is worth a check.
+    fn table_is_active(&mut self, table: Option<&TableDescription>) -> bool {
+        let status = table.map_or(ABSENT, |table| table.table_status().map_or("unknown", |status| status.as_str()));
+        // A table is written while it is updated, too.
+        let found = if status == "UPDATING" { "ACTIVE" } else { status };
+        self.that("the status", found, "ACTIVE", "name another table, deploy the template, or wait until it is made");
+        found == "ACTIVE"
+    }
+}
+
+/// The table whose stream is read.
+#[must_use]
+pub fn source(view: &View, table: Option<&TableDescription>) -> Vec<Check> {
+    let mut checks = Checks::of(format!("source table {}", view.source_table()));
+    if checks.table_is_active(table)
+        && let Some(table) = table
+    {
+        let stream = table.stream_specification().filter(|stream| stream.stream_enabled());
+        let carries = stream.and_then(|stream| stream.stream_view_type());
+        checks.that(
+            "the stream's view type",
+            carries.map_or(OFF, |carries| carries.as_str()),
+            "NEW_AND_OLD_IMAGES",
+            "what a write changed is told by both images; a stream of another type must be switched off and on again, and what \
+             was written between is a gap that `ddb-rollup repair` closes",
+        );
+    }
+    checks.checks
+}
+
+/// The table of the view items.
+#[must_use]
+pub fn view(view: &View, table: Option<&TableDescription>) -> Vec<Check> {
+    let mut checks = Checks::of(format!("view table {}", view.view_table()));
+    if checks.table_is_active(table)
+        && let Some(table) = table
+    {
+        let parts: Vec<_> =
+            view.key().iter().map(|part| format!("{} ({})", part.view_attribute, part.key_type)).collect();
+        checks.that("the key", key(table), parts.join(", "), "the counters are on the items of this key");
+    }
+    checks.checks
+}
+
+/// The table of the markers.
+#[must_use]
+pub fn idempotency(name: &str, table: Option<&TableDescription>, expiry: Option<&TimeToLiveDescription>) -> Vec<Check> {
+    let mut checks = Checks::of(format!("idempotency table {name}"));
+    if checks.table_is_active(table)
+        && let Some(table) = table
+    {
+        let needed = format!("{SEQUENCE_NUMBER} (S), {STREAM} (S)");
+        checks.that("the key", key(table), needed, "a marker is found by its record's sequence number and stream");
+        let on = |found: &&TimeToLiveDescription| {
+            matches!(found.time_to_live_status(), Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling))
+        };
+        let attribute = expiry.filter(on).and_then(|found| found.attribute_name());
+        checks.that(
+            "the attribute of expiry",
+            attribute.unwrap_or(OFF),
+            EXPIRES_AT,
+            "markers are kept, and paid for, for ever; switch time to live on",
+        );
+    }
+    checks.checks
+}
+
+fn key(table: &TableDescription) -> String {
+    let kind = |name: &str| {
+        let definition = table.attribute_definitions().iter().find(|one| one.attribute_name() == name);
+        definition.map_or("?", |definition| definition.attribute_type().as_str())
+    };
+    let parts = table.key_schema().iter().map(KeySchemaElement::attribute_name);
+    parts.map(|name| format!("{name} ({})", kind(name))).collect::<Vec<_>>().join(", ")
+}
+
+/// What connects a function to the stream.
+#[must_use]
+pub fn mappings(stream: &str, mappings: &[EventSourceMappingConfiguration]) -> Vec<Check> {
+    let reads = |mapping: &&EventSourceMappingConfiguration| mapping.event_source_arn() == Some(stream);
+    let mut checks = Checks::of(format!("stream {stream}"));
+    let mut read = mappings.iter().filter(reads).peekable();
+    let found = if read.peek().is_some() { ON } else { OFF };
+    checks.that(
+        "the event source mapping",
+        found,
+        ON,
+        "no function reads the stream that the table has now, so nothing is counted",
+    );
+    checks.checks.into_iter().chain(read.flat_map(mapping)).collect()
+}
+
+fn mapping(mapping: &EventSourceMappingConfiguration) -> Vec<Check> {
+    let mut checks = Checks::of(format!("event source mapping {}", mapping.uuid().unwrap_or_default()));
+    let state = match mapping.state() {
+        Some("Creating" | "Enabling" | "Updating") => "Enabled",
+        state => state.unwrap_or("unknown"),
+    };
+    checks.that("the state", state, "Enabled", "records wait in the stream, which keeps them for 24 hours");
+    let reports = mapping.function_response_types().contains(&FunctionResponseType::ReportBatchItemFailures);
+    checks.that(
+        "ReportBatchItemFailures",
+        if reports { ON } else { OFF },
+        ON,
+        "Lambda takes every answer for success, so a record that was not dealt with is lost",
+    );
+    let position = mapping.starting_position().map_or(ABSENT, EventSourcePosition::as_str);
+    checks.that(
+        "the starting position",
+        position,
+        "TRIM_HORIZON",
+        "records that were written while the mapping was being made may be missed: make it anew, and run `ddb-rollup audit`",
+    );
+    let destination = mapping.destination_config().and_then(|destination| destination.on_failure());
+    let destination = destination.and_then(|destination| destination.destination());
+    checks.that(
+        "the failure destination",
+        if destination.is_some_and(|arn| !arn.is_empty()) { ON } else { OFF },
+        ON,
+        "a batch that Lambda gives up on is gone without a trace; name a queue or a bucket",
+    );
+    let filters = mapping.filter_criteria().is_some_and(|criteria| !criteria.filters().is_empty());
+    checks.that(
+        "filtering",
+        if filters { ON } else { OFF },
+        OFF,
+        "a record that is filtered out is never counted, and a change is half seen",
+    );
+    checks.checks
+}
+
+/// The function's settings, beside those that the command was given.
+#[must_use]
+#[allow(clippy::implicit_hasher, reason = "it is the map that the SDK gives")]
+pub fn settings(config: &Config, function: &str, variables: Option<&HashMap<String, String>>) -> Vec<Check> {
+    let mut checks = Checks::of(format!("function {function}"));
+    let theirs = match Config::read(|name| variables.and_then(|variables| variables.get(name).cloned())) {
+        Ok(theirs) => theirs,
+        Err(error) => {
+            checks.that("the settings", error.to_string(), "settings that can be used", "the function cannot start");
+            return checks.checks;
+        }
+    };
+    checks.that(SOURCE_TABLE, theirs.view.source_table(), config.view.source_table(), TABLES);
+    checks.that(VIEW_TABLE, theirs.view.view_table(), config.view.view_table(), TABLES);
+    checks.that(IDEMPOTENCY_TABLE, &theirs.idempotency_table, &config.idempotency_table, TABLES);
+    let days = |config: &Config| config.marker_retention_days.to_string();
+    checks.that(MARKER_RETENTION_DAYS, days(&theirs), days(config), OTHERS);
+    checks.that(ON_MISSING_VIEW_ITEM, theirs.on_missing.as_str(), config.on_missing.as_str(), OTHERS);
+    checks.checks
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::{
+        AttributeDefinition, KeyType, ScalarAttributeType, StreamSpecification, StreamViewType, TableStatus,
+    };
+    use aws_sdk_lambda::types::{DestinationConfig, Filter, FilterCriteria, OnFailure};
+
+    use super::*;
+    use crate::config::Tables;
+
+    const STREAM_ARN: &str = "arn:aws:dynamodb:eu-west-1:1:table/Point/stream/now";
+
+    fn table(key: &[(&str, ScalarAttributeType)]) -> TableDescription {
+        let mut table = TableDescription::builder().table_status(TableStatus::Active);
+        for (place, (name, kind)) in key.iter().enumerate() {
+            let role = if place == 0 { KeyType::Hash } else { KeyType::Range };
+            let definition = AttributeDefinition::builder().attribute_name(*name).attribute_type(kind.clone());
+            let element = KeySchemaElement::builder().attribute_name(*name).key_type(role);
+            table = table.attribute_definitions(definition.build().unwrap()).key_schema(element.build().unwrap());
+        }
+        table.build()
+    }
+
+    fn wrong(checks: Vec<Check>) -> Vec<(&'static str, String)> {
+        checks.into_iter().filter(|check| !check.is_right()).map(|check| (check.what, check.found)).collect()
+    }
+
+    fn config() -> Config {
+        Config::of(Tables::default()).unwrap()
+    }
+
+    #[test]
+    fn a_source_table_needs_a_stream_of_both_images() {
+        let with = |kind: Option<StreamViewType>| {
+            let mut table = table(&[("MapId", ScalarAttributeType::S)]);
+            table.stream_specification = kind.map(|kind| {
+                StreamSpecification::builder().stream_enabled(true).stream_view_type(kind).build().unwrap()
+            });
+            wrong(source(&config().view, Some(&table)))
+        };
+        assert_eq!(with(Some(StreamViewType::NewAndOldImages)), []);
+        assert_eq!(with(Some(StreamViewType::KeysOnly)), [("the stream's view type", "KEYS_ONLY".to_owned())]);
+        assert_eq!(with(None), [("the stream's view type", OFF.to_owned())]);
+        assert_eq!(wrong(source(&config().view, None)), [("the status", ABSENT.to_owned())]);
+    }
+
+    #[test]
+    fn keys_are_compared_with_their_types() {
+        let view_of = |key: &[_]| wrong(view(&config().view, Some(&table(key))));
+        assert_eq!(view_of(&[("MapId", ScalarAttributeType::S)]), []);
+        assert_eq!(view_of(&[("MapId", ScalarAttributeType::N)]), [("the key", "MapId (N)".to_owned())]);
+        let more = [("MapId", ScalarAttributeType::S), ("Day", ScalarAttributeType::S)];
+        assert_eq!(view_of(&more), [("the key", "MapId (S), Day (S)".to_owned())]);
+
+        let expiry = |status| TimeToLiveDescription::builder().attribute_name(EXPIRES_AT).time_to_live_status(status);
+        let markers = table(&[(SEQUENCE_NUMBER, ScalarAttributeType::S), (STREAM, ScalarAttributeType::S)]);
+        let with = |status| wrong(idempotency("I", Some(&markers), Some(&expiry(status).build())));
+        assert_eq!(with(TimeToLiveStatus::Enabled), []);
+        assert_eq!(with(TimeToLiveStatus::Disabled), [("the attribute of expiry", OFF.to_owned())]);
+        assert_eq!(wrong(idempotency("I", None, None)), [("the status", ABSENT.to_owned())]);
+    }
+
+    #[test]
+    fn every_property_of_the_mapping_is_looked_at() {
+        let good = || {
+            let destination = OnFailure::builder().destination("arn:aws:sqs:eu-west-1:1:q").build();
+            EventSourceMappingConfiguration::builder()
+                .event_source_arn(STREAM_ARN)
+                .state("Enabled")
+                .starting_position(EventSourcePosition::TrimHorizon)
+                .function_response_types(FunctionResponseType::ReportBatchItemFailures)
+                .destination_config(DestinationConfig::builder().on_failure(destination).build())
+        };
+        let check = |mapping: EventSourceMappingConfiguration| wrong(mappings(STREAM_ARN, &[mapping]));
+        assert_eq!(check(good().build()), []);
+        assert_eq!(check(good().state("Disabled").build()), [("the state", "Disabled".to_owned())]);
+        let latest = good().starting_position(EventSourcePosition::Latest).build();
+        assert_eq!(check(latest), [("the starting position", "LATEST".to_owned())]);
+        let silent = good().set_function_response_types(None).build();
+        assert_eq!(check(silent), [("ReportBatchItemFailures", OFF.to_owned())]);
+        assert_eq!(check(good().set_destination_config(None).build()), [("the failure destination", OFF.to_owned())]);
+        let filtered = FilterCriteria::builder().filters(Filter::builder().pattern("{}").build()).build();
+        assert_eq!(check(good().filter_criteria(filtered).build()), [("filtering", ON.to_owned())]);
+        let old = good().event_source_arn("arn:aws:dynamodb:eu-west-1:1:table/Point/stream/before").build();
+        assert_eq!(check(old), [("the event source mapping", OFF.to_owned())]);
+    }
+
+    #[test]
+    fn the_functions_settings_are_the_commands() {
+        let check = |variables: &[(&str, &str)]| {
+            let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            wrong(settings(&config(), "f", Some(&variables)))
+        };
+        assert_eq!(check(&[]), []);
+        assert_eq!(check(&[(VIEW_TABLE, "Region")]), [(VIEW_TABLE, "Region".to_owned())]);
+        assert_eq!(check(&[(ON_MISSING_VIEW_ITEM, "skip")]), [(ON_MISSING_VIEW_ITEM, "skip".to_owned())]);
+        let unusable = check(&[(MARKER_RETENTION_DAYS, "never")]);
+        assert!(unusable[0].1.contains("ROLLUP_MARKER_RETENTION_DAYS is \"never\""), "{unusable:?}");
+    }
+}
