@@ -58,13 +58,21 @@ pub struct Args {
     html: Option<PathBuf>,
 }
 
-/// How the tables are read.
-#[derive(Debug, Clone, clap::Args)]
+/// What is read, and how.
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct Reading {
     /// Only this view item: its key, or for another key than one string, an object as {"Id":{"N":"1"}}
     #[arg(long, value_name = "KEY")]
     pub item: Option<String>,
 
+    /// How the tables are read.
+    #[command(flatten)]
+    pub pace: Pace,
+}
+
+/// How fast tables are read, and how long the stream is waited for.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Pace {
     /// Seconds within which a write is taken to appear in the stream
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub settle: Duration,
@@ -78,10 +86,10 @@ pub struct Reading {
     pub max_read_units: Option<f64>,
 }
 
-impl Default for Reading {
+impl Default for Pace {
     /// As the command reads when nothing else is said.
     fn default() -> Self {
-        Self { item: None, settle: Duration::from_secs(5), concurrency: 8, max_read_units: None }
+        Self { settle: Duration::from_secs(5), concurrency: 8, max_read_units: None }
     }
 }
 
@@ -205,7 +213,8 @@ pub(super) struct Audit {
 impl Audit {
     pub(super) async fn begin(sdk: &SdkConfig, config: Config, reading: &Reading) -> Result<Self, AuditError> {
         let began = tokio::time::Instant::now();
-        let tables = Tables::open(sdk, config, usize::from(reading.concurrency), reading.max_read_units).await?;
+        let tables =
+            Tables::open(sdk, config, usize::from(reading.pace.concurrency), reading.pace.max_read_units).await?;
         let stream = tables.source.stream.as_ref();
         let streams = aws_sdk_dynamodbstreams::Client::new(sdk);
         let trail = Trail::new(stream.map(|arn| DynamoStream::new(streams, arn)));
@@ -304,7 +313,7 @@ impl Audit {
         stop: &Stop,
     ) -> Result<(), AuditError> {
         let progress = Progress::of("view items", u64::try_from(suspects.len()).unwrap_or_default());
-        let mut examiner = Examiner { tables: &self.tables, trail: &mut self.trail, settle: reading.settle, stop };
+        let mut examiner = Examiner { tables: &self.tables, trail: &mut self.trail, settle: reading.pace.settle, stop };
         let mut seen = examiner.examine(&suspects, mender, set, &progress).await?;
         progress.finish();
         for (key, _) in suspects {

@@ -11,12 +11,14 @@ use serde_json::json;
 
 use super::Ending;
 use super::args::Shared;
+use super::audit::{AuditError, Pace};
 use super::replay::now;
 use super::stop::{self, Stop};
 use crate::commit::Entropy;
 use crate::config::ConfigError;
 use crate::entropy::OsEntropy;
 
+mod adoption;
 pub mod client;
 pub mod decide;
 pub mod definition;
@@ -51,6 +53,9 @@ pub struct Args {
     /// Who applies them, for the record [default: the user's name]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
+
+    #[command(flatten)]
+    pace: Pace,
 }
 
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -112,6 +117,9 @@ pub enum MigrateError {
         /// What the service said.
         cause: String,
     },
+    /// Counting source items.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// Output, or signals.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -204,12 +212,13 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, MigrateError> {
     let sdk: SdkConfig = shared.sdk().await;
     let config = shared.config()?;
     let client = client::patient(&sdk);
+    let who = args.by.clone().unwrap_or_else(user);
     let migrator = Migrator {
         history: History::new(client.clone(), &config),
-        steps: Live { client, config },
+        steps: Live { client, sdk, config, pace: args.pace.clone(), who: who.clone() },
         wanted: definition::shipped()?,
         entropy: OsEntropy,
-        who: args.by.clone().unwrap_or_else(user),
+        who,
         term: lease::TERM,
     };
     if let Some(Command::Status) = args.command {

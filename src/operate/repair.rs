@@ -63,7 +63,7 @@ pub struct Args {
 pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, AuditError> {
     let sdk = shared.sdk().await;
     let config = shared.config()?;
-    let mut mender = Mender::new(args.dry_run, config.clone());
+    let mut mender = Mender::new(args.dry_run, config.clone(), who());
     let ended = until_stopped(async |stop| repair(&sdk, config, &args.reading, &mut mender, stop).await).await;
     let report = match ended {
         Ok(report) => report,
@@ -77,6 +77,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, AuditError> {
     };
     if shared.json {
         let mut json = report.repair_json();
+        json["applied"] = json!(mender.applied);
         if args.dry_run {
             json["writes"] = json!(mender.writes);
         }
@@ -85,13 +86,17 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, AuditError> {
         for write in &mender.writes {
             writeln!(io::stdout(), "{} {}", if args.dry_run { "would set" } else { "set" }, line(write))?;
         }
+        if mender.applied > 0 {
+            writeln!(io::stdout(), "{} records without a marker applied", mender.applied)?;
+        }
         writeln!(io::stdout(), "{} view items repaired", report.repaired)?;
         write!(io::stdout(), "{report}")?;
     }
     Ok(Ending::found_unless(report.is_clean()))
 }
 
-fn line(write: &Value) -> String {
+/// A write in one line, for people.
+pub(super) fn line(write: &Value) -> String {
     let changes = write["changes"].as_array().into_iter().flatten().map(|change| {
         let text = |name: &str| change[name].as_str().unwrap_or_default().to_owned();
         format!("{} from {} to {}", text("counter"), text("from"), text("to"))
@@ -99,7 +104,11 @@ fn line(write: &Value) -> String {
     format!("{}: {}", write["item"].as_str().unwrap_or_default(), changes.collect::<Vec<_>>().join(", "))
 }
 
-async fn repair(
+/// Repairs what `reading` names. What was set by the time of an error, the mender knows.
+///
+/// # Errors
+/// When it could not run to its end. What was set by then stays set.
+pub(super) async fn repair(
     sdk: &SdkConfig,
     config: Config,
     reading: &Reading,
@@ -112,7 +121,9 @@ async fn repair(
     }
     let suspects = audit.first_pass(reading).await?;
     // From here on the function is left to its own records: to apply them too would only be in its way.
-    audit.trail.applier = None;
+    if let Some(applier) = audit.trail.applier.take() {
+        mender.applied = applier.applied.applied;
+    }
     let mut repaired = HashSet::new();
     let mut suspects = suspects;
     for _ in 0..PASSES {
@@ -135,22 +146,25 @@ async fn repair(
 }
 
 /// Sets counters.
-struct Mender {
+pub(super) struct Mender {
     dry_run: bool,
     config: Config,
     who: String,
     run: String,
     set: usize,
+    /// Records without a marker that were applied.
+    pub(super) applied: usize,
     /// What was written, or would be.
-    writes: Vec<Value>,
+    pub(super) writes: Vec<Value>,
     /// Other view items of records that were closed.
     concerned: HashSet<ViewKey>,
 }
 
 impl Mender {
-    fn new(dry_run: bool, config: Config) -> Self {
+    /// One that sets counters in somebody's name; in a dry run it only tells what it would set.
+    pub(super) fn new(dry_run: bool, config: Config, who: String) -> Self {
         let run = format!("repair-run-{}", OsEntropy.token());
-        Self { dry_run, config, who: who(), run, set: 0, writes: Vec::new(), concerned: HashSet::new() }
+        Self { dry_run, config, who, run, set: 0, applied: 0, writes: Vec::new(), concerned: HashSet::new() }
     }
 }
 

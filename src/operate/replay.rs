@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Ending;
 use super::args::Shared;
-use super::audit::{self, AuditError, Reading};
+use super::audit::{self, AuditError, Pace, Reading};
 use super::stop::{self, Stop};
 use crate::config::ConfigError;
 use crate::handler::InvocationError;
@@ -219,7 +219,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, ReplayError> {
     report.applied = applier.applied;
     if ended.is_ok() && !report.gone.is_empty() {
         // The pointers do not tell the view items; a recount does.
-        let reading = Reading { settle: args.settle, ..Reading::default() };
+        let reading = Reading { pace: Pace { settle: args.settle, ..Pace::default() }, ..Reading::default() };
         let audit = Box::pin(audit::audit(&sdk, shared.config()?, &reading, &stop)).await;
         report.to_repair = audit.map_err(Box::new)?.drifted_keys();
     }

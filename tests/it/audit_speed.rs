@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use ddb_rollup::config::{Config, Tables};
-use ddb_rollup::operate::audit::{Reading, audit};
+use ddb_rollup::operate::audit::{Pace, Reading, audit};
 use ddb_rollup::operate::stop;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
@@ -78,7 +78,8 @@ async fn an_audit_is_bounded_by_the_queries_of_its_items() {
     let points = setting("AUDIT_SPEED_POINTS").unwrap_or(400);
     let engine = Engine::start().await;
     load(&engine, maps, points).await;
-    let reading = Reading { item: None, settle: Duration::ZERO, concurrency: CONCURRENCY, max_read_units: None };
+    let reading =
+        Reading { item: None, pace: Pace { settle: Duration::ZERO, concurrency: CONCURRENCY, max_read_units: None } };
     let (_stopper, stop) = stop::stop();
     let (mut bare, mut audited) = (Duration::MAX, Duration::MAX);
     for _ in 0..RUNS {

@@ -16,6 +16,7 @@ mod isolation;
 mod limits;
 mod local;
 mod migrate;
+mod migrate_adoption;
 mod migrate_lease;
 mod persisted;
 mod poison;

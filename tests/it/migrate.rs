@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
 use ddb_rollup::config::{Config, Tables};
 use ddb_rollup::entropy::OsEntropy;
+use ddb_rollup::operate::audit::Pace;
 use ddb_rollup::operate::migrate::definition;
 use ddb_rollup::operate::migrate::history::History;
 use ddb_rollup::operate::migrate::report::Report;
@@ -75,11 +76,18 @@ pub fn migrator<S>(engine: &Engine, who: &str, steps: S) -> Migrator<S, OsEntrop
     }
 }
 
+/// The shipped steps, without waiting for a stream that has no delay here.
+fn live(engine: &Engine, config: Config) -> Live {
+    let pace = Pace { settle: Duration::ZERO, ..Pace::default() };
+    Live { client: client::patient(&engine.sdk), sdk: engine.sdk.clone(), config, pace, who: "ann".to_owned() }
+}
+
 #[tokio::test]
 async fn what_older_versions_wrote_is_brought_up_to_date_once() {
     let engine = old_data().await;
     let before = markers(&engine).await;
-    let ran = run(&engine, &["migrate", "--by", "ann", "--json"]).await;
+    let closed = text(&quarantined(&engine).await[0]["SequenceNumber"]);
+    let ran = run(&engine, &["migrate", "--by", "ann", "--json", "--settle", "0"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     let outcome = |place: usize| {
         let one = ran.json()["migrations"][place].clone();
@@ -91,13 +99,18 @@ async fn what_older_versions_wrote_is_brought_up_to_date_once() {
     assert!(ran.err.contains("V1__format_version_of_markers: 5 items looked at, 4 to change"), "{}", ran.err);
 
     let mut after = markers(&engine).await;
+    after.retain(|marker| marker["Outcome"] != s("REPAIRED"));
     for marker in &mut after {
         assert_eq!(marker.remove("FormatVersion"), Some(n(1)));
     }
     let by_number = |items: Vec<Item>| -> BTreeMap<_, _> {
         items.into_iter().map(|item| (text(&item["SequenceNumber"]), item)).collect()
     };
-    assert_eq!(by_number(after), by_number(before), "nothing else of a marker changed");
+    let (mut after, mut before) = (by_number(after), by_number(before));
+    let (repaired, _) = (after.remove(&closed).unwrap(), before.remove(&closed).unwrap());
+    assert_eq!(repaired["Outcome"], s("DISCARDED"), "what was in quarantine is in the counters now");
+    assert_eq!(after, before, "nothing else of a marker changed");
+    engine.assert_exact().await;
 
     let maps: BTreeMap<_, _> = engine.scan("Map").await.into_iter().map(|map| (text(&map["MapId"]), map)).collect();
     assert_eq!(maps["m"]["RollupVersion"], n(1), "what has its maps is not touched");
@@ -107,7 +120,11 @@ async fn what_older_versions_wrote_is_brought_up_to_date_once() {
     assert_eq!(maps["untouched"], untouched.map(|(name, value)| (name.to_owned(), value)).into());
 
     let applied = history(&engine).await;
-    assert_eq!(applied.keys().collect::<Vec<_>>(), ["migration Map#V0001", "migration Map#V0002"], "no lease is left");
+    assert_eq!(
+        applied.keys().collect::<Vec<_>>(),
+        ["migration Map#V0001", "migration Map#V0002", "migration Map#V0003"],
+        "no lease is left"
+    );
     let first = &applied["migration Map#V0001"];
     assert_eq!((&first["AppliedBy"], &first["Name"]), (&s("ann"), &s("format_version_of_markers")));
     assert!(text(&first["AppliedAt"]).parse::<DateTime<Utc>>().is_ok());
@@ -118,9 +135,10 @@ async fn what_older_versions_wrote_is_brought_up_to_date_once() {
     assert_eq!((again.code, again.out.as_str(), again.err.as_str()), (0, "nothing to apply\n", ""));
     assert_eq!(engine.everything().await, before);
 
-    // What is in quarantine can be replayed as before.
+    // Nothing is in quarantine that a replay could count once more.
     let ran = run(&engine, &["quarantine", "replay", "--all", "--json"]).await;
-    assert_eq!((ran.code, ran.json()["applied"].clone()), (0, json!(1)), "{ran:?}");
+    assert_eq!((ran.code, ran.json()["read"].clone()), (0, json!(0)), "{ran:?}");
+    engine.assert_exact().await;
 }
 
 #[tokio::test]
@@ -137,7 +155,9 @@ async fn a_view_item_gets_exactly_the_maps_that_it_lacks() {
     engine.put("Map", [("MapId", s("only b")), ("B", map("Park"))]).await;
     engine.put("Map", [("MapId", s("both")), ("A", map("Park")), ("B", map("Zoo")), ("RollupVersion", n(9))]).await;
     let config = Config { view, ..Config::of(Tables::default()).unwrap() };
-    let migrator = migrator(&engine, "ann", Live { client: client::patient(&engine.sdk), config });
+    let mut migrator = migrator(&engine, "ann", live(&engine, config));
+    // What the maps hold is not what the points come to, and is to be found again.
+    migrator.wanted.truncate(2);
     let (_stopper, stop) = stop::stop();
     migrator.apply(&mut Report::default(), &stop).await.unwrap();
     let maps: BTreeMap<_, _> = engine.scan("Map").await.into_iter().map(|map| (text(&map["MapId"]), map)).collect();
@@ -167,7 +187,7 @@ async fn beside_a_live_function_counters_stay_exact_and_no_marker_is_lost() {
             function.deliver(batch).await;
         }
     };
-    let (ran, ()) = tokio::join!(run(&engine, &["migrate", "--json"]), live);
+    let (ran, ()) = tokio::join!(run(&engine, &["migrate", "--json", "--settle", "0.05"]), live);
     assert_eq!(ran.code, 0, "{ran:?}");
     engine.assert_exact().await;
     let markers = markers(&engine).await;
@@ -229,15 +249,15 @@ async fn migrations_of_one_view_are_none_of_another_with_a_similar_name() {
 async fn a_dry_run_tells_what_would_change_and_writes_nothing() {
     let engine = old_data().await;
     let before = engine.everything().await;
-    let ran = run(&engine, &["migrate", "--dry-run", "--json"]).await;
+    let ran = run(&engine, &["migrate", "--dry-run", "--json", "--settle", "0"]).await;
     assert_eq!(ran.code, 1, "something is pending: {ran:?}");
     let changed: Vec<Value> =
         ran.json()["migrations"].as_array().unwrap().iter().map(|one| one["changed"].clone()).collect();
-    assert_eq!((ran.json()["dry_run"].clone(), changed), (json!(true), vec![json!(4), json!(2)]));
-    let ran = run(&engine, &["migrate", "--dry-run"]).await;
+    assert_eq!((ran.json()["dry_run"].clone(), changed), (json!(true), vec![json!(4), json!(2), json!(1)]));
+    let ran = run(&engine, &["migrate", "--dry-run", "--settle", "0"]).await;
     assert!(ran.out.contains("V2__counter_maps_of_view_items: would be applied; 2 of 3 items would be"), "{}", ran.out);
     assert_eq!(engine.everything().await, before);
-    assert_eq!(run(&engine, &["migrate"]).await.code, 0);
+    assert_eq!(run(&engine, &["migrate", "--settle", "0"]).await.code, 0);
     let ran = run(&engine, &["migrate", "--dry-run"]).await;
     assert_eq!((ran.code, ran.out.as_str()), (0, "nothing to apply\n"));
 }

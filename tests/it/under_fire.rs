@@ -24,7 +24,7 @@ fn chance(state: &mut u64, below: u64) -> u64 {
     (*state >> 33) % below
 }
 
-struct Fire {
+pub struct Fire {
     stop: Arc<AtomicBool>,
     writes: Arc<AtomicU64>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -32,7 +32,7 @@ struct Fire {
 
 impl Fire {
     /// Writers on the busy maps, and a function that lags, is cut off in the middle, and gets records twice.
-    fn light(engine: &Arc<Engine>) -> Self {
+    pub fn light(engine: &Arc<Engine>) -> Self {
         let (stop, writes) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let mut tasks = Vec::new();
         for writer in 0..2_u64 {
@@ -78,7 +78,7 @@ impl Fire {
     }
 
     /// Ends it; every record is delivered once more.
-    async fn put_out(self, engine: &Engine) {
+    pub async fn put_out(self, engine: &Engine) {
         // A command may be through before much was written; the fire burns on until it is one.
         while self.writes.load(Ordering::Relaxed) <= 20 {
             assert!(self.tasks.iter().all(|task| !task.is_finished()), "somebody stopped to write");

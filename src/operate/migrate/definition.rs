@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 const FILES: &[(&str, &str)] = &[
     ("V1__format_version_of_markers.json", include_str!("../../../migrations/V1__format_version_of_markers.json")),
     ("V2__counter_maps_of_view_items.json", include_str!("../../../migrations/V2__counter_maps_of_view_items.json")),
+    ("V3__counters_of_source_items.json", include_str!("../../../migrations/V3__counters_of_source_items.json")),
 ];
 
 /// A change of live data, as its file defines it.
@@ -43,6 +44,9 @@ pub enum Step {
     },
     /// View items get the counter maps that they lack.
     CounterMapsOfViewItems {},
+    /// View items get the counters that their source items come to: those are adopted that nobody counted, or counted
+    /// wrong.
+    CountersOfSourceItems {},
 }
 
 /// A migration file that cannot be used: the binary is wrong, not the tables.
@@ -124,7 +128,11 @@ mod tests {
         let checksums: Vec<_> = shipped().unwrap().iter().map(|one| format!("{one} {}", &one.checksum[..16])).collect();
         assert_eq!(
             checksums,
-            ["V1__format_version_of_markers 25b046fbd198a179", "V2__counter_maps_of_view_items d10e20ce58bf17af"]
+            [
+                "V1__format_version_of_markers 25b046fbd198a179",
+                "V2__counter_maps_of_view_items d10e20ce58bf17af",
+                "V3__counters_of_source_items fbdf922fcfe24c24"
+            ]
         );
     }
 

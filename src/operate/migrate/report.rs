@@ -65,6 +65,7 @@ impl Report {
                 "looked_at": did.looked_at,
                 "changed": did.changed,
                 "left": left.collect::<Vec<_>>(),
+                "notes": did.notes,
             })
         };
         self.0.iter().map(one).collect()
@@ -76,7 +77,7 @@ impl fmt::Display for Report {
         if self.is_empty() {
             return writeln!(f, "nothing to apply");
         }
-        for (migration, outcome, Did { looked_at, changed, left }) in &self.0 {
+        for (migration, outcome, Did { looked_at, changed, left, notes }) in &self.0 {
             match outcome {
                 Outcome::Applied => writeln!(f, "{migration}: applied; {changed} of {looked_at} items changed")?,
                 Outcome::WouldApply => {
@@ -87,6 +88,9 @@ impl fmt::Display for Report {
                     "{migration}: not complete; {changed} of {looked_at} items changed. Mend or delete what is named, and \
                      run this again"
                 )?,
+            }
+            for note in notes {
+                writeln!(f, "  {note}")?;
             }
             for left in left {
                 writeln!(f, "  {} cannot be changed: {}", left.key, left.reason)?;

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
@@ -13,8 +14,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::MigrateError;
 use super::definition::{Migration, Step};
 use super::progress::Progress;
-use super::{markers, views};
+use super::{adoption, markers, views};
 use crate::config::Config;
+use crate::operate::audit::Pace;
 use crate::rollup::Item;
 
 /// Writes in flight at once: enough to hide the way to the service, few enough to leave its capacity to live writers.
@@ -38,6 +40,8 @@ pub struct Did {
     pub changed: u64,
     /// Items that it cannot change as they are. While there is one, the migration is not complete.
     pub left: Vec<Left>,
+    /// What there is to tell besides, a line each.
+    pub notes: Vec<String>,
 }
 
 /// An item that a step cannot change.
@@ -74,8 +78,14 @@ pub trait Steps {
 pub struct Live {
     /// How the tables are reached.
     pub client: Client,
+    /// The AWS settings, for a step that needs more than the tables.
+    pub sdk: SdkConfig,
     /// Which tables, and the view.
     pub config: Config,
+    /// How source items are read.
+    pub pace: Pace,
+    /// Who applies the steps, for the records of repairs.
+    pub who: String,
 }
 
 impl Steps for Live {
@@ -85,6 +95,7 @@ impl Steps for Live {
                 markers::set_format_version(self, &migration.to_string(), *version, mode).await
             }
             Step::CounterMapsOfViewItems {} => views::create_counter_maps(self, &migration.to_string(), mode).await,
+            Step::CountersOfSourceItems {} => adoption::adopt(self, &migration.to_string(), mode).await,
         }
     }
 }

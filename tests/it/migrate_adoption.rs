@@ -1,0 +1,184 @@
+//! The migration that gives items their first counters: source items that nobody counted, or that somebody miscounted.
+
+use std::collections::HashMap;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::sync::mpsc;
+
+use crate::audit::{audit, points, settled, switch_stream};
+use crate::command::run;
+use crate::engine::{Engine, n, s};
+use crate::gate::gate;
+use crate::migrate::history;
+use crate::migrate_lease::time_passes;
+use crate::under_fire::Fire;
+
+/// Maps with two points each, from before there was a stream.
+async fn uncounted(maps: usize) -> Engine {
+    let engine = Engine::start().await;
+    switch_stream(&engine, false).await;
+    for map in 0..maps {
+        for (point, category) in [("p", Some("Park")), ("q", None)] {
+            engine.put_point(&format!("m{map}"), point, category).await;
+        }
+    }
+    switch_stream(&engine, true).await;
+    engine
+}
+
+fn of_the_adoption(report: &Value) -> Value {
+    report["migrations"].as_array().unwrap().iter().find(|one| one["number"] == 3).unwrap().clone()
+}
+
+#[tokio::test]
+async fn points_that_nobody_counted_are_counted_by_the_migration_and_stay_so() {
+    let engine = uncounted(5).await;
+    engine.put("Map", [("MapId", s("m0")), ("TotalPoints", n(99)), ("City", s("Bern"))]).await;
+    let ran = settled(&engine, "migrate", &["--by", "ann"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let adoption = of_the_adoption(&ran.json());
+    assert_eq!(
+        (&adoption["outcome"], &adoption["looked_at"], &adoption["changed"], &adoption["left"]),
+        (&json!("applied"), &json!(5), &json!(5), &json!([]))
+    );
+    engine.assert_exact().await;
+    assert_eq!(engine.everything().await.0["m0"]["City"], s("Bern"));
+    let repairs: Vec<_> = engine.markers().await.into_values().filter(|item| item.contains_key("Who")).collect();
+    assert_eq!(repairs.len(), 5);
+    assert!(repairs.iter().all(|repair| repair["Who"] == s("ann")), "the ledger says in whose name");
+
+    engine.put_point("m1", "later", Some("Zoo")).await;
+    engine.function().deliver(&engine.stream_records().await).await;
+    engine.assert_exact().await;
+    assert_eq!(audit(&engine).await.code, 0);
+    let status = run(&engine, &["migrate", "status", "--json"]).await;
+    let row = status.json()["migrations"][2].clone();
+    assert_eq!(
+        (status.code, &row["name"], &row["state"], &row["applied_by"]),
+        (0, &json!("counters_of_source_items"), &json!("applied"), &json!("ann"))
+    );
+}
+
+#[tokio::test]
+async fn records_without_a_marker_are_applied_with_one() {
+    let (engine, records) = points(12, 5).await;
+    let ran = run(&engine, &["migrate", "--settle", "0"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("  7 records without a marker were applied\n"), "{}", ran.out);
+    engine.assert_exact().await;
+    let before = engine.everything().await;
+    engine.function().deliver(&records).await;
+    assert_eq!(engine.everything().await, before);
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_each_write_and_makes_none() {
+    let engine = uncounted(2).await;
+    engine.put_point("m7", "p", Some("Park")).await;
+    let before = engine.everything().await;
+    let ran = run(&engine, &["migrate", "--dry-run", "--settle", "0"]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    for line in [
+        "V3__counters_of_source_items: would be applied; 3 of 3 items would be changed\n",
+        "  would set m0: TotalPoints from 0 to 2, CategoryCounts.Park from 0 to 1\n",
+        "  would set m1: TotalPoints from 0 to 2, CategoryCounts.Park from 0 to 1\n",
+        "  would apply records without a marker, of 1 view items\n",
+    ] {
+        assert!(ran.out.contains(line), "{line} is not in {}", ran.out);
+    }
+    assert_eq!(engine.everything().await, before);
+}
+
+#[tokio::test]
+async fn a_run_that_is_killed_in_the_middle_is_gone_on_with() {
+    const MAPS: usize = 30;
+    // The records of the two migrations before it are transactions too.
+    const BEFORE_IT_HANGS: usize = 2 + 8;
+    let engine = uncounted(MAPS).await;
+    let (hangs, mut hung) = mpsc::unbounded_channel();
+    let transactions = Arc::new(AtomicUsize::new(0));
+    let url = gate(&engine.url, move |operation| {
+        let (transactions, hangs) = (Arc::clone(&transactions), hangs.clone());
+        async move {
+            if operation == "TransactWriteItems" && transactions.fetch_add(1, Ordering::SeqCst) >= BEFORE_IT_HANGS {
+                let _ = hangs.send(());
+                std::future::pending::<()>().await;
+            }
+        }
+    })
+    .await;
+    let mut first = Command::new(env!("CARGO_BIN_EXE_ddb-rollup"))
+        .args(["migrate", "--by", "ann", "--settle", "0", "--endpoint-url", &url])
+        .env_clear()
+        .envs([("AWS_SECRET_ACCESS_KEY", "local"), ("AWS_REGION", "eu-west-1")])
+        .env("AWS_ACCESS_KEY_ID", &engine.access_key)
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    hung.recv().await.unwrap();
+    let status = run(&engine, &["migrate", "status", "--json"]).await.json();
+    assert_eq!((&status["migrations"][2]["state"], &status["lease"]["holder"]), (&json!("pending"), &json!("ann")));
+    first.kill().await.unwrap();
+    assert_eq!(run(&engine, &["migrate", "--by", "bob"]).await.code, 2, "the lease is not over");
+    let set = engine.scan("Map").await.len();
+    assert_eq!(set, BEFORE_IT_HANGS - 2);
+
+    time_passes(&engine, Duration::from_secs(75)).await;
+    let ran = settled(&engine, "migrate", &["--by", "bob"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(of_the_adoption(&ran.json())["changed"], json!(MAPS - set), "what was set is not set again");
+    let line = format!("V3__counters_of_source_items: {MAPS} items looked at, {} to change\n", MAPS - set);
+    assert!(ran.err.contains(&line), "{}", ran.err);
+    engine.assert_exact().await;
+    assert!(history(&engine).await.contains_key("migration Map#V0003"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_exact_beside_writers_and_a_function() {
+    let engine = Arc::new(uncounted(6).await);
+    for point in 0..20 {
+        engine.put_point(&format!("busy{}", point % 3), &format!("p{point}"), Some("Zoo")).await;
+    }
+    let fire = Fire::light(&engine);
+    let mut ran = settled(&engine, "migrate", &[]).await;
+    // What never rested is named, and the next run finds the rest done.
+    for _ in 0..3 {
+        if ran.code == 0 {
+            break;
+        }
+        let left = of_the_adoption(&ran.json())["left"].clone();
+        assert!(
+            left.as_array().unwrap().iter().all(|left| left["reason"].as_str().unwrap().contains("rested")),
+            "{left}"
+        );
+        ran = settled(&engine, "migrate", &[]).await;
+    }
+    fire.put_out(&engine).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    engine.assert_exact().await;
+    assert_eq!(audit(&engine).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_view_item_that_takes_no_counters_is_named_and_the_migration_not_recorded() {
+    let engine = uncounted(2).await;
+    let full = "x".repeat(409_550);
+    let empty = AttributeValue::M(HashMap::new());
+    engine.put("Map", [("MapId", s("m0")), ("CategoryCounts", empty), ("Notes", s(&full))]).await;
+    let ran = settled(&engine, "migrate", &[]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let adoption = of_the_adoption(&ran.json());
+    assert_eq!((&adoption["outcome"], &adoption["changed"]), (&json!("incomplete"), &json!(1)));
+    assert_eq!(adoption["left"][0]["key"], "m0");
+    assert!(!history(&engine).await.contains_key("migration Map#V0003"));
+    engine.put("Map", [("MapId", s("m0"))]).await;
+    assert_eq!(settled(&engine, "migrate", &[]).await.code, 0);
+    engine.assert_exact().await;
+}
