@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ddb_rollup::commit::Store;
+use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::config::{Config, Tables};
 use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
@@ -30,6 +30,10 @@ impl Store for AtOnce {
 
     async fn view_item(&self, _: &ViewKey) -> Result<Option<Item>, Failure> {
         Ok(None)
+    }
+
+    async fn look_up(&self, _: &[ViewKey]) -> Result<LookedUp, Failure> {
+        Ok(LookedUp::new())
     }
 }
 

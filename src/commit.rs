@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::rollup::Item;
 use crate::rollup::coalesce::{Batch, ItemId};
+use crate::rollup::known::Known;
 use crate::rollup::plan::{Setting, Transaction};
 use crate::rollup::response::Outcome;
 use crate::rollup::verdict::{Cause, Failure};
@@ -33,7 +34,18 @@ pub trait Store: Sync {
 
     /// Reads a view item as it is now; none when it is not there.
     fn view_item(&self, key: &ViewKey) -> impl Future<Output = Result<Option<Item>, Failure>> + Send;
+
+    /// Asks in one request for the key and the counter maps of some view items, [`limits::BATCH_GET_KEYS`] at the most.
+    ///
+    /// The answer has an entry for each item that it tells of, without an item where there is none. It may leave some
+    /// out, and it may be a little old.
+    ///
+    /// [`limits::BATCH_GET_KEYS`]: crate::rollup::limits::BATCH_GET_KEYS
+    fn look_up(&self, keys: &[ViewKey]) -> impl Future<Output = Result<LookedUp, Failure>> + Send;
 }
+
+/// View items as they were found; none where there is no item.
+pub type LookedUp = BTreeMap<ViewKey, Option<Item>>;
 
 /// Where randomness comes from.
 pub trait Entropy: Sync {
@@ -74,7 +86,8 @@ pub struct Broken(pub String);
 
 /// Commits a batch, until all of it is dealt with or `deadline` comes.
 ///
-/// `max_in_flight` transactions are sent side by side. Entries that turn out to be poison become
+/// `max_in_flight` transactions are sent side by side. View items that are `known` to be complete are taken to be so; the
+/// others are, after a first request showed whether that holds. Entries that turn out to be poison become
 /// [`Quarantine`](crate::rollup::coalesce::Entry::Quarantine) entries of the batch.
 ///
 /// # Errors
@@ -84,11 +97,12 @@ pub async fn commit(
     entropy: &impl Entropy,
     setting: &Setting,
     batch: &mut Batch<'_>,
+    known: &Known,
     max_in_flight: usize,
     deadline: Instant,
 ) -> Result<Report, Broken> {
     let sent = Sent::default();
-    let mut run = Run::new(setting, batch);
+    let mut run = Run::new(setting, batch, known);
     let mut in_flight = FuturesUnordered::new();
     loop {
         while in_flight.len() < max_in_flight
@@ -114,6 +128,7 @@ struct Done {
 enum Answer {
     Transacted(Transaction, Result<(), Failure>),
     Inspected(Result<Vec<(ItemId, Option<Item>)>, Failure>),
+    LookedUp(Result<LookedUp, Failure>),
 }
 
 /// What was sent so far: counted as it happens, as the deadline ends jobs that will never tell.
@@ -148,6 +163,8 @@ async fn carry_out(store: &impl Store, entropy: &impl Entropy, sent: &Sent, job:
             }
             Answer::Inspected(failure.map_or(Ok(items), Err))
         }
+        // Once: what is not answered is presumed, and nothing depends on it.
+        Prepared::LookUp(keys) => Answer::LookedUp(store.look_up(&keys).await),
     };
     Done { job, answer }
 }

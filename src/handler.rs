@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::metrics::{self, Summary};
 use crate::rollup::coalesce::{Batch, Entry, Found, Place, coalesce};
 use crate::rollup::delta::{Effect, Retention, effect};
+use crate::rollup::known::Known;
 use crate::rollup::marker::Stamp;
 use crate::rollup::plan::Setting;
 use crate::rollup::record::{EventError, Parsed, RecordId, parse, parse_record};
@@ -32,6 +33,7 @@ pub struct Rollup<S, E> {
     config: Config,
     store: S,
     entropy: E,
+    known: Known,
     observe: Observer,
 }
 
@@ -90,7 +92,7 @@ impl InvocationError {
 impl<S: Store, E: Entropy> Rollup<S, E> {
     /// A roll-up as configured, on a store.
     pub fn new(config: Config, store: S, entropy: E) -> Self {
-        Self { config, store, entropy, observe: Box::new(|_, _| {}) }
+        Self { config, store, entropy, known: Known::default(), observe: Box::new(|_, _| {}) }
     }
 
     /// Lets `observe` see what each invocation did.
@@ -113,9 +115,8 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
         let found = parse(event)?.map(|record| record.map(|record| self.judge(record, &retention)));
         let mut batch = coalesce(found.collect::<Result<Vec<_>, _>>()?);
         let commit_began = Instant::now();
-        let report =
-            commit::commit(&self.store, &self.entropy, &setting, &mut batch, self.config.max_in_flight, deadline)
-                .await?;
+        let (known, most) = (&self.known, self.config.max_in_flight);
+        let report = commit::commit(&self.store, &self.entropy, &setting, &mut batch, known, most, deadline).await?;
         let (response, tally) = response(&batch, &report.outcomes);
 
         let commit = commit_began.elapsed();

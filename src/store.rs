@@ -1,27 +1,34 @@
 //! DynamoDB at the border: a planned transaction as the SDK's request, the SDK's answer as a verdict.
 
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::ConfigBag;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as SdkUpdate,
+    AttributeValue, ConditionCheck, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update as SdkUpdate,
 };
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use uuid::Uuid;
 
-use crate::commit::Store;
-use crate::rollup::Item;
+use crate::commit::{LookedUp, Store};
 use crate::rollup::marker::{Guard, OUTCOME, Outcome, SEQUENCE_NUMBER};
 use crate::rollup::plan::{Action, Transaction};
 use crate::rollup::update::Update;
 use crate::rollup::verdict::{self, CancellationReason, Cause, ErrorAnswer, Failure};
 use crate::rollup::view::{View, ViewKey};
+use crate::rollup::{Item, limits};
 
 /// How long one attempt of a request may take: an answer that is later than this is most likely none.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -132,6 +139,39 @@ impl Store for DynamoStore {
         }
     }
 
+    async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
+        let attributes = self.view.key().iter().map(|part| &part.view_attribute);
+        let attributes = attributes.chain(self.view.grouped().map(|(_, measure)| &measure.attribute));
+        let names: HashMap<_, _> =
+            attributes.enumerate().map(|(number, name)| (format!("#{number}"), name.clone())).collect();
+        let expression = names.keys().map(String::as_str).collect::<Vec<_>>().join(",");
+        let wanted = KeysAndAttributes::builder()
+            .set_keys(Some(keys.iter().map(|key| self.view.key_item(key).into()).collect()))
+            .projection_expression(expression)
+            .set_expression_attribute_names(Some(names))
+            .build()
+            .map_err(unbuildable)?;
+        let request = self.client.batch_get_item().request_items(self.view.view_table(), wanted);
+        let output = match request.customize().interceptor(AtMost(limits::LOOK_UP_BYTES)).send().await {
+            Ok(output) => output,
+            Err(SdkError::ServiceError(answer)) => {
+                return Err(verdict::error(&error_answer(answer.err(), answer.raw())));
+            }
+            Err(other) => return Err(unanswered(&other)),
+        };
+        let of = |item: HashMap<_, _>| self.view.own_key(&Item::from(item)).ok();
+        let left = output.unprocessed_keys.into_iter().flat_map(HashMap::into_values);
+        let left: HashSet<ViewKey> = left.flat_map(|table| table.keys).filter_map(of).collect();
+        let mut found: LookedUp =
+            keys.iter().filter(|key| !left.contains(key)).map(|key| (key.clone(), None)).collect();
+        for item in output.responses.into_iter().flat_map(HashMap::into_values).flatten().map(Item::from) {
+            if let Ok(key) = self.view.own_key(&item) {
+                found.insert(key, Some(item));
+            }
+        }
+        Ok(found)
+    }
+
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
         let sent = self
             .client
@@ -145,6 +185,30 @@ impl Store for DynamoStore {
             Ok(output) => Ok(output.item.map(Item::from)),
             Err(SdkError::ServiceError(answer)) => Err(verdict::error(&error_answer(answer.err(), answer.raw()))),
             Err(other) => Err(unanswered(&other)),
+        }
+    }
+}
+
+/// Refuses an answer that is longer than so many bytes, before its body is read.
+#[derive(Debug)]
+struct AtMost(u64);
+
+#[dyn_dispatch_hint]
+impl Intercept for AtMost {
+    fn name(&self) -> &'static str {
+        "AtMost"
+    }
+
+    fn read_after_transmit(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let length = context.response().headers().get("content-length").and_then(|length| length.parse::<u64>().ok());
+        match length {
+            Some(length) if length > self.0 => Err(format!("an answer of {length} bytes, more than {}", self.0).into()),
+            _ => Ok(()),
         }
     }
 }

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::commit::{Entropy, Store};
+use crate::commit::{Entropy, LookedUp, Store};
 use crate::rollup::Item;
 use crate::rollup::plan::Transaction;
 use crate::rollup::verdict::{Cause, Failure};
@@ -120,6 +120,13 @@ impl<S: Store + Send, E: Entropy + Send> Store for &Traced<S, E> {
         self.tell("GetItem", began, &answer);
         answer
     }
+
+    async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
+        let began = (self.clock)();
+        let answer = self.store.look_up(keys).await;
+        self.tell("BatchGetItem", began, &answer);
+        answer
+    }
 }
 
 #[cfg(test)]
@@ -139,6 +146,10 @@ mod tests {
 
         async fn view_item(&self, _: &ViewKey) -> Result<Option<Item>, Failure> {
             Ok(None)
+        }
+
+        async fn look_up(&self, _: &[ViewKey]) -> Result<LookedUp, Failure> {
+            Ok(LookedUp::new())
         }
     }
 

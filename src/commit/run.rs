@@ -1,11 +1,14 @@
 //! The state of a commit, and what each answer does to it.
 
-use std::collections::{BTreeMap, VecDeque};
+mod first_touch;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
 
 use super::{Answer, Broken, Done, Report, Sent};
 use crate::rollup::Item;
 use crate::rollup::coalesce::{Batch, Entry, ItemId};
+use crate::rollup::known::Known;
 use crate::rollup::marker::{self, Guard, Met};
 use crate::rollup::plan::{self, Action, Setting, Transaction};
 use crate::rollup::poison::Reason;
@@ -19,6 +22,8 @@ use crate::rollup::view::ViewKey;
 pub(super) struct Job {
     members: Vec<usize>,
     items: Vec<ItemId>,
+    /// View items that wait for its answer, besides those that it touches.
+    held: Vec<ItemId>,
     step: Step,
     /// How often these entries were planned before.
     pub(super) plans: u32,
@@ -30,19 +35,25 @@ enum Step {
     Commit,
     /// Look at these of their view items, as a transaction of them was refused in these words.
     Inspect { refused: Vec<ItemId>, words: String },
+    /// Ask for the shapes of its view items.
+    LookUp,
 }
 
 /// What is sent for a job.
 pub(super) enum Prepared {
     Commit(Transaction),
     Inspect(Vec<(ItemId, ViewKey)>),
+    LookUp(Vec<ViewKey>),
 }
 
 /// The state of a commit: what is known of each entry and each view item, and what is still to be done.
 pub(super) struct Run<'r, 'b> {
     setting: &'r Setting,
     batch: &'r mut Batch<'b>,
+    known: &'r Known,
     shapes: Vec<Shape>,
+    /// View items whose shape is presumed: nothing told of it yet, in this invocation or before.
+    unseen: BTreeSet<ItemId>,
     outcomes: Vec<Option<Outcome>>,
     /// Entries that were found to be poison while an answer is being read.
     condemned: Vec<usize>,
@@ -53,9 +64,11 @@ pub(super) struct Run<'r, 'b> {
 }
 
 impl<'r, 'b> Run<'r, 'b> {
-    pub(super) fn new(setting: &'r Setting, batch: &'r mut Batch<'b>) -> Self {
+    pub(super) fn new(setting: &'r Setting, batch: &'r mut Batch<'b>, known: &'r Known) -> Self {
         let mut run = Self {
+            known,
             shapes: vec![Shape::Complete; batch.items.len()],
+            unseen: BTreeSet::new(),
             outcomes: vec![None; batch.entries.len()],
             condemned: Vec::new(),
             waiting: VecDeque::new(),
@@ -69,6 +82,7 @@ impl<'r, 'b> Run<'r, 'b> {
             all.into_iter().partition(|&member| matches!(run.batch.entries[member], Entry::Apply { .. }));
         let planned = run.plan(&apply).into_iter().chain(run.plan(&quarantine));
         run.waiting = planned.map(|members| run.job(members, Step::Commit, 0)).collect();
+        run.probe();
         run
     }
 
@@ -81,7 +95,7 @@ impl<'r, 'b> Run<'r, 'b> {
             members.iter().flat_map(|&member| self.batch.entries[member].touches()).copied().collect();
         items.sort_unstable();
         items.dedup();
-        Job { members, items, step, plans }
+        Job { members, items, held: Vec::new(), step, plans }
     }
 
     /// What was begun goes on before anything else is begun: so an invocation that ends too early has finished
@@ -95,10 +109,10 @@ impl<'r, 'b> Run<'r, 'b> {
 
     /// The next job none of whose view items is busy; they are, from now on.
     pub(super) fn next(&mut self) -> Option<Job> {
-        let free = |job: &Job| job.items.iter().all(|item| !self.busy[item.0]);
+        let free = |job: &Job| job.items.iter().chain(&job.held).all(|item| !self.busy[item.0]);
         let place = self.waiting.iter().position(free)?;
         let job = self.waiting.remove(place)?;
-        for item in &job.items {
+        for item in job.items.iter().chain(&job.held) {
             self.busy[item.0] = true;
         }
         Some(job)
@@ -111,12 +125,13 @@ impl<'r, 'b> Run<'r, 'b> {
             Step::Inspect { refused, .. } => {
                 Prepared::Inspect(refused.iter().map(|item| (*item, self.batch.items[item.0].clone())).collect())
             }
+            Step::LookUp => Prepared::LookUp(job.items.iter().map(|item| self.batch.items[item.0].clone()).collect()),
         }
     }
 
     pub(super) fn settle(&mut self, done: Done) -> Result<(), Broken> {
         let Done { job, answer } = done;
-        for item in &job.items {
+        for item in job.items.iter().chain(&job.held) {
             self.busy[item.0] = false;
         }
         match answer {
@@ -130,7 +145,10 @@ impl<'r, 'b> Run<'r, 'b> {
                 self.queue(job.members, Step::Commit, job.plans + 1);
             }
             Answer::Inspected(Err(Failure::Broken(words) | Failure::Refused(words)))
+            | Answer::LookedUp(Err(Failure::Broken(words)))
             | Answer::Transacted(_, Err(Failure::Broken(words))) => return Err(Broken(words)),
+            Answer::LookedUp(Err(_)) => {}
+            Answer::LookedUp(Ok(found)) => self.looked_up(&job, &found),
             Answer::Inspected(Err(_)) => self.queue(job.members, job.step, job.plans + 1),
         }
         Ok(())
@@ -147,8 +165,8 @@ impl<'r, 'b> Run<'r, 'b> {
                     });
                 }
                 Action::UpdateView { item, .. } => {
-                    let before = std::mem::replace(&mut self.shapes[item.0], Shape::Complete);
-                    self.first_touches += usize::from(before != Shape::Complete);
+                    self.first_touches += usize::from(self.shapes[item.0] != Shape::Complete);
+                    self.see(*item, Shape::Complete);
                 }
                 Action::CheckAbsent { .. } => {}
             }
@@ -158,8 +176,12 @@ impl<'r, 'b> Run<'r, 'b> {
     /// Takes what each action says into account, and plans what is left again.
     fn cancelled(&mut self, job: Job, transaction: &Transaction, verdicts: Vec<ActionVerdict>) {
         let mut refused: BTreeMap<ItemId, String> = BTreeMap::new();
+        let mut first_touch = false;
         for (action, verdict) in transaction.actions.iter().zip(verdicts) {
             match (action, verdict) {
+                (Action::UpdateView { item, .. }, ActionVerdict::Fine) => {
+                    self.see(*item, self.shapes[item.0].clone());
+                }
                 (_, ActionVerdict::Fine | ActionVerdict::Transient(_) | ActionVerdict::Broken(_)) => {}
                 (Action::PutMarker { entry, .. }, ActionVerdict::ConditionFailed(found)) => {
                     let met = marker::meet(found.as_ref(), self.batch.entries[*entry].identity());
@@ -178,10 +200,11 @@ impl<'r, 'b> Run<'r, 'b> {
                     Action::UpdateView { item, .. } | Action::CheckAbsent { item, .. },
                     ActionVerdict::ConditionFailed(found),
                 ) => match update::shape(&self.setting.view, found.as_ref()) {
+                    // It is there, whatever of it came back.
                     Ok(Shape::Absent) if matches!(action, Action::CheckAbsent { .. }) => {
-                        self.shapes[item.0] = Shape::Complete;
+                        self.see(*item, Shape::Complete);
                     }
-                    Ok(shape) => self.shapes[item.0] = shape,
+                    Ok(shape) => first_touch |= self.see(*item, shape),
                     Err(detail) => {
                         for &member in &job.members {
                             if self.batch.entries[member].touches().contains(item) {
@@ -210,6 +233,9 @@ impl<'r, 'b> Run<'r, 'b> {
             _ => self.queue(rest, Step::Commit, job.plans + 1),
         }
         self.quarantine();
+        if first_touch {
+            self.look_up();
+        }
     }
 
     /// A transaction was refused without a word about which of its actions is at fault: one view item is looked at,

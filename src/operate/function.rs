@@ -7,7 +7,7 @@ use aws_config::SdkConfig;
 use uuid::Uuid;
 
 use super::poller::{Clock, Function};
-use crate::commit::{Entropy, Store};
+use crate::commit::{Entropy, LookedUp, Store};
 use crate::config::Config;
 use crate::entropy::OsEntropy;
 use crate::handler::{Invocation, Rollup};
@@ -96,5 +96,9 @@ impl<S: Store> Store for Counting<S> {
 
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
         self.store.view_item(key).await
+    }
+
+    async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
+        self.store.look_up(keys).await
     }
 }

@@ -9,6 +9,9 @@ pub const TRANSACTION_ACTIONS: usize = 100;
 /// Bytes of all items of one `TransactWriteItems` ("Quotas", transactions).
 pub const TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
 
+/// Keys in one `BatchGetItem` ("Quotas", API limits).
+pub const BATCH_GET_KEYS: usize = 100;
+
 /// Bytes of one item, names and values ("Quotas", items).
 pub const ITEM_BYTES: usize = 400 * 1024;
 
@@ -63,6 +66,18 @@ pub const MARKER_RETENTION_MAX_DAYS: u32 = 3_650;
 
 /// Transactions in flight at once, at the most. This project's own limit: more only conflict or wait for a processor.
 pub const MAX_IN_FLIGHT: usize = 100;
+
+/// View items that a function remembers as complete. This project's own limit: at most twice as many hashes are kept, in
+/// about 2 MB.
+pub const KNOWN_VIEW_ITEMS: usize = 50_000;
+
+/// Bytes of an answer that tells the shapes of view items; a longer one is not read. This project's own limit: what is read
+/// takes some ten times as much memory.
+pub const LOOK_UP_BYTES: u64 = 1024 * 1024;
+
+/// How many times more actions than a probe a batch must have for the probe to be one of its transactions: if it is
+/// refused, it is paid for nothing. This project's own limit.
+pub const PROBE_SHARE: usize = 20;
 
 const _: () = assert!(TRANSACTION_ACTIONS >= 2, "a marker and a view item need two actions");
 const _: () = assert!(GROUP_NAME_BYTES < EXPRESSION_BYTES && RAW_RECORD_PLAIN_BYTES < ITEM_BYTES);

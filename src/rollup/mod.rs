@@ -10,7 +10,8 @@
 //! 5. [`plan`]: changes into transactions within DynamoDB's limits ([`limits`]), and a transaction into its actions
 //!    ([`marker`], [`update`]).
 //! 6. [`verdict`]: what the answer to a transaction means, action by action.
-//! 7. [`response`]: what Lambda is told.
+//! 7. [`known`]: which view items need no question the next time.
+//! 8. [`response`]: what Lambda is told.
 //!
 //! Beside that way, for the operator: [`audit`], what the counters should be what it means when they are not;
 //! [`repair`], the write that makes them so; and [`ledger`], what the markers say.
@@ -18,6 +19,7 @@
 pub mod audit;
 pub mod coalesce;
 pub mod delta;
+pub mod known;
 pub mod ledger;
 pub mod limits;
 pub mod marker;

@@ -68,37 +68,50 @@ pub struct Setting {
 
 /// Spreads entries over as few transactions as fit into the limits.
 ///
-/// The entries of one view item follow each other, the items with most entries first, so that an item is in two
-/// transactions only where one is full.
+/// The entries of one view item follow each other, the items with most entries first. An item is in two transactions only
+/// where it has to be, or where that fills the first of them: each costs an update more, and the two must wait for each
+/// other. A little room is left free instead, as long as no further transaction comes of it.
 #[must_use]
 pub fn plan(view: &View, batch: &Batch<'_>, members: &[usize]) -> Vec<Vec<usize>> {
+    let touches = |member: usize| batch.entries[member].touches();
     let mut weight: HashMap<ItemId, usize> = HashMap::new();
-    for &member in members {
-        for item in batch.entries[member].touches() {
-            *weight.entry(*item).or_default() += 1;
-        }
+    for item in members.iter().flat_map(|&member| touches(member)) {
+        *weight.entry(*item).or_default() += 1;
     }
     let mut ordered = members.to_vec();
     ordered.sort_by_cached_key(|&member| {
-        let touches = batch.entries[member].touches().iter();
-        touches.map(|item| (Reverse(weight[item]), *item)).collect::<Vec<_>>()
+        touches(member).iter().map(|item| (Reverse(weight[item]), *item)).collect::<Vec<_>>()
     });
 
+    let updates = weight.values().map(|entries| entries.div_ceil(limits::TRANSACTION_ACTIONS - 1)).sum::<usize>();
+    let actions = members.len() + updates;
+    let mut spare = actions.next_multiple_of(limits::TRANSACTION_ACTIONS) - actions;
     let mut transactions = Vec::new();
     let mut filling = Filling::default();
-    for member in ordered {
-        let entry = &batch.entries[member];
-        if !filling.takes(view, entry) {
+    for run in ordered.chunk_by(|&one, &next| touches(one) == touches(next)) {
+        let (room, needed) = (filling.room(), filling.needed(touches(run[0]), run.len()));
+        if room < ROOM_LEFT && room <= spare && (room + 1..=limits::TRANSACTION_ACTIONS).contains(&needed) {
+            spare -= room;
             transactions.push(std::mem::take(&mut filling).members);
-            filling.takes(view, entry);
         }
-        filling.members.push(member);
+        for &member in run {
+            let entry = &batch.entries[member];
+            if !filling.takes(view, entry) {
+                transactions.push(std::mem::take(&mut filling).members);
+                filling.takes(view, entry);
+                spare = spare.saturating_sub(1);
+            }
+            filling.members.push(member);
+        }
     }
     if !filling.members.is_empty() {
         transactions.push(filling.members);
     }
     transactions
 }
+
+/// Actions that are left free rather than cut a view item.
+const ROOM_LEFT: usize = limits::TRANSACTION_ACTIONS / 10;
 
 /// A transaction that is being filled.
 #[derive(Default)]
@@ -110,11 +123,20 @@ struct Filling<'b> {
 }
 
 impl<'b> Filling<'b> {
+    /// Actions that it can still take; all of them as long as it is empty.
+    fn room(&self) -> usize {
+        limits::TRANSACTION_ACTIONS.saturating_sub(self.actions)
+    }
+
+    /// The actions that so many entries on these view items are here.
+    fn needed(&self, touches: &[ItemId], entries: usize) -> usize {
+        entries + touches.iter().filter(|item| !self.items.contains_key(item)).count()
+    }
+
     /// Makes room for an entry; without an effect when it does not fit. Alone, every entry fits: there is no other place
     /// for it.
     fn takes<'a: 'b>(&mut self, view: &View, entry: &'b Entry<'a>) -> bool {
-        let new_items = entry.touches().iter().filter(|item| !self.items.contains_key(item)).count();
-        let (actions, bytes) = (self.actions + 1 + new_items, self.bytes + weight(entry));
+        let (actions, bytes) = (self.actions + self.needed(entry.touches(), 1), self.bytes + weight(entry));
         let room = match entry {
             Entry::Apply { .. } => limits::TRANSACTION_BYTES,
             Entry::Quarantine(_) => limits::QUARANTINE_TRANSACTION_BYTES,

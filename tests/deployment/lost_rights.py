@@ -44,6 +44,12 @@ class LostRights:
         assert outcomes == ["QUARANTINED"]
         self.stack.view.delete(MapId="broken")
 
+    def without_the_right_to_look_views_up_nothing_is_counted(self) -> None:
+        self.stack.view.put(MapId="new")
+        self._without("dynamodb:BatchGetItem", {"MapId": "new", "PointId": "1", "Category": "Park"})
+        wait_for_counters(self.stack, {"known": (3, {"Park": 3}), "new": (1, {"Park": 1})})
+        self.stack.view.delete(MapId="new")
+
     def what_fails_for_too_long_goes_to_the_failure_queue_and_the_stream_goes_on(self) -> None:
         role = self.stack.role()
         name, policy = role.policy()

@@ -19,6 +19,7 @@ METRICS = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/reference/metrics.md")
 RIGHTS = {
     "dynamodb:PutItem": "the function: markers",
     "dynamodb:UpdateItem": "the function: counters",
+    "dynamodb:BatchGetItem": "the function: view items that it has not seen",
     "dynamodb:GetItem": "the function: view items that cannot be updated, counters below zero",
     "dynamodb:DescribeStream": "Lambda: the event source mapping",
     "dynamodb:GetRecords": "Lambda: the event source mapping",

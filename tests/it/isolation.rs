@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ddb_rollup::commit::Store;
+use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::config::{Config, Tables};
 use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
@@ -67,6 +67,10 @@ impl Store for &Cursed {
 
     async fn view_item(&self, _: &ViewKey) -> Result<Option<Item>, Failure> {
         Ok(None)
+    }
+
+    async fn look_up(&self, _: &[ViewKey]) -> Result<LookedUp, Failure> {
+        Ok(LookedUp::new())
     }
 }
 

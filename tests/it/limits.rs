@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use ddb_rollup::commit::Store;
+use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::config::{Config, Tables};
 use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
@@ -34,10 +34,14 @@ impl Store for Counting<'_> {
     fn view_item(&self, key: &ViewKey) -> impl Future<Output = Result<Option<Item>, Failure>> + Send {
         self.store.view_item(key)
     }
+
+    fn look_up(&self, keys: &[ViewKey]) -> impl Future<Output = Result<LookedUp, Failure>> + Send {
+        self.store.look_up(keys)
+    }
 }
 
 /// `count` inserts over `maps` maps: one real record, over and over, with other keys and numbers.
-async fn inserts(engine: &Engine, count: usize, maps: usize) -> Vec<Value> {
+pub async fn inserts(engine: &Engine, count: usize, maps: usize) -> Vec<Value> {
     engine.put_point("m", "p", Some("Park")).await;
     let record = engine.stream_records().await.remove(0);
     let nth = |number: usize| {
@@ -68,7 +72,7 @@ async fn transactions(engine: &Engine, records: &[Value]) -> usize {
 }
 
 /// The requests that so many records over so many view items may take: one in twenty more than can hold the actions.
-fn allowed(records: usize, maps: usize) -> usize {
+pub fn allowed(records: usize, maps: usize) -> usize {
     ((records + maps) * 105).div_ceil(100 * 100)
 }
 

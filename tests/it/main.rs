@@ -25,6 +25,7 @@ mod proxy;
 mod repair;
 mod replay;
 mod replay_duplicate_events;
+mod requests;
 mod rollup;
 mod runtime_api;
 mod storm;

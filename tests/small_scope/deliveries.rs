@@ -286,12 +286,18 @@ async fn up_to_three_writes_count_exactly_whatever_is_delivered_when() {
 async fn two_writes_count_exactly_whatever_happens_to_any_request() {
     let mut search = Search::new(Faults::All);
     let mut histories = 0;
-    for history in History::all_of(2, |_| true) {
-        deliver_anything_ever(&mut search, &history).await;
-        histories += 1;
+    for one_process in [false, true] {
+        if one_process {
+            search.function = search.function.of_one_process();
+            search.known.clear();
+        }
+        for history in History::all_of(2, |_| true) {
+            deliver_anything_ever(&mut search, &history).await;
+            histories += 1;
+        }
     }
     println!("{histories} histories, {} deliveries", search.deliveries);
-    assert!(histories >= 20 && search.deliveries > 1_000);
+    assert!(histories >= 40 && search.deliveries > 1_000);
 }
 
 #[tokio::test(start_paused = true)]

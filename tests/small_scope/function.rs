@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
@@ -26,13 +27,13 @@ use crate::memory_store::{MemoryStore, Tables};
 pub const TIME_LEFT: Duration = Duration::from_secs(6);
 
 /// Randomness that is the same each time: tokens are counted, and every wait is the longest.
-#[derive(Debug, Default)]
-pub struct Counted(AtomicU64);
+#[derive(Debug, Clone, Default)]
+pub struct Counted(Arc<AtomicU64>);
 
 impl Counted {
     /// Tokens that no other one gives which began elsewhere.
     pub fn beginning_at(first: u64) -> Self {
-        Self(AtomicU64::new(first))
+        Self(Arc::new(AtomicU64::new(first)))
     }
 }
 
@@ -57,9 +58,11 @@ pub enum Answer {
     Crashed,
 }
 
-/// The function under test.
+/// The function under test. Each delivery is a process of its own, unless they are all the same one's.
 pub struct Function<L> {
-    rollup: Rollup<MemoryStore<L>, Counted>,
+    config: Config,
+    entropy: Counted,
+    process: Option<Rollup<MemoryStore<L>, Counted>>,
     pub store: MemoryStore<L>,
 }
 
@@ -71,7 +74,18 @@ pub fn config() -> Config {
 impl<L: Line + Send + Clone> Function<L> {
     /// The function on a store.
     pub fn new(store: MemoryStore<L>, config: Config, entropy: Counted) -> Self {
-        Self { rollup: Rollup::new(config, store.clone(), entropy), store }
+        Self { config, entropy, process: None, store }
+    }
+
+    /// The same with one process for all deliveries. What it remembers of view items is wrong as soon as the tables are
+    /// replaced.
+    pub fn of_one_process(mut self) -> Self {
+        self.process = Some(self.begin());
+        self
+    }
+
+    fn begin(&self) -> Rollup<MemoryStore<L>, Counted> {
+        Rollup::new(self.config.clone(), self.store.clone(), self.entropy.clone())
     }
 
     /// Delivers an event, until it is answered or the line lets the function crash.
@@ -88,7 +102,10 @@ impl<L: Line + Send + Clone> Function<L> {
     /// Handles an event, as often as it is polled.
     pub async fn handle(&self, event: &str) -> Result<DynamoDbEventResponse, InvocationError> {
         let invocation = Invocation { request_id: "request".to_owned(), now: now(), time_left: TIME_LEFT };
-        self.rollup.handle(event, &invocation).await
+        match &self.process {
+            Some(process) => process.handle(event, &invocation).await,
+            None => self.begin().handle(event, &invocation).await,
+        }
     }
 }
 

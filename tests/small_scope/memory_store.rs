@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ddb_rollup::commit::Store;
+use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::rollup::marker::{Guard, OUTCOME, SEQUENCE_NUMBER, STREAM};
 use ddb_rollup::rollup::plan::{Action, Transaction};
 use ddb_rollup::rollup::update::Update;
@@ -20,6 +20,9 @@ use crate::line::{Line, Passage};
 
 /// The most actions of a transaction.
 const MAX_ACTIONS: usize = 100;
+
+/// The most keys of one `BatchGetItem`.
+const MAX_KEYS: usize = 100;
 
 /// The largest item, in bytes.
 const MAX_ITEM_BYTES: usize = 400 * 1024;
@@ -317,5 +320,14 @@ impl<L: Line + Send> Store for MemoryStore<L> {
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
         let key = self.view.key_item(key);
         self.request(|| Failure::Transient(Cause::Conflict), |tables| Ok(tables.view(&key).cloned())).await
+    }
+
+    async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
+        assert!((1..=MAX_KEYS).contains(&keys.len()), "{} keys in one request", keys.len());
+        let found = |tables: &Tables| {
+            let item = |key: &ViewKey| tables.view(&self.view.key_item(key)).cloned();
+            keys.iter().map(|key| (key.clone(), item(key))).collect::<LookedUp>()
+        };
+        self.request(|| Failure::Transient(Cause::Conflict), |tables| Ok(found(tables))).await
     }
 }

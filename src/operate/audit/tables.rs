@@ -22,14 +22,11 @@ use crate::rollup::marker::{SEQUENCE_NUMBER, STREAM};
 use crate::rollup::poison::Image;
 use crate::rollup::record::RecordId;
 use crate::rollup::view::{Amount, ROLLUP_VERSION, View, ViewKey};
-use crate::rollup::{AttributeValue, Item};
+use crate::rollup::{AttributeValue, Item, limits};
 
 /// Bytes of a table for which one more segment of a scan is worth it: each is a scan of its own, and an emulator reads the
 /// whole table for each.
 const SEGMENT_BYTES: i64 = 32 * 1024 * 1024;
-
-/// Items in one `BatchGetItem` ("Quotas", API limits).
-const BATCH_ITEMS: usize = 100;
 
 /// How the items of one view item are found among the source items.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -321,7 +318,7 @@ impl Tables {
         let Projection { expression, names } = projection(attributes);
         let wanted: Vec<HashMap<String, SdkValue>> = wanted.map(Into::into).collect();
         let (expression, names) = (&expression, &names);
-        let gets = wanted.chunks(BATCH_ITEMS).map(|keys| async move {
+        let gets = wanted.chunks(limits::BATCH_GET_KEYS).map(|keys| async move {
             let refuse = |cause: String| error("read", table, cause);
             let request = KeysAndAttributes::builder().set_keys(Some(keys.to_vec())).consistent_read(true);
             let request = request.projection_expression(expression).set_expression_attribute_names(Some(names.clone()));

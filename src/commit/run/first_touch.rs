@@ -1,0 +1,83 @@
+//! How first touches are found out before they are paid for.
+//!
+//! An update that was made for another shape than its view item has cancels its whole transaction, and that is billed. So
+//! as long as nothing is known of some view items, one request goes ahead and they wait for its answer. It is a question
+//! about some of them; or, where a question would be one request too many, the smallest transaction, if that is a small part
+//! of the batch. If it shows no first touch, none is expected. If it shows one, all of them are asked for.
+
+use std::collections::BTreeSet;
+
+use super::{Job, Run, Step};
+use crate::commit::LookedUp;
+use crate::rollup::coalesce::ItemId;
+use crate::rollup::limits;
+use crate::rollup::update::{self, OnMissingViewItem, Shape};
+
+impl Run<'_, '_> {
+    /// Puts in front what is to tell of the view items that nothing is known of.
+    pub(super) fn probe(&mut self) {
+        let view = &self.setting.view;
+        if view.grouped().next().is_none() && self.setting.on_missing == OnMissingViewItem::Create {
+            return;
+        }
+        let touched = self.waiting.iter().flat_map(|job| &job.items);
+        self.unseen = touched.filter(|item| !self.known.has(&self.batch.items[item.0])).copied().collect();
+
+        let actions = |job: &Job| job.members.len() + job.items.len();
+        let all: usize = self.waiting.iter().map(actions).sum();
+        let tells = |(_, job): &(usize, &Job)| job.items.iter().any(|item| self.unseen.contains(item));
+        let smallest = self.waiting.iter().enumerate().filter(tells).min_by_key(|(_, job)| actions(job));
+        let Some((place, job)) = smallest else { return };
+        if self.waiting.len() < self.requests_allowed() || actions(job) * limits::PROBE_SHARE > all {
+            self.look_up();
+        } else if let Some(mut probe) = self.waiting.remove(place) {
+            probe.held = self.unseen.iter().copied().collect();
+            self.waiting.push_front(probe);
+        }
+    }
+
+    /// The requests that the batch may take: one in twenty more than can hold a marker an entry and an update a view item.
+    fn requests_allowed(&self) -> usize {
+        let updates = self.waiting.iter().flat_map(|job| &job.items).collect::<BTreeSet<_>>().len();
+        let actions = self.waiting.iter().map(|job| job.members.len()).sum::<usize>() + updates;
+        (actions * 21).div_ceil(limits::TRANSACTION_ACTIONS * 20)
+    }
+
+    /// Asks for as many view items as one question can hold of those that nothing is known of; the others wait for the
+    /// answer. Those that are busy will tell by themselves.
+    pub(super) fn look_up(&mut self) {
+        let mut items: Vec<ItemId> = self.unseen.iter().filter(|item| !self.busy[item.0]).copied().collect();
+        if !items.is_empty() {
+            let held = items.split_off(items.len().min(limits::BATCH_GET_KEYS));
+            self.waiting.push_front(Job { members: Vec::new(), items, held, step: Step::LookUp, plans: 0 });
+        }
+    }
+
+    pub(super) fn looked_up(&mut self, job: &Job, found: &LookedUp) {
+        let (mut first_touch, before) = (false, self.unseen.len());
+        for item in &job.items {
+            // One whose map is none is left to the transaction that touches it, which tells the records at fault.
+            if let Some(found) = found.get(&self.batch.items[item.0])
+                && let Ok(shape) = update::shape(&self.setting.view, found.as_ref())
+            {
+                first_touch |= self.see(*item, shape);
+            }
+        }
+        if first_touch && self.unseen.len() < before {
+            self.look_up();
+        }
+    }
+
+    /// Notes the shape that a view item was seen to have, and says whether its next update is a first touch.
+    pub(super) fn see(&mut self, item: ItemId, shape: Shape) -> bool {
+        let (key, first_touch) = (&self.batch.items[item.0], shape != Shape::Complete);
+        if first_touch {
+            self.known.forget(key);
+        } else {
+            self.known.add(key);
+        }
+        self.unseen.remove(&item);
+        self.shapes[item.0] = shape;
+        first_touch
+    }
+}
