@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use crate::rollup::definition;
 use crate::rollup::limits::{MARKER_RETENTION_MAX_DAYS, MAX_IN_FLIGHT};
 use crate::rollup::marker::Guard;
 use crate::rollup::update::OnMissingViewItem;
@@ -14,6 +15,8 @@ pub const SOURCE_TABLE: &str = "ROLLUP_SOURCE_TABLE";
 pub const VIEW_TABLE: &str = "ROLLUP_VIEW_TABLE";
 /// The table of the markers; `Idempotency` by default.
 pub const IDEMPOTENCY_TABLE: &str = "ROLLUP_IDEMPOTENCY_TABLE";
+/// What is counted, as [`definition`] reads it; the example's view where it is absent or empty.
+pub const VIEW_DEFINITION: &str = "ROLLUP_VIEW_DEFINITION";
 /// Days that a marker is kept; 14 by default.
 pub const MARKER_RETENTION_DAYS: &str = "ROLLUP_MARKER_RETENTION_DAYS";
 /// What is done about a view item that is not there: `create` (the default) or `skip`.
@@ -96,7 +99,13 @@ impl Config {
             view: table(VIEW_TABLE, defaults.view)?,
             idempotency: table(IDEMPOTENCY_TABLE, defaults.idempotency)?,
         };
-        let mut config = Self::of(tables)?;
+        let mut config = match variable(VIEW_DEFINITION).filter(|definition| !definition.trim().is_empty()) {
+            None => Self::of(tables)?,
+            Some(definition) => {
+                let view = definition::read(&definition, &tables.source, &tables.view);
+                Self::with(view.map_err(|error| refuse(VIEW_DEFINITION, definition, error))?, tables)?
+            }
+        };
         config.marker_retention_days =
             number(&variable, MARKER_RETENTION_DAYS, Self::DEFAULT_RETENTION_DAYS, 1..=MARKER_RETENTION_MAX_DAYS)?;
         config.max_in_flight = number(&variable, IN_FLIGHT, Self::DEFAULT_IN_FLIGHT, 1..=MAX_IN_FLIGHT)?;
@@ -113,11 +122,17 @@ impl Config {
         Ok(config)
     }
 
-    /// The default settings on these tables.
+    /// The default settings and the example's view, on these tables.
     ///
     /// # Errors
     /// When one table would be used for two purposes.
     pub fn of(tables: Tables) -> Result<Self, ConfigError> {
+        let view = View::points_of_maps(&tables.source, &tables.view);
+        Self::with(view.map_err(|error| refuse(VIEW_TABLE, &tables.view, error))?, tables)
+    }
+
+    /// The default settings for a view.
+    fn with(definition: View, tables: Tables) -> Result<Self, ConfigError> {
         let Tables { source, view, idempotency } = tables;
         for (name, value, other, of) in [
             (VIEW_TABLE, &view, &source, SOURCE_TABLE),
@@ -128,9 +143,8 @@ impl Config {
                 return Err(refuse(name, value, format!("a table of its own, another one than {of}'s")));
             }
         }
-        let view = View::points_of_maps(source, &view).map_err(|error| refuse(VIEW_TABLE, view, error))?;
         Ok(Self {
-            view,
+            view: definition,
             idempotency_table: idempotency,
             marker_retention_days: Self::DEFAULT_RETENTION_DAYS,
             on_missing: OnMissingViewItem::default(),
@@ -181,6 +195,9 @@ fn refuse(name: &str, value: impl Into<String>, accepted: impl Display) -> Confi
 mod tests {
     use super::*;
 
+    const DEFINITION: &str =
+        r#"{ "key": [{ "attribute": "CustomerId", "type": "S" }], "measures": { "Revenue": "sum Amount" } }"#;
+
     fn read(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::read(|name| settings.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned()))
     }
@@ -199,6 +216,7 @@ mod tests {
         let config = read(&[
             (SOURCE_TABLE, "Orders"),
             (VIEW_TABLE, "Customers"),
+            (VIEW_DEFINITION, DEFINITION),
             (IDEMPOTENCY_TABLE, "arn:aws:dynamodb:eu-west-1:123456789012:table/Markers"),
             (MARKER_RETENTION_DAYS, "30"),
             (ON_MISSING_VIEW_ITEM, "skip"),
@@ -208,6 +226,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!((config.view.source_table(), config.view.view_table()), ("Orders", "Customers"));
+        assert_eq!(config.view.measures()[0].attribute, "Revenue");
         assert_eq!(config.idempotency_table, "arn:aws:dynamodb:eu-west-1:123456789012:table/Markers");
         assert_eq!((config.marker_retention_days, config.max_in_flight), (30, 1));
         assert_eq!(config.on_missing, OnMissingViewItem::Skip);
@@ -220,6 +239,11 @@ mod tests {
             (SOURCE_TABLE, "ab"),
             (VIEW_TABLE, "a b c"),
             (IDEMPOTENCY_TABLE, "arn:aws:sqs:eu-west-1:1:queue"),
+            (VIEW_DEFINITION, "count by Category"),
+            (
+                VIEW_DEFINITION,
+                r#"{ "key": [{ "attribute": "Id", "type": "S" }], "measures": { "Latest": "max Time" } }"#,
+            ),
             (MARKER_RETENTION_DAYS, "0"),
             (MARKER_RETENTION_DAYS, "3651"),
             (MARKER_RETENTION_DAYS, "14d"),
@@ -242,6 +266,11 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn an_empty_definition_is_the_examples() {
+        assert_eq!(read(&[(VIEW_DEFINITION, " ")]).unwrap(), read(&[]).unwrap());
     }
 
     #[test]

@@ -13,11 +13,14 @@
 //! 7. [`known`]: which view items need no question the next time.
 //! 8. [`response`]: what Lambda is told.
 //!
+//! What is counted is a [`view`], which its user writes as a [`definition`].
+//!
 //! Beside that way, for the operator: [`audit`], what the counters should be what it means when they are not;
 //! [`repair`], the write that makes them so; and [`ledger`], what the markers say.
 
 pub mod audit;
 pub mod coalesce;
+pub mod definition;
 pub mod delta;
 pub mod known;
 pub mod ledger;

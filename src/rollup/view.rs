@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use serde::Deserialize;
+
 use super::number::Number;
 use super::{AttributeValue, Item, limits, update};
 
@@ -31,7 +33,7 @@ pub struct KeyPart {
 }
 
 /// The types that a key attribute can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum KeyType {
     /// A string.
     S,

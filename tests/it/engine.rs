@@ -145,9 +145,14 @@ impl Engine {
         pages.collect::<Result<_, _>>().await.unwrap()
     }
 
-    /// Every record of the source table's stream, in Lambda's JSON, in order.
+    /// Every record of the default source table's stream, in Lambda's JSON, in order.
     pub async fn stream_records(&self) -> Vec<Value> {
-        let table = self.db.describe_table().table_name("Point").send().await.unwrap();
+        self.stream_records_of("Point").await
+    }
+
+    /// Every record of a table's stream, in Lambda's JSON, in order.
+    pub async fn stream_records_of(&self, table: &str) -> Vec<Value> {
+        let table = self.db.describe_table().table_name(table).send().await.unwrap();
         let arn = table.table().unwrap().latest_stream_arn().unwrap().to_owned();
         let stream = self.streams.describe_stream().stream_arn(&arn).send().await.unwrap();
         let mut records = Vec::new();

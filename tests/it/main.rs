@@ -8,6 +8,7 @@ mod audit_page;
 mod audit_speed;
 mod bootstrap;
 mod command;
+mod definition;
 mod deploy_check;
 mod engine;
 mod first_touch;

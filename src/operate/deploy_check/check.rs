@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{KeySchemaElement, TableDescription, TimeToLiveDescription, TimeToLiveStatus};
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, EventSourcePosition, FunctionResponseType};
 
-use crate::config::{Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_TABLE};
+use crate::config::{
+    Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_DEFINITION, VIEW_TABLE,
+};
 use crate::rollup::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::view::View;
 
 const ABSENT: &str = "absent";
 const ON: &str = "on";
 const OFF: &str = "off";
+const THE_SAME: &str = "the same";
 const TABLES: &str = "the function works on another table than this command: name that table, or set the variable";
 const OTHERS: &str =
     "the function has another setting than this command: set the variable, so that repair and replay do as it does";
@@ -201,6 +204,8 @@ pub fn settings(config: &Config, function: &str, variables: Option<&HashMap<Stri
     checks.that(SOURCE_TABLE, theirs.view.source_table(), config.view.source_table(), TABLES);
     checks.that(VIEW_TABLE, theirs.view.view_table(), config.view.view_table(), TABLES);
     checks.that(IDEMPOTENCY_TABLE, &theirs.idempotency_table, &config.idempotency_table, TABLES);
+    let same = (theirs.view.key(), theirs.view.measures()) == (config.view.key(), config.view.measures());
+    checks.that(VIEW_DEFINITION, if same { THE_SAME } else { "another" }, THE_SAME, OTHERS);
     let days = |config: &Config| config.marker_retention_days.to_string();
     checks.that(MARKER_RETENTION_DAYS, days(&theirs), days(config), OTHERS);
     checks.that(ON_MISSING_VIEW_ITEM, theirs.on_missing.as_str(), config.on_missing.as_str(), OTHERS);
@@ -303,6 +308,8 @@ mod tests {
         assert_eq!(check(&[]), []);
         assert_eq!(check(&[(VIEW_TABLE, "Region")]), [(VIEW_TABLE, "Region".to_owned())]);
         assert_eq!(check(&[(ON_MISSING_VIEW_ITEM, "skip")]), [(ON_MISSING_VIEW_ITEM, "skip".to_owned())]);
+        let definition = r#"{ "key": [{ "attribute": "MapId", "type": "S" }], "measures": { "Points": "count" } }"#;
+        assert_eq!(check(&[(VIEW_DEFINITION, definition)]), [(VIEW_DEFINITION, "another".to_owned())]);
         let unusable = check(&[(MARKER_RETENTION_DAYS, "never")]);
         assert!(unusable[0].1.contains("ROLLUP_MARKER_RETENTION_DAYS is \"never\""), "{unusable:?}");
     }
