@@ -34,7 +34,9 @@ pub mod ledger;
 pub mod page;
 pub mod progress;
 pub mod report;
+mod snapshot;
 pub mod tables;
+mod tip;
 pub mod trail;
 
 use examine::{Examiner, LookOnly, Mend, Seen};

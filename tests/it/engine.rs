@@ -171,6 +171,15 @@ impl Engine {
         records
     }
 
+    /// A reader of the stream from its end on.
+    pub async fn reader(&self) -> Reader<'_> {
+        let table = self.db.describe_table().table_name("Point").send().await.unwrap();
+        let arn = table.table().unwrap().latest_stream_arn().unwrap().to_owned();
+        let iterator = self.streams.get_shard_iterator().stream_arn(&arn).shard_id(self.shard().await);
+        let iterator = iterator.shard_iterator_type(ShardIteratorType::Latest).send().await.unwrap();
+        Reader { engine: self, arn, iterator: iterator.shard_iterator }
+    }
+
     /// The name of the stream's only shard.
     pub async fn shard(&self) -> String {
         let table = self.db.describe_table().table_name("Point").send().await.unwrap();
@@ -239,6 +248,23 @@ impl Engine {
     pub async fn everything(&self) -> (BTreeMap<String, Item>, BTreeMap<String, Item>) {
         let views = self.scan("Map").await.into_iter().map(|item| (text(&item["MapId"]), item)).collect();
         (views, self.markers().await)
+    }
+}
+
+/// Reads a stream on, as a poller does.
+pub struct Reader<'a> {
+    engine: &'a Engine,
+    arn: String,
+    iterator: Option<String>,
+}
+
+impl Reader<'_> {
+    /// The records since the last reading, in Lambda's JSON.
+    pub async fn next(&mut self) -> Vec<Value> {
+        let Some(iterator) = self.iterator.take() else { return Vec::new() };
+        let page = self.engine.streams.get_records().shard_iterator(iterator).send().await.unwrap();
+        self.iterator = page.next_shard_iterator;
+        page.records.unwrap().iter().map(|record| lambda_json(record, &self.arn)).collect()
     }
 }
 

@@ -11,6 +11,7 @@ mod command;
 mod engine;
 mod first_touch;
 mod gate;
+mod hot_item;
 mod isolation;
 mod limits;
 mod local;
