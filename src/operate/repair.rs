@@ -64,7 +64,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, AuditError> {
     let sdk = shared.sdk().await;
     let config = shared.config()?;
     let mut mender = Mender::new(args.dry_run, config.clone(), who());
-    let ended = until_stopped(async |stop| repair(&sdk, config, &args.reading, &mut mender, stop).await).await;
+    let ended = until_stopped(async |stop| repair_by(&sdk, config, &args.reading, &mut mender, stop).await).await;
     let report = match ended {
         Ok(report) => report,
         Err(error) => {
@@ -104,11 +104,23 @@ pub(super) fn line(write: &Value) -> String {
     format!("{}: {}", write["item"].as_str().unwrap_or_default(), changes.collect::<Vec<_>>().join(", "))
 }
 
-/// Repairs what `reading` names. What was set by the time of an error, the mender knows.
+/// Repairs a view, for the ledger in the name of `who`.
 ///
 /// # Errors
 /// When it could not run to its end. What was set by then stays set.
-pub(super) async fn repair(
+pub async fn repair(
+    sdk: &SdkConfig,
+    config: Config,
+    reading: &Reading,
+    who: &str,
+    stop: &Stop,
+) -> Result<Report, AuditError> {
+    let mut mender = Mender::new(false, config.clone(), who.to_owned());
+    repair_by(sdk, config, reading, &mut mender, stop).await
+}
+
+/// Repairs with a mender, which knows what was set by the time of an error.
+pub(super) async fn repair_by(
     sdk: &SdkConfig,
     config: Config,
     reading: &Reading,

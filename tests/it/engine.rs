@@ -147,7 +147,12 @@ impl Engine {
 
     /// Every record of the source table's stream, in Lambda's JSON, in order.
     pub async fn stream_records(&self) -> Vec<Value> {
-        let table = self.db.describe_table().table_name("Point").send().await.unwrap();
+        self.stream_records_of("Point").await
+    }
+
+    /// Every record of a table's stream, in Lambda's JSON, in order.
+    pub async fn stream_records_of(&self, table: &str) -> Vec<Value> {
+        let table = self.db.describe_table().table_name(table).send().await.unwrap();
         let arn = table.table().unwrap().latest_stream_arn().unwrap().to_owned();
         let stream = self.streams.describe_stream().stream_arn(&arn).send().await.unwrap();
         let mut records = Vec::new();
@@ -217,9 +222,9 @@ impl Engine {
     }
 
     /// What the counters should be: the points counted one by one.
-    pub async fn recount(&self) -> BTreeMap<String, Counters> {
+    pub async fn recount(&self, table: &str) -> BTreeMap<String, Counters> {
         let mut maps: BTreeMap<String, Counters> = BTreeMap::new();
-        for point in self.scan("Point").await {
+        for point in self.scan(table).await {
             let map = maps.entry(text(&point["MapId"])).or_default();
             map.total += 1;
             if let Some(AttributeValue::S(category)) = point.get("Category").filter(|value| **value != s("")) {
@@ -231,12 +236,17 @@ impl Engine {
 
     /// Every counter equals a recount; a counter of zero is as good as none.
     pub async fn assert_exact(&self) {
+        self.assert_exact_of("Point").await;
+    }
+
+    /// Every counter equals a recount of the points of this table.
+    pub async fn assert_exact_of(&self, table: &str) {
         let mut counted = self.all_counters().await;
         counted.retain(|_, counters| {
             counters.categories.retain(|_, count| *count != 0);
             *counters != Counters::default()
         });
-        assert_eq!(counted, self.recount().await, "counters against a recount");
+        assert_eq!(counted, self.recount(table).await, "counters against a recount");
     }
 
     /// The markers, by sequence number.

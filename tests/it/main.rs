@@ -18,6 +18,7 @@ mod local;
 mod migrate;
 mod migrate_adoption;
 mod migrate_lease;
+mod moves;
 mod persisted;
 mod poison;
 mod poller;
