@@ -16,14 +16,14 @@ use aws_sdk_dynamodb::types::{AttributeValue as SdkValue, Put, TransactWriteItem
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::Ending;
 use super::args::Shared;
 use super::audit::examine::{LookOnly, Mend, Mended, Seen};
 use super::audit::report::{Report, counter_name, reading_text};
 use super::audit::tables::Tables;
-use super::audit::{Audit, AuditError, Reading, until_stopped};
+use super::audit::{Audit, AuditError, Reading};
 use super::replay::{self, apply::Applier};
-use super::stop::Stop;
+use super::stop::{Stop, until_stopped};
+use super::{Ending, TableError};
 use crate::commit::Entropy;
 use crate::config::Config;
 use crate::entropy::OsEntropy;
@@ -131,6 +131,8 @@ pub(super) async fn repair_by(
     if !mender.dry_run {
         audit.trail.applier = Some(Applier::new(config, sdk));
     }
+    // A repair closes the quarantine of what it sets, however old that is.
+    audit.read_ledger().await?;
     let suspects = audit.first_pass(reading).await?;
     // From here on the function is left to its own records: to apply them too would only be in its way.
     if let Some(applier) = audit.trail.applier.take() {
@@ -278,5 +280,5 @@ impl Mend for Mender {
 }
 
 fn refused(tables: &Tables, cause: &str) -> AuditError {
-    AuditError::Table { action: "repair", table: tables.view().view_table().to_owned(), cause: cause.to_owned() }
+    TableError::new("repair", tables.view().view_table(), cause).into()
 }

@@ -15,7 +15,8 @@ use crate::commit::Entropy;
 use crate::entropy::OsEntropy;
 use crate::operate::stop::Stop;
 use crate::rollup::Item;
-use crate::rollup::audit::{Open, Stored, Tally, Verdict, Waiting, expected, judge};
+use crate::rollup::audit::{Open, Stored, Verdict, Waiting, expected, judge};
+use crate::rollup::recount::Tally;
 use crate::rollup::update::OnMissingViewItem;
 use crate::rollup::view::ViewKey;
 

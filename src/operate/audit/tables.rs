@@ -16,11 +16,12 @@ use tokio::time::{Instant, sleep_until};
 use super::AuditError;
 use super::progress::Progress;
 use crate::config::Config;
-use crate::rollup::audit::{Recount, SourceKey};
+use crate::operate::TableError;
 use crate::rollup::delta::contribution;
 use crate::rollup::marker::{SEQUENCE_NUMBER, STREAM};
 use crate::rollup::poison::Image;
 use crate::rollup::record::RecordId;
+use crate::rollup::recount::{Recount, SourceKey};
 use crate::rollup::view::{Amount, ROLLUP_VERSION, View, ViewKey};
 use crate::rollup::{AttributeValue, Item};
 
@@ -373,5 +374,5 @@ fn source(view: &View, table: &TableDescription) -> Source {
 }
 
 pub(super) fn error(action: &'static str, table: &str, cause: impl std::fmt::Display) -> AuditError {
-    AuditError::Table { action, table: table.to_owned(), cause: cause.to_string() }
+    TableError::new(action, table, cause).into()
 }

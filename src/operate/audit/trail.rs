@@ -17,12 +17,13 @@ use crate::operate::poller::event::EventRecord;
 use crate::operate::poller::stream::{Cursor, DynamoStream, Page, Shard, Stream};
 use crate::operate::replay::{self, apply::Applier};
 use crate::rollup::Item;
-use crate::rollup::audit::{Open, Recount, SourceKey, Tally, Waiting};
+use crate::rollup::audit::{Open, Waiting};
 use crate::rollup::delta::{Counter, Effect, Retention, Sums};
 use crate::rollup::ledger::{self, Concern, Finding, Standing};
 use crate::rollup::marker::{DELTAS, EVENT_ID, OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY, STREAM};
 use crate::rollup::number::Number;
 use crate::rollup::record::RecordId;
+use crate::rollup::recount::{Recount, SourceKey, Tally};
 use crate::rollup::view::ViewKey;
 
 /// Pages without a record after which an open shard is taken to be read to its end: a page may be empty because the
@@ -331,9 +332,12 @@ impl Trail {
         unmarked.filter_map(|waited| waited.created_at).min()
     }
 
-    /// The records in quarantine.
-    pub fn quarantined(&self) -> impl Iterator<Item = &RecordId> {
-        self.open.iter().filter(|(_, waited)| waited.waiting == Waiting::Quarantined).map(|(id, _)| id)
+    /// The records in quarantine, all of them or those of one view item.
+    pub fn quarantined(&self, of: Option<&ViewKey>) -> impl Iterator<Item = &RecordId> {
+        let wanted = move |waited: &Waited| of.is_none_or(|key| waited.concern.items.contains(key));
+        let found =
+            self.open.iter().filter(move |(_, waited)| waited.waiting == Waiting::Quarantined && wanted(waited));
+        found.map(|(id, _)| id)
     }
 }
 
