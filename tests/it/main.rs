@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod audit;
+mod audit_memory;
 mod audit_page;
 mod audit_speed;
 mod bootstrap;
