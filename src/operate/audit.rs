@@ -15,16 +15,17 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 
-use super::Ending;
 use super::args::Shared;
 use super::poller::stream::{DynamoStream, StreamError};
 use super::replay::{self, ReplayError};
-use super::stop::{self, Stop};
+use super::stop::{Stop, until_stopped};
+use super::{Ending, TableError};
 use crate::config::{Config, ConfigError};
-use crate::rollup::audit::{Orphans, Stored, Tally, Waiting};
+use crate::rollup::audit::{Orphans, Stored, Verdict, Waiting};
 use crate::rollup::delta::contribution;
 use crate::rollup::ledger::Finding;
 use crate::rollup::poison::Image;
+use crate::rollup::recount::Tally;
 use crate::rollup::update::OnMissingViewItem;
 use crate::rollup::view::{View, ViewKey};
 use crate::rollup::{AttributeValue, Item};
@@ -34,7 +35,9 @@ pub mod ledger;
 pub mod page;
 pub mod progress;
 pub mod report;
+mod snapshot;
 pub mod tables;
+mod tip;
 pub mod trail;
 
 use examine::{Examiner, LookOnly, Mend, Seen};
@@ -113,15 +116,8 @@ pub enum AuditError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A table.
-    #[error("cannot {action} the table {table}: {cause}")]
-    Table {
-        /// What was tried.
-        action: &'static str,
-        /// The table.
-        table: String,
-        /// What the service said.
-        cause: String,
-    },
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// The stream.
     #[error(transparent)]
     Stream(#[from] StreamError),
@@ -167,30 +163,23 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, AuditError> {
     Ok(Ending::found_unless(report.is_clean()))
 }
 
-/// Does work that ends in time when the operator asks for it.
-pub(super) async fn until_stopped<T>(work: impl AsyncFnOnce(&Stop) -> Result<T, AuditError>) -> Result<T, AuditError> {
-    let (stopper, stop) = stop::stop();
-    let signal = stop::signal()?;
-    let work = work(&stop);
-    tokio::pin!(work);
-    tokio::select! {
-        ended = &mut work => ended,
-        () = signal => {
-            stopper.stop();
-            work.await
-        }
-    }
-}
-
 /// Audits a view.
 ///
 /// # Errors
 /// When a table or the stream cannot be read.
 pub async fn audit(sdk: &SdkConfig, config: Config, reading: &Reading, stop: &Stop) -> Result<Report, AuditError> {
     let mut audit = Audit::begin(sdk, config, reading).await?;
+    if reading.item.is_none() {
+        audit.read_ledger().await?;
+    }
     let suspects = audit.first_pass(reading).await?;
     let mut nothing = HashSet::new();
-    audit.examine(suspects, &mut LookOnly, &mut nothing, reading, stop).await?;
+    audit.examine(suspects.clone(), &mut LookOnly, &mut nothing, reading, stop).await?;
+    // What differs may be in quarantine since before the stream's oldest record: only the whole table tells.
+    if reading.item.is_some() && audit.has_drift() {
+        audit.read_ledger().await?;
+        audit.examine(suspects, &mut LookOnly, &mut nothing, reading, stop).await?;
+    }
     Ok(audit.report())
 }
 
@@ -203,6 +192,8 @@ pub(super) struct Audit {
     equal: u64,
     /// The others, as they were seen last; none is not seen yet.
     pub(super) seen: HashMap<ViewKey, Option<Seen>>,
+    /// The only view item that is asked for.
+    one: Option<ViewKey>,
     orphans: Orphans,
     sources: u64,
     unreadable: u64,
@@ -224,6 +215,7 @@ impl Audit {
             ledger: ledger::Ledger::default(),
             equal: 0,
             seen: HashMap::new(),
+            one: None,
             orphans: Orphans::default(),
             sources: 0,
             unreadable: 0,
@@ -232,17 +224,27 @@ impl Audit {
         })
     }
 
-    /// Finds the view items that have to be looked at alone, each with its number of source items.
-    pub(super) async fn first_pass(&mut self, reading: &Reading) -> Result<Vec<(ViewKey, u64)>, AuditError> {
-        let view = self.tables.view().clone();
-        let one = reading.item.as_ref().map(|given| key(&view, given)).transpose()?;
+    /// Reads all markers: what is in quarantine, and what they tell about themselves.
+    pub(super) async fn read_ledger(&mut self) -> Result<(), AuditError> {
         self.ledger = ledger::read(&self.tables, replay::now()).await?;
         for (id, concern) in std::mem::take(&mut self.ledger.quarantined) {
             self.trail.wait(id, Waiting::Quarantined, None, concern);
         }
+        Ok(())
+    }
+
+    fn has_drift(&self) -> bool {
+        self.seen.values().flatten().any(|seen| matches!(seen.verdict, Verdict::Drifted(_)))
+    }
+
+    /// Finds the view items that have to be looked at alone, each with its number of source items.
+    pub(super) async fn first_pass(&mut self, reading: &Reading) -> Result<Vec<(ViewKey, u64)>, AuditError> {
+        let view = self.tables.view().clone();
+        let one = reading.item.as_ref().map(|given| key(&view, given)).transpose()?;
         self.trail.catch_up(&self.tables, Reach::Thorough).await?;
         self.trail.touched.clear();
         if let Some(key) = one {
+            self.one = Some(key.clone());
             self.seen.insert(key.clone(), None);
             return Ok(vec![(key, 0)]);
         }
@@ -326,7 +328,7 @@ impl Audit {
         let mut findings: Vec<Finding> = self.ledger.findings;
         findings.extend(self.trail.findings.iter().cloned());
         findings.dedup();
-        let quarantined: BTreeSet<_> = self.trail.quarantined().collect();
+        let quarantined: BTreeSet<_> = self.trail.quarantined(self.one.as_ref()).collect();
         let mut report = Report {
             quarantined: u64::try_from(quarantined.len()).unwrap_or_default(),
             view: self.tables.view().clone(),

@@ -9,11 +9,11 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use serde_json::json;
 
-use super::Ending;
 use super::args::Shared;
 use super::audit::{AuditError, Pace};
 use super::replay::now;
-use super::stop::{self, Stop};
+use super::stop::{Stop, until_stopped};
+use super::{Ending, TableError};
 use crate::commit::Entropy;
 use crate::config::ConfigError;
 use crate::entropy::OsEntropy;
@@ -108,15 +108,8 @@ pub enum MigrateError {
         table: String,
     },
     /// A table.
-    #[error("cannot {action} the table {table}: {cause}")]
-    Table {
-        /// What was tried.
-        action: &'static str,
-        /// The table.
-        table: String,
-        /// What the service said.
-        cause: String,
-    },
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// Counting source items.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -230,18 +223,8 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, MigrateError> {
     let ended = if args.dry_run {
         migrator.dry_run(&mut report).await
     } else {
-        let (stopper, stop) = stop::stop();
-        let signal = stop::signal()?;
-        let work = migrator.apply(&mut report, &stop);
-        tokio::pin!(work);
-        tokio::select! {
-            ended = &mut work => ended,
-            () = signal => {
-                // So that the lease is given back.
-                stopper.stop();
-                work.await
-            }
-        }
+        // Told to stop, it gives the lease back.
+        until_stopped(async |stop| migrator.apply(&mut report, stop).await).await
     };
     match ended {
         Ok(()) => {

@@ -34,6 +34,24 @@ pub enum Ending {
     Found,
 }
 
+/// A table that a command could not use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot {action} the table {table}: {cause}")]
+pub struct TableError {
+    /// What was tried.
+    pub action: &'static str,
+    /// The table.
+    pub table: String,
+    /// What the service said.
+    pub cause: String,
+}
+
+impl TableError {
+    fn new(action: &'static str, table: &str, cause: impl std::fmt::Display) -> Self {
+        Self { action, table: table.to_owned(), cause: cause.to_string() }
+    }
+}
+
 impl Ending {
     /// Something was found, unless all is clean.
     #[must_use]

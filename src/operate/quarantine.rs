@@ -11,10 +11,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::Ending;
 use super::args::Shared;
 use super::replay::apply::Applier;
 use super::replay::{self, ReplayError};
+use super::{Ending, TableError};
 use crate::config::{Config, ConfigError};
 use crate::rollup::Item;
 use crate::rollup::marker::{
@@ -82,15 +82,8 @@ pub enum QuarantineError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The table.
-    #[error("cannot {action} the table {table}: {cause}")]
-    Table {
-        /// What was tried.
-        action: &'static str,
-        /// The table.
-        table: String,
-        /// What the service said.
-        cause: String,
-    },
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// Applying records again.
     #[error(transparent)]
     Replay(#[from] ReplayError),
@@ -154,7 +147,7 @@ impl Quarantine {
     }
 
     fn error(&self, action: &'static str, cause: String) -> QuarantineError {
-        QuarantineError::Table { action, table: self.config.idempotency_table.clone(), cause }
+        TableError::new(action, &self.config.idempotency_table, cause).into()
     }
 
     /// The records that a filter lets through, the oldest first.

@@ -16,14 +16,14 @@ use aws_sdk_dynamodb::types::{AttributeValue as SdkValue, Put, TransactWriteItem
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::Ending;
 use super::args::Shared;
 use super::audit::examine::{LookOnly, Mend, Mended, Seen};
 use super::audit::report::{Report, counter_name, reading_text};
 use super::audit::tables::Tables;
-use super::audit::{Audit, AuditError, Reading, until_stopped};
+use super::audit::{Audit, AuditError, Reading};
 use super::replay::{self, apply::Applier};
-use super::stop::Stop;
+use super::stop::{Stop, until_stopped};
+use super::{Ending, TableError};
 use crate::commit::Entropy;
 use crate::config::Config;
 use crate::entropy::OsEntropy;
@@ -64,7 +64,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, AuditError> {
     let sdk = shared.sdk().await;
     let config = shared.config()?;
     let mut mender = Mender::new(args.dry_run, config.clone(), who());
-    let ended = until_stopped(async |stop| repair(&sdk, config, &args.reading, &mut mender, stop).await).await;
+    let ended = until_stopped(async |stop| repair_by(&sdk, config, &args.reading, &mut mender, stop).await).await;
     let report = match ended {
         Ok(report) => report,
         Err(error) => {
@@ -104,11 +104,23 @@ pub(super) fn line(write: &Value) -> String {
     format!("{}: {}", write["item"].as_str().unwrap_or_default(), changes.collect::<Vec<_>>().join(", "))
 }
 
-/// Repairs what `reading` names. What was set by the time of an error, the mender knows.
+/// Repairs a view, for the ledger in the name of `who`.
 ///
 /// # Errors
 /// When it could not run to its end. What was set by then stays set.
-pub(super) async fn repair(
+pub async fn repair(
+    sdk: &SdkConfig,
+    config: Config,
+    reading: &Reading,
+    who: &str,
+    stop: &Stop,
+) -> Result<Report, AuditError> {
+    let mut mender = Mender::new(false, config.clone(), who.to_owned());
+    repair_by(sdk, config, reading, &mut mender, stop).await
+}
+
+/// Repairs with a mender, which knows what was set by the time of an error.
+pub(super) async fn repair_by(
     sdk: &SdkConfig,
     config: Config,
     reading: &Reading,
@@ -119,6 +131,8 @@ pub(super) async fn repair(
     if !mender.dry_run {
         audit.trail.applier = Some(Applier::new(config, sdk));
     }
+    // A repair closes the quarantine of what it sets, however old that is.
+    audit.read_ledger().await?;
     let suspects = audit.first_pass(reading).await?;
     // From here on the function is left to its own records: to apply them too would only be in its way.
     if let Some(applier) = audit.trail.applier.take() {
@@ -266,5 +280,5 @@ impl Mend for Mender {
 }
 
 fn refused(tables: &Tables, cause: &str) -> AuditError {
-    AuditError::Table { action: "repair", table: tables.view().view_table().to_owned(), cause: cause.to_owned() }
+    TableError::new("repair", tables.view().view_table(), cause).into()
 }

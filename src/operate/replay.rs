@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Ending;
 use super::args::Shared;
 use super::audit::{self, AuditError, Pace, Reading};
-use super::stop::{self, Stop};
+use super::stop::{Stop, until_stopped};
 use crate::config::ConfigError;
 use crate::handler::InvocationError;
 
@@ -202,27 +202,19 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, ReplayError> {
     let sdk = shared.sdk().await;
     let mut applier = Applier::new(shared.config()?, &sdk);
     let mut report = Report::default();
-    let (stopper, stop) = stop::stop();
-    let signal = stop::signal()?;
-    let ended = {
-        let work = read_and_apply(shared, args, &sdk, &mut applier, &mut report, &stop);
-        tokio::pin!(work);
-        tokio::select! {
-            ended = &mut work => ended,
-            () = signal => {
-                // What was begun is brought to its end, so that no message is deleted before its records are dealt with.
-                stopper.stop();
-                work.await
-            }
+    // What was begun is brought to its end, so that no message is deleted before its records are dealt with.
+    let ended = until_stopped(async |stop| {
+        read_and_apply(shared, args, &sdk, &mut applier, &mut report, stop).await?;
+        if !report.gone.is_empty() {
+            // The pointers do not tell the view items; a recount does.
+            let reading = Reading { pace: Pace { settle: args.settle, ..Pace::default() }, ..Reading::default() };
+            let audit = Box::pin(audit::audit(&sdk, shared.config()?, &reading, stop)).await;
+            report.to_repair = audit.map_err(Box::new)?.drifted_keys();
         }
-    };
+        Ok::<_, ReplayError>(())
+    })
+    .await;
     report.applied = applier.applied;
-    if ended.is_ok() && !report.gone.is_empty() {
-        // The pointers do not tell the view items; a recount does.
-        let reading = Reading { pace: Pace { settle: args.settle, ..Pace::default() }, ..Reading::default() };
-        let audit = Box::pin(audit::audit(&sdk, shared.config()?, &reading, &stop)).await;
-        report.to_repair = audit.map_err(Box::new)?.drifted_keys();
-    }
     report.write(shared.json)?;
     ended?;
     Ok(Ending::found_unless(report.is_clean()))

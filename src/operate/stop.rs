@@ -1,6 +1,7 @@
 //! Ending long work when the operator asks for it.
 
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -47,11 +48,29 @@ impl Stop {
     }
 }
 
+/// Does work that comes to an end of its own when the operator asks for it: at a signal it is told to stop, not dropped.
+///
+/// # Errors
+/// When the work fails, or the system does not let the process listen for signals.
+pub async fn until_stopped<T, E: From<io::Error>>(work: impl AsyncFnOnce(&Stop) -> Result<T, E>) -> Result<T, E> {
+    let (stopper, stop) = stop();
+    let signal = signal()?;
+    let work = work(&stop);
+    tokio::pin!(work);
+    tokio::select! {
+        ended = &mut work => ended,
+        () = signal => {
+            stopper.stop();
+            work.await
+        }
+    }
+}
+
 /// Returns at the first Ctrl-C, or at a SIGTERM where the system has such a thing.
 ///
 /// # Errors
 /// When the system does not let the process listen for signals.
-pub fn signal() -> std::io::Result<impl Future<Output = ()>> {
+pub fn signal() -> io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     #[cfg(unix)]

@@ -15,8 +15,8 @@
 //!
 //! What is counted is a [`view`], which its user writes as a [`definition`].
 //!
-//! Beside that way, for the operator: [`audit`], what the counters should be what it means when they are not;
-//! [`repair`], the write that makes them so; and [`ledger`], what the markers say.
+//! Beside that way, for the operator: [`recount`], source items counted one by one; [`audit`], what the counters should be and
+//! what it means when they are not; [`repair`], the write that makes them so; and [`ledger`], what the markers say.
 
 pub mod audit;
 pub mod coalesce;
@@ -30,6 +30,7 @@ pub mod number;
 pub mod plan;
 pub mod poison;
 pub mod record;
+pub mod recount;
 pub mod repair;
 pub mod response;
 pub mod update;

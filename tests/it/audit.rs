@@ -1,9 +1,13 @@
 //! The audit: what is exact, behind, drifted, and what the ledger gives away.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::command::{Ran, run, run_with};
 use crate::engine::{Engine, n, s};
+use crate::gate::gate;
 
 /// Runs a command with `--json`, and without waiting for a stream that has no delay here.
 pub async fn settled(engine: &Engine, command: &str, more: &[&str]) -> Ran {
@@ -151,6 +155,51 @@ async fn one_view_item_is_audited_alone() {
     assert_eq!((ran.code, numbers(&ran.json())), (1, [1, 0, 0, 0, 1, 0]), "{ran:?}");
     let ran = settled(&engine, "audit", &["--item", "m0"]).await;
     assert_eq!((ran.code, numbers(&ran.json())), (0, [1, 1, 0, 0, 0, 0]), "{ran:?}");
+}
+
+#[tokio::test]
+async fn one_view_item_is_audited_without_going_through_a_table() {
+    let (engine, _) = points(12, 11).await;
+    let scans = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&scans);
+    let url = gate(&engine.url, move |operation| {
+        seen.fetch_add(usize::from(operation == "Scan"), Ordering::SeqCst);
+        async {}
+    })
+    .await;
+    for item in ["m0", "m2", "no such map"] {
+        let ran = settled(&engine, "audit", &["--item", item, "--endpoint-url", &url]).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    assert_eq!(scans.load(Ordering::SeqCst), 0);
+    tamper(&engine, "m1", "SET TotalPoints = :v", 9).await;
+    settled(&engine, "audit", &["--item", "m1", "--endpoint-url", &url]).await;
+    assert!(scans.load(Ordering::SeqCst) > 0, "it may be that what differs is in quarantine");
+}
+
+#[tokio::test]
+async fn what_else_is_in_the_idempotency_table_is_no_marker() {
+    let (engine, _) = points(12, 12).await;
+    let ran = run(&engine, &["migrate", "--settle", "0"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    tamper(&engine, "m1", "SET TotalPoints = :v", 9).await;
+    assert_eq!(settled(&engine, "repair", &[]).await.code, 0);
+    let lease = [("SequenceNumber", s("migration-lease")), ("Stream", s("Map")), ("Holder", s("ann"))];
+    let lease = lease.into_iter().chain([("LeaseToken", s("t")), ("LeaseEndsAt", s("2999-01-01T00:00:00.000Z"))]);
+    engine.put("Idempotency", lease).await;
+    assert_eq!(engine.scan("Idempotency").await.len(), 12 + 3 + 1 + 1);
+    for command in ["audit", "repair"] {
+        let ran = settled(&engine, command, &[]).await;
+        let json = ran.json();
+        assert_eq!((ran.code, numbers(&json)), (0, [3, 3, 0, 0, 0, 0]), "{ran:?}");
+        assert_eq!(
+            (&json["markers"], &json["repairs"], &json["ledger"]),
+            (&json!(12), &json!(1), &json!([])),
+            "{ran:?}"
+        );
+    }
+    let status = run(&engine, &["migrate", "status"]).await;
+    assert_eq!(status.code, 0, "neither are repairs migrations: {status:?}");
 }
 
 #[tokio::test]

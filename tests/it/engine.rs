@@ -176,6 +176,15 @@ impl Engine {
         records
     }
 
+    /// A reader of the stream from its end on.
+    pub async fn reader(&self) -> Reader<'_> {
+        let table = self.db.describe_table().table_name("Point").send().await.unwrap();
+        let arn = table.table().unwrap().latest_stream_arn().unwrap().to_owned();
+        let iterator = self.streams.get_shard_iterator().stream_arn(&arn).shard_id(self.shard().await);
+        let iterator = iterator.shard_iterator_type(ShardIteratorType::Latest).send().await.unwrap();
+        Reader { engine: self, arn, iterator: iterator.shard_iterator }
+    }
+
     /// The name of the stream's only shard.
     pub async fn shard(&self) -> String {
         let table = self.db.describe_table().table_name("Point").send().await.unwrap();
@@ -213,9 +222,9 @@ impl Engine {
     }
 
     /// What the counters should be: the points counted one by one.
-    pub async fn recount(&self) -> BTreeMap<String, Counters> {
+    pub async fn recount(&self, table: &str) -> BTreeMap<String, Counters> {
         let mut maps: BTreeMap<String, Counters> = BTreeMap::new();
-        for point in self.scan("Point").await {
+        for point in self.scan(table).await {
             let map = maps.entry(text(&point["MapId"])).or_default();
             map.total += 1;
             if let Some(AttributeValue::S(category)) = point.get("Category").filter(|value| **value != s("")) {
@@ -227,12 +236,17 @@ impl Engine {
 
     /// Every counter equals a recount; a counter of zero is as good as none.
     pub async fn assert_exact(&self) {
+        self.assert_exact_of("Point").await;
+    }
+
+    /// Every counter equals a recount of the points of this table.
+    pub async fn assert_exact_of(&self, table: &str) {
         let mut counted = self.all_counters().await;
         counted.retain(|_, counters| {
             counters.categories.retain(|_, count| *count != 0);
             *counters != Counters::default()
         });
-        assert_eq!(counted, self.recount().await, "counters against a recount");
+        assert_eq!(counted, self.recount(table).await, "counters against a recount");
     }
 
     /// The markers, by sequence number.
@@ -244,6 +258,23 @@ impl Engine {
     pub async fn everything(&self) -> (BTreeMap<String, Item>, BTreeMap<String, Item>) {
         let views = self.scan("Map").await.into_iter().map(|item| (text(&item["MapId"]), item)).collect();
         (views, self.markers().await)
+    }
+}
+
+/// Reads a stream on, as a poller does.
+pub struct Reader<'a> {
+    engine: &'a Engine,
+    arn: String,
+    iterator: Option<String>,
+}
+
+impl Reader<'_> {
+    /// The records since the last reading, in Lambda's JSON.
+    pub async fn next(&mut self) -> Vec<Value> {
+        let Some(iterator) = self.iterator.take() else { return Vec::new() };
+        let page = self.engine.streams.get_records().shard_iterator(iterator).send().await.unwrap();
+        self.iterator = page.next_shard_iterator;
+        page.records.unwrap().iter().map(|record| lambda_json(record, &self.arn)).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod audit;
+mod audit_memory;
 mod audit_page;
 mod audit_speed;
 mod bootstrap;
@@ -13,12 +14,14 @@ mod deploy_check;
 mod engine;
 mod first_touch;
 mod gate;
+mod hot_item;
 mod isolation;
 mod limits;
 mod local;
 mod migrate;
 mod migrate_adoption;
 mod migrate_lease;
+mod moves;
 mod persisted;
 mod poison;
 mod poller;

@@ -15,15 +15,16 @@ use crate::commit::Entropy;
 use crate::entropy::OsEntropy;
 use crate::operate::stop::Stop;
 use crate::rollup::Item;
-use crate::rollup::audit::{Open, Stored, Tally, Verdict, Waiting, expected, judge};
+use crate::rollup::audit::{Open, Stored, Verdict, Waiting, expected, judge};
+use crate::rollup::recount::Tally;
 use crate::rollup::update::OnMissingViewItem;
 use crate::rollup::view::ViewKey;
 
 /// Source items whose contributions are kept in memory at once, unless one view item has more.
 const SOURCES_AT_ONCE: u64 = 50_000;
 
-/// Looks at many view items at once; after them each is looked at alone, which takes less time.
-const JOINT_LOOKS: usize = 3;
+/// Looks at many view items at once; after them each is looked at alone, for which it need not rest.
+const JOINT_LOOKS: usize = 2;
 
 /// Looks at one view item alone, before it is called unstable.
 const LOOKS: usize = 40;
@@ -169,10 +170,9 @@ impl Examiner<'_> {
                 Mended::More => drop(set.insert(key.clone())),
                 Mended::Changed => sleep(OsEntropy.up_to(PAUSE_MAX)).await,
             }
-            match self.look(std::slice::from_ref(key), Reach::Quick).await?.remove(key) {
-                Some(again) => seen.insert(key.clone(), again),
-                None => continue,
-            };
+            if let Some(again) = self.look_at_once(key).await? {
+                seen.insert(key.clone(), again);
+            }
         }
         Ok(())
     }
@@ -193,13 +193,13 @@ impl Examiner<'_> {
             if left.is_empty() {
                 return Ok(seen);
             }
-            seen.extend(self.look(&left, Reach::Thorough).await?);
+            seen.extend(self.look(&left).await?);
             left.retain(|key| !seen.contains_key(key));
         }
         for key in left {
             let mut found = None;
             for _ in 0..LOOKS {
-                found = self.look(std::slice::from_ref(&key), Reach::Quick).await?.remove(&key);
+                found = self.look_at_once(&key).await?;
                 if found.is_some() {
                     break;
                 }
@@ -217,13 +217,19 @@ impl Examiner<'_> {
     /// The counters are read first. Whatever is in them had been in the stream before, so that the stream, read next, has
     /// it; its marker was written with it, so that the markers, read after that, show it. When the item is the same in the
     /// end, nothing was applied in between, and the markers are those that belong to the counters.
-    async fn look(&mut self, keys: &[ViewKey], reach: Reach) -> Result<HashMap<ViewKey, Seen>, AuditError> {
+    async fn look(&mut self, keys: &[ViewKey]) -> Result<HashMap<ViewKey, Seen>, AuditError> {
         let before = self.tables.view_items(keys).await?;
-        self.trail.catch_up(self.tables, reach).await?;
+        self.trail.catch_up(self.tables, Reach::Thorough).await?;
         self.trail.look_again(self.tables, keys).await?;
         let after = self.tables.view_items(keys).await?;
         let at_rest = keys.iter().filter(|key| before.get(key) == after.get(key));
         Ok(at_rest.map(|key| (key.clone(), self.seen(key, after.get(key)))).collect())
+    }
+
+    /// One look at a view item that may be written all the time.
+    async fn look_at_once(&mut self, key: &ViewKey) -> Result<Option<Seen>, AuditError> {
+        let found = self.trail.at_once(self.tables, key).await?;
+        Ok(found.map(|item| self.seen(key, item.as_ref())))
     }
 
     fn seen(&self, key: &ViewKey, item: Option<&Item>) -> Seen {

@@ -16,11 +16,12 @@ use tokio::time::{Instant, sleep_until};
 use super::AuditError;
 use super::progress::Progress;
 use crate::config::Config;
-use crate::rollup::audit::{Recount, SourceKey};
+use crate::operate::TableError;
 use crate::rollup::delta::contribution;
 use crate::rollup::marker::{SEQUENCE_NUMBER, STREAM};
 use crate::rollup::poison::Image;
 use crate::rollup::record::RecordId;
+use crate::rollup::recount::{Recount, SourceKey};
 use crate::rollup::view::{Amount, ROLLUP_VERSION, View, ViewKey};
 use crate::rollup::{AttributeValue, Item, limits};
 
@@ -84,12 +85,12 @@ impl Meter {
 }
 
 /// A request's names behind placeholders.
-struct Projection {
-    expression: String,
-    names: HashMap<String, String>,
+pub(super) struct Projection {
+    pub(super) expression: String,
+    pub(super) names: HashMap<String, String>,
 }
 
-fn projection<'a>(attributes: impl IntoIterator<Item = &'a str>) -> Projection {
+pub(super) fn projection<'a>(attributes: impl IntoIterator<Item = &'a str>) -> Projection {
     let attributes: BTreeSet<&str> = attributes.into_iter().collect();
     let names: HashMap<String, String> =
         attributes.iter().enumerate().map(|(place, name)| (format!("#p{place}"), (*name).to_owned())).collect();
@@ -127,6 +128,11 @@ impl Tables {
     /// The read capacity units that were consumed so far, as the service counts them.
     pub fn consumed_units(&self) -> f64 {
         self.meter.state.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Waits until what these requests consumed is within the rate that is allowed.
+    pub(super) async fn consumed<'a>(&self, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+        self.meter.consumed(capacity).await;
     }
 
     /// Scans a table in parallel, page by page.
@@ -183,7 +189,7 @@ impl Tables {
         self.source.key.iter().map(String::as_str).chain(keys).chain(measured)
     }
 
-    fn view_attributes(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn view_attributes(&self) -> impl Iterator<Item = &str> {
         let view = self.view();
         let keys = view.key().iter().map(|part| part.view_attribute.as_str());
         keys.chain(view.measures().iter().map(|measure| measure.attribute.as_str())).chain([ROLLUP_VERSION])
@@ -300,12 +306,8 @@ impl Tables {
         ids: &[RecordId],
         attributes: &[&str],
     ) -> Result<HashMap<RecordId, Item>, AuditError> {
-        let text = |value: &str| AttributeValue::S(value.to_owned());
-        let wanted = ids.iter().map(|id| {
-            let key = [(SEQUENCE_NUMBER, &id.sequence_number), (STREAM, &id.stream)];
-            Item::from(key.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect::<HashMap<_, _>>())
-        });
-        let items = self.get(&self.config.idempotency_table, wanted, attributes.iter().copied()).await?;
+        let items =
+            self.get(&self.config.idempotency_table, ids.iter().map(marker_key), attributes.iter().copied()).await?;
         Ok(items.into_iter().filter_map(|item| Some((record_id(&item)?, item))).collect())
     }
 
@@ -340,6 +342,13 @@ impl Tables {
     }
 }
 
+/// The key of a record's marker.
+pub(super) fn marker_key(id: &RecordId) -> Item {
+    let key = [(SEQUENCE_NUMBER, &id.sequence_number), (STREAM, &id.stream)];
+    let text = |value: &String| AttributeValue::S(value.clone());
+    Item::from(key.map(|(name, value)| (name.to_owned(), text(value))).into_iter().collect::<HashMap<_, _>>())
+}
+
 /// The record that a marker is of.
 pub(super) fn record_id(marker: &Item) -> Option<RecordId> {
     let text = |name: &str| match marker.get(name) {
@@ -362,5 +371,5 @@ fn source(view: &View, table: &TableDescription) -> Source {
 }
 
 pub(super) fn error(action: &'static str, table: &str, cause: impl std::fmt::Display) -> AuditError {
-    AuditError::Table { action, table: table.to_owned(), cause: cause.to_string() }
+    TableError::new(action, table, cause).into()
 }

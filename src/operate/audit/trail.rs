@@ -7,19 +7,23 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::AuditError;
+use super::snapshot;
 use super::tables::Tables;
+use super::tip::{Tip, order};
 use crate::operate::poller::event::EventRecord;
 use crate::operate::poller::stream::{Cursor, DynamoStream, Page, Shard, Stream};
 use crate::operate::replay::{self, apply::Applier};
-use crate::rollup::audit::{Open, Recount, SourceKey, Tally, Waiting};
+use crate::rollup::Item;
+use crate::rollup::audit::{Open, Waiting};
 use crate::rollup::delta::{Counter, Effect, Retention, Sums};
 use crate::rollup::ledger::{self, Concern, Finding, Standing};
 use crate::rollup::marker::{DELTAS, EVENT_ID, OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY, STREAM};
 use crate::rollup::number::Number;
 use crate::rollup::record::RecordId;
+use crate::rollup::recount::{Recount, SourceKey, Tally};
 use crate::rollup::view::ViewKey;
 
 /// Pages without a record after which an open shard is taken to be read to its end: a page may be empty because the
@@ -28,9 +32,6 @@ const EMPTY_PAGES: usize = 3;
 
 /// How often a reading that fails is tried again: an iterator may have expired.
 const READ_ATTEMPTS: usize = 3;
-
-/// A page that is shorter than this shows the end of a shard whose records are younger than the reading.
-const SHORT_PAGE: usize = 200;
 
 /// Findings of one kind that are kept.
 const FINDINGS: usize = 1_000;
@@ -74,6 +75,8 @@ pub struct Trail {
     watched: HashMap<ViewKey, Watched>,
     /// View items with a change since this was last taken.
     pub touched: HashSet<ViewKey>,
+    /// View items of records that were applied already when they were met, since this was last taken.
+    met_applied: HashSet<ViewKey>,
     /// What contradicts itself.
     pub findings: Vec<Finding>,
     /// Records that were read.
@@ -95,6 +98,7 @@ impl Trail {
             open_of: HashMap::new(),
             watched: HashMap::new(),
             touched: HashSet::new(),
+            met_applied: HashSet::new(),
             findings: Vec::new(),
             records: 0,
             applier: None,
@@ -116,7 +120,6 @@ impl Trail {
         if reach == Reach::Thorough || self.shards.is_empty() {
             self.shards = parents_first(stream.shards().await?);
         }
-        let began = replay::now();
         let empty_pages = if reach == Reach::Thorough { EMPTY_PAGES } else { 1 };
         for shard in self.shards.clone() {
             let listed = |id: &String| self.shards.iter().any(|shard| shard.id == *id);
@@ -124,16 +127,15 @@ impl Trail {
             if early || self.ended.contains(&shard.id) {
                 continue;
             }
-            let mut empty = 0;
+            let (mut empty, mut tip) = (0, Tip::default());
             while empty < empty_pages {
-                let Page { records, ended } = self.read(&stream, &shard.id).await?;
-                empty = if records.is_empty() { empty + 1 } else { 0 };
+                let page = self.read(&stream, &shard.id).await?;
+                empty = if page.records.is_empty() { empty + 1 } else { 0 };
                 // Where writers never pause, there is always one more record.
-                let newest = records.iter().filter_map(|record| record.created_at).max();
-                let past = newest.is_some_and(|newest| newest > began + TimeDelta::seconds(2));
-                let (at_end, count) = (past && records.len() < SHORT_PAGE, records.len());
+                let at_end = empty == 0 && !page.ended && tip.is_in(&page, &stream, &shard.id).await?;
+                let Page { records, ended } = page;
+                self.records += u64::try_from(records.len()).unwrap_or_default();
                 self.take(tables, records).await?;
-                self.records += u64::try_from(count).unwrap_or_default();
                 if ended {
                     self.ended.insert(shard.id.clone());
                 }
@@ -201,8 +203,9 @@ impl Trail {
                 Effect::Quarantine(_) => BTreeMap::new(),
             };
             self.touched.extend(items.iter().cloned());
-            if let Standing::Open(waiting) = ledger::standing(markers.get(&id)) {
-                self.wait(id, waiting, trace.record.created_at, Concern { items, deltas });
+            match ledger::standing(markers.get(&id)) {
+                Standing::Open(waiting) => self.wait(id, waiting, trace.record.created_at, Concern { items, deltas }),
+                Standing::Closed => self.met_applied.extend(items),
             }
         }
         Ok(())
@@ -245,17 +248,51 @@ impl Trail {
         let ids: BTreeSet<RecordId> = keys.iter().filter_map(|key| self.open_of.get(key)).flatten().cloned().collect();
         let ids: Vec<RecordId> = ids.into_iter().collect();
         let markers = tables.markers_of(&ids, &MARKER).await?;
+        self.update(&ids, &markers);
+        Ok(())
+    }
+
+    /// A view item as of a moment at which it is known which of its records are in its counters, and its records as of that
+    /// moment too; none when that could not be had. Nobody needs to pause for it.
+    ///
+    /// The item is read together with the markers of its records that are not applied. Whatever else is in its counters is
+    /// in the stream, which is read after that: when that brings a record which is applied already, it cannot be told
+    /// whether the item had it.
+    ///
+    /// # Errors
+    /// When the tables or the stream cannot be read.
+    pub async fn at_once(&mut self, tables: &Tables, key: &ViewKey) -> Result<Option<Option<Item>>, AuditError> {
+        self.catch_up(tables, Reach::Quick).await?;
+        // The oldest are the next to be applied.
+        let mut ids: Vec<RecordId> = self.open_of.get(key).into_iter().flatten().cloned().collect();
+        ids.sort_by(|a, b| order(&a.sequence_number).cmp(&order(&b.sequence_number)));
+        let (with, later) = ids.split_at(ids.len().min(snapshot::MARKERS));
+        self.met_applied.clear();
+        let Some(found) = tables.snapshot(key, with, &MARKER).await? else { return Ok(None) };
+        self.update(with, &found.markers);
+        self.catch_up(tables, Reach::Quick).await?;
+        // Those that did not fit: without a marker even now, they were not in the counters.
+        let closed = self.update(later, &tables.markers_of(later, &MARKER).await?);
+        Ok((closed == 0 && !self.met_applied.contains(key)).then_some(found.item))
+    }
+
+    /// Takes what markers say of records that were not applied; tells how many are by now.
+    fn update(&mut self, ids: &[RecordId], markers: &HashMap<RecordId, Item>) -> usize {
+        let mut closed = 0;
         for id in ids {
-            match ledger::standing(markers.get(&id)) {
+            match ledger::standing(markers.get(id)) {
                 Standing::Open(waiting) => {
-                    if let Some(waited) = self.open.get_mut(&id) {
+                    if let Some(waited) = self.open.get_mut(id) {
                         waited.waiting = waiting;
                     }
                 }
-                Standing::Closed => self.close(&id),
+                Standing::Closed => {
+                    self.close(id);
+                    closed += 1;
+                }
             }
         }
-        Ok(())
+        closed
     }
 
     fn close(&mut self, id: &RecordId) {
@@ -295,9 +332,12 @@ impl Trail {
         unmarked.filter_map(|waited| waited.created_at).min()
     }
 
-    /// The records in quarantine.
-    pub fn quarantined(&self) -> impl Iterator<Item = &RecordId> {
-        self.open.iter().filter(|(_, waited)| waited.waiting == Waiting::Quarantined).map(|(id, _)| id)
+    /// The records in quarantine, all of them or those of one view item.
+    pub fn quarantined(&self, of: Option<&ViewKey>) -> impl Iterator<Item = &RecordId> {
+        let wanted = move |waited: &Waited| of.is_none_or(|key| waited.concern.items.contains(key));
+        let found =
+            self.open.iter().filter(move |(_, waited)| waited.waiting == Waiting::Quarantined && wanted(waited));
+        found.map(|(id, _)| id)
     }
 }
 

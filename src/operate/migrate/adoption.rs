@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::steps::{Did, Left, Live, Mode};
 use crate::operate::audit::Reading;
 use crate::operate::audit::report::{Report, reading_text};
-use crate::operate::repair::{Mender, line, repair};
+use crate::operate::repair::{Mender, line, repair_by};
 use crate::operate::stop;
 use crate::rollup::view::ViewKey;
 
@@ -21,7 +21,7 @@ pub(super) async fn adopt(live: &Live, title: &str, mode: Mode) -> Result<Did, M
     let reading = Reading { item: None, pace: live.pace.clone() };
     // Whoever wants to stop a migration drops the step: a view item is set in one transaction or not at all.
     let (_stopper, stop) = stop::stop();
-    let report = Box::pin(repair(&live.sdk, live.config.clone(), &reading, &mut mender, &stop)).await?;
+    let report = Box::pin(repair_by(&live.sdk, live.config.clone(), &reading, &mut mender, &stop)).await?;
     let did = if dry_run { would_do(&report, &mender) } else { did(&report, &mender) };
     // The repair has shown its own progress; this is the line that every step ends with.
     let mut progress = Progress::begin(title, None);

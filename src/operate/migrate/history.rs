@@ -18,6 +18,7 @@ use super::definition::Migration;
 use super::lease::{Lease, stamp};
 use super::steps::Did;
 use crate::config::Config;
+use crate::operate::TableError;
 use crate::rollup::marker::{SEQUENCE_NUMBER, STREAM};
 
 /// The sequence number of the items; no stream record can have it.
@@ -56,7 +57,7 @@ impl History {
     }
 
     pub(super) fn error(&self, action: &'static str, cause: impl Display) -> MigrateError {
-        MigrateError::Table { action, table: self.table.clone(), cause: cause.to_string() }
+        TableError::new(action, &self.table, cause).into()
     }
 
     /// Every migration that was applied, by number.

@@ -16,6 +16,7 @@ use super::definition::{Migration, Step};
 use super::progress::Progress;
 use super::{adoption, markers, views};
 use crate::config::Config;
+use crate::operate::TableError;
 use crate::operate::audit::Pace;
 use crate::rollup::Item;
 
@@ -112,11 +113,7 @@ impl Live {
         let mut pages = scan.table_name(table).consistent_read(true).into_paginator().send();
         let mut did = Did::default();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| MigrateError::Table {
-                action: "read",
-                table: table.to_owned(),
-                cause: DisplayErrorContext(error).to_string(),
-            })?;
+            let page = page.map_err(|error| TableError::new("read", table, DisplayErrorContext(error)))?;
             let looked_at = u64::try_from(page.scanned_count).unwrap_or_default();
             did.looked_at += looked_at;
             progress.advance(looked_at, 0);

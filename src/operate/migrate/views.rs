@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::MigrateError;
 use super::steps::{Change, Did, Left, Live, Mode};
+use crate::operate::TableError;
 use crate::rollup::Item;
 use crate::rollup::delta::Sums;
 use crate::rollup::update::{self, OnMissingViewItem, Shape, Update};
@@ -104,11 +105,7 @@ async fn send(live: &Live, key: &Item, update: Update) -> Result<Sent, MigrateEr
             Some(refused) if refused.code() == Some("ValidationException") => {
                 Ok(Sent::Refused(refused.message().unwrap_or("it was refused without a reason").to_owned()))
             }
-            _ => Err(MigrateError::Table {
-                action: "write",
-                table: live.config.view.view_table().to_owned(),
-                cause: DisplayErrorContext(error).to_string(),
-            }),
+            _ => Err(TableError::new("write", live.config.view.view_table(), DisplayErrorContext(error)).into()),
         },
     }
 }
@@ -116,11 +113,7 @@ async fn send(live: &Live, key: &Item, update: Update) -> Result<Sent, MigrateEr
 async fn read(live: &Live, key: &Item) -> Result<Option<Item>, MigrateError> {
     let table = live.config.view.view_table();
     let request = live.client.get_item().table_name(table).set_key(Some(key.clone().into())).consistent_read(true);
-    let answer = request.send().await.map_err(|error| MigrateError::Table {
-        action: "read",
-        table: table.to_owned(),
-        cause: DisplayErrorContext(error).to_string(),
-    })?;
+    let answer = request.send().await.map_err(|error| TableError::new("read", table, DisplayErrorContext(error)))?;
     Ok(answer.item.map(Item::from))
 }
 

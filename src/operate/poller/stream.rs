@@ -112,6 +112,17 @@ impl DynamoStream {
         }
     }
 
+    /// A cursor behind the newest record of a shard.
+    ///
+    /// # Errors
+    /// When the shard cannot be looked at.
+    pub async fn newest(&self, shard: &str) -> Result<Cursor, StreamError> {
+        let request = self.client.get_shard_iterator().stream_arn(&self.arn).shard_id(shard);
+        let answer = request.shard_iterator_type(ShardIteratorType::Latest).send().await;
+        let answer = answer.map_err(|e| self.error("find the end of a shard", DisplayErrorContext(e).to_string()))?;
+        Ok(Cursor { last: None, iterator: answer.shard_iterator })
+    }
+
     async fn iterator(&self, shard: &str, cursor: &mut Cursor) -> Result<Option<String>, StreamError> {
         if let Some(iterator) = cursor.iterator.take() {
             return Ok(Some(iterator));

@@ -1,0 +1,126 @@
+//! The source items of a view item, counted one by one.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::delta::{self, Counter, Sums};
+use super::number::Number;
+use super::{AttributeValue, Item};
+
+/// What the source items of one view item add up to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// The sum for each counter that is not zero.
+    pub sums: Sums,
+    /// How many source items there are.
+    pub sources: u64,
+}
+
+impl Tally {
+    /// Counts one more source item.
+    pub fn add(&mut self, amounts: &BTreeMap<Counter, Number>) {
+        self.sources += 1;
+        for (counter, amount) in amounts {
+            delta::add(&mut self.sums, counter.clone(), amount);
+        }
+    }
+
+    /// Joins two tallies of different source items.
+    pub fn join(&mut self, other: Tally) {
+        self.sources += other.sources;
+        for (counter, amount) in other.sums {
+            delta::add(&mut self.sums, counter, &amount);
+        }
+    }
+}
+
+/// A source item, by its key: its text is the same for the same key, however its numbers are written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceKey(String);
+
+impl SourceKey {
+    /// The key of an item, of these attributes.
+    #[must_use]
+    pub fn of(attributes: &[String], item: &Item) -> Self {
+        let mut text = String::new();
+        for attribute in attributes {
+            let value = match item.get(attribute) {
+                Some(AttributeValue::S(value)) => format!("S{}:{value}", value.len()),
+                Some(AttributeValue::N(value)) => {
+                    value.parse::<Number>().map_or_else(|_| format!("N{value};"), |number| format!("N{number};"))
+                }
+                other => format!("{other:?};"),
+            };
+            text.push_str(&value);
+        }
+        Self(text)
+    }
+}
+
+/// The source items of one view item, each with what it contributes.
+#[derive(Debug, Clone, Default)]
+pub struct Recount(HashMap<SourceKey, BTreeMap<Counter, Number>>);
+
+impl Recount {
+    /// Says what a source item contributes; none when it is not one of this view item.
+    pub fn put(&mut self, source: SourceKey, amounts: Option<BTreeMap<Counter, Number>>) {
+        match amounts {
+            Some(amounts) => self.0.insert(source, amounts),
+            None => self.0.remove(&source),
+        };
+    }
+
+    /// What they add up to.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for amounts in self.0.values() {
+            tally.add(amounts);
+        }
+        tally
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn item(value: serde_json::Value) -> Item {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn amounts(category: &str) -> BTreeMap<Counter, Number> {
+        [(Counter { measure: 1, group: Some(category.to_owned()) }, Number::from(1))].into()
+    }
+
+    #[test]
+    fn later_images_take_the_place_of_what_was_read() {
+        let key = |text: &str| {
+            SourceKey::of(
+                &["MapId".into(), "PointId".into()],
+                &item(json!({"MapId": {"S": "m"}, "PointId": {"S": text}})),
+            )
+        };
+        let mut recount = Recount::default();
+        recount.put(key("p1"), Some(amounts("A")));
+        recount.put(key("p2"), Some(amounts("A")));
+        recount.put(key("p1"), Some(amounts("B")));
+        recount.put(key("p2"), None);
+        recount.put(key("p3"), None);
+        recount.put(key("p4"), Some(amounts("B")));
+        let sums = [(Counter { measure: 1, group: Some("B".to_owned()) }, Number::from(2))].into();
+        assert_eq!(recount.tally(), Tally { sums, sources: 2 });
+    }
+
+    #[test]
+    fn one_key_has_one_text() {
+        let key = |value| SourceKey::of(&["A".into(), "B".into()], &item(value));
+        assert_eq!(key(json!({"A": {"N": "1.0"}, "B": {"S": "x"}})), key(json!({"B": {"S": "x"}, "A": {"N": "1"}})));
+        assert_ne!(
+            key(json!({"A": {"S": "xS1:"}, "B": {"S": "y"}})),
+            key(json!({"A": {"S": "x"}, "B": {"S": "S1:y"}}))
+        );
+        assert_ne!(key(json!({"A": {"S": "1"}})), key(json!({"A": {"N": "1"}})));
+    }
+}
