@@ -2,6 +2,7 @@
 //!
 //! Every record is parsed by itself, so that a bad one costs its neighbours nothing.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use aws_lambda_events::event::dynamodb::{EventRecord, StreamViewType};
@@ -200,44 +201,25 @@ fn accept(record: EventRecord, raw: &str) -> Result<Parsed<'_>, EventError> {
 
 /// What can still be told of a record that does not parse.
 fn refuse(reason: Reason, raw: &str) -> Parsed<'_> {
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
-    struct Record<'a> {
-        #[serde(rename = "eventID", borrow)]
-        event_id: Option<&'a RawValue>,
-        #[serde(rename = "eventName", borrow)]
-        event_name: Option<&'a RawValue>,
-        #[serde(rename = "eventSourceARN", borrow)]
-        stream: Option<&'a RawValue>,
-        #[serde(borrow)]
-        dynamodb: Option<&'a RawValue>,
+    // In a map, of a field that is there twice the last one stands, as where records are read whole.
+    type Fields<'a> = HashMap<String, &'a RawValue>;
+    fn field<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str) -> Option<T> {
+        fields.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok())
     }
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
-    struct Change<'a> {
-        #[serde(rename = "SequenceNumber", borrow)]
-        sequence_number: Option<&'a RawValue>,
-        #[serde(rename = "Keys", borrow)]
-        keys: Option<&'a RawValue>,
-    }
-    fn field<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
-        raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
-    }
-    let record: Record<'_> = serde_json::from_str(raw).unwrap_or_default();
-    let change: Change<'_> = field(record.dynamodb).unwrap_or_default();
-    let Some(sequence_number) = field::<String>(change.sequence_number).filter(|number| usable_sequence_number(number))
+    let record: Fields<'_> = serde_json::from_str(raw).unwrap_or_default();
+    let change: Fields<'_> = field(&record, "dynamodb").unwrap_or_default();
+    let Some(sequence_number) =
+        field::<String>(&change, "SequenceNumber").filter(|number| usable_sequence_number(number))
     else {
         return Parsed::Unnumbered { reason, raw };
     };
+    let stream = usable_stream(field(&record, "eventSourceARN")).unwrap_or_else(|_| UNKNOWN_STREAM.to_owned());
     Parsed::Poison(Poison {
-        id: RecordId {
-            sequence_number,
-            stream: usable_stream(field(record.stream)).unwrap_or_else(|_| UNKNOWN_STREAM.to_owned()),
-        },
-        event_id: field(record.event_id).unwrap_or_default(),
-        event_name: field(record.event_name).unwrap_or_default(),
-        source_key: field(change.keys)
-            .unwrap_or_else(|| Item::from(std::collections::HashMap::<String, super::AttributeValue>::new())),
+        id: RecordId { sequence_number, stream },
+        event_id: field(&record, "eventID").unwrap_or_default(),
+        event_name: field(&record, "eventName").unwrap_or_default(),
+        source_key: field(&change, "Keys")
+            .unwrap_or_else(|| Item::from(HashMap::<String, super::AttributeValue>::new())),
         reason,
         raw,
     })
