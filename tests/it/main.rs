@@ -12,6 +12,7 @@ mod deploy_check;
 mod engine;
 mod first_touch;
 mod gate;
+mod hostile;
 mod isolation;
 mod limits;
 mod local;

@@ -47,6 +47,10 @@ fn hold(raw: &str) {
             let value: Value = serde_json::from_str(raw).unwrap();
             assert!(value["dynamodb"]["StreamViewType"].is_string(), "{raw}");
         }
+        Err(EventError::Source { found }) => {
+            assert_ne!(found, "aws:dynamodb");
+            assert!(!has_number(raw), "it can be told by its number: {raw}");
+        }
         Err(error @ EventError::NotAStreamEvent { .. }) => panic!("one record is no event: {error}"),
     }
 }
