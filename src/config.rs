@@ -24,6 +24,19 @@ pub const ON_MISSING_VIEW_ITEM: &str = "ROLLUP_ON_MISSING_VIEW_ITEM";
 /// Transactions in flight at once; 8 by default.
 pub const IN_FLIGHT: &str = "ROLLUP_MAX_IN_FLIGHT";
 
+/// What the names of all settings of the roll-up begin with.
+const PREFIX: &str = "ROLLUP_";
+
+/// Every setting of the roll-up's own.
+pub const SETTINGS: [&str; 6] =
+    [SOURCE_TABLE, VIEW_TABLE, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, IN_FLIGHT];
+
+/// The variables among these that look like a setting and are none: most likely the name is mistyped, and the setting has
+/// its default.
+pub fn unknown(names: impl IntoIterator<Item = String>) -> impl Iterator<Item = String> {
+    names.into_iter().filter(|name| name.starts_with(PREFIX) && !SETTINGS.contains(&name.as_str()))
+}
+
 /// The endpoint of every service, or of DynamoDB alone; the Region's own by default. The SDK reads them too, but it
 /// would only fail, again and again, at one that cannot be used.
 pub const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"];
@@ -116,7 +129,7 @@ impl Config {
         };
         for name in ENDPOINTS {
             if let Some(value) = variable(name).filter(|value| !is_endpoint(value)) {
-                return Err(refuse(name, value, "a URL of http or https with a host, as http://127.0.0.1:8000"));
+                return Err(refuse(name, value, ENDPOINT));
             }
         }
         Ok(config)
@@ -165,6 +178,17 @@ fn is_table(value: &str) -> bool {
     };
     let letter = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     name.is_some_and(|name| (3..=255).contains(&name.len()) && name.chars().all(letter))
+}
+
+/// What an endpoint may be.
+const ENDPOINT: &str = "a URL of http or https with a host, as http://127.0.0.1:8000";
+
+/// An endpoint, as an option of a command has it.
+///
+/// # Errors
+/// When the SDK could not use it; the text says what is accepted.
+pub fn endpoint(value: &str) -> Result<String, String> {
+    if is_endpoint(value) { Ok(value.to_owned()) } else { Err(format!("accepted is {ENDPOINT}")) }
 }
 
 fn is_endpoint(value: &str) -> bool {

@@ -81,7 +81,7 @@ impl InvocationError {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Event(EventError::NotAStreamEvent { .. }) => "Rollup.NotAStreamEvent",
+            Self::Event(EventError::NotAStreamEvent { .. } | EventError::Source { .. }) => "Rollup.NotAStreamEvent",
             Self::Event(EventError::StreamViewType { .. }) => "Rollup.StreamViewType",
             Self::Broken(_) => "Rollup.Deployment",
             Self::Unnumbered { .. } => "Rollup.Unnumbered",

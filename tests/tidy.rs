@@ -5,9 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ddb_rollup::config::{
-    ENDPOINTS, IDEMPOTENCY_TABLE, IN_FLIGHT, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_TABLE,
-};
+use ddb_rollup::config::{ENDPOINTS, SETTINGS};
 
 /// Every file below a folder of the repository.
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -131,8 +129,7 @@ fn every_metric_and_every_setting_is_documented() {
         metrics.matches("| Count |").count() + metrics.matches("| Milliseconds |").count(),
         ddb_rollup::metrics::METRICS.len()
     );
-    let names = [SOURCE_TABLE, VIEW_TABLE, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, IN_FLIGHT];
-    for name in names.into_iter().chain(ENDPOINTS) {
+    for name in SETTINGS.into_iter().chain(ENDPOINTS) {
         assert!(settings.contains(&format!("`{name}`")), "{name}");
     }
 }

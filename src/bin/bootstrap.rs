@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use chrono::Utc;
-use ddb_rollup::config::{Config, ConfigError};
+use ddb_rollup::config::{self, Config, ConfigError};
 use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::store::DynamoStore;
@@ -15,7 +15,7 @@ use ddb_rollup::xray::{self, Traced};
 use ddb_rollup::{logging, metrics, shutdown};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// The variable that names the function.
 const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
@@ -33,6 +33,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), lambda_runtime::Error> {
+    for variable in config::unknown(env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
+        warn!(variable, "no such setting, so it is ignored; there are {}", config::SETTINGS.join(", "));
+    }
     let config = Config::read(|name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()))?;
     require_runtime()?;
     let sdk = sdk_config().await?;

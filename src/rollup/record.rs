@@ -2,6 +2,7 @@
 //!
 //! Every record is parsed by itself, so that a bad one costs its neighbours nothing.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use aws_lambda_events::event::dynamodb::{EventRecord, StreamViewType};
@@ -15,6 +16,12 @@ use super::{Item, limits};
 
 /// The stream of a quarantined record that does not tell its own.
 pub const UNKNOWN_STREAM: &str = "unknown";
+
+/// The `eventSource` of every record of a DynamoDB stream.
+const SOURCE: &str = "aws:dynamodb";
+
+/// The longest part of another `eventSource` that an error repeats.
+const SOURCE_CHARACTERS: usize = 64;
 
 /// What a record is known by: a sequence number is only unique within its stream.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +104,15 @@ pub enum EventError {
         /// The column.
         column: usize,
     },
+    /// A record of another service.
+    #[error(
+        "the event comes from {found}, not from a DynamoDB stream; connect the function to the source table's stream by an \
+         event source mapping"
+    )]
+    Source {
+        /// The service, as the record states it.
+        found: String,
+    },
     /// The stream does not carry both images.
     #[error(
         "the stream's view type is {found}, but NEW_AND_OLD_IMAGES is needed to tell what a write changed; give the source table a stream of that type (record {record})"
@@ -132,7 +148,7 @@ pub fn parse(event: &str) -> Result<impl Iterator<Item = Result<Parsed<'_>, Even
 pub fn parse_record(raw: &str) -> Result<Parsed<'_>, EventError> {
     match read(raw) {
         Ok(record) => accept(record, raw),
-        Err(error) => Ok(refuse(Reason::Unreadable(shortened(&error)), raw)),
+        Err(error) => refuse(Reason::Unreadable(shortened(&error)), raw),
     }
 }
 
@@ -158,7 +174,7 @@ fn read(raw: &str) -> Result<EventRecord, serde_json::Error> {
 fn accept(record: EventRecord, raw: &str) -> Result<Parsed<'_>, EventError> {
     let change = record.change;
     let Some(sequence_number) = change.sequence_number.filter(|number| usable_sequence_number(number)) else {
-        return Ok(Parsed::Unnumbered { reason: no_sequence_number(), raw });
+        return unnumbered(no_sequence_number(), raw);
     };
     if let Some(found) = change.stream_view_type.filter(|found| *found != StreamViewType::NewAndOldImages) {
         return Err(EventError::StreamViewType { found: found.to_string(), record: sequence_number });
@@ -198,49 +214,44 @@ fn accept(record: EventRecord, raw: &str) -> Result<Parsed<'_>, EventError> {
     }))
 }
 
+/// The fields of a JSON object, unread. Of one that is there twice the last stands, as where records are read whole.
+type Fields<'a> = HashMap<String, &'a RawValue>;
+
+fn field<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str) -> Option<T> {
+    fields.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok())
+}
+
 /// What can still be told of a record that does not parse.
-fn refuse(reason: Reason, raw: &str) -> Parsed<'_> {
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
-    struct Record<'a> {
-        #[serde(rename = "eventID", borrow)]
-        event_id: Option<&'a RawValue>,
-        #[serde(rename = "eventName", borrow)]
-        event_name: Option<&'a RawValue>,
-        #[serde(rename = "eventSourceARN", borrow)]
-        stream: Option<&'a RawValue>,
-        #[serde(borrow)]
-        dynamodb: Option<&'a RawValue>,
-    }
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
-    struct Change<'a> {
-        #[serde(rename = "SequenceNumber", borrow)]
-        sequence_number: Option<&'a RawValue>,
-        #[serde(rename = "Keys", borrow)]
-        keys: Option<&'a RawValue>,
-    }
-    fn field<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
-        raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
-    }
-    let record: Record<'_> = serde_json::from_str(raw).unwrap_or_default();
-    let change: Change<'_> = field(record.dynamodb).unwrap_or_default();
-    let Some(sequence_number) = field::<String>(change.sequence_number).filter(|number| usable_sequence_number(number))
+fn refuse(reason: Reason, raw: &str) -> Result<Parsed<'_>, EventError> {
+    let record: Fields<'_> = serde_json::from_str(raw).unwrap_or_default();
+    let change: Fields<'_> = field(&record, "dynamodb").unwrap_or_default();
+    let Some(sequence_number) =
+        field::<String>(&change, "SequenceNumber").filter(|number| usable_sequence_number(number))
     else {
-        return Parsed::Unnumbered { reason, raw };
+        return unnumbered(reason, raw);
     };
-    Parsed::Poison(Poison {
-        id: RecordId {
-            sequence_number,
-            stream: usable_stream(field(record.stream)).unwrap_or_else(|_| UNKNOWN_STREAM.to_owned()),
-        },
-        event_id: field(record.event_id).unwrap_or_default(),
-        event_name: field(record.event_name).unwrap_or_default(),
-        source_key: field(change.keys)
-            .unwrap_or_else(|| Item::from(std::collections::HashMap::<String, super::AttributeValue>::new())),
+    let stream = usable_stream(field(&record, "eventSourceARN")).unwrap_or_else(|_| UNKNOWN_STREAM.to_owned());
+    Ok(Parsed::Poison(Poison {
+        id: RecordId { sequence_number, stream },
+        event_id: field(&record, "eventID").unwrap_or_default(),
+        event_name: field(&record, "eventName").unwrap_or_default(),
+        source_key: field(&change, "Keys")
+            .unwrap_or_else(|| Item::from(HashMap::<String, super::AttributeValue>::new())),
         reason,
         raw,
-    })
+    }))
+}
+
+/// A record without a sequence number, unless it says that another service sent it: then the function is connected to
+/// the wrong one, and nothing of it is worth keeping.
+fn unnumbered(reason: Reason, raw: &str) -> Result<Parsed<'_>, EventError> {
+    let record: Fields<'_> = serde_json::from_str(raw).unwrap_or_default();
+    // SNS writes its fields in another case.
+    let source = field::<String>(&record, "eventSource").or_else(|| field(&record, "EventSource"));
+    match source.filter(|source| source != SOURCE) {
+        Some(source) => Err(EventError::Source { found: source.chars().take(SOURCE_CHARACTERS).collect() }),
+        None => Ok(Parsed::Unnumbered { reason, raw }),
+    }
 }
 
 /// A parser's words, which may repeat what is in the record, without end.

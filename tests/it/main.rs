@@ -15,6 +15,7 @@ mod engine;
 mod first_touch;
 mod gate;
 mod hot_item;
+mod hostile;
 mod isolation;
 mod limits;
 mod local;

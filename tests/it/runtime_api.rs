@@ -207,13 +207,17 @@ impl Sandbox {
     /// Starts the process and waits until it asks for its first invocation.
     pub async fn ready(settings: &Settings) -> Self {
         let sandbox = Self::start(settings);
-        let mut polls = sandbox.api.polls.subscribe();
-        let polled = async { polls.wait_for(|polls| *polls > 0).await.map(drop) };
-        tokio::select! {
-            polled = in_time("the first poll", polled) => polled.unwrap(),
-            status = sandbox.exit() => panic!("ended at the start ({status}): {:?}", sandbox.stdout().await),
-        }
+        assert!(sandbox.polled_or_ended().await, "ended at the start: {:?}", sandbox.stdout().await);
         sandbox
+    }
+
+    /// Waits until the process asks for an invocation or has ended: whether it asks.
+    pub async fn polled_or_ended(&self) -> bool {
+        let mut polls = self.api.polls.subscribe();
+        tokio::select! {
+            polled = in_time("the first poll", polls.wait_for(|polls| *polls > 0)) => polled.is_ok(),
+            _ = self.exit() => false,
+        }
     }
 
     /// Delivers an event, with so much time until the deadline.

@@ -7,9 +7,11 @@
 
 mod collisions;
 mod deliveries;
+#[cfg(feature = "cli")]
 #[path = "../it/engine.rs"]
 #[allow(dead_code, reason = "the words of the integration suite, of which only some are needed here")]
 mod engine;
+#[cfg(feature = "cli")]
 mod engine_agreement;
 mod expression;
 mod function;
@@ -22,4 +24,5 @@ mod plan;
 mod response;
 mod schedule;
 mod seeded;
+mod service_limits;
 mod two_deliveries;

@@ -7,7 +7,7 @@ use ddb_rollup::rollup::coalesce::{Batch, Found, coalesce};
 use ddb_rollup::rollup::delta::{Effect, Retention, effect};
 use ddb_rollup::rollup::marker::{Guard, Stamp};
 use ddb_rollup::rollup::number::Number;
-use ddb_rollup::rollup::plan::{Action, Setting, Transaction, assemble, plan};
+use ddb_rollup::rollup::plan::{Setting, assemble, plan};
 use ddb_rollup::rollup::poison::{Poison, Reason};
 use ddb_rollup::rollup::record::{Images, RecordId, StreamRecord};
 use ddb_rollup::rollup::update::{OnMissingViewItem, Shape};
@@ -16,9 +16,8 @@ use ddb_rollup::rollup::{AttributeValue, Item};
 
 use crate::function::{config, now};
 use crate::history::STREAM;
-use crate::item_size::item_bytes;
-use crate::memory_store::key_of;
 use crate::seeded::Seeded;
+use crate::service_limits::hold_against_the_limits;
 
 fn item<'a>(attributes: impl IntoIterator<Item = (&'a str, String)>) -> Item {
     let attributes = attributes.into_iter().map(|(name, text)| (name.to_owned(), AttributeValue::S(text)));
@@ -119,39 +118,6 @@ fn transactions_of(view: &View, batch: &Batch<'_>, cases: &[Case]) -> usize {
         }
     }
     planned.len()
-}
-
-/// Measures a transaction as it is sent.
-fn hold_against_the_limits(transaction: &Transaction, members: usize) {
-    let actions = &transaction.actions;
-    let markers = actions.iter().filter(|action| matches!(action, Action::PutMarker { .. })).count();
-    assert_eq!(markers, members, "a marker an entry");
-    assert!(actions.len() <= 100, "{} actions", actions.len());
-    let keys = actions.iter().map(|action| {
-        let key = key_of(action);
-        format!("{:?}", key.iter().collect::<BTreeMap<_, _>>())
-    });
-    assert_eq!(keys.collect::<BTreeSet<_>>().len(), actions.len(), "one action an item");
-    let mut bytes = 0;
-    for action in actions {
-        let update = match action {
-            Action::PutMarker { marker, .. } => {
-                assert!(item_bytes(marker) <= 400 * 1024, "a marker of {} bytes", item_bytes(marker));
-                bytes += item_bytes(marker);
-                continue;
-            }
-            Action::UpdateView { update, .. } => update,
-            Action::CheckAbsent { check, .. } => check,
-        };
-        for expression in [Some(&update.expression), update.condition.as_ref()].into_iter().flatten() {
-            assert!(expression.len() <= 4_096, "an expression of {} bytes", expression.len());
-            let operators = expression.matches('+').count() + expression.matches('(').count();
-            assert!(operators <= 300, "{operators} operators and functions");
-        }
-        bytes += item_bytes(&key_of(action)) + item_bytes(&update.values);
-        bytes += update.names.values().map(String::len).sum::<usize>();
-    }
-    assert!(bytes <= 4 * 1024 * 1024, "{bytes} bytes");
 }
 
 #[test]

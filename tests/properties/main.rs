@@ -1,0 +1,42 @@
+//! Properties, on batches, numbers and texts that are made up: what no table of cases thinks of.
+//!
+//! A failure is made smaller and printed as values that can be put into a test of its own. `PROPTEST_CASES` raises the
+//! number of cases for a long run, and `PROPTEST_RNG_SEED` makes them others.
+
+#![allow(unreachable_pub, reason = "a test binary has no users")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod algebra;
+mod deliveries;
+mod made_up;
+mod number;
+mod parse;
+mod plan;
+
+#[path = "../small_scope/expression.rs"]
+#[allow(dead_code, reason = "the words of the small scopes, of which only some are needed here")]
+mod expression;
+#[path = "../small_scope/item_size.rs"]
+mod item_size;
+#[path = "../small_scope/line.rs"]
+#[allow(dead_code, reason = "the words of the small scopes, of which only some are needed here")]
+mod line;
+#[path = "../small_scope/memory_store.rs"]
+#[allow(dead_code, reason = "the words of the small scopes, of which only some are needed here")]
+mod memory_store;
+#[path = "../small_scope/service_limits.rs"]
+mod service_limits;
+
+use proptest::test_runner::{Config, RngSeed};
+
+/// So many cases of each property, the same in each run, unless the environment says otherwise. A failure prints its
+/// values, so no file keeps it.
+fn cases(usual: u32) -> Config {
+    let set = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+    Config {
+        cases: set("PROPTEST_CASES").map_or(usual, |cases| cases.try_into().unwrap()),
+        rng_seed: RngSeed::Fixed(set("PROPTEST_RNG_SEED").unwrap_or(1)),
+        failure_persistence: None,
+        ..Config::default()
+    }
+}

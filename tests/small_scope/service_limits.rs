@@ -1,0 +1,41 @@
+//! A transaction against the limits of the service, measured as it is sent and not as it was planned.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ddb_rollup::rollup::plan::{Action, Transaction};
+
+use crate::item_size::item_bytes;
+use crate::memory_store::key_of;
+
+/// Checks a transaction of so many entries.
+pub fn hold_against_the_limits(transaction: &Transaction, members: usize) {
+    let actions = &transaction.actions;
+    let markers = actions.iter().filter(|action| matches!(action, Action::PutMarker { .. })).count();
+    assert_eq!(markers, members, "a marker an entry");
+    assert!(actions.len() <= 100, "{} actions", actions.len());
+    let keys = actions.iter().map(|action| {
+        let key = key_of(action);
+        format!("{:?}", key.iter().collect::<BTreeMap<_, _>>())
+    });
+    assert_eq!(keys.collect::<BTreeSet<_>>().len(), actions.len(), "one action an item");
+    let mut bytes = 0;
+    for action in actions {
+        let update = match action {
+            Action::PutMarker { marker, .. } => {
+                assert!(item_bytes(marker) <= 400 * 1024, "a marker of {} bytes", item_bytes(marker));
+                bytes += item_bytes(marker);
+                continue;
+            }
+            Action::UpdateView { update, .. } => update,
+            Action::CheckAbsent { check, .. } => check,
+        };
+        for expression in [Some(&update.expression), update.condition.as_ref()].into_iter().flatten() {
+            assert!(expression.len() <= 4_096, "an expression of {} bytes", expression.len());
+            let operators = expression.matches('+').count() + expression.matches('(').count();
+            assert!(operators <= 300, "{operators} operators and functions");
+        }
+        bytes += item_bytes(&key_of(action)) + item_bytes(&update.values);
+        bytes += update.names.values().map(String::len).sum::<usize>();
+    }
+    assert!(bytes <= 4 * 1024 * 1024, "{bytes} bytes");
+}
