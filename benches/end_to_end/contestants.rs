@@ -6,12 +6,12 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use chrono::Utc;
-use ddb_rollup::commit::{LookedUp, Store};
+use ddb_rollup::commit::{Entropy, LookedUp, Store};
 use ddb_rollup::config::{Config, Tables};
 use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
@@ -27,6 +27,7 @@ use ddb_rollup::rollup::view::ViewKey;
 use ddb_rollup::store::DynamoStore;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::world::{World, text};
@@ -196,7 +197,7 @@ async fn planned(world: &World, event: &str, in_flight: usize, item_kb: usize) -
     let planned: Vec<_> = planned.iter().map(|members| plan::assemble(&setting, &batch, &shapes, members)).collect();
     let (requests, write_units) = (planned.len(), planned.iter().map(|one| units(one, item_kb)).sum());
     let began = Instant::now();
-    let sent = planned.iter().map(|one| async { store.transact(one, Uuid::new_v4()).await.unwrap() });
+    let sent = planned.iter().map(|one| async { store.transact(one, OsEntropy.token()).await.unwrap() });
     stream::iter(sent).buffer_unordered(in_flight).collect::<Vec<()>>().await;
     Took { time: began.elapsed(), requests, write_units }
 }

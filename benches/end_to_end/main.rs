@@ -4,6 +4,7 @@
 //! `.ci/benchmarks` fills `docs/benchmarks.md`. `cargo test` runs it small, to see that it still runs and counts right.
 
 #![allow(unreachable_pub, missing_docs, reason = "a bench has no users")]
+#![allow(clippy::cast_precision_loss, reason = "counts are small")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a bench fails by panicking, and prints")]
 
 mod contestants;

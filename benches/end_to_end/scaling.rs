@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use serde_json::{Value, json};
-use std::time::Instant;
+use tokio::time::Instant;
 
 use crate::contestants::{Process, Took};
 use crate::world::{self, Maps, World, text};
