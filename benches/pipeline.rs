@@ -1,23 +1,63 @@
-//! What a batch costs the processor: parsing alone, and a whole invocation over a store that answers at once.
+//! What a batch costs the processor: each step, and a whole invocation over a store that answers at once.
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use chrono::Utc;
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::config::{Config, Tables};
 use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::rollup::Item;
-use ddb_rollup::rollup::plan::Transaction;
-use ddb_rollup::rollup::record;
+use ddb_rollup::rollup::coalesce::{Found, coalesce};
+use ddb_rollup::rollup::delta::{Retention, effect};
+use ddb_rollup::rollup::marker::{Guard, Stamp};
+use ddb_rollup::rollup::plan::{self, Setting, Transaction};
+use ddb_rollup::rollup::record::{self, Parsed};
+use ddb_rollup::rollup::update::{OnMissingViewItem, Shape};
 use ddb_rollup::rollup::verdict::Failure;
 use ddb_rollup::rollup::view::ViewKey;
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use uuid::Uuid;
 
 const RECORDS: usize = 1_000;
 const MAPS: usize = 20;
+
+/// Processor time of this thread, in which everything happens: other work on the machine is not in it.
+struct ProcessorTime;
+
+impl Measurement for ProcessorTime {
+    type Intermediate = Duration;
+    type Value = Duration;
+
+    fn start(&self) -> Duration {
+        let used = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(used.tv_sec.unsigned_abs(), u32::try_from(used.tv_nsec).unwrap_or_default())
+    }
+
+    fn end(&self, began: Duration) -> Duration {
+        self.start().saturating_sub(began)
+    }
+
+    fn add(&self, one: &Duration, other: &Duration) -> Duration {
+        *one + *other
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, value: &Duration) -> f64 {
+        WallTime.to_f64(value)
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
 
 /// A store that says yes.
 struct AtOnce;
@@ -59,23 +99,58 @@ fn event() -> String {
     json!({ "Records": (0..RECORDS).map(record).collect::<Vec<_>>() }).to_string()
 }
 
-fn pipeline(criterion: &mut Criterion) {
-    let event = event();
-    let mut group = criterion.benchmark_group("batch of 1,000 records over 20 maps");
-    group.throughput(Throughput::Elements(RECORDS as u64));
-    group.bench_function("parse", |bencher| {
-        bencher.iter(|| record::parse(black_box(&event)).map(Iterator::count));
-    });
+fn pipeline(criterion: &mut Criterion<ProcessorTime>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let (Ok(runtime), Ok(config)) = (runtime, Config::of(Tables::default())) else { return };
-    let rollup = Rollup::new(config, AtOnce, OsEntropy);
+    let event = event();
+    let retention = Retention { days: config.marker_retention_days, until: Utc::now() };
+    let parsed = || record::parse(black_box(&event)).into_iter().flatten().flatten();
+    let judged = || parsed().filter_map(|record| judge(&config, &retention, record));
+
+    let mut group = criterion.benchmark_group("batch of 1,000 records over 20 maps");
+    group.throughput(Throughput::Elements(RECORDS as u64));
+    group.bench_function("parse", |bencher| bencher.iter(|| parsed().count()));
+    group.bench_function("delta", |bencher| {
+        let records = || parsed().collect::<Vec<_>>();
+        let judge_all = |records: Vec<_>| {
+            records.into_iter().filter_map(|record| judge(&config, &retention, record)).collect::<Vec<_>>()
+        };
+        bencher.iter_batched(records, judge_all, BatchSize::LargeInput);
+    });
+    group.bench_function("coalesce", |bencher| {
+        bencher.iter_batched(|| judged().collect::<Vec<_>>(), coalesce, BatchSize::LargeInput);
+    });
+    let batch = coalesce(judged());
+    let all: Vec<usize> = (0..batch.entries.len()).collect();
+    group.bench_function("plan", |bencher| bencher.iter(|| plan::plan(&config.view, black_box(&batch), &all)));
+    let planned = plan::plan(&config.view, &batch, &all);
+    let stamp = Stamp { recorded_at: Utc::now(), request_id: Uuid::nil().to_string(), retention_days: 14 };
+    let (guard, on_missing) = (Guard::Absent, OnMissingViewItem::Create);
+    let setting = Setting { view: config.view.clone(), on_missing, guard, stamp };
+    let shapes = vec![Shape::Complete; batch.items.len()];
+    group.bench_function("assemble", |bencher| {
+        let assemble = |members: &Vec<usize>| plan::assemble(&setting, &batch, &shapes, members);
+        bencher.iter(|| planned.iter().map(assemble).collect::<Vec<_>>());
+    });
+    let rollup = Rollup::new(config.clone(), AtOnce, OsEntropy);
     let invocation =
-        Invocation { request_id: "request".to_owned(), now: chrono::Utc::now(), time_left: Duration::from_mins(1) };
+        Invocation { request_id: "request".to_owned(), now: Utc::now(), time_left: Duration::from_mins(1) };
     group.bench_function("invocation", |bencher| {
         bencher.to_async(&runtime).iter(|| rollup.handle(black_box(&event), &invocation));
     });
     group.finish();
 }
 
-criterion_group!(benches, pipeline);
+fn judge<'e>(config: &Config, retention: &Retention, parsed: Parsed<'e>) -> Option<Found<'e>> {
+    match parsed {
+        Parsed::Record(record) => Some(Found::Record(record.id.clone(), effect(&config.view, record, retention))),
+        _ => None,
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(ProcessorTime);
+    targets = pipeline
+}
 criterion_main!(benches);

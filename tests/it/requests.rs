@@ -165,8 +165,8 @@ async fn a_new_process_spends_at_most_one_request_on_asking_whether_view_items_a
         assert_eq!((sent.look_ups, sent.cancelled), (asks, 0), "{records} records over {maps} maps: {sent:?}");
         let bound = allowed(records, maps);
         assert!(sent.transactions <= bound, "{records} records over {maps} maps: {sent:?}, {bound} allowed");
-        if (records, maps) == (500, 100) {
-            assert_eq!(sent.write_units, 2 * (500 + 100), "no view item is cut: a transaction holds 16 whole ones");
+        if (records, maps) == (100, 20) {
+            assert_eq!(sent.write_units, 2 * (100 + 20), "no view item is cut: a transaction holds 16 whole ones");
         }
         let small = records + maps <= 200;
         assert!(small || sent.requests() <= bound, "{records} records over {maps} maps: {sent:?}, {bound} allowed");

@@ -1,0 +1,293 @@
+//! Ways to count the points of a map: the roll-up, and what people write instead.
+//!
+//! All of them read the same event, talk to the same engine through the same SDK, and have the same number of requests in
+//! flight. What the others lack besides speed: plain updates count a record that is delivered twice twice, and so does the
+//! idempotency store where a function dies between the update and the completion.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use chrono::Utc;
+use ddb_rollup::commit::{Entropy, LookedUp, Store};
+use ddb_rollup::config::{Config, Tables};
+use ddb_rollup::entropy::OsEntropy;
+use ddb_rollup::handler::{Invocation, Rollup};
+use ddb_rollup::rollup::Item;
+use ddb_rollup::rollup::coalesce::{Batch, Found, coalesce};
+use ddb_rollup::rollup::delta::{Retention, effect};
+use ddb_rollup::rollup::marker::{Guard, Stamp};
+use ddb_rollup::rollup::plan::{self, Setting, Transaction};
+use ddb_rollup::rollup::record::{self, Parsed};
+use ddb_rollup::rollup::update::{OnMissingViewItem, Shape};
+use ddb_rollup::rollup::verdict::Failure;
+use ddb_rollup::rollup::view::ViewKey;
+use ddb_rollup::store::DynamoStore;
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::world::{World, text};
+
+/// One way to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Contestant {
+    /// The whole handler.
+    Rollup,
+    /// The transactions that the roll-up planned, sent and nothing else.
+    PlannedTransactions,
+    /// An update of the total and one of the category, for each record. Not idempotent.
+    TwoUpdates,
+    /// A marker and both counters in a transaction, for each record.
+    TransactionAnEvent,
+    /// Put in progress, two updates, complete, for each record.
+    IdempotencyStore,
+}
+
+impl Contestant {
+    pub const ALL: [Self; 5] =
+        [Self::Rollup, Self::PlannedTransactions, Self::TwoUpdates, Self::TransactionAnEvent, Self::IdempotencyStore];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rollup => "ddb-rollup",
+            Self::PlannedTransactions => "the same transactions, sent and nothing else",
+            Self::TwoUpdates => "two plain updates an event",
+            Self::TransactionAnEvent => "one transaction an event",
+            Self::IdempotencyStore => "idempotency store",
+        }
+    }
+}
+
+/// What a batch took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Took {
+    pub time: Duration,
+    pub requests: usize,
+    /// By arithmetic: one a started KB of an item that is written, two of one in a transaction.
+    pub write_units: usize,
+}
+
+/// Counts an event's records in one way.
+pub async fn run(contestant: Contestant, world: &World, event: &str, in_flight: usize, item_kb: usize) -> Took {
+    let client = &world.client;
+    match contestant {
+        Contestant::Rollup => Process::begin(world, in_flight, item_kb).deliver(event).await,
+        Contestant::PlannedTransactions => planned(world, event, in_flight, item_kb).await,
+        Contestant::TwoUpdates => {
+            each(event, in_flight, async |record| {
+                add_to_total(client, record).await;
+                add_to_category(client, record).await;
+                (2, 2 * item_kb)
+            })
+            .await
+        }
+        Contestant::TransactionAnEvent => {
+            each(event, in_flight, async |record| {
+                transaction(client, record).await;
+                (1, 2 + 2 * item_kb)
+            })
+            .await
+        }
+        Contestant::IdempotencyStore => {
+            each(event, in_flight, async |record| {
+                begin(client, record).await;
+                add_to_total(client, record).await;
+                add_to_category(client, record).await;
+                complete(client, record).await;
+                (4, 2 + 2 * item_kb)
+            })
+            .await
+        }
+    }
+}
+
+/// A process of the function, and what it sends.
+pub struct Process {
+    rollup: Rollup<Counting, OsEntropy>,
+    sent: std::sync::Arc<Mutex<Took>>,
+}
+
+impl Process {
+    pub fn begin(world: &World, in_flight: usize, item_kb: usize) -> Self {
+        let mut config = config();
+        config.max_in_flight = in_flight;
+        let sent = std::sync::Arc::<Mutex<Took>>::default();
+        let store = Counting { store: store(world), sent: sent.clone(), item_kb };
+        Self { rollup: Rollup::new(config, store, OsEntropy), sent }
+    }
+
+    pub async fn deliver(&self, event: &str) -> Took {
+        *self.sent.lock().unwrap() = Took::default();
+        let began = Instant::now();
+        let invocation =
+            Invocation { request_id: Uuid::nil().to_string(), now: Utc::now(), time_left: Duration::from_mins(15) };
+        let response = self.rollup.handle(event, &invocation).await.unwrap();
+        assert!(response.batch_item_failures.is_empty());
+        Took { time: began.elapsed(), ..*self.sent.lock().unwrap() }
+    }
+}
+
+/// A store that counts what is sent through it.
+struct Counting {
+    store: DynamoStore,
+    sent: std::sync::Arc<Mutex<Took>>,
+    item_kb: usize,
+}
+
+impl Store for Counting {
+    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+        {
+            let mut sent = self.sent.lock().unwrap();
+            sent.requests += 1;
+            sent.write_units += units(transaction, self.item_kb);
+        }
+        self.store.transact(transaction, token).await
+    }
+
+    async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
+        self.sent.lock().unwrap().requests += 1;
+        self.store.view_item(key).await
+    }
+
+    async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
+        self.sent.lock().unwrap().requests += 1;
+        self.store.look_up(keys).await
+    }
+}
+
+/// Markers are below 1 KB.
+fn units(transaction: &Transaction, item_kb: usize) -> usize {
+    let marker = |action: &&plan::Action| matches!(action, plan::Action::PutMarker { .. });
+    let markers = transaction.actions.iter().filter(marker).count();
+    2 * markers + 2 * item_kb * (transaction.actions.len() - markers)
+}
+
+fn config() -> Config {
+    Config::of(Tables::default()).unwrap()
+}
+
+fn store(world: &World) -> DynamoStore {
+    let config = config();
+    DynamoStore::new(&world.sdk, config.view, &config.idempotency_table)
+}
+
+/// What stands before planning, as the handler does it.
+pub fn batch<'e>(config: &Config, event: &'e str) -> Batch<'e> {
+    let retention = Retention { days: config.marker_retention_days, until: Utc::now() };
+    coalesce(record::parse(event).unwrap().map(|parsed| match parsed.unwrap() {
+        Parsed::Record(record) => Found::Record(record.id.clone(), effect(&config.view, record, &retention)),
+        other => panic!("not a record: {other:?}"),
+    }))
+}
+
+pub fn setting(config: &Config) -> Setting {
+    let stamp = Stamp { recorded_at: Utc::now(), request_id: Uuid::nil().to_string(), retention_days: 14 };
+    Setting { view: config.view.clone(), on_missing: OnMissingViewItem::Create, guard: Guard::Absent, stamp }
+}
+
+async fn planned(world: &World, event: &str, in_flight: usize, item_kb: usize) -> Took {
+    let (config, store) = (config(), &store(world));
+    let (batch, setting) = (batch(&config, event), setting(&config));
+    let (all, shapes) = ((0..batch.entries.len()).collect::<Vec<_>>(), vec![Shape::Complete; batch.items.len()]);
+    let planned = plan::plan(&config.view, &batch, &all);
+    let planned: Vec<_> = planned.iter().map(|members| plan::assemble(&setting, &batch, &shapes, members)).collect();
+    let (requests, write_units) = (planned.len(), planned.iter().map(|one| units(one, item_kb)).sum());
+    let began = Instant::now();
+    let sent = planned.iter().map(|one| async { store.transact(one, OsEntropy.token()).await.unwrap() });
+    stream::iter(sent).buffer_unordered(in_flight).collect::<Vec<()>>().await;
+    Took { time: began.elapsed(), requests, write_units }
+}
+
+/// What the others need of a stream record.
+struct Record {
+    sequence_number: String,
+    stream: String,
+    map: String,
+    category: String,
+}
+
+/// Deals with each record of an event by itself, so many side by side.
+async fn each(event: &str, in_flight: usize, count: impl AsyncFn(&Record) -> (usize, usize)) -> Took {
+    let began = Instant::now();
+    let event: Value = serde_json::from_str(event).unwrap();
+    let records = event["Records"].as_array().unwrap().iter().map(|record| {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let image = &record["dynamodb"]["NewImage"];
+        Record {
+            sequence_number: text(&record["dynamodb"]["SequenceNumber"]),
+            stream: text(&record["eventSourceARN"]),
+            map: text(&image["MapId"]["S"]),
+            category: text(&image["Category"]["S"]),
+        }
+    });
+    let count = &count;
+    let counted = records.map(|record| async move { count(&record).await });
+    let counted: Vec<_> = stream::iter(counted).buffer_unordered(in_flight).collect().await;
+    let sum = counted.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    Took { time: began.elapsed(), requests: sum.0, write_units: sum.1 }
+}
+
+fn number(value: i64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn marker_key(record: &Record) -> HashMap<String, AttributeValue> {
+    HashMap::from([
+        ("SequenceNumber".to_owned(), text(&record.sequence_number)),
+        ("Stream".to_owned(), text(&record.stream)),
+    ])
+}
+
+async fn add_to_total(client: &Client, record: &Record) {
+    let update = client.update_item().table_name("Map").key("MapId", text(&record.map));
+    let update = update.update_expression("ADD TotalPoints :one").expression_attribute_values(":one", number(1));
+    update.send().await.unwrap();
+}
+
+async fn add_to_category(client: &Client, record: &Record) {
+    let update = client.update_item().table_name("Map").key("MapId", text(&record.map));
+    let update = update
+        .update_expression("SET CategoryCounts.#c = if_not_exists(CategoryCounts.#c, :zero) + :one")
+        .expression_attribute_names("#c", &record.category)
+        .expression_attribute_values(":zero", number(0))
+        .expression_attribute_values(":one", number(1));
+    update.send().await.unwrap();
+}
+
+async fn transaction(client: &Client, record: &Record) {
+    let marker = Put::builder()
+        .table_name("Idempotency")
+        .set_item(Some(marker_key(record)))
+        .condition_expression("attribute_not_exists(SequenceNumber)");
+    let update = Update::builder()
+        .table_name("Map")
+        .key("MapId", text(&record.map))
+        .update_expression(
+            "SET CategoryCounts.#c = if_not_exists(CategoryCounts.#c, :zero) + :one ADD TotalPoints :one",
+        )
+        .expression_attribute_names("#c", &record.category)
+        .expression_attribute_values(":zero", number(0))
+        .expression_attribute_values(":one", number(1));
+    let marker = TransactWriteItem::builder().put(marker.build().unwrap()).build();
+    let update = TransactWriteItem::builder().update(update.build().unwrap()).build();
+    client.transact_write_items().transact_items(marker).transact_items(update).send().await.unwrap();
+}
+
+async fn begin(client: &Client, record: &Record) {
+    let put = client.put_item().table_name("Idempotency").set_item(Some(marker_key(record)));
+    let put = put.item("Status", text("INPROGRESS")).condition_expression("attribute_not_exists(SequenceNumber)");
+    put.send().await.unwrap();
+}
+
+async fn complete(client: &Client, record: &Record) {
+    let update = client.update_item().table_name("Idempotency").set_key(Some(marker_key(record)));
+    let update = update
+        .update_expression("SET #s = :s")
+        .expression_attribute_names("#s", "Status")
+        .expression_attribute_values(":s", text("COMPLETED"));
+    update.send().await.unwrap();
+}

@@ -1,0 +1,113 @@
+//! Counting real stream records on an embedded engine: beside what people write instead, and how it grows.
+//!
+//! `cargo bench --bench end_to_end` measures, and writes what it found to `target/benchmarks/end-to-end.json`, from which
+//! `.ci/benchmarks` fills `docs/benchmarks.md`. `cargo test` runs it small, to see that it still runs and counts right.
+
+#![allow(unreachable_pub, missing_docs, reason = "a bench has no users")]
+#![allow(clippy::cast_precision_loss, reason = "counts are small")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a bench fails by panicking, and prints")]
+
+mod contestants;
+mod scaling;
+mod world;
+
+use std::collections::BTreeMap;
+use std::{env, fs};
+
+use chrono::Utc;
+use serde_json::{Value, json};
+
+use contestants::{Contestant, Took};
+use world::{Maps, World};
+
+/// Requests in flight, for all of them: the function's default.
+const IN_FLIGHT: usize = 8;
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    records: usize,
+    maps: usize,
+    rounds: usize,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let arguments: Vec<String> = env::args().collect();
+    let asked = |name: &str| arguments.iter().any(|argument| argument == name);
+    if asked("--list") {
+        println!("end_to_end: test");
+        return;
+    }
+    let full = asked("--bench");
+    let size =
+        if full { Size { records: 1_000, maps: 20, rounds: 7 } } else { Size { records: 40, maps: 4, rounds: 1 } };
+    let comparison = compare(size).await;
+    let scaling = scaling::measure(full).await;
+    if full {
+        let found = json!({
+            "date": Utc::now().date_naive(),
+            "machine": machine(),
+            "comparison": comparison,
+            "scaling": scaling,
+        });
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks");
+        fs::create_dir_all(folder).unwrap();
+        fs::write(format!("{folder}/end-to-end.json"), format!("{found:#}\n")).unwrap();
+    }
+}
+
+/// Every contestant counts the same records, in turn, on tables of its own.
+async fn compare(size: Size) -> Value {
+    let Size { records, maps, rounds } = size;
+    let event = world::event(&world::inserts(records, maps, 7).await);
+    let mut took: BTreeMap<Contestant, Vec<Took>> = BTreeMap::new();
+    for round in 0..rounds {
+        for place in 0..Contestant::ALL.len() {
+            let contestant = Contestant::ALL[(round + place) % Contestant::ALL.len()];
+            let world = World::begin(Maps { count: maps, padding: 0 }).await;
+            let found = contestants::run(contestant, &world, &event, IN_FLIGHT, 1).await;
+            let points = i64::try_from(records).unwrap();
+            assert_eq!(world.counted().await, (points, points), "{}", contestant.name());
+            took.entry(contestant).or_default().push(found);
+            world.end().await;
+        }
+    }
+    let rollup = took[&Contestant::Rollup].clone();
+    let rows: Vec<Value> = Contestant::ALL
+        .into_iter()
+        .map(|contestant| {
+            let took = &took[&contestant];
+            let ratios = took.iter().zip(&rollup).map(|(one, ours)| one.time.as_secs_f64() / ours.time.as_secs_f64());
+            let of = |value: usize| value as f64 / records as f64;
+            json!({
+                "name": contestant.name(),
+                "events_per_second": median(took.iter().map(|one| records as f64 / one.time.as_secs_f64())),
+                "times_as_long": median(ratios),
+                "requests_per_event": of(took[0].requests),
+                "write_units_per_event": of(took[0].write_units),
+            })
+        })
+        .collect();
+    for row in &rows {
+        println!("{row}");
+    }
+    json!({ "records": records, "maps": maps, "rounds": rounds, "in_flight": IN_FLIGHT, "contestants": rows })
+}
+
+/// The middle one.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn machine() -> String {
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let names: Vec<&str> = processors
+        .lines()
+        .filter_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map(|(_, name)| name)
+        .collect();
+    format!("{} × {}", names.len(), names.first().unwrap_or(&"an unknown processor"))
+}

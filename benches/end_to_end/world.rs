@@ -1,0 +1,127 @@
+//! Tables on an engine in this process, and the stream records of writes to them.
+
+use std::collections::HashMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    StreamSpecification, StreamViewType,
+};
+use ddb_rollup::operate::engine::{self, Engine};
+use ddb_rollup::operate::poller::event;
+use ddb_rollup::operate::poller::stream::{Cursor, DynamoStream, Stream};
+use serde_json::Value;
+
+/// An engine in memory with a view table and an idempotency table.
+pub struct World {
+    pub sdk: SdkConfig,
+    pub client: Client,
+    engine: Engine,
+}
+
+/// View items before a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Maps {
+    pub count: usize,
+    /// Bytes of a user's attribute on each.
+    pub padding: usize,
+}
+
+impl World {
+    pub async fn begin(maps: Maps) -> Self {
+        let engine = Engine::serve(engine::open(None).unwrap(), 0).await.unwrap();
+        let sdk = engine.sdk(None);
+        let world = Self { client: Client::new(&sdk), sdk, engine };
+        world.create_table("Map", &["MapId"], false).await;
+        world.create_table("Idempotency", &["SequenceNumber", "Stream"], false).await;
+        for map in 0..maps.count {
+            let item = HashMap::from([
+                ("MapId".to_owned(), text(&name(map))),
+                ("TotalPoints".to_owned(), AttributeValue::N("0".to_owned())),
+                ("CategoryCounts".to_owned(), AttributeValue::M(HashMap::new())),
+                ("Description".to_owned(), text(&"x".repeat(maps.padding.max(1)))),
+            ]);
+            world.client.put_item().table_name("Map").set_item(Some(item)).send().await.unwrap();
+        }
+        world
+    }
+
+    pub async fn end(self) {
+        drop(self.client);
+        self.engine.stop().await;
+    }
+
+    async fn create_table(&self, name: &str, key: &[&str], stream: bool) {
+        let mut request = self.client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+        for (attribute, role) in key.iter().zip([KeyType::Hash, KeyType::Range]) {
+            let definition =
+                AttributeDefinition::builder().attribute_name(*attribute).attribute_type(ScalarAttributeType::S);
+            let element = KeySchemaElement::builder().attribute_name(*attribute).key_type(role);
+            request = request.attribute_definitions(definition.build().unwrap()).key_schema(element.build().unwrap());
+        }
+        if stream {
+            let stream = StreamSpecification::builder().stream_enabled(true);
+            let stream = stream.stream_view_type(StreamViewType::NewAndOldImages).build().unwrap();
+            request = request.stream_specification(stream);
+        }
+        request.send().await.unwrap();
+    }
+
+    /// How many points the counters say that there are: in the totals, and in the categories.
+    pub async fn counted(&self) -> (i64, i64) {
+        let pages = self.client.scan().table_name("Map").into_paginator().items().send();
+        let items = pages.collect::<Result<Vec<_>, _>>().await.unwrap();
+        let number = |value: &AttributeValue| value.as_n().unwrap().parse::<i64>().unwrap();
+        let categories = |item: &HashMap<_, AttributeValue>| {
+            item["CategoryCounts"].as_m().unwrap().values().map(number).sum::<i64>()
+        };
+        (items.iter().map(|item| number(&item["TotalPoints"])).sum(), items.iter().map(categories).sum())
+    }
+}
+
+pub fn name(map: usize) -> String {
+    format!("map-{map}")
+}
+
+pub fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+/// The stream records of so many points put on so many maps, in turn, of so many categories.
+pub async fn inserts(points: usize, maps: usize, categories: usize) -> Vec<Value> {
+    let world = World::begin(Maps { count: 0, padding: 0 }).await;
+    world.create_table("Point", &["MapId", "PointId"], true).await;
+    for point in 0..points {
+        let item = HashMap::from([
+            ("MapId".to_owned(), text(&name(point % maps))),
+            ("PointId".to_owned(), text(&format!("point-{point}"))),
+            ("Category".to_owned(), text(&format!("category-{}", point / maps % categories))),
+        ]);
+        world.client.put_item().table_name("Point").set_item(Some(item)).send().await.unwrap();
+    }
+    let table = world.client.describe_table().table_name("Point").send().await.unwrap().table.unwrap();
+    let streams = aws_sdk_dynamodbstreams::Client::new(&world.sdk);
+    let stream = DynamoStream::new(streams, table.latest_stream_arn.unwrap());
+    let mut records = Vec::new();
+    for shard in stream.shards().await.unwrap() {
+        let mut cursor = Cursor::default();
+        loop {
+            let page = stream.read(&shard.id, &mut cursor).await.unwrap();
+            if page.records.is_empty() {
+                break;
+            }
+            records.extend(page.records.iter().map(|record| serde_json::from_str(&record.json).unwrap()));
+        }
+    }
+    world.end().await;
+    assert_eq!(records.len(), points);
+    records
+}
+
+/// The event with these records, as Lambda hands it over.
+pub fn event(records: &[Value]) -> String {
+    let event = serde_json::json!({ "Records": records }).to_string();
+    assert!(event.len() <= event::EVENT_BYTES);
+    event
+}
