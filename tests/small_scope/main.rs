@@ -22,4 +22,6 @@ mod plan;
 mod response;
 mod schedule;
 mod seeded;
+#[allow(dead_code, reason = "the simulation needs more of it")]
+mod tables;
 mod two_deliveries;

@@ -17,8 +17,8 @@ use ddb_rollup::rollup::{AttributeValue, Item};
 use crate::function::{config, now};
 use crate::history::STREAM;
 use crate::item_size::item_bytes;
-use crate::memory_store::key_of;
 use crate::seeded::Seeded;
+use crate::tables::key_of;
 
 fn item<'a>(attributes: impl IntoIterator<Item = (&'a str, String)>) -> Item {
     let attributes = attributes.into_iter().map(|(name, text)| (name.to_owned(), AttributeValue::S(text)));
