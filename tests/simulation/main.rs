@@ -15,4 +15,5 @@ mod seeded;
 mod tables;
 mod world;
 
+mod planted;
 mod seeds;

@@ -2,8 +2,8 @@
 
 use crate::world::{Wanted, simulate};
 
-/// Runs in a test run.
-const SEEDS: u64 = 60;
+/// The seeds of a test run: from 1 to this.
+pub const SEEDS: u64 = 60;
 
 #[test]
 fn every_rule_holds_at_the_first_seeds() {

@@ -21,12 +21,18 @@ const DAY: i64 = 86_400;
 #[derive(Debug, Clone, Default)]
 struct Standing {
     applied: bool,
-    quarantined: bool,
-    /// An operator decided that it does not count.
-    discarded: bool,
+    kept: Option<Kept>,
     /// The stream let go of it before anybody was told to acknowledge it.
     trimmed: bool,
     acknowledged: bool,
+}
+
+/// That a record was not applied, or was so long ago that it was not known any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Quarantined,
+    /// An operator decided that it does not count.
+    Discarded,
 }
 
 /// A transaction that was carried out.
@@ -102,8 +108,7 @@ impl Auditor {
     /// An operator gave a record up.
     pub fn discarded(&mut self, marker: &Item) {
         if let Some(record) = self.record_of(marker) {
-            self.standing[record].discarded = true;
-            self.standing[record].quarantined = false;
+            self.standing[record].kept = Some(Kept::Discarded);
         }
     }
 
@@ -206,19 +211,19 @@ impl Auditor {
     }
 
     fn applied(&mut self, record: usize, marker: &Item, operator: bool) -> Checked {
-        let Standing { applied, quarantined, discarded, .. } = self.standing[record];
+        let Standing { applied, kept, .. } = self.standing[record];
         let name = self.name(record);
         ensure(!applied, Rule::Xo2, || format!("{name} is applied again"))?;
-        ensure(!discarded, Rule::Xo2, || format!("{name} was discarded, and is applied"))?;
+        ensure(kept != Some(Kept::Discarded), Rule::Xo2, || format!("{name} was discarded, and is applied"))?;
         ensure(!self.records[record].poison, Rule::Xo6, || format!("{name} is poison, and is applied"))?;
-        ensure(operator || !quarantined, Rule::Xo6, || format!("{name} leaves quarantine without an operator"))?;
+        ensure(operator || kept.is_none(), Rule::Xo6, || format!("{name} leaves quarantine without an operator"))?;
         let expires_at = marker.get(EXPIRES_AT).and_then(number).unwrap_or(i64::MIN);
         let needed = self.records[record].created_at + i64::from(self.retention_days) * DAY;
         ensure(expires_at >= needed, Rule::Xo2, || {
             format!("the marker of {name} expires at {expires_at}, and it may be delivered until {needed}")
         })?;
         self.standing[record].applied = true;
-        self.standing[record].quarantined = false;
+        self.standing[record].kept = None;
         Ok(())
     }
 
@@ -233,9 +238,11 @@ impl Auditor {
         let old = commit.now + commit.longest - created_at >= i64::from(self.retention_days) * DAY;
         let trouble = effect.maps().iter().any(|map| self.in_trouble.contains(map));
         ensure(*poison || old || trouble, Rule::Xo6, || format!("nothing is wrong with {name}, and yet: {reason}"))?;
-        let Standing { quarantined, discarded, .. } = self.standing[record];
-        ensure(!quarantined && !discarded, Rule::Xo2, || format!("{name} is put into quarantine again"))?;
-        self.standing[record].quarantined = true;
+        let kept = &mut self.standing[record].kept;
+        // A discarded record is forgotten after a time, like any other, and what is that old is never applied.
+        let known = kept.is_some_and(|kept| kept == Kept::Quarantined || !old);
+        ensure(!known, Rule::Xo2, || format!("{name} is put into quarantine again"))?;
+        *kept = Some(Kept::Quarantined);
         Ok(())
     }
 
@@ -243,10 +250,10 @@ impl Auditor {
     pub fn acknowledged(&mut self, records: &[usize]) -> Checked {
         for &record in records {
             self.standing[record].acknowledged = true;
-            let Standing { applied, quarantined, discarded, .. } = self.standing[record];
+            let Standing { applied, kept, .. } = self.standing[record];
             let Record { effect, poison, .. } = &*self.records[record];
             let nothing_to_do = effect.counters.is_empty() && !poison;
-            ensure(applied || quarantined || discarded || nothing_to_do, Rule::Xo3, || {
+            ensure(applied || kept.is_some() || nothing_to_do, Rule::Xo3, || {
                 format!("{} is acknowledged, and has no marker", self.name(record))
             })?;
         }
@@ -262,8 +269,12 @@ impl Auditor {
                 continue;
             }
             let old = now - created_at + DAY / 2 >= i64::from(self.retention_days) * DAY;
-            let kept = standing.quarantined && (*poison || old) || standing.discarded;
-            ensure(kept || standing.trimmed, Rule::Xo6, || format!("{} is {standing:?}", self.name(record)))?;
+            let rightly = match standing.kept {
+                None => standing.trimmed,
+                Some(Kept::Quarantined) => *poison || old,
+                Some(Kept::Discarded) => true,
+            };
+            ensure(rightly, Rule::Xo6, || format!("{} could be applied, and is {standing:?}", self.name(record)))?;
             expected.add(effect, -1);
         }
         expected.add(&self.missing, -1);

@@ -16,7 +16,7 @@ use super::wire::{Body, Reply};
 use crate::tables::{Tables, key_of};
 
 /// How long a token is remembered.
-const TOKEN_LIFE: Duration = Duration::from_secs(600);
+const TOKEN_LIFE: Duration = Duration::from_mins(10);
 
 /// What becomes of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,9 +209,10 @@ impl Database {
 
     /// Forgets the tokens that are old.
     pub fn forget_old_tokens(&mut self) {
-        let (old, young) = self.tokens.drain(..).partition(|(_, at)| at.elapsed() >= TOKEN_LIFE);
+        let (old, young): (Vec<_>, Vec<_>) =
+            self.tokens.drain(..).partition(|(_, at): &(Uuid, Instant)| at.elapsed() >= TOKEN_LIFE);
         self.tokens = young;
-        for (token, _) in <Vec<(Uuid, Instant)>>::from(old) {
+        for (token, _) in old {
             self.tables.forget_token(token);
         }
     }

@@ -14,9 +14,10 @@ use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
 use ddb_rollup::rollup::marker::Guard;
 use tokio::time::Instant;
 
+use super::bug::Bug;
 use super::chance::Dice;
 use super::mapping::Job;
-use super::saboteur::{Bug, Saboteur};
+use super::saboteur::Saboteur;
 use super::wire::Border;
 use super::{BEGINNING, World};
 

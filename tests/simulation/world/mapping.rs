@@ -38,7 +38,7 @@ impl Mapping {
 }
 
 /// Why a function is invoked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Job {
     /// A poller has records.
     Poll { poller: usize },

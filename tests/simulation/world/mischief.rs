@@ -12,7 +12,7 @@ use super::source::MAPS;
 impl World {
     /// One thing goes wrong, or is mended.
     pub(super) fn mischief(&mut self) {
-        match self.chance.weighted([5, 6, 2, 1, 2, 2, 2, 1, 6, 5, self.pauses, 5, 4, 2, 2].into_iter()) {
+        match self.chance.weighted([5, 6, 2, 1, 2, 2, 2, 1, 6, 5, self.pauses, 5, 4, 2, 2, 4].into_iter()) {
             0 => self.lose_checkpoint(),
             1 => self.overlap(),
             2 if self.streams.shards.len() < 12 => {
@@ -42,6 +42,7 @@ impl World {
             12 => self.replay_quarantine(false),
             13 => self.discard(),
             14 => self.replace(),
+            15 => self.replay_file(),
             _ => {}
         }
     }
@@ -109,16 +110,14 @@ impl World {
     pub(super) async fn long_pause(&mut self) -> Checked {
         self.pausing = false;
         self.flush_requests()?;
-        let seconds = match self.chance.weighted([6, 3, 1].into_iter()) {
+        let seconds = match self.chance.weighted([6, 3, self.pauses / 2].into_iter()) {
             0 => self.chance.between(60, 1_200),
             1 => self.chance.between(1_200, 8 * 3_600),
             _ => self.chance.between(8 * 3_600, 30 * 3_600),
         };
         self.pass(Duration::from_secs(seconds as u64)).await;
         self.log("pause", format!("of {seconds} s"));
-        for _ in 0..self.chance.below(20) {
-            self.sweep();
-        }
+        self.sweep();
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use ddb_rollup::rollup::update::OnMissingViewItem;
 use tokio::time::Instant;
 
 mod auditor;
+mod bug;
 mod chance;
 mod database;
 mod function;
@@ -27,8 +28,8 @@ mod stream;
 mod traffic;
 mod wire;
 
+pub use bug::Bug;
 pub use rule::{Rule, Violation};
-pub use saboteur::Bug;
 
 use auditor::Auditor;
 use chance::Chance;
@@ -154,7 +155,8 @@ struct World {
 /// When the clock of the run cannot be made.
 pub fn simulate(seed: u64, wanted: Wanted) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(World::new(seed, wanted).run(seed))
+    // The world begins inside, where the clock is the run's own.
+    runtime.block_on(async { World::new(seed, wanted).run(seed).await })
 }
 
 impl World {

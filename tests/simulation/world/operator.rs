@@ -9,17 +9,12 @@ use super::World;
 use super::mapping::{Given, Job};
 
 /// How long an operator's batch may take.
-const REPLAY_TIME: Duration = Duration::from_secs(60);
+pub const REPLAY_TIME: Duration = Duration::from_mins(1);
 
 /// The most records that are replayed at once.
 const MOST: usize = 20;
 
 impl World {
-    /// The longest that an invocation of a run may take.
-    pub(super) fn longest_invocation(&self) -> Duration {
-        REPLAY_TIME
-    }
-
     /// Replays what a poller gave up.
     pub(super) fn replay_given_up(&mut self) {
         if self.given_up.is_empty() {
@@ -38,6 +33,18 @@ impl World {
         }
         let texts: Vec<String> = records.iter().map(|&record| self.source.records[record].json.clone()).collect();
         self.invoke(Job::GivenUp { shard }, records, &texts, REPLAY_TIME);
+    }
+
+    /// Replays a file of records that somebody kept, however old they are.
+    pub(super) fn replay_file(&mut self) {
+        let shard = self.chance.below(self.streams.shards.len());
+        let records = &self.streams.shards[shard].records;
+        if !records.is_empty() {
+            let first = self.chance.below(records.len());
+            let end = records.len().min(first + MOST);
+            self.given_up.push(Given { shard, records: records[first..end].to_vec() });
+            self.replay_given_up();
+        }
     }
 
     /// The markers of records in quarantine.
@@ -77,7 +84,7 @@ impl World {
         self.database.tables.put_marker(&key(&marker), marker);
     }
 
-    /// Time to live: deletes one of the markers that have expired.
+    /// Time to live: deletes some of the markers that have expired.
     pub(super) fn sweep(&mut self) {
         let now = self.now();
         let expired = |marker: &&Item| match marker.get(EXPIRES_AT) {
@@ -85,10 +92,11 @@ impl World {
             _ => false,
         };
         let expired: Vec<Item> = self.database.tables.markers().filter(expired).map(key).collect();
-        if !expired.is_empty() {
-            let gone = self.chance.pick(&expired).clone();
-            self.log("marker expired", format!("{:?}", gone[SEQUENCE_NUMBER]));
-            self.database.tables.remove_marker(&gone);
+        for gone in expired {
+            if self.chance.below(2) == 0 {
+                self.log("marker expired", format!("{:?}", gone[SEQUENCE_NUMBER]));
+                self.database.tables.remove_marker(&gone);
+            }
         }
     }
 }

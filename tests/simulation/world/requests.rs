@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::World;
 use super::auditor::Commit;
 use super::database::{Fate, maps_of};
+use super::operator::REPLAY_TIME;
 use super::rule::Checked;
 use super::wire::{Body, Reply, Sent};
 
@@ -128,7 +129,7 @@ impl World {
         {
             let after = self.views(transaction).into_iter().map(|(_, item)| item);
             let views = before.into_iter().zip(after).map(|((map, before), after)| (map, before, after)).collect();
-            let longest = i64::try_from(self.longest_invocation().as_secs()).unwrap_or(i64::MAX) + 1;
+            let longest = i64::try_from(REPLAY_TIME.as_secs()).unwrap_or(i64::MAX) + 1;
             let commit = Commit { transaction, operator, views, now: self.now(), longest };
             self.auditor.committed(&commit)?;
         }

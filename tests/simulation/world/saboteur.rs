@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use ddb_rollup::commit::Store;
@@ -17,98 +16,8 @@ use ddb_rollup::rollup::view::{ROLLUP_VERSION, ViewKey};
 use ddb_rollup::rollup::{AttributeValue, Item};
 use uuid::Uuid;
 
-use super::Wanted;
+use super::bug::Bug;
 use super::wire::Border;
-
-/// A bug.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bug {
-    /// The marker is put whether there is one or not.
-    NoMarkerCondition,
-    /// Each attempt has a token of its own, and the marker is put whether there is one or not.
-    FreshTokenAndNoMarkerCondition,
-    /// Each attempt has a token of its own.
-    FreshToken,
-    /// Every transaction of an instance has the same token.
-    OneToken,
-    /// A transaction that was cancelled for any reason was done before.
-    DuplicateFromAnyCancellation,
-    /// Records whose sums come to zero are not worth a write.
-    MarkerDroppedWithZeroSum,
-    /// The response never reports a failure.
-    AcknowledgedPastFailure,
-    /// Of the records that failed, the response reports the first by the text of its number.
-    TextOrder,
-    /// A request without an answer was carried out.
-    LostAnswerTakenAsDone,
-    /// The counters in one transaction, the markers in the next.
-    MarkerInSeparateTransaction,
-    /// A change adds to the new group and leaves the old one as it was.
-    OldGroupForgotten,
-    /// A sequence number is taken to be known whatever its stream.
-    OtherStreamTakenAsDuplicate,
-    /// The function believes that it has ten times the time.
-    DeadlineIgnored,
-    /// Quarantine keeps everything but the record.
-    QuarantineWithoutRecord,
-    /// Quarantined records expire as applied ones do.
-    QuarantineExpires,
-    /// The function itself ends a quarantine.
-    QuarantineEndedByFunction,
-    /// Records for quarantine are dropped.
-    PoisonDropped,
-    /// Maps are created whether they are there or not.
-    FirstTouchOverwrites,
-    /// The version of a view item is not raised.
-    VersionNotRaised,
-    /// A record is applied however old it is.
-    RetentionIgnored,
-    /// A marker is kept for an hour.
-    MarkerKeptTooShort,
-}
-
-impl Bug {
-    pub const ALL: [Self; 21] = [
-        Self::NoMarkerCondition,
-        Self::FreshTokenAndNoMarkerCondition,
-        Self::FreshToken,
-        Self::OneToken,
-        Self::DuplicateFromAnyCancellation,
-        Self::MarkerDroppedWithZeroSum,
-        Self::AcknowledgedPastFailure,
-        Self::TextOrder,
-        Self::LostAnswerTakenAsDone,
-        Self::MarkerInSeparateTransaction,
-        Self::OldGroupForgotten,
-        Self::OtherStreamTakenAsDuplicate,
-        Self::DeadlineIgnored,
-        Self::QuarantineWithoutRecord,
-        Self::QuarantineExpires,
-        Self::QuarantineEndedByFunction,
-        Self::PoisonDropped,
-        Self::FirstTouchOverwrites,
-        Self::VersionNotRaised,
-        Self::RetentionIgnored,
-        Self::MarkerKeptTooShort,
-    ];
-
-    /// A run with this bug.
-    pub fn wanted(self) -> Wanted {
-        // Looked at, the tokens would be found before what comes of them.
-        let tokens_ignored = self == Self::FreshTokenAndNoMarkerCondition;
-        Wanted { bug: Some(self), tokens_ignored, verbose: false }
-    }
-
-    /// How long a function with this bug believes it has.
-    pub fn time_left(bug: Option<Self>, time_left: Duration) -> Duration {
-        if bug == Some(Self::DeadlineIgnored) { 10 * time_left } else { time_left }
-    }
-
-    /// For how many days a function with this bug believes that markers are kept.
-    pub fn retention_days(bug: Option<Self>, days: u32) -> u32 {
-        if bug == Some(Self::RetentionIgnored) { 3_650 } else { days }
-    }
-}
 
 /// A function instance's store, with or without a bug. Clones are the same.
 #[derive(Clone)]
@@ -161,7 +70,7 @@ impl Saboteur {
     fn next_token(&self) -> Uuid {
         let mut memory = self.memory.lock().unwrap();
         memory.tokens += 1;
-        Uuid::from_u64_pair(u64::MAX, memory.tokens)
+        Uuid::from_u64_pair(self.border.instance() as u64, memory.tokens)
     }
 
     /// The transaction as a function with the bug would have planned it.
@@ -202,23 +111,21 @@ impl Saboteur {
             }
             Some(Bug::VersionNotRaised) => {
                 for update in updates(actions) {
-                    let version = update.names.values_mut().find(|name| *name == ROLLUP_VERSION);
-                    version.into_iter().for_each(|name| "Unversioned".clone_into(name));
+                    if let Some(name) = update.names.values_mut().find(|name| *name == ROLLUP_VERSION) {
+                        "Unversioned".clone_into(name);
+                    }
                 }
             }
-            Some(Bug::RetentionIgnored) => self.expire_markers(actions, i64::from(self.retention_days) * 86_400),
-            Some(Bug::MarkerKeptTooShort) => self.expire_markers(actions, 3_600),
+            Some(Bug::RetentionIgnored) => expire_markers(actions, i64::from(self.retention_days) * 86_400),
+            Some(Bug::MarkerKeptTooShort) => expire_markers(actions, 3_600),
+            Some(Bug::LedgerEmpty) => {
+                for marker in markers_mut(actions).filter(|marker| !is_quarantined(marker)) {
+                    marker.insert(DELTAS.to_owned(), AttributeValue::L(Vec::new()));
+                }
+            }
             _ => {}
         }
         transaction
-    }
-
-    fn expire_markers(&self, actions: &mut [Action], seconds: i64) {
-        let _ = self;
-        for marker in markers_mut(actions).filter(|marker| !is_quarantined(marker)) {
-            let recorded_at = chrono::DateTime::parse_from_rfc3339(&text(marker, RECORDED_AT)).unwrap().timestamp();
-            marker.insert(EXPIRES_AT.to_owned(), AttributeValue::N((recorded_at + seconds).to_string()));
-        }
     }
 
     /// What the bug answers without asking anybody.
@@ -287,7 +194,7 @@ impl Store for Saboteur {
         let planned = self.planned(transaction.clone());
         let token = match self.bug {
             Some(Bug::FreshToken | Bug::FreshTokenAndNoMarkerCondition) => self.next_token(),
-            Some(Bug::OneToken) => Uuid::nil(),
+            Some(Bug::OneToken) => Uuid::from_u64_pair(self.border.instance() as u64, 0),
             _ => token,
         };
         let guarded = !matches!(self.bug, Some(Bug::NoMarkerCondition | Bug::FreshTokenAndNoMarkerCondition));
@@ -363,6 +270,13 @@ fn markers_mut(actions: &mut [Action]) -> impl Iterator<Item = &mut Item> {
         Action::PutMarker { marker, .. } => Some(marker),
         _ => None,
     })
+}
+
+fn expire_markers(actions: &mut [Action], seconds: i64) {
+    for marker in markers_mut(actions).filter(|marker| !is_quarantined(marker)) {
+        let recorded_at = chrono::DateTime::parse_from_rfc3339(&text(marker, RECORDED_AT)).unwrap().timestamp();
+        marker.insert(EXPIRES_AT.to_owned(), AttributeValue::N((recorded_at + seconds).to_string()));
+    }
 }
 
 fn updates(actions: &mut [Action]) -> impl Iterator<Item = &mut Update> {

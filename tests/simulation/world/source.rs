@@ -171,7 +171,7 @@ impl Source {
         let old = self.items.get(&point).cloned();
         let (what, new) = match &old {
             None => {
-                let size = self.size(chance);
+                let size = size(chance);
                 let map = chance.weighted([5, 3, 2].into_iter());
                 ("put", Some(Stored { map, group: chance.below(self.groups.len()), size, touches: 0 }))
             }
@@ -181,7 +181,7 @@ impl Source {
                 2 => ("delete", None),
                 3 => ("delete by TTL", None),
                 4 => ("unrelated change", Some(Stored { touches: old.touches + 1, ..old.clone() })),
-                5 => ("change of size", Some(Stored { size: self.size(chance), ..old.clone() })),
+                5 => ("change of size", Some(Stored { size: size(chance), ..old.clone() })),
                 _ => ("no-op", Some(old.clone())),
             },
         };
@@ -202,11 +202,6 @@ impl Source {
             None => self.items.remove(&point),
         };
         Written { what, point, body, effect, poison: false }
-    }
-
-    fn size(&self, chance: &mut Chance) -> Option<i64> {
-        let _ = self;
-        (chance.below(4) > 0).then(|| chance.between(0, 400) as i64 - 100)
     }
 
     /// Puts a write on a stream.
@@ -280,6 +275,13 @@ impl Source {
         }
         image
     }
+}
+
+/// What a point's size may be, in tenths; none when it has none.
+fn size(chance: &mut Chance) -> Option<i64> {
+    const SIZES: [Option<i64>; 8] =
+        [None, None, Some(0), Some(5), Some(10), Some(123), Some(-70), Some(9_999_999_999_999)];
+    *chance.pick(&SIZES)
 }
 
 /// A number of tenths as DynamoDB writes it.

@@ -25,7 +25,8 @@ pub struct Shard {
 /// Every stream that the table has had; the last one is written to.
 pub struct Streams {
     pub shards: Vec<Shard>,
-    streams: usize,
+    /// How many streams there have been.
+    opened: usize,
     numbers: Numbers,
     first: (u64, u128),
 }
@@ -48,7 +49,7 @@ impl Streams {
     pub fn new(chance: &mut Chance) -> Self {
         // Close below a power of ten, so that the numbers soon have one digit more.
         let first = (chance.below(usize::MAX) as u64, 10_u128.pow(21) - chance.between(1, 5_000) as u128);
-        let mut streams = Self { shards: Vec::new(), streams: 0, numbers: Self::numbers(first), first };
+        let mut streams = Self { shards: Vec::new(), opened: 0, numbers: Self::numbers(first), first };
         streams.open();
         streams
     }
@@ -58,7 +59,7 @@ impl Streams {
     }
 
     fn open(&mut self) {
-        self.streams += 1;
+        self.opened += 1;
         // Every stream has the same numbers: they mean nothing outside their stream.
         self.numbers = Self::numbers(self.first);
         let ranges = (0..RANGES).collect();
@@ -76,7 +77,7 @@ impl Streams {
 
     /// The stream of the next record, and its number.
     pub fn next(&mut self) -> (String, String) {
-        (Self::name(self.streams - 1), self.numbers.next())
+        (Self::name(self.opened - 1), self.numbers.next())
     }
 
     /// Appends a record of an item.
@@ -105,12 +106,12 @@ impl Streams {
             shard.closed = true;
         }
         self.open();
-        format!("stream {} begins", self.streams - 1)
+        format!("stream {} begins", self.opened - 1)
     }
 
     /// How many streams there have been.
     pub fn count(&self) -> usize {
-        self.streams
+        self.opened
     }
 
     /// Lets go of what is too old; gives how many records that were.

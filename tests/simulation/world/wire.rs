@@ -70,6 +70,11 @@ impl Border {
         Self { wire, instance }
     }
 
+    /// The instance whose end it is.
+    pub fn instance(&self) -> usize {
+        self.instance
+    }
+
     async fn request(&self, body: Body) -> Option<Reply> {
         let (reply, answered) = oneshot::channel();
         self.wire.0.lock().unwrap().push(Sent { instance: self.instance, body, reply });
