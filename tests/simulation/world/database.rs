@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ddb_rollup::commit::LookedUp;
 use ddb_rollup::rollup::plan::{Action, Transaction};
 use ddb_rollup::rollup::verdict::{ActionVerdict, Cause, Failure};
-use ddb_rollup::rollup::view::View;
+use ddb_rollup::rollup::view::{View, ViewKey};
 use ddb_rollup::rollup::{AttributeValue, Item};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -89,6 +90,8 @@ pub struct Database {
     pub tables: Tables,
     view: View,
     tokens: Vec<(Uuid, Instant)>,
+    /// The view items before the last transaction.
+    before: [Option<Item>; MAPS.len()],
     /// An attribute of a view item that a user has overwritten, and what it was.
     pub spoilt: Option<(&'static str, String, Option<AttributeValue>)>,
     /// A view item that refuses every write, and does not show why.
@@ -112,7 +115,16 @@ impl Database {
             item.insert("City".to_owned(), AttributeValue::S("Zürich".to_owned()));
             tables.put_view(&map_key(map), item);
         }
-        Self { tables, view, tokens: Vec::new(), spoilt: None, refusing: None, denied: false, terse }
+        Self {
+            tables,
+            view,
+            tokens: Vec::new(),
+            before: Default::default(),
+            spoilt: None,
+            refusing: None,
+            denied: false,
+            terse,
+        }
     }
 
     /// A view item.
@@ -132,20 +144,22 @@ impl Database {
                 Body::Transact { transaction, token, .. } => {
                     Reply::Transacted(Err(self.conflict(transaction, *token, chance)))
                 }
-                Body::Read(_) => fails(Cause::Throttled),
+                Body::Read(_) | Body::LookUp(_) => fails(Cause::Throttled),
             },
-            Fate::Through | Fate::AnswerLost => self.obey(body),
+            Fate::Through | Fate::AnswerLost => self.obey(body, chance),
             Fate::ServerAfterwards => {
-                self.obey(body);
+                self.obey(body, chance);
                 fails(Cause::Server)
             }
         }
     }
 
-    fn obey(&mut self, body: &Body) -> Reply {
+    fn obey(&mut self, body: &Body, chance: &mut Chance) -> Reply {
         match body {
             Body::Read(key) => Reply::Read(Ok(self.tables.view(&self.view.key_item(key)).cloned())),
+            Body::LookUp(keys) => Reply::LookedUp(Ok(self.look_up(keys, chance))),
             Body::Transact { transaction, token, guarded } => {
+                self.before = MAPS.map(|map| self.view_item(map).cloned());
                 if let Some(failure) = self.refusal(transaction) {
                     return Reply::Transacted(Err(failure));
                 }
@@ -162,6 +176,25 @@ impl Database {
                 Reply::Transacted(result)
             }
         }
+    }
+
+    /// Some view items as they are, or as they were before the last transaction; some are left out.
+    fn look_up(&self, keys: &[ViewKey], chance: &mut Chance) -> LookedUp {
+        let mut found = LookedUp::new();
+        for key in keys {
+            let key_item = self.view.key_item(key);
+            let before = MAPS.iter().zip(&self.before).find(|(map, _)| key_item == map_key(map));
+            match (chance.below(8), before) {
+                (0, _) => {}
+                (1 | 2, Some((_, before))) => {
+                    found.insert(key.clone(), before.clone());
+                }
+                _ => {
+                    found.insert(key.clone(), self.tables.view(&key_item).cloned());
+                }
+            }
+        }
+        found
     }
 
     /// A conflict, which may hide what else is wrong with a transaction, or come beside it.

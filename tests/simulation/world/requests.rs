@@ -113,13 +113,13 @@ impl World {
         let (number, operator, fate, body) = (*number, *operator, *fate, body.clone());
         let before = match &body {
             Body::Transact { transaction, .. } => self.views(transaction),
-            Body::Read(_) => Vec::new(),
+            Body::Read(_) | Body::LookUp(_) => Vec::new(),
         };
         let known = matches!(&body, Body::Transact { token, .. } if self.database.tables.remembers(*token));
         let reply = self.database.carry_out(&body, fate, &mut self.chance);
         let committed = match &body {
             Body::Transact { token, .. } => !known && self.database.tables.remembers(*token),
-            Body::Read(_) => false,
+            Body::Read(_) | Body::LookUp(_) => false,
         };
         let kind = if committed { "commit" } else { answer_kind(&reply, known) };
         self.log(kind, format!("request {number}"));
@@ -188,6 +188,9 @@ impl World {
 fn summary(body: &Body) -> String {
     match body {
         Body::Read(key) => format!("read {key}"),
+        Body::LookUp(keys) => {
+            format!("look up {}", keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        }
         Body::Transact { transaction, .. } => {
             let of = |wanted: fn(&Action) -> bool| transaction.actions.iter().filter(|action| wanted(action)).count();
             let markers = of(|action| matches!(action, Action::PutMarker { .. }));
@@ -210,7 +213,8 @@ fn answer_kind(reply: &Reply, known: bool) -> &'static str {
         Reply::Read(Ok(_)) => "read",
         Reply::Transacted(Ok(())) if known => "known token",
         Reply::Transacted(Ok(())) => "nothing to commit",
-        Reply::Read(Err(failure)) | Reply::Transacted(Err(failure)) => match failure {
+        Reply::LookedUp(Ok(_)) => "look-up",
+        Reply::Read(Err(failure)) | Reply::LookedUp(Err(failure)) | Reply::Transacted(Err(failure)) => match failure {
             Failure::Transient(Cause::Conflict) => "conflict",
             Failure::Transient(Cause::Throttled) => "throttled",
             Failure::Transient(Cause::InProgress) => "in progress",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
-use ddb_rollup::commit::Store;
+use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::rollup::marker::{
     DELTAS, EVENT_NAME, EXPIRES_AT, Guard, OUTCOME, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM,
 };
@@ -225,6 +225,10 @@ impl Store for Saboteur {
 
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
         self.border.view_item(key).await
+    }
+
+    async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
+        self.border.look_up(keys).await
     }
 }
 

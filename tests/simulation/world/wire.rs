@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use ddb_rollup::commit::LookedUp;
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::plan::Transaction;
 use ddb_rollup::rollup::verdict::{Cause, Failure};
@@ -21,6 +22,8 @@ pub enum Body {
     },
     /// A view item.
     Read(ViewKey),
+    /// The shapes of some view items.
+    LookUp(Vec<ViewKey>),
 }
 
 /// What is answered.
@@ -28,6 +31,7 @@ pub enum Body {
 pub enum Reply {
     Transacted(Result<(), Failure>),
     Read(Result<Option<Item>, Failure>),
+    LookedUp(Result<LookedUp, Failure>),
 }
 
 impl Reply {
@@ -36,6 +40,7 @@ impl Reply {
         match body {
             Body::Transact { .. } => Self::Transacted(Err(failure)),
             Body::Read(_) => Self::Read(Err(failure)),
+            Body::LookUp(_) => Self::LookedUp(Err(failure)),
         }
     }
 }
@@ -86,6 +91,14 @@ impl Border {
         let body = Body::Transact { transaction: Arc::new(transaction), token, guarded };
         match self.request(body).await {
             Some(Reply::Transacted(result)) => result,
+            _ => Err(Failure::Transient(Cause::Connection)),
+        }
+    }
+
+    /// Asks for the shapes of some view items.
+    pub async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
+        match self.request(Body::LookUp(keys.to_vec())).await {
+            Some(Reply::LookedUp(result)) => result,
             _ => Err(Failure::Transient(Cause::Connection)),
         }
     }
