@@ -26,6 +26,9 @@ mod line;
 mod memory_store;
 #[path = "../small_scope/service_limits.rs"]
 mod service_limits;
+#[path = "../small_scope/tables.rs"]
+#[allow(dead_code, reason = "the words of the small scopes, of which only some are needed here")]
+mod tables;
 
 use proptest::test_runner::{Config, RngSeed};
 

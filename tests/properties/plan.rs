@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::algebra::batch;
 use crate::cases;
 use crate::made_up::STREAM;
-use crate::memory_store::Tables;
+use crate::tables::Tables;
 use crate::service_limits::hold_against_the_limits;
 
 /// A source item: its map, its category and its weight.
