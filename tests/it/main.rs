@@ -14,6 +14,7 @@ mod first_touch;
 mod gate;
 mod hot_item;
 mod isolation;
+mod late_stream;
 mod limits;
 mod local;
 mod migrate;
