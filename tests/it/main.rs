@@ -17,6 +17,7 @@ mod gate;
 mod hostile;
 mod hot_item;
 mod isolation;
+mod late_stream;
 mod limits;
 mod local;
 mod migrate;

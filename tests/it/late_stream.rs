@@ -1,0 +1,171 @@
+//! A stream that shows writes late: the settling time is there for it, and what comes later still is mended.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+
+use crate::audit::{audit, numbers, points};
+use crate::command::{Ran, run};
+use crate::engine::{Engine, n, s};
+
+/// The settling time of these tests.
+const SETTLE: Duration = Duration::from_millis(800);
+
+/// When the stream shows what is in it: so long after the first recount of an item has begun.
+#[derive(Debug, Clone)]
+struct Lag {
+    from_the_recount: Duration,
+    over: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Lag {
+    /// Whether this request sees a stream in which nothing has arrived yet.
+    fn hides(&self, request: &str) -> bool {
+        let mut over = self.over.lock().unwrap();
+        if over.is_none() && request.contains("DynamoDB_20120810.Query") {
+            *over = Some(Instant::now() + self.from_the_recount);
+        }
+        request.contains("DynamoDBStreams_20120810.GetRecords") && over.is_none_or(|over| Instant::now() < over)
+    }
+}
+
+/// A way to the engine on which readings of the stream find nothing while it lags; gives the URL to use.
+async fn lagging(url: &str, lag: Lag) -> String {
+    let engine = url.strip_prefix("http://").unwrap().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(connection(client, TcpStream::connect(&engine).await.unwrap(), lag.clone()));
+        }
+    });
+    own
+}
+
+/// Passes one request after another on, and their answers back.
+async fn connection(mut client: TcpStream, mut server: TcpStream, lag: Lag) {
+    while let Some(request) = message(&mut client).await {
+        let text = String::from_utf8_lossy(&request);
+        let answer = if lag.hides(&text) {
+            let body: Value = serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap();
+            let body = serde_json::json!({ "Records": [], "NextShardIterator": body["ShardIterator"] }).to_string();
+            let length = body.len();
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {length}");
+            format!("{head}\r\n\r\n{body}").into_bytes()
+        } else {
+            server.write_all(&request).await.unwrap();
+            let Some(answer) = message(&mut server).await else { return };
+            answer
+        };
+        if client.write_all(&answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// One HTTP message with a body of a length that it tells; none when the connection is closed.
+async fn message(from: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut message = Vec::new();
+    loop {
+        if let Some(end) = message.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&message[..end]).to_ascii_lowercase();
+            let length = head.split("content-length: ").nth(1).unwrap_or("0");
+            let length: usize = length.lines().next().unwrap().trim().parse().unwrap();
+            if message.len() >= end + 4 + length {
+                return Some(message);
+            }
+        }
+        let mut piece = vec![0; 64 * 1024];
+        match from.read(&mut piece).await {
+            Ok(length @ 1..) => message.extend_from_slice(&piece[..length]),
+            _ => return None,
+        }
+    }
+}
+
+/// A command on an engine with a point that is not applied yet, whose record shows so many settling times late.
+async fn with_a_late_record(command: &str, settling_times: f32) -> (Engine, Ran) {
+    let (engine, _) = points(6, 6).await;
+    engine.put_point("m0", "late", Some("Bar")).await;
+    late(engine, command, settling_times).await
+}
+
+/// A command on an engine whose stream shows everything so many settling times late.
+async fn late(engine: Engine, command: &str, settling_times: f32) -> (Engine, Ran) {
+    let lag = Lag { from_the_recount: SETTLE.mul_f32(settling_times), over: Arc::default() };
+    let url = lagging(&engine.url, lag).await;
+    let settle = SETTLE.as_secs_f64().to_string();
+    let ran = run(&engine, &[command, "--json", "--settle", &settle, "--endpoint-url", &url]).await;
+    (engine, ran)
+}
+
+#[tokio::test]
+async fn a_record_that_shows_within_the_settling_time_or_soon_after_is_lag_and_no_drift() {
+    for settling_times in [0.5, 1.5] {
+        let (engine, ran) = with_a_late_record("audit", settling_times).await;
+        assert_eq!((ran.code, numbers(&ran.json())), (0, [3, 2, 1, 0, 0, 0]), "{settling_times}: {ran:?}");
+        let (_, ran) = with_a_late_record("repair", settling_times).await;
+        assert_eq!((ran.code, &ran.json()["repaired"]), (0, &0.into()), "{settling_times}: {ran:?}");
+        engine.function().deliver(&engine.stream_records().await).await;
+        engine.assert_exact().await;
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_shows_later_than_that_is_not_counted_twice_by_a_repair() {
+    let (engine, ran) = with_a_late_record("repair", 2.5).await;
+    assert_eq!(numbers(&ran.json())[3..5], [0, 0], "{ran:?}");
+    engine.function().deliver(&engine.stream_records().await).await;
+    engine.assert_exact().await;
+    assert_eq!(audit(&engine).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_repair_leaves_to_the_function_what_has_no_marker_yet() {
+    let (engine, _) = points(6, 6).await;
+    engine.put_point("m0", "late", Some("Bar")).await;
+    set_total(&engine, 99).await;
+    let (engine, ran) = late(engine, "repair", 0.5).await;
+    assert_eq!((ran.code, &ran.json()["repaired"]), (0, &1.into()), "{ran:?}");
+    assert_eq!(repairs(&engine).await, 1, "what was set was right at once");
+    assert_eq!(engine.counters("m0").await.unwrap().total, 2);
+    engine.function().deliver(&engine.stream_records().await).await;
+    engine.assert_exact().await;
+}
+
+async fn set_total(engine: &Engine, total: i64) {
+    let update = engine.db.update_item().table_name("Map").key("MapId", s("m0"));
+    update.update_expression("SET TotalPoints = :v").expression_attribute_values(":v", n(total)).send().await.unwrap();
+}
+
+async fn repairs(engine: &Engine) -> usize {
+    engine.markers().await.into_values().filter(|item| item.contains_key("Who")).count()
+}
+
+#[tokio::test]
+async fn a_repair_does_not_write_over_what_the_function_adds_meanwhile() {
+    let (engine, _) = points(12, 12).await;
+    set_total(&engine, 99).await;
+    let engine = Arc::new(engine);
+    let (live, once) = (Arc::clone(&engine), Arc::new(Mutex::new(true)));
+    let url = crate::gate::gate(&engine.url, move |operation| {
+        let first = operation == "TransactWriteItems" && std::mem::take(&mut *once.lock().unwrap());
+        let live = Arc::clone(&live);
+        async move {
+            if first {
+                live.put_point("m0", "meanwhile", Some("Zoo")).await;
+                live.function().deliver(&live.stream_records().await).await;
+            }
+        }
+    })
+    .await;
+    let ran = run(&engine, &["repair", "--json", "--settle", "0.05", "--endpoint-url", &url]).await;
+    assert_eq!((ran.code, &ran.json()["repaired"]), (0, &1.into()), "{ran:?}");
+    engine.assert_exact().await;
+    assert_eq!(repairs(&engine).await, 1, "the first write found the item changed, and nothing had to be set twice");
+}
