@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,6 +15,7 @@ use super::replay::apply::Applier;
 use super::replay::{self, ReplayError};
 use super::{Ending, TableError};
 use crate::config::{Config, ConfigError};
+use crate::operate::cause::cause;
 use crate::rollup::Item;
 use crate::rollup::marker::{
     EXPIRES_AT, OUTCOME, Outcome, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM, kept_record,
@@ -180,7 +180,7 @@ impl Quarantine {
         }
         let pages = scan.filter_expression(conditions.join(" AND ")).into_paginator().items().send();
         let items: Result<Vec<_>, _> = pages.collect().await;
-        let items = items.map_err(|error| self.error("read", DisplayErrorContext(error).to_string()))?;
+        let items = items.map_err(|error| self.error("read", cause(&error)))?;
         let mut found: Vec<_> = items.into_iter().map(Quarantined::read).collect();
         found.retain(|record| {
             let at = record.recorded_at.parse::<DateTime<Utc>>().ok();
@@ -214,7 +214,7 @@ impl Quarantine {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(self.error("write", DisplayErrorContext(error).to_string())),
+                _ => Err(self.error("write", cause(&error))),
             },
         }
     }

@@ -10,7 +10,6 @@ use std::env;
 use std::io::{self, Write};
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue as SdkValue, Put, TransactWriteItem, Update};
 use chrono::TimeDelta;
@@ -27,6 +26,7 @@ use super::{Ending, TableError};
 use crate::commit::Entropy;
 use crate::config::Config;
 use crate::entropy::OsEntropy;
+use crate::operate::cause::cause;
 use crate::rollup::Item;
 use crate::rollup::audit::{Open, Stored, Waiting};
 use crate::rollup::ledger::{self, REPAIR, REPAIRED_BY};
@@ -217,7 +217,7 @@ impl Mend for Mender {
         let retention_days = self.config.marker_retention_days;
         let note = ledger::Repair { id: &id, who: &self.who, run: &self.run, at, retention_days };
         let update = set(view, seen.item.as_ref(), &wanted);
-        let unbuildable = |cause: aws_sdk_dynamodb::error::BuildError| refused(tables, &cause.to_string());
+        let unbuildable = |cause: aws_sdk_dynamodb::error::BuildError| refused(tables, cause.to_string());
         let item = Update::builder()
             .table_name(view.view_table())
             .set_key(Some(view.key_item(key).into()))
@@ -259,8 +259,8 @@ impl Mend for Mender {
                 self.concerned.extend(others.cloned());
                 Ok(if stay.is_empty() { Mended::Set } else { Mended::More })
             }
-            Err(SdkError::ServiceError(answer)) => match answer.err() {
-                TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+            Err(error) => match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
                     let codes = cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
                     let passing = [
                         "None",
@@ -272,13 +272,12 @@ impl Mend for Mender {
                     let lasting = codes.into_iter().any(|code| !passing.contains(&code));
                     Ok(if lasting { Mended::Refused } else { Mended::Changed })
                 }
-                error => Err(refused(tables, &DisplayErrorContext(error).to_string())),
+                _ => Err(refused(tables, cause(&error))),
             },
-            Err(error) => Err(refused(tables, &DisplayErrorContext(error).to_string())),
         }
     }
 }
 
-fn refused(tables: &Tables, cause: &str) -> AuditError {
+fn refused(tables: &Tables, cause: String) -> AuditError {
     TableError::new("repair", tables.view().view_table(), cause).into()
 }

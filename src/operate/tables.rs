@@ -1,10 +1,8 @@
 //! Makes the tables that the template declares, or sees that those that are there are the same.
 
-use std::error::Error;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, StreamSpecification, StreamViewType, TableDescription,
@@ -13,6 +11,7 @@ use aws_sdk_dynamodb::types::{
 use tokio::time::{Instant, sleep};
 
 use super::deployment::Table;
+use crate::operate::cause::cause;
 
 /// How long a new table may take to be there.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -73,7 +72,7 @@ async fn describe(client: &Client, table: &Table) -> Result<Option<TableDescript
         Err(error) if matches!(error.as_service_error(), Some(DescribeTableError::ResourceNotFoundException(_))) => {
             Ok(None)
         }
-        Err(error) => Err(request("look at", table, error)),
+        Err(error) => Err(request("look at", table, cause(&error))),
     }
 }
 
@@ -83,14 +82,15 @@ async fn create(client: &Client, table: &Table) -> Result<TableDescription, Tabl
         let definition = AttributeDefinition::builder().attribute_name(&key.name).attribute_type(key.kind.clone());
         let element = KeySchemaElement::builder().attribute_name(&key.name).key_type(key.role.clone());
         creation = creation
-            .attribute_definitions(definition.build().map_err(|e| request("describe", table, e))?)
-            .key_schema(element.build().map_err(|e| request("describe", table, e))?);
+            .attribute_definitions(definition.build().map_err(|e| request("describe", table, e.to_string()))?)
+            .key_schema(element.build().map_err(|e| request("describe", table, e.to_string()))?);
     }
     if let Some(kind) = &table.stream {
         let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(kind.clone());
-        creation = creation.stream_specification(stream.build().map_err(|e| request("describe", table, e))?);
+        creation =
+            creation.stream_specification(stream.build().map_err(|e| request("describe", table, e.to_string()))?);
     }
-    creation.send().await.map_err(|e| request("create", table, e))?;
+    creation.send().await.map_err(|e| request("create", table, cause(&e)))?;
     let began = Instant::now();
     loop {
         match describe(client, table).await? {
@@ -105,7 +105,7 @@ async fn create(client: &Client, table: &Table) -> Result<TableDescription, Tabl
 async fn expire(client: &Client, table: &Table) -> Result<(), TableError> {
     let Some(attribute) = &table.time_to_live else { return Ok(()) };
     let answer = client.describe_time_to_live().table_name(&table.name).send().await;
-    let found = answer.map_err(|e| request("look at the expiry of", table, e))?.time_to_live_description;
+    let found = answer.map_err(|e| request("look at the expiry of", table, cause(&e)))?.time_to_live_description;
     let found = found.filter(|found| {
         matches!(found.time_to_live_status(), Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling))
     });
@@ -114,9 +114,9 @@ async fn expire(client: &Client, table: &Table) -> Result<(), TableError> {
         return compare(table, "items that expire by", attribute, &found);
     }
     let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute);
-    let expiry = expiry.build().map_err(|e| request("describe", table, e))?;
+    let expiry = expiry.build().map_err(|e| request("describe", table, e.to_string()))?;
     let answer = client.update_time_to_live().table_name(&table.name).time_to_live_specification(expiry).send().await;
-    answer.map(|_| ()).map_err(|e| request("switch on the expiry of", table, e))
+    answer.map(|_| ()).map_err(|e| request("switch on the expiry of", table, cause(&e)))
 }
 
 fn declared_key(table: &Table) -> String {
@@ -148,6 +148,6 @@ fn compare(table: &Table, what: &str, declared: &str, found: &str) -> Result<(),
     Err(TableError::Different { table: table.name.clone(), declared, found })
 }
 
-fn request(action: &'static str, table: &Table, error: impl Error) -> TableError {
-    TableError::Request { action, table: table.name.clone(), cause: DisplayErrorContext(error).to_string() }
+fn request(action: &'static str, table: &Table, cause: String) -> TableError {
+    TableError::Request { action, table: table.name.clone(), cause }
 }

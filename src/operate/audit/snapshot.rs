@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::types::{Get, ReturnConsumedCapacity, TransactGetItem};
 
 use super::AuditError;
 use super::tables::{Projection, Tables, error, projection, record_id};
+use crate::operate::cause::cause;
 use crate::rollup::Item;
 use crate::rollup::limits::TRANSACTION_ACTIONS;
 use crate::rollup::record::RecordId;
@@ -54,7 +55,7 @@ impl Tables {
         let answer = match request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
             Ok(answer) => answer,
             Err(failed) if met_a_write(&failed) => return Ok(None),
-            Err(failed) => return Err(error("read", view, DisplayErrorContext(failed))),
+            Err(failed) => return Err(error("read", view, cause(&failed))),
         };
         self.consumed(answer.consumed_capacity.iter().flatten()).await;
         let mut found = answer.responses.unwrap_or_default().into_iter().map(|one| one.item.map(Item::from));

@@ -7,7 +7,6 @@ use std::future::Future;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -18,6 +17,7 @@ use super::{adoption, markers, views};
 use crate::config::Config;
 use crate::operate::TableError;
 use crate::operate::audit::Pace;
+use crate::operate::cause::cause;
 use crate::rollup::Item;
 
 /// Writes in flight at once: enough to hide the way to the service, few enough to leave its capacity to live writers.
@@ -113,7 +113,7 @@ impl Live {
         let mut pages = scan.table_name(table).consistent_read(true).into_paginator().send();
         let mut did = Did::default();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| TableError::new("read", table, DisplayErrorContext(error)))?;
+            let page = page.map_err(|error| TableError::new("read", table, cause(&error)))?;
             let looked_at = u64::try_from(page.scanned_count).unwrap_or_default();
             did.looked_at += looked_at;
             progress.advance(looked_at, 0);

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::MigrateError;
 use super::steps::{Change, Did, Left, Live, Mode};
 use crate::operate::TableError;
+use crate::operate::cause::cause;
 use crate::rollup::Item;
 use crate::rollup::delta::Sums;
 use crate::rollup::update::{self, OnMissingViewItem, Shape, Update};
@@ -105,7 +106,7 @@ async fn send(live: &Live, key: &Item, update: Update) -> Result<Sent, MigrateEr
             Some(refused) if refused.code() == Some("ValidationException") => {
                 Ok(Sent::Refused(refused.message().unwrap_or("it was refused without a reason").to_owned()))
             }
-            _ => Err(TableError::new("write", live.config.view.view_table(), DisplayErrorContext(error)).into()),
+            _ => Err(TableError::new("write", live.config.view.view_table(), cause(&error)).into()),
         },
     }
 }
@@ -113,7 +114,7 @@ async fn send(live: &Live, key: &Item, update: Update) -> Result<Sent, MigrateEr
 async fn read(live: &Live, key: &Item) -> Result<Option<Item>, MigrateError> {
     let table = live.config.view.view_table();
     let request = live.client.get_item().table_name(table).set_key(Some(key.clone().into())).consistent_read(true);
-    let answer = request.send().await.map_err(|error| TableError::new("read", table, DisplayErrorContext(error)))?;
+    let answer = request.send().await.map_err(|error| TableError::new("read", table, cause(&error)))?;
     Ok(answer.item.map(Item::from))
 }
 
