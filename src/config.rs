@@ -28,8 +28,15 @@ pub const IN_FLIGHT: &str = "ROLLUP_MAX_IN_FLIGHT";
 const PREFIX: &str = "ROLLUP_";
 
 /// Every setting of the roll-up's own.
-pub const SETTINGS: [&str; 6] =
-    [SOURCE_TABLE, VIEW_TABLE, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, IN_FLIGHT];
+pub const SETTINGS: [&str; 7] = [
+    SOURCE_TABLE,
+    VIEW_TABLE,
+    IDEMPOTENCY_TABLE,
+    VIEW_DEFINITION,
+    MARKER_RETENTION_DAYS,
+    ON_MISSING_VIEW_ITEM,
+    IN_FLIGHT,
+];
 
 /// The variables among these that look like a setting and are none: most likely the name is mistyped, and the setting has
 /// its default.

@@ -4,10 +4,12 @@ use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use chrono::Utc;
-use ddb_rollup::config::{self, Config, ConfigError};
+use ddb_rollup::config::{self, Config, ConfigError, ENDPOINTS};
 use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::store::DynamoStore;
@@ -36,9 +38,10 @@ async fn run() -> Result<(), lambda_runtime::Error> {
     for variable in config::unknown(env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
         warn!(variable, "no such setting, so it is ignored; there are {}", config::SETTINGS.join(", "));
     }
-    let config = Config::read(|name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()))?;
+    let variable = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let config = Config::read(variable)?;
     require_runtime()?;
-    let sdk = sdk_config().await?;
+    let sdk = sdk_config(variable)?;
     let store = DynamoStore::new(&sdk, config.view.clone(), &config.idempotency_table);
     let name = env::var(FUNCTION_NAME)?;
     let daemon = env::var(xray::DAEMON_ADDRESS).ok();
@@ -90,15 +93,25 @@ fn require_runtime() -> Result<(), ConfigError> {
     Ok(())
 }
 
-async fn sdk_config() -> Result<SdkConfig, ConfigError> {
+/// What the SDK needs, from the variables that Lambda sets. The SDK's own chain also knows files, other services and
+/// services of the instance, none of which Lambda has; it would be a sixth of the binary.
+fn sdk_config(variable: impl Fn(&str) -> Option<String>) -> Result<SdkConfig, ConfigError> {
+    let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).ok_or_else(|| ConfigError {
+        name: "AWS_REGION".to_owned(),
+        value: String::new(),
+        accepted: "the Region of the tables".to_owned(),
+    })?;
+    let on = |name: &str| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let [every_service, dynamodb] = ENDPOINTS;
+    let endpoint = variable(dynamodb).or_else(|| variable(every_service));
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http).load().await;
-    if sdk.region().is_none() {
-        return Err(ConfigError {
-            name: "AWS_REGION".to_owned(),
-            value: String::new(),
-            accepted: "the Region of the tables".to_owned(),
-        });
-    }
-    Ok(sdk)
+    let mut sdk = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(region))
+        .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
+        .use_fips(on("AWS_USE_FIPS_ENDPOINT"))
+        .use_dual_stack(on("AWS_USE_DUALSTACK_ENDPOINT"))
+        .http_client(http);
+    sdk.set_endpoint_url(endpoint.filter(|_| !on("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")));
+    Ok(sdk.build())
 }
