@@ -18,7 +18,8 @@ use crate::algebra::writes_and_deliveries;
 use crate::cases;
 use crate::line::Script;
 use crate::made_up::{Counters, counted, event, sequence_number, thousandths, view};
-use crate::memory_store::{MemoryStore, Tables};
+use crate::memory_store::MemoryStore;
+use crate::tables::Tables;
 
 /// Tokens are counted, and no wait is long.
 #[derive(Debug, Default)]

@@ -26,6 +26,9 @@ mod line;
 mod memory_store;
 #[path = "../small_scope/service_limits.rs"]
 mod service_limits;
+#[path = "../small_scope/tables.rs"]
+#[allow(dead_code, reason = "the simulation needs more of it")]
+mod tables;
 
 use proptest::test_runner::{Config, RngSeed};
 

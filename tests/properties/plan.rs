@@ -16,8 +16,8 @@ use uuid::Uuid;
 use crate::algebra::batch;
 use crate::cases;
 use crate::made_up::STREAM;
-use crate::memory_store::Tables;
 use crate::service_limits::hold_against_the_limits;
+use crate::tables::Tables;
 
 /// A source item: its map, its category and its weight.
 type Place = (u16, u16, i16);

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use crate::function::{Answer, Counted, Function, Seen, config};
 use crate::history::{Category, History, Map, Place, Point, Write, sequence_number};
 use crate::line::Script;
-use crate::memory_store::{MemoryStore, Tables};
+use crate::memory_store::MemoryStore;
 use crate::schedule::Schedule;
+use crate::tables::Tables;
 
 #[tokio::test(start_paused = true)]
 async fn a_record_with_the_sequence_number_of_another_is_never_acknowledged() {

@@ -10,7 +10,8 @@ use ddb_rollup::rollup::verdict::Cause;
 use crate::function::{Answer, Counted, Function, Seen, config, name_of};
 use crate::history::{History, Map, Write};
 use crate::line::{Passage, Script};
-use crate::memory_store::{MemoryStore, Tables};
+use crate::memory_store::MemoryStore;
+use crate::tables::Tables;
 
 /// The tables, at some point of a search.
 struct State {

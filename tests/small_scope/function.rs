@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use crate::history::{AllCounts, Counts, Map};
 use crate::line::Line;
-use crate::memory_store::{MemoryStore, Tables};
+use crate::memory_store::MemoryStore;
+use crate::tables::Tables;
 
 /// How long an invocation may take.
 pub const TIME_LEFT: Duration = Duration::from_secs(6);

@@ -7,7 +7,8 @@ use ddb_rollup::rollup::verdict::Cause;
 use crate::function::{Answer, Counted, Function, Seen, config};
 use crate::history::{Category, History, Map, Place, Point, Write, sequence_number};
 use crate::line::{Passage, Script};
-use crate::memory_store::{MemoryStore, Tables};
+use crate::memory_store::MemoryStore;
+use crate::tables::Tables;
 
 const RECORDS: usize = 230;
 

@@ -25,4 +25,6 @@ mod response;
 mod schedule;
 mod seeded;
 mod service_limits;
+#[allow(dead_code, reason = "the simulation needs more of it")]
+mod tables;
 mod two_deliveries;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ddb_rollup::rollup::plan::{Action, Transaction};
 
 use crate::item_size::item_bytes;
-use crate::memory_store::key_of;
+use crate::tables::key_of;
 
 /// Checks a transaction of so many entries.
 pub fn hold_against_the_limits(transaction: &Transaction, members: usize) {

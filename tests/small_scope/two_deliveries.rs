@@ -14,8 +14,9 @@ use ddb_rollup::rollup::verdict::Cause;
 use crate::function::{Answer, Counted, Function, Seen, answer, config};
 use crate::history::{History, Write};
 use crate::line::{Gate, Passage, Script};
-use crate::memory_store::{MemoryStore, Tables};
+use crate::memory_store::MemoryStore;
 use crate::schedule::Schedule;
+use crate::tables::Tables;
 
 /// Longer than any wait before a retry.
 const LONGER_THAN_A_BACKOFF: Duration = Duration::from_secs(1);

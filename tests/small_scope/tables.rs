@@ -1,0 +1,254 @@
+//! Tables in memory, with `DynamoDB`'s semantics for what the roll-up sends. What it does not understand it refuses.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use ddb_rollup::rollup::marker::{Guard, OUTCOME, SEQUENCE_NUMBER, STREAM};
+use ddb_rollup::rollup::plan::{Action, Transaction};
+use ddb_rollup::rollup::update::Update;
+use ddb_rollup::rollup::verdict::{self, CancellationReason, ErrorAnswer, Failure};
+use ddb_rollup::rollup::{AttributeValue, Item};
+use uuid::Uuid;
+
+use crate::expression::Expressions;
+use crate::item_size::item_bytes;
+
+/// The most actions of a transaction.
+const MAX_ACTIONS: usize = 100;
+
+/// The largest item, in bytes.
+const MAX_ITEM_BYTES: usize = 400 * 1024;
+
+/// The largest transaction, in bytes.
+const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
+
+/// A marker table and a view table.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tables {
+    markers: BTreeMap<String, Arc<Item>>,
+    views: BTreeMap<String, Arc<Item>>,
+    /// What was committed under each token.
+    committed: HashMap<Uuid, Arc<Transaction>>,
+    /// Whether an action that cannot be carried out refuses the whole request without a word about which one it was,
+    /// as `DynamoDB` Local does.
+    terse: bool,
+}
+
+impl Tables {
+    /// The markers, in the order of their keys.
+    pub fn markers(&self) -> impl Iterator<Item = &Item> {
+        self.markers.values().map(Arc::as_ref)
+    }
+
+    /// The view items, in the order of their keys.
+    pub fn views(&self) -> impl Iterator<Item = &Item> {
+        self.views.values().map(Arc::as_ref)
+    }
+
+    /// The view item of a key.
+    pub fn view(&self, key: &Item) -> Option<&Item> {
+        self.views.get(&name(key)).map(Arc::as_ref)
+    }
+
+    /// Puts a view item, as a user would.
+    pub fn put_view(&mut self, key: &Item, item: Item) {
+        self.views.insert(name(key), Arc::new(item));
+    }
+
+    /// From now on an action that cannot be carried out refuses the whole request, as `DynamoDB` Local does.
+    pub fn become_terse(&mut self) {
+        self.terse = true;
+    }
+
+    /// The marker with this key.
+    pub fn marker(&self, key: &Item) -> Option<&Item> {
+        self.markers.get(&name(key)).map(Arc::as_ref)
+    }
+
+    /// Puts a marker, whatever is there.
+    pub fn put_marker(&mut self, key: &Item, marker: Item) {
+        self.markers.insert(name(key), Arc::new(marker));
+    }
+
+    /// Deletes a marker.
+    pub fn remove_marker(&mut self, key: &Item) -> Option<Arc<Item>> {
+        self.markers.remove(&name(key))
+    }
+
+    /// Whether a transaction was committed under a token that is not forgotten.
+    pub fn remembers(&self, token: Uuid) -> bool {
+        self.committed.contains_key(&token)
+    }
+
+    /// Forgets one token.
+    pub fn forget_token(&mut self, token: Uuid) {
+        self.committed.remove(&token);
+    }
+
+    /// Forgets all tokens, as `DynamoDB` does after ten minutes.
+    pub fn forget_tokens(&mut self) {
+        self.committed.clear();
+    }
+
+    /// Carries out a transaction, wholly or not at all.
+    pub fn transact(&mut self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+        match self.committed.get(&token) {
+            Some(committed) if **committed == *transaction => return Ok(()),
+            Some(_) => {
+                return Err(error("IdempotentParameterMismatchException", "the token was used for another body"));
+            }
+            None => {}
+        }
+        let understood = understand(transaction).map_err(|words| error("ValidationException", &words))?;
+        let mut writes = Vec::new();
+        let mut reasons = Vec::new();
+        for (action, expressions) in transaction.actions.iter().zip(&understood) {
+            let outcome = self.prepare(action, expressions);
+            reasons.push(outcome.map_or_else(
+                |reason| reason,
+                |write| {
+                    writes.extend(write);
+                    CancellationReason { code: Some("None".to_owned()), ..CancellationReason::default() }
+                },
+            ));
+        }
+        let refused = reasons.iter().find(|reason| reason.code.as_deref() == Some("ValidationError"));
+        if let Some(reason) = refused.filter(|_| self.terse) {
+            return Err(error("ValidationException", reason.message.as_deref().unwrap_or_default()));
+        }
+        if reasons.iter().any(|reason| reason.code.as_deref() != Some("None")) {
+            return Err(verdict::cancelled(reasons, transaction.actions.len()));
+        }
+        for (of_views, key, item) in writes {
+            let table = if of_views { &mut self.views } else { &mut self.markers };
+            table.insert(key, Arc::new(item));
+        }
+        self.committed.insert(token, Arc::new(transaction.clone()));
+        Ok(())
+    }
+
+    /// What an action would write: whether into the view table, under which key, which item.
+    fn prepare(
+        &self,
+        action: &Action,
+        expressions: &Expressions,
+    ) -> Result<Option<(bool, String, Item)>, CancellationReason> {
+        let key = name(&key_of(action));
+        match action {
+            Action::PutMarker { guard, marker, .. } => match self.markers.get(&key) {
+                Some(found) if *guard == Guard::Absent || !is_quarantined(found) => Err(condition_failed(Some(found))),
+                _ => Ok(Some((false, key, marker.clone()))),
+            },
+            Action::UpdateView { key: key_item, .. } => {
+                let found = self.views.get(&key).map(Arc::as_ref);
+                if !expressions.hold(found) {
+                    return Err(condition_failed(found));
+                }
+                let item = expressions.apply(found.unwrap_or(key_item)).map_err(|words| validation_error(&words))?;
+                if item_bytes(&item) > MAX_ITEM_BYTES {
+                    return Err(validation_error("Item size to update has exceeded the maximum allowed size"));
+                }
+                Ok(Some((true, key, item)))
+            }
+            Action::CheckAbsent { .. } => {
+                let found = self.views.get(&key).map(Arc::as_ref);
+                if expressions.hold(found) { Ok(None) } else { Err(condition_failed(found)) }
+            }
+        }
+    }
+}
+
+/// What `DynamoDB` checks of a request before it looks at an item; gives each action's expressions.
+fn understand(transaction: &Transaction) -> Result<Vec<Expressions>, String> {
+    let actions = &transaction.actions;
+    if !(1..=MAX_ACTIONS).contains(&actions.len()) {
+        return Err(format!("Member must have length between 1 and {MAX_ACTIONS}; it has {}", actions.len()));
+    }
+    let mut touched = BTreeSet::new();
+    let mut bytes = 0;
+    let mut understood = Vec::with_capacity(actions.len());
+    for action in actions {
+        let key = key_of(action);
+        let marker = matches!(action, Action::PutMarker { .. });
+        if !touched.insert((marker, name(&key))) {
+            return Err("Transaction request cannot include multiple operations on one item".to_owned());
+        }
+        let empty = |value: &AttributeValue| match value {
+            AttributeValue::S(text) => text.is_empty(),
+            AttributeValue::B(bytes) => bytes.is_empty(),
+            AttributeValue::N(_) => false,
+            _ => true,
+        };
+        let attributes = if marker { 2 } else { 1 };
+        if key.len() < attributes || key.values().any(empty) {
+            return Err(
+                "One or more parameter values are not valid: a key is empty, or of no type for a key".to_owned()
+            );
+        }
+        let (size, expressions) = match action {
+            Action::PutMarker { marker, .. } => (item_bytes(marker), Expressions::default()),
+            Action::UpdateView { update, .. } => (item_bytes(&key) + update_bytes(update), Expressions::read(update)?),
+            Action::CheckAbsent { check, .. } => (item_bytes(&key), Expressions::read(check)?),
+        };
+        if marker && size > MAX_ITEM_BYTES {
+            return Err("Item size has exceeded the maximum allowed size".to_owned());
+        }
+        bytes += size;
+        understood.push(expressions);
+    }
+    if bytes > MAX_TRANSACTION_BYTES {
+        return Err(format!("the aggregate size of the items cannot exceed 4 MB; it is {bytes} bytes"));
+    }
+    Ok(understood)
+}
+
+/// What an update brings with it.
+fn update_bytes(update: &Update) -> usize {
+    update.names.values().map(String::len).sum::<usize>() + item_bytes(&update.values)
+}
+
+/// The key of the item that an action is about.
+pub fn key_of(action: &Action) -> Item {
+    match action {
+        Action::UpdateView { key, .. } | Action::CheckAbsent { key, .. } => key.clone(),
+        Action::PutMarker { marker, .. } => {
+            let part = |name: &str| marker.get(name).map(|value| (name.to_owned(), value.clone()));
+            Item::from([SEQUENCE_NUMBER, STREAM].into_iter().filter_map(part).collect::<HashMap<_, _>>())
+        }
+    }
+}
+
+fn is_quarantined(marker: &Item) -> bool {
+    marker.get(OUTCOME) == Some(&AttributeValue::S("QUARANTINED".to_owned()))
+}
+
+/// An item's key as a table knows it: the attributes in the order of their names.
+fn name(key: &Item) -> String {
+    let mut parts: Vec<_> = key.iter().collect();
+    parts.sort_by_key(|(name, _)| *name);
+    let mut text = String::new();
+    for (name, value) in parts {
+        match value {
+            AttributeValue::S(value) => text.extend([name, "=S", value, ";"]),
+            other => text.extend([name, "=", &format!("{other:?}"), ";"]),
+        }
+    }
+    text
+}
+
+/// One cancellation reason.
+pub fn reason(code: &str, message: &str, item: Option<&Item>) -> CancellationReason {
+    CancellationReason { code: Some(code.to_owned()), message: Some(message.to_owned()), item: item.cloned() }
+}
+
+fn condition_failed(found: Option<&Item>) -> CancellationReason {
+    reason("ConditionalCheckFailed", "The conditional request failed", found)
+}
+
+fn validation_error(words: &str) -> CancellationReason {
+    reason("ValidationError", words, None)
+}
+
+fn error(code: &str, message: &str) -> Failure {
+    verdict::error(&ErrorAnswer { status: 400, code: Some(code.to_owned()), message: Some(message.to_owned()) })
+}
