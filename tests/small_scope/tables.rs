@@ -55,6 +55,11 @@ impl Tables {
         self.views.insert(name(key), Arc::new(item));
     }
 
+    /// Deletes a view item, as a user would.
+    pub fn remove_view(&mut self, key: &Item) {
+        self.views.remove(&name(key));
+    }
+
     /// From now on an action that cannot be carried out refuses the whole request, as `DynamoDB` Local does.
     pub fn become_terse(&mut self) {
         self.terse = true;

@@ -1,0 +1,59 @@
+//! Bugs put in on purpose, each with the first seed at which the rule that it breaks complains: what the simulation would
+//! notice.
+//!
+//! A change of the function or of the world may change what happens at a seed. Then
+//! `cargo run --example simulate -- --bugs` prints this list anew.
+
+use crate::seeds::SEEDS;
+use crate::world::{Bug, Wanted, simulate};
+
+const FOUND: [(Bug, u64); Bug::ALL.len()] = [
+    (Bug::NoMarkerCondition, 1),
+    (Bug::FreshTokenAndNoMarkerCondition, 1),
+    (Bug::FreshToken, 1),
+    (Bug::OneToken, 1),
+    (Bug::DuplicateFromAnyCancellation, 1),
+    (Bug::MarkerDroppedWithZeroSum, 1),
+    (Bug::AcknowledgedPastFailure, 3),
+    (Bug::TextOrder, 63),
+    (Bug::LostAnswerTakenAsDone, 1),
+    (Bug::MarkerInSeparateTransaction, 2),
+    (Bug::OldGroupForgotten, 2),
+    (Bug::OtherStreamTakenAsDuplicate, 2),
+    (Bug::DeadlineIgnored, 2),
+    (Bug::QuarantineWithoutRecord, 1),
+    (Bug::QuarantineExpires, 1),
+    (Bug::QuarantineEndedByFunction, 7),
+    (Bug::PoisonDropped, 1),
+    (Bug::FirstTouchOverwrites, 9),
+    (Bug::VersionNotRaised, 1),
+    (Bug::RetentionIgnored, 13),
+    (Bug::MarkerKeptTooShort, 1),
+    (Bug::LedgerEmpty, 1),
+];
+
+#[test]
+fn every_bug_put_in_on_purpose_is_found() {
+    assert!(FOUND.iter().map(|(bug, _)| *bug).eq(Bug::ALL), "every bug of the list has its seed");
+    for (bug, seed) in FOUND {
+        let run = simulate(seed, bug.wanted());
+        let found = run.failure.as_ref().map(|failure| failure.violation.rule);
+        assert_eq!(found, Some(bug.breaks()), "{bug:?}: {run}");
+        println!("{bug:?} | {} | {seed} | {}", bug.breaks(), run.steps);
+    }
+}
+
+#[test]
+fn a_bug_is_found_at_the_same_step_each_time() {
+    for (bug, seed) in FOUND.into_iter().take(4) {
+        assert_eq!(simulate(seed, bug.wanted()), simulate(seed, bug.wanted()), "{bug:?}");
+    }
+}
+
+#[test]
+fn without_the_bug_the_same_seed_holds() {
+    for (bug, seed) in FOUND.into_iter().filter(|(_, seed)| *seed > SEEDS) {
+        let run = simulate(seed, Wanted::default());
+        assert!(run.failure.is_none(), "{bug:?}: {run}");
+    }
+}

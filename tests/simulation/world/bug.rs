@@ -1,0 +1,123 @@
+//! The bugs that can be put in, and the rule that each breaks.
+
+use std::time::Duration;
+
+use super::{Rule, Wanted};
+
+/// A bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// The marker is put whether there is one or not.
+    NoMarkerCondition,
+    /// Each attempt has a token of its own, and the marker is put whether there is one or not.
+    FreshTokenAndNoMarkerCondition,
+    /// Each attempt has a token of its own.
+    FreshToken,
+    /// Every transaction of an instance has the same token.
+    OneToken,
+    /// A transaction that was cancelled for any reason was done before.
+    DuplicateFromAnyCancellation,
+    /// Records whose sums come to zero are not worth a write.
+    MarkerDroppedWithZeroSum,
+    /// The response never reports a failure.
+    AcknowledgedPastFailure,
+    /// Of the records that failed, the response reports the first by the text of its number.
+    TextOrder,
+    /// A request without an answer was carried out.
+    LostAnswerTakenAsDone,
+    /// The counters in one transaction, the markers in the next.
+    MarkerInSeparateTransaction,
+    /// A change adds to the new group and leaves the old one as it was.
+    OldGroupForgotten,
+    /// A sequence number is taken to be known whatever its stream.
+    OtherStreamTakenAsDuplicate,
+    /// The function believes that it has ten times the time.
+    DeadlineIgnored,
+    /// Quarantine keeps everything but the record.
+    QuarantineWithoutRecord,
+    /// Quarantined records expire as applied ones do.
+    QuarantineExpires,
+    /// The function itself ends a quarantine.
+    QuarantineEndedByFunction,
+    /// Records for quarantine are dropped.
+    PoisonDropped,
+    /// Maps are created whether they are there or not.
+    FirstTouchOverwrites,
+    /// The version of a view item is not raised.
+    VersionNotRaised,
+    /// A record is applied however old it is.
+    RetentionIgnored,
+    /// A marker is kept for an hour.
+    MarkerKeptTooShort,
+    /// The marker does not tell what the record did.
+    LedgerEmpty,
+}
+
+impl Bug {
+    pub const ALL: [Self; 22] = [
+        Self::NoMarkerCondition,
+        Self::FreshTokenAndNoMarkerCondition,
+        Self::FreshToken,
+        Self::OneToken,
+        Self::DuplicateFromAnyCancellation,
+        Self::MarkerDroppedWithZeroSum,
+        Self::AcknowledgedPastFailure,
+        Self::TextOrder,
+        Self::LostAnswerTakenAsDone,
+        Self::MarkerInSeparateTransaction,
+        Self::OldGroupForgotten,
+        Self::OtherStreamTakenAsDuplicate,
+        Self::DeadlineIgnored,
+        Self::QuarantineWithoutRecord,
+        Self::QuarantineExpires,
+        Self::QuarantineEndedByFunction,
+        Self::PoisonDropped,
+        Self::FirstTouchOverwrites,
+        Self::VersionNotRaised,
+        Self::RetentionIgnored,
+        Self::MarkerKeptTooShort,
+        Self::LedgerEmpty,
+    ];
+
+    /// The rule that it breaks before all others.
+    pub fn breaks(self) -> Rule {
+        match self {
+            Self::MarkerInSeparateTransaction
+            | Self::OldGroupForgotten
+            | Self::FirstTouchOverwrites
+            | Self::LedgerEmpty => Rule::Xo1,
+            Self::NoMarkerCondition
+            | Self::FreshTokenAndNoMarkerCondition
+            | Self::RetentionIgnored
+            | Self::MarkerKeptTooShort => Rule::Xo2,
+            Self::DuplicateFromAnyCancellation
+            | Self::MarkerDroppedWithZeroSum
+            | Self::AcknowledgedPastFailure
+            | Self::TextOrder
+            | Self::LostAnswerTakenAsDone
+            | Self::OtherStreamTakenAsDuplicate
+            | Self::PoisonDropped => Rule::Xo3,
+            Self::QuarantineWithoutRecord | Self::QuarantineExpires | Self::QuarantineEndedByFunction => Rule::Xo6,
+            Self::FreshToken | Self::OneToken => Rule::Token,
+            Self::DeadlineIgnored => Rule::Deadline,
+            Self::VersionNotRaised => Rule::Version,
+        }
+    }
+
+    /// A run with this bug.
+    pub fn wanted(self) -> Wanted {
+        // Looked at, the tokens would be found before what comes of them.
+        let tokens_ignored = self == Self::FreshTokenAndNoMarkerCondition;
+        Wanted { bug: Some(self), tokens_ignored, verbose: false }
+    }
+
+    /// How long a function with this bug believes it has.
+    pub fn time_left(bug: Option<Self>, time_left: Duration) -> Duration {
+        if bug == Some(Self::DeadlineIgnored) { 10 * time_left } else { time_left }
+    }
+
+    /// For how many days a function with this bug believes that markers are kept.
+    pub fn retention_days(bug: Option<Self>, days: u32) -> u32 {
+        if bug == Some(Self::RetentionIgnored) { 3_650 } else { days }
+    }
+}

@@ -1,0 +1,274 @@
+//! The database: the tables in memory, and all that a service does besides carrying out what it is asked.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ddb_rollup::commit::LookedUp;
+use ddb_rollup::rollup::plan::{Action, Transaction};
+use ddb_rollup::rollup::verdict::{ActionVerdict, Cause, Failure};
+use ddb_rollup::rollup::view::{View, ViewKey};
+use ddb_rollup::rollup::{AttributeValue, Item};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::chance::Chance;
+use super::source::MAPS;
+use super::wire::{Body, Reply};
+use crate::tables::{Tables, key_of};
+
+/// How long a token is remembered.
+const TOKEN_LIFE: Duration = Duration::from_mins(10);
+
+/// What becomes of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is carried out and answered.
+    Through,
+    /// It never arrives.
+    Lost,
+    /// It is carried out, sooner or later, and its answer never arrives.
+    AnswerLost,
+    /// Another transaction holds one of its items.
+    Conflict,
+    /// It is too much.
+    Throttled,
+    /// The service fails before it does anything.
+    Server,
+    /// The service fails after it has done everything.
+    ServerAfterwards,
+    /// The same transaction is said to be still on its way.
+    InProgress,
+}
+
+/// How often each fate is met, in a thousand requests. Every run has its own: what never happens in one lets other things
+/// happen more often.
+#[derive(Debug, Clone)]
+pub struct Weather {
+    fates: Vec<(Fate, usize)>,
+    /// How often a request arrives late.
+    pub late: usize,
+}
+
+impl Weather {
+    /// Of a run.
+    pub fn drawn(chance: &mut Chance) -> Self {
+        let faults = [
+            Fate::Lost,
+            Fate::AnswerLost,
+            Fate::Conflict,
+            Fate::Throttled,
+            Fate::Server,
+            Fate::ServerAfterwards,
+            Fate::InProgress,
+        ];
+        let outage = chance.below(6) == 0;
+        let mut often = || if chance.below(2) == 0 { 0 } else { chance.between(5, 90) };
+        let mut fates: Vec<_> = faults.into_iter().map(|fate| (fate, often())).collect();
+        if outage {
+            // Of most requests nothing is heard.
+            fates.retain(|(fate, _)| !matches!(fate, Fate::Lost | Fate::AnswerLost));
+            fates.extend([(Fate::Lost, 350), (Fate::AnswerLost, 150)]);
+        }
+        let late = often();
+        fates.push((Fate::Through, 1_000 - fates.iter().map(|(_, often)| often).sum::<usize>()));
+        Self { fates, late }
+    }
+
+    /// Nothing goes wrong.
+    pub fn calm() -> Self {
+        Self { fates: vec![(Fate::Through, 1)], late: 0 }
+    }
+
+    /// Of one request.
+    pub fn fate(&self, chance: &mut Chance) -> Fate {
+        self.fates[chance.weighted(self.fates.iter().map(|(_, often)| *often))].0
+    }
+}
+
+/// The tables, and their troubles.
+pub struct Database {
+    pub tables: Tables,
+    view: View,
+    tokens: Vec<(Uuid, Instant)>,
+    /// The view items before the last transaction.
+    before: [Option<Item>; MAPS.len()],
+    /// An attribute of a view item that a user has overwritten, and what it was.
+    pub spoilt: Option<(&'static str, String, Option<AttributeValue>)>,
+    /// A view item that refuses every write, and does not show why.
+    pub refusing: Option<&'static str>,
+    /// Whether nothing may be written at all.
+    pub denied: bool,
+    /// Whether a refusal does not say which action it is about.
+    terse: bool,
+}
+
+impl Database {
+    pub fn new(view: View, chance: &mut Chance) -> Self {
+        let mut tables = Tables::default();
+        let terse = chance.below(4) == 0;
+        if terse {
+            tables.become_terse();
+        }
+        // Some view items are there before anything is counted, with attributes of their users.
+        for map in MAPS.iter().filter(|_| chance.below(2) == 0) {
+            let mut item = map_key(map);
+            item.insert("City".to_owned(), AttributeValue::S("Zürich".to_owned()));
+            tables.put_view(&map_key(map), item);
+        }
+        Self {
+            tables,
+            view,
+            tokens: Vec::new(),
+            before: Default::default(),
+            spoilt: None,
+            refusing: None,
+            denied: false,
+            terse,
+        }
+    }
+
+    /// A view item.
+    pub fn view_item(&self, map: &str) -> Option<&Item> {
+        self.tables.view(&map_key(map))
+    }
+
+    /// Carries out a request that has that fate.
+    pub fn carry_out(&mut self, body: &Body, fate: Fate, chance: &mut Chance) -> Reply {
+        let fails = |cause| Reply::failure(body, Failure::Transient(cause));
+        match fate {
+            _ if self.denied => Reply::failure(body, Failure::Broken("AccessDeniedException: not allowed".to_owned())),
+            Fate::Lost | Fate::Server => fails(Cause::Server),
+            Fate::Throttled => fails(Cause::Throttled),
+            Fate::InProgress => fails(Cause::InProgress),
+            Fate::Conflict => match body {
+                Body::Transact { transaction, token, .. } => {
+                    Reply::Transacted(Err(self.conflict(transaction, *token, chance)))
+                }
+                Body::Read(_) | Body::LookUp(_) => fails(Cause::Throttled),
+            },
+            Fate::Through | Fate::AnswerLost => self.obey(body, chance),
+            Fate::ServerAfterwards => {
+                self.obey(body, chance);
+                fails(Cause::Server)
+            }
+        }
+    }
+
+    fn obey(&mut self, body: &Body, chance: &mut Chance) -> Reply {
+        match body {
+            Body::Read(key) => Reply::Read(Ok(self.tables.view(&self.view.key_item(key)).cloned())),
+            Body::LookUp(keys) => Reply::LookedUp(Ok(self.look_up(keys, chance))),
+            Body::Transact { transaction, token, guarded } => {
+                self.before = MAPS.map(|map| self.view_item(map).cloned());
+                if let Some(failure) = self.refusal(transaction) {
+                    return Reply::Transacted(Err(failure));
+                }
+                let unguarded = if *guarded { Vec::new() } else { self.take_markers(transaction) };
+                let known = self.tables.remembers(*token);
+                let result = self.tables.transact(transaction, *token);
+                if result.is_ok() && !known {
+                    self.tokens.push((*token, Instant::now()));
+                } else {
+                    for (key, marker) in unguarded {
+                        self.tables.put_marker(&key, marker);
+                    }
+                }
+                Reply::Transacted(result)
+            }
+        }
+    }
+
+    /// Some view items as they are, or as they were before the last transaction; some are left out.
+    fn look_up(&self, keys: &[ViewKey], chance: &mut Chance) -> LookedUp {
+        let mut found = LookedUp::new();
+        for key in keys {
+            let key_item = self.view.key_item(key);
+            let before = MAPS.iter().zip(&self.before).find(|(map, _)| key_item == map_key(map));
+            match (chance.below(8), before) {
+                (0, _) => {}
+                (1 | 2, Some((_, before))) => {
+                    found.insert(key.clone(), before.clone());
+                }
+                _ => {
+                    found.insert(key.clone(), self.tables.view(&key_item).cloned());
+                }
+            }
+        }
+        found
+    }
+
+    /// A conflict, which may hide what else is wrong with a transaction, or come beside it.
+    fn conflict(&self, transaction: &Transaction, token: Uuid, chance: &mut Chance) -> Failure {
+        let plain = Failure::Transient(Cause::Conflict);
+        if chance.below(2) == 0 {
+            return plain;
+        }
+        match self.tables.clone().transact(transaction, token) {
+            Err(Failure::Cancelled(mut verdicts)) => {
+                let place = chance.below(verdicts.len());
+                let decisive = verdicts.iter().filter(|verdict| **verdict != ActionVerdict::Fine).count();
+                if verdicts[place] == ActionVerdict::Fine || decisive > 1 {
+                    verdicts[place] = ActionVerdict::Transient(Cause::Conflict);
+                }
+                Failure::Cancelled(verdicts)
+            }
+            _ => plain,
+        }
+    }
+
+    fn refusal(&self, transaction: &Transaction) -> Option<Failure> {
+        let refusing = map_key(self.refusing?);
+        let refused = |action: &Action| matches!(action, Action::UpdateView { key, .. } if *key == refusing);
+        if !transaction.actions.iter().any(refused) {
+            return None;
+        }
+        let words = || "ItemCollectionSizeLimitExceeded: no room".to_owned();
+        if self.terse {
+            return Some(Failure::Refused(words()));
+        }
+        let verdict = |action| if refused(action) { ActionVerdict::Refused(words()) } else { ActionVerdict::Fine };
+        Some(Failure::Cancelled(transaction.actions.iter().map(verdict).collect()))
+    }
+
+    fn take_markers(&mut self, transaction: &Transaction) -> Vec<(Item, Item)> {
+        let puts = transaction.actions.iter().filter(|action| matches!(action, Action::PutMarker { .. }));
+        let keys: Vec<Item> = puts.map(key_of).collect();
+        let taken = keys.into_iter().filter_map(|key| {
+            let marker = self.tables.remove_marker(&key)?;
+            Some((key, Item::clone(&marker)))
+        });
+        taken.collect()
+    }
+
+    /// Forgets the tokens that are old.
+    pub fn forget_old_tokens(&mut self) {
+        let (old, young): (Vec<_>, Vec<_>) =
+            self.tokens.drain(..).partition(|(_, at): &(Uuid, Instant)| at.elapsed() >= TOKEN_LIFE);
+        self.tokens = young;
+        for (token, _) in old {
+            self.tables.forget_token(token);
+        }
+    }
+
+    /// Forgets every token.
+    pub fn restart(&mut self) {
+        self.tokens.clear();
+        self.tables.forget_tokens();
+    }
+}
+
+/// A view item's key, as attributes.
+pub fn map_key(map: &str) -> Item {
+    Item::from(std::collections::HashMap::from([("MapId".to_owned(), AttributeValue::S(map.to_owned()))]))
+}
+
+/// The view items that a transaction writes, or checks.
+pub fn maps_of(transaction: &Transaction) -> BTreeSet<&'static str> {
+    let key = |action: &Action| match action {
+        Action::UpdateView { key, .. } | Action::CheckAbsent { key, .. } => {
+            MAPS.into_iter().find(|map| *key == map_key(map))
+        }
+        Action::PutMarker { .. } => None,
+    };
+    transaction.actions.iter().filter_map(key).collect()
+}

@@ -1,0 +1,133 @@
+//! Function instances and their invocations: the real handler, polled by hand.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use aws_lambda_events::event::streams::DynamoDbEventResponse;
+use chrono::DateTime;
+use ddb_rollup::config::{Config, Tables as TableNames};
+use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
+use ddb_rollup::rollup::marker::Guard;
+use tokio::time::Instant;
+
+use super::bug::Bug;
+use super::chance::Dice;
+use super::mapping::Job;
+use super::saboteur::Saboteur;
+use super::wire::Border;
+use super::{BEGINNING, World};
+
+/// A process that is kept from one invocation to the next.
+pub struct Instance {
+    pub number: usize,
+    /// Whether it is the operator's command, which may end a quarantine.
+    pub operator: bool,
+    rollup: Arc<Rollup<Saboteur, Dice>>,
+    pub saboteur: Saboteur,
+}
+
+type Response = Result<DynamoDbEventResponse, InvocationError>;
+
+/// An invocation that is not over.
+pub struct Running {
+    pub number: usize,
+    pub instance: usize,
+    pub job: Job,
+    /// The records of its event.
+    pub batch: Vec<usize>,
+    pub ends_at: Instant,
+    handling: Pin<Box<dyn Future<Output = Response>>>,
+    woken: Arc<Woken>,
+}
+
+/// Whether an invocation can go on.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Running {
+    /// Whether it can go on.
+    pub fn is_awake(&self) -> bool {
+        self.woken.0.load(Ordering::Relaxed)
+    }
+
+    /// Goes on until it waits.
+    pub fn go_on(&mut self) -> Option<Response> {
+        self.woken.0.store(false, Ordering::Relaxed);
+        let waker = Waker::from(Arc::clone(&self.woken));
+        match self.handling.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(response) => Some(response),
+            Poll::Pending => None,
+        }
+    }
+}
+
+impl World {
+    /// Invokes a function with the records of a batch; the texts are what its event carries.
+    pub(super) fn invoke(&mut self, job: Job, batch: Vec<usize>, texts: &[String], time_left: Duration) {
+        let operator = !matches!(job, Job::Poll { .. });
+        let instance = self.instance(operator);
+        let event = format!("{{\"Records\":[{}]}}", texts.join(","));
+        let number = self.invocation_count;
+        self.invocation_count += 1;
+        let bug = self.wanted.bug;
+        let elapsed = i64::try_from(self.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let invocation = Invocation {
+            request_id: format!("invocation-{number}"),
+            now: DateTime::from_timestamp_millis(BEGINNING * 1_000 + elapsed).unwrap(),
+            time_left: Bug::time_left(bug, time_left),
+        };
+        let Instance { number: instance, rollup, saboteur, .. } = &self.instances[instance];
+        saboteur.begin();
+        let (rollup, instance) = (Arc::clone(rollup), *instance);
+        let handling = async move { rollup.handle(&event, &invocation).await };
+        // Without tokio's budget, which would make it wait for a turn that no scheduler gives it.
+        let handling = Box::pin(tokio::task::unconstrained(handling));
+        let words = format!("{number} on instance {instance} for {job:?}: records {batch:?}, {time_left:?}");
+        self.log(if operator { "replay" } else { "invocation" }, words);
+        let ends_at = Instant::now() + time_left;
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        self.running.push(Running { number, instance, job, batch, ends_at, handling, woken });
+    }
+
+    /// An instance that is free, or a new one.
+    fn instance(&mut self, operator: bool) -> usize {
+        let busy = |instance: &Instance| self.running.iter().any(|running| running.instance == instance.number);
+        let free = |(_, instance): &(usize, &Instance)| instance.operator == operator && !busy(instance);
+        let free: Vec<usize> = self.instances.iter().enumerate().filter(free).map(|(place, _)| place).collect();
+        if !free.is_empty() && self.chance.below(8) > 0 {
+            return *self.chance.pick(&free);
+        }
+        let number = self.instance_count;
+        self.instance_count += 1;
+        let bug = self.wanted.bug;
+        let mut config = Config::of(TableNames::default()).unwrap();
+        config.view = self.source.measures.view();
+        config.marker_retention_days = Bug::retention_days(bug, self.retention_days);
+        config.on_missing = self.on_missing;
+        config.max_in_flight = self.max_in_flight;
+        config.guard = if operator { Guard::AbsentOrQuarantined } else { Guard::Absent };
+        let saboteur = Saboteur::new(Border::new(self.wire.clone(), number), bug, self.retention_days);
+        let dice = Dice::new(self.chance.fork());
+        let rollup = Arc::new(Rollup::new(config, saboteur.clone(), dice));
+        self.instances.push(Instance { number, operator, rollup, saboteur });
+        self.instances.len() - 1
+    }
+
+    /// A function dies in the middle of an invocation, with all that it knew. What it has sent goes its way.
+    pub(super) fn crash(&mut self, running: usize) {
+        let Running { number, instance, job, batch, .. } = self.running.remove(running);
+        self.log("crash", format!("of invocation {number}"));
+        self.instances.retain(|known| known.number != instance);
+        self.traffic.over(number);
+        self.failed(job, &batch);
+    }
+}

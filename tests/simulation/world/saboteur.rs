@@ -1,0 +1,333 @@
+//! Bugs put in on purpose: between the function and the wire, transactions and answers are changed as a function with
+//! that bug would send and take them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use ddb_rollup::commit::{LookedUp, Store};
+use ddb_rollup::rollup::marker::{
+    DELTAS, EVENT_NAME, EXPIRES_AT, Guard, OUTCOME, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM,
+};
+use ddb_rollup::rollup::plan::{Action, Transaction};
+use ddb_rollup::rollup::update::Update;
+use ddb_rollup::rollup::verdict::{ActionVerdict, Cause, Failure};
+use ddb_rollup::rollup::view::{ROLLUP_VERSION, ViewKey};
+use ddb_rollup::rollup::{AttributeValue, Item};
+use uuid::Uuid;
+
+use super::bug::Bug;
+use super::wire::Border;
+
+/// A function instance's store, with or without a bug. Clones are the same.
+#[derive(Clone)]
+pub struct Saboteur {
+    border: Border,
+    bug: Option<Bug>,
+    /// Days that a marker is kept, really.
+    retention_days: u32,
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// What a bug needs to remember.
+#[derive(Default)]
+struct Memory {
+    tokens: u64,
+    /// The stream under which a sequence number was committed.
+    committed: BTreeMap<String, String>,
+    /// Sequence numbers that this instance sent, and that are not settled.
+    unsettled: BTreeSet<String>,
+}
+
+impl Saboteur {
+    pub fn new(border: Border, bug: Option<Bug>, retention_days: u32) -> Self {
+        Self { border, bug, retention_days, memory: Arc::default() }
+    }
+
+    /// Forgets what the instance knew of an earlier invocation.
+    pub fn begin(&self) {
+        self.memory.lock().unwrap().unsettled.clear();
+    }
+
+    /// What a function with the bug responds instead.
+    pub fn respond(&self, batch: &[&str], mut response: DynamoDbEventResponse) -> DynamoDbEventResponse {
+        match self.bug {
+            Some(Bug::AcknowledgedPastFailure) => response.batch_item_failures.clear(),
+            Some(Bug::TextOrder) if !response.batch_item_failures.is_empty() => {
+                let unsettled = &self.memory.lock().unwrap().unsettled;
+                let first = batch.iter().copied().filter(|number| unsettled.contains(*number)).min();
+                if let Some(first) = first {
+                    let mut failure = DynamoDbBatchItemFailure::default();
+                    failure.item_identifier = Some(first.to_owned());
+                    response.batch_item_failures = vec![failure];
+                }
+            }
+            _ => {}
+        }
+        response
+    }
+
+    fn next_token(&self) -> Uuid {
+        let mut memory = self.memory.lock().unwrap();
+        memory.tokens += 1;
+        Uuid::from_u64_pair(self.border.instance() as u64, memory.tokens)
+    }
+
+    /// The transaction as a function with the bug would have planned it.
+    fn planned(&self, mut transaction: Transaction) -> Transaction {
+        let actions = &mut transaction.actions;
+        match self.bug {
+            Some(Bug::MarkerDroppedWithZeroSum) => drop_what_comes_to_zero(actions),
+            Some(Bug::OldGroupForgotten) if markers(actions).all(|marker| text(marker, EVENT_NAME) == "MODIFY") => {
+                for update in updates(actions) {
+                    update.values.values_mut().for_each(forget_what_is_taken_away);
+                }
+            }
+            Some(Bug::QuarantineWithoutRecord) => {
+                for marker in markers_mut(actions).filter(|marker| is_quarantined(marker)) {
+                    marker.remove(RECORD);
+                }
+            }
+            Some(Bug::QuarantineExpires) => {
+                for marker in markers_mut(actions).filter(|marker| is_quarantined(marker)) {
+                    marker.insert(EXPIRES_AT.to_owned(), AttributeValue::N("1795100000".to_owned()));
+                }
+            }
+            Some(Bug::QuarantineEndedByFunction) => {
+                for action in actions {
+                    if let Action::PutMarker { guard, marker, .. } = action
+                        && !is_quarantined(marker)
+                    {
+                        *guard = Guard::AbsentOrQuarantined;
+                    }
+                }
+            }
+            Some(Bug::FirstTouchOverwrites) => {
+                for update in updates(actions) {
+                    if update.condition.as_deref().is_some_and(|text| text.contains("attribute_not_exists")) {
+                        update.condition = None;
+                    }
+                }
+            }
+            Some(Bug::VersionNotRaised) => {
+                for update in updates(actions) {
+                    if let Some(name) = update.names.values_mut().find(|name| *name == ROLLUP_VERSION) {
+                        "Unversioned".clone_into(name);
+                    }
+                }
+            }
+            Some(Bug::RetentionIgnored) => expire_markers(actions, i64::from(self.retention_days) * 86_400),
+            Some(Bug::MarkerKeptTooShort) => expire_markers(actions, 3_600),
+            Some(Bug::LedgerEmpty) => {
+                for marker in markers_mut(actions).filter(|marker| !is_quarantined(marker)) {
+                    marker.insert(DELTAS.to_owned(), AttributeValue::L(Vec::new()));
+                }
+            }
+            _ => {}
+        }
+        transaction
+    }
+
+    /// What the bug answers without asking anybody.
+    fn answered_already(&self, transaction: &Transaction) -> Option<Result<(), Failure>> {
+        match self.bug {
+            Some(Bug::PoisonDropped) if markers(&transaction.actions).all(is_quarantined) => Some(Ok(())),
+            Some(Bug::OtherStreamTakenAsDuplicate) => {
+                let memory = self.memory.lock().unwrap();
+                let known = |action: &Action| match action {
+                    Action::PutMarker { marker, .. } => {
+                        let stream = memory.committed.get(&text(marker, SEQUENCE_NUMBER));
+                        stream.is_some_and(|stream| *stream != text(marker, STREAM))
+                    }
+                    _ => false,
+                };
+                let verdicts: Vec<_> = transaction.actions.iter().map(known).collect();
+                let verdict = |known| if known { ActionVerdict::ConditionFailed(None) } else { ActionVerdict::Fine };
+                let known = verdicts.contains(&true);
+                known.then(|| Err(Failure::Cancelled(verdicts.into_iter().map(verdict).collect())))
+            }
+            _ => None,
+        }
+    }
+
+    /// The answer as a function with the bug takes it.
+    fn understood(&self, transaction: &Transaction, result: Result<(), Failure>) -> Result<(), Failure> {
+        let all_known = || {
+            let verdict = |action: &Action| match action {
+                Action::PutMarker { .. } => ActionVerdict::ConditionFailed(None),
+                _ => ActionVerdict::Fine,
+            };
+            Err(Failure::Cancelled(transaction.actions.iter().map(verdict).collect()))
+        };
+        match (self.bug, result) {
+            (
+                Some(Bug::DuplicateFromAnyCancellation),
+                Err(Failure::Cancelled(_) | Failure::Transient(Cause::Conflict)),
+            ) => all_known(),
+            (Some(Bug::LostAnswerTakenAsDone), Err(Failure::Transient(Cause::Timeout | Cause::Connection))) => Ok(()),
+            (_, result) => result,
+        }
+    }
+
+    fn remember(&self, transaction: &Transaction, result: &Result<(), Failure>) {
+        let mut memory = self.memory.lock().unwrap();
+        for (place, action) in transaction.actions.iter().enumerate() {
+            let Action::PutMarker { marker, .. } = action else { continue };
+            let number = text(marker, SEQUENCE_NUMBER);
+            let known = matches!(result, Err(Failure::Cancelled(verdicts))
+                if matches!(verdicts[place], ActionVerdict::ConditionFailed(_)));
+            if result.is_ok() || known {
+                memory.unsettled.remove(&number);
+                memory.committed.insert(number, text(marker, STREAM));
+            }
+        }
+    }
+}
+
+impl Store for Saboteur {
+    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+        let numbers = markers(&transaction.actions).map(|marker| text(marker, SEQUENCE_NUMBER));
+        self.memory.lock().unwrap().unsettled.extend(numbers);
+        if let Some(answer) = self.answered_already(transaction) {
+            return answer;
+        }
+        let planned = self.planned(transaction.clone());
+        let token = match self.bug {
+            Some(Bug::FreshToken | Bug::FreshTokenAndNoMarkerCondition) => self.next_token(),
+            Some(Bug::OneToken) => Uuid::from_u64_pair(self.border.instance() as u64, 0),
+            _ => token,
+        };
+        let guarded = !matches!(self.bug, Some(Bug::NoMarkerCondition | Bug::FreshTokenAndNoMarkerCondition));
+        if planned.actions.is_empty() {
+            return Ok(());
+        }
+        let result = if self.bug == Some(Bug::MarkerInSeparateTransaction) {
+            let (markers, views): (Vec<_>, Vec<_>) =
+                planned.actions.into_iter().partition(|action| matches!(action, Action::PutMarker { .. }));
+            let views = Transaction { actions: views };
+            if !views.actions.is_empty() {
+                let padding = markers.len();
+                let sent = self.border.transact(views, token, guarded).await;
+                sent.map_err(|failure| behind(padding, failure))?;
+            }
+            let views = transaction.actions.len() - markers.len();
+            let sent = self.border.transact(Transaction { actions: markers }, self.next_token(), guarded).await;
+            sent.map_err(|failure| before(views, failure))
+        } else {
+            let sent = planned.actions.clone();
+            let result = self.border.transact(planned, token, guarded).await;
+            result.map_err(|failure| laid_beside(&transaction.actions, &sent, failure))
+        };
+        let result = self.understood(transaction, result);
+        self.remember(transaction, &result);
+        result
+    }
+
+    async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
+        self.border.view_item(key).await
+    }
+
+    async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
+        self.border.look_up(keys).await
+    }
+}
+
+/// The verdicts of the actions that were sent as those of what was planned: what was left out is fine.
+fn laid_beside(planned: &[Action], sent: &[Action], failure: Failure) -> Failure {
+    match failure {
+        Failure::Cancelled(verdicts) if sent.len() < planned.len() => {
+            let mut sent = sent.iter().zip(verdicts).peekable();
+            let verdict = |action| sent.next_if(|(next, _)| *next == action).map(|(_, verdict)| verdict);
+            Failure::Cancelled(planned.iter().map(verdict).map(|of| of.unwrap_or(ActionVerdict::Fine)).collect())
+        }
+        other => other,
+    }
+}
+
+/// The verdicts of a transaction's last actions as those of the whole.
+fn behind(padding: usize, failure: Failure) -> Failure {
+    let fine = std::iter::repeat_n(ActionVerdict::Fine, padding);
+    match failure {
+        Failure::Cancelled(verdicts) => Failure::Cancelled(fine.chain(verdicts).collect()),
+        other => other,
+    }
+}
+
+/// The verdicts of a transaction's first actions as those of the whole.
+fn before(padding: usize, failure: Failure) -> Failure {
+    let fine = std::iter::repeat_n(ActionVerdict::Fine, padding);
+    match failure {
+        Failure::Cancelled(verdicts) => Failure::Cancelled(verdicts.into_iter().chain(fine).collect()),
+        other => other,
+    }
+}
+
+fn markers(actions: &[Action]) -> impl Iterator<Item = &Item> {
+    actions.iter().filter_map(|action| match action {
+        Action::PutMarker { marker, .. } => Some(marker),
+        _ => None,
+    })
+}
+
+fn markers_mut(actions: &mut [Action]) -> impl Iterator<Item = &mut Item> {
+    actions.iter_mut().filter_map(|action| match action {
+        Action::PutMarker { marker, .. } => Some(marker),
+        _ => None,
+    })
+}
+
+fn expire_markers(actions: &mut [Action], seconds: i64) {
+    for marker in markers_mut(actions).filter(|marker| !is_quarantined(marker)) {
+        let recorded_at = chrono::DateTime::parse_from_rfc3339(&text(marker, RECORDED_AT)).unwrap().timestamp();
+        marker.insert(EXPIRES_AT.to_owned(), AttributeValue::N((recorded_at + seconds).to_string()));
+    }
+}
+
+fn updates(actions: &mut [Action]) -> impl Iterator<Item = &mut Update> {
+    actions.iter_mut().filter_map(|action| match action {
+        Action::UpdateView { update, .. } => Some(update),
+        _ => None,
+    })
+}
+
+fn text(item: &Item, name: &str) -> String {
+    match item.get(name) {
+        Some(AttributeValue::S(text)) => text.clone(),
+        other => unreachable!("{name} is a text: {other:?}"),
+    }
+}
+
+fn is_quarantined(marker: &Item) -> bool {
+    text(marker, OUTCOME) == "QUARANTINED"
+}
+
+/// View items of which nothing but the version changes, and the markers of what was done to them alone.
+fn drop_what_comes_to_zero(actions: &mut Vec<Action>) {
+    let empty = |action: &Action| match action {
+        Action::UpdateView { key, update, .. } if !update.expression.contains(',') => {
+            (update.names.values().any(|name| name == ROLLUP_VERSION) && !update.expression.contains("SET"))
+                .then(|| AttributeValue::M(key.clone().into()))
+        }
+        _ => None,
+    };
+    let empty: Vec<AttributeValue> = actions.iter().filter_map(empty).collect();
+    actions.retain(|action| match action {
+        Action::UpdateView { key, .. } => !empty.contains(&AttributeValue::M(key.clone().into())),
+        Action::PutMarker { marker, .. } => match marker.get(DELTAS) {
+            Some(AttributeValue::L(deltas)) => !deltas.iter().all(|delta| match delta {
+                AttributeValue::M(delta) => empty.contains(&delta["Item"]),
+                _ => false,
+            }),
+            _ => true,
+        },
+        Action::CheckAbsent { .. } => true,
+    });
+}
+
+fn forget_what_is_taken_away(value: &mut AttributeValue) {
+    match value {
+        AttributeValue::N(text) if text.starts_with('-') => "0".clone_into(text),
+        AttributeValue::M(groups) => groups.values_mut().for_each(forget_what_is_taken_away),
+        _ => {}
+    }
+}
