@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,6 +15,7 @@ use super::args::Shared;
 use super::replay::apply::Applier;
 use super::replay::{self, ReplayError};
 use crate::config::{Config, ConfigError};
+use crate::operate::cause::cause;
 use crate::rollup::Item;
 use crate::rollup::marker::{
     EXPIRES_AT, OUTCOME, Outcome, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM, kept_record,
@@ -54,12 +54,16 @@ pub struct Filter {
     pub reason: Option<String>,
 
     /// Only records that came into quarantine at this time or later, as 2026-01-31T12:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub since: Option<DateTime<Utc>>,
 
     /// Only records that came into quarantine before this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub until: Option<DateTime<Utc>>,
+}
+
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    text.parse().map_err(|_| "accepted is a day and a time with their zone, as 2026-01-31T12:00:00Z".to_owned())
 }
 
 /// Which records, said on purpose.
@@ -187,7 +191,7 @@ impl Quarantine {
         }
         let pages = scan.filter_expression(conditions.join(" AND ")).into_paginator().items().send();
         let items: Result<Vec<_>, _> = pages.collect().await;
-        let items = items.map_err(|error| self.error("read", DisplayErrorContext(error).to_string()))?;
+        let items = items.map_err(|error| self.error("read", cause(&error)))?;
         let mut found: Vec<_> = items.into_iter().map(Quarantined::read).collect();
         found.retain(|record| {
             let at = record.recorded_at.parse::<DateTime<Utc>>().ok();
@@ -221,7 +225,7 @@ impl Quarantine {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(self.error("write", DisplayErrorContext(error).to_string())),
+                _ => Err(self.error("write", cause(&error))),
             },
         }
     }

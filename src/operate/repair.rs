@@ -10,7 +10,7 @@ use std::env;
 use std::io::{self, Write};
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue as SdkValue, Put, TransactWriteItem, Update};
 use chrono::TimeDelta;
@@ -27,6 +27,7 @@ use super::stop::Stop;
 use crate::commit::Entropy;
 use crate::config::Config;
 use crate::entropy::OsEntropy;
+use crate::operate::cause::{cause, chain};
 use crate::rollup::Item;
 use crate::rollup::audit::{Open, Stored, Waiting};
 use crate::rollup::ledger::{self, REPAIR, REPAIRED_BY};
@@ -258,9 +259,9 @@ impl Mend for Mender {
                     let lasting = codes.into_iter().any(|code| !passing.contains(&code));
                     Ok(if lasting { Mended::Refused } else { Mended::Changed })
                 }
-                error => Err(refused(tables, &DisplayErrorContext(error).to_string())),
+                error => Err(refused(tables, &chain(error))),
             },
-            Err(error) => Err(refused(tables, &DisplayErrorContext(error).to_string())),
+            Err(error) => Err(refused(tables, &cause(&error))),
         }
     }
 }

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, StreamSpecification, StreamViewType, TableDescription,
@@ -13,6 +12,7 @@ use aws_sdk_dynamodb::types::{
 use tokio::time::{Instant, sleep};
 
 use super::deployment::Table;
+use crate::operate::cause::chain;
 
 /// How long a new table may take to be there.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -149,5 +149,5 @@ fn compare(table: &Table, what: &str, declared: &str, found: &str) -> Result<(),
 }
 
 fn request(action: &'static str, table: &Table, error: impl Error) -> TableError {
-    TableError::Request { action, table: table.name.clone(), cause: DisplayErrorContext(error).to_string() }
+    TableError::Request { action, table: table.name.clone(), cause: chain(&error) }
 }

@@ -10,6 +10,7 @@ mod bootstrap;
 mod command;
 mod deploy_check;
 mod engine;
+mod extremes;
 mod first_touch;
 mod gate;
 mod hostile;

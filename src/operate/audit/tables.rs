@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::{
     AttributeValue as SdkValue, ConsumedCapacity, KeysAndAttributes, ReturnConsumedCapacity, TableDescription,
 };
@@ -16,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::AuditError;
 use super::progress::Progress;
 use crate::config::Config;
+use crate::operate::cause::cause;
 use crate::rollup::audit::{Recount, SourceKey};
 use crate::rollup::delta::contribution;
 use crate::rollup::marker::{SEQUENCE_NUMBER, STREAM};
@@ -111,7 +111,7 @@ impl Tables {
         let client = Client::new(sdk);
         let table = config.view.source_table();
         let described = client.describe_table().table_name(table).send().await;
-        let described = described.map_err(|e| error("describe", table, DisplayErrorContext(e)))?.table;
+        let described = described.map_err(|e| error("describe", table, cause(&e)))?.table;
         let source = described.map(|table| source(&config.view, &table));
         let source = source.ok_or_else(|| error("describe", table, "the answer is empty"))?;
         let meter = Meter { units_per_second: max_read_units, state: Mutex::new((0.0, Instant::now())) };
@@ -148,7 +148,7 @@ impl Tables {
                 let request = request.projection_expression(expression);
                 let request = request.set_expression_attribute_names(Some(names.clone()));
                 let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-                let answer = answer.map_err(|e| error("scan", table, DisplayErrorContext(e)))?;
+                let answer = answer.map_err(|e| error("scan", table, cause(&e)))?;
                 progress.add(u64::try_from(answer.scanned_count).unwrap_or_default());
                 visit(answer.items.unwrap_or_default());
                 self.meter.consumed(&answer.consumed_capacity).await;
@@ -165,7 +165,7 @@ impl Tables {
     async fn segments(&self, table: &str) -> Result<i32, AuditError> {
         let most = i32::try_from(self.concurrency).unwrap_or(i32::MAX);
         let described = self.client.describe_table().table_name(table).send().await;
-        let described = described.map_err(|e| error("describe", table, DisplayErrorContext(e)))?.table;
+        let described = described.map_err(|e| error("describe", table, cause(&e)))?.table;
         let bytes = described.and_then(|table| table.table_size_bytes).filter(|bytes| *bytes > 0);
         Ok(bytes.map_or(most, |bytes| i32::try_from(bytes / SEGMENT_BYTES + 2).unwrap_or(most).min(most)))
     }
@@ -252,7 +252,7 @@ impl Tables {
                     let request = request.set_expression_attribute_names(Some(names.clone()));
                     let request = request.set_expression_attribute_values(Some(bound.clone()));
                     let answer = request.set_exclusive_start_key(from).send().await;
-                    let answer = answer.map_err(|e| error("query", table, DisplayErrorContext(e)))?;
+                    let answer = answer.map_err(|e| error("query", table, cause(&e)))?;
                     (answer.items, answer.consumed_capacity, answer.last_evaluated_key)
                 }
                 Lookup::Scan => {
@@ -262,7 +262,7 @@ impl Tables {
                     let request = request.set_expression_attribute_values(Some(bound.clone()));
                     let request = request.set_exclusive_start_key(from).return_consumed_capacity(capacity);
                     let answer = request.send().await;
-                    let answer = answer.map_err(|e| error("scan", table, DisplayErrorContext(e)))?;
+                    let answer = answer.map_err(|e| error("scan", table, cause(&e)))?;
                     (answer.items, answer.consumed_capacity, answer.last_evaluated_key)
                 }
             };
@@ -328,7 +328,7 @@ impl Tables {
             while let Some(request) = left.filter(|left| !left.is_empty()) {
                 let sent = self.client.batch_get_item().set_request_items(Some(request));
                 let answer = sent.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-                let answer = answer.map_err(|e| refuse(DisplayErrorContext(e).to_string()))?;
+                let answer = answer.map_err(|e| refuse(cause(&e)))?;
                 // The answer names the table as it wants to, when it was asked for by its ARN.
                 found.extend(answer.responses.unwrap_or_default().into_values().flatten().map(Item::from));
                 self.meter.consumed(answer.consumed_capacity.iter().flatten()).await;

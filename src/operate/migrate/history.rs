@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::fmt::Display;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use chrono::{DateTime, Utc};
@@ -18,6 +17,7 @@ use super::definition::Migration;
 use super::lease::{Lease, stamp};
 use super::steps::Did;
 use crate::config::Config;
+use crate::operate::cause::cause;
 use crate::rollup::marker::{SEQUENCE_NUMBER, STREAM};
 
 /// The sequence number of the items; no stream record can have it.
@@ -76,7 +76,7 @@ impl History {
             // No table's name has a '#' in it: "Map" does not find what is of "Map2".
             .expression_attribute_values(":view", text(&format!("{}#", self.view)));
         let items: Result<Vec<_>, _> = query.into_paginator().items().send().collect().await;
-        let items = items.map_err(|error| self.error("read", DisplayErrorContext(error)))?;
+        let items = items.map_err(|error| self.error("read", cause(&error)))?;
         items.iter().map(|item| self.read(item)).collect()
     }
 
@@ -143,7 +143,7 @@ impl History {
                 {
                     Err(MigrateError::Lost)
                 }
-                _ => Err(self.error("write", DisplayErrorContext(error))),
+                _ => Err(self.error("write", cause(&error))),
             },
         }
     }

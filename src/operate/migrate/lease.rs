@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck};
@@ -19,6 +18,7 @@ use tracing::warn;
 use super::MigrateError;
 use super::history::{History, text};
 use crate::commit::Entropy;
+use crate::operate::cause::cause;
 use crate::operate::replay::now;
 use crate::rollup::marker::{SEQUENCE_NUMBER, STREAM};
 
@@ -78,7 +78,7 @@ pub async fn holder(history: &History, now: DateTime<Utc>) -> Result<Option<Held
 async fn read(history: &History) -> Result<Option<(Held, String)>, MigrateError> {
     let request = history.client.get_item().table_name(&history.table).set_key(Some(history.lease_key()));
     let answer = request.consistent_read(true).send().await;
-    let item = answer.map_err(|error| history.error("read", DisplayErrorContext(error)))?.item;
+    let item = answer.map_err(|error| history.error("read", cause(&error)))?.item;
     Ok(item.map(|item| {
         let of = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
         (Held { holder: of(HOLDER), ends_at: of(ENDS_AT) }, of(TOKEN))
@@ -119,7 +119,7 @@ impl<'h> Lease<'h> {
                     Some((held, _)) => Err(MigrateError::Held(held)),
                     None => Err(MigrateError::JustReleased),
                 },
-                _ => Err(history.error("take the lease in", DisplayErrorContext(error))),
+                _ => Err(history.error("take the lease in", cause(&error))),
             },
         }
     }
@@ -166,7 +166,7 @@ impl<'h> Lease<'h> {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(history.error("renew the lease in", DisplayErrorContext(error))),
+                _ => Err(history.error("renew the lease in", cause(&error))),
             },
         }
     }
@@ -194,7 +194,7 @@ impl<'h> Lease<'h> {
             .expression_attribute_names("#token", TOKEN)
             .expression_attribute_values(":token", text(&self.token));
         if let Err(error) = request.send().await {
-            warn!("the migration lease was not given back, it runs out: {}", DisplayErrorContext(error));
+            warn!("the migration lease was not given back, it runs out: {}", cause(&error));
         }
     }
 }

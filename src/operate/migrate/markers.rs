@@ -1,11 +1,11 @@
 //! The format version of markers that were written before they had one.
 
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::MigrateError;
 use super::steps::{Change, Did, Live, Mode};
+use crate::operate::cause::cause;
 use crate::rollup::Item;
 use crate::rollup::marker::{FORMAT_VERSION, OUTCOME, Outcome, SEQUENCE_NUMBER, STREAM};
 
@@ -85,11 +85,7 @@ async fn set(live: &Live, key: Item, version: u32) -> Result<Change, MigrateErro
         Ok(_) => Ok(Change::Made),
         Err(error) => match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(Change::Overtaken),
-            _ => Err(MigrateError::Table {
-                action: "write",
-                table: table.clone(),
-                cause: DisplayErrorContext(error).to_string(),
-            }),
+            _ => Err(MigrateError::Table { action: "write", table: table.clone(), cause: cause(&error) }),
         },
     }
 }

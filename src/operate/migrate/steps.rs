@@ -7,7 +7,6 @@ use std::future::Future;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -17,6 +16,7 @@ use super::progress::Progress;
 use super::{adoption, markers, views};
 use crate::config::Config;
 use crate::operate::audit::Pace;
+use crate::operate::cause::cause;
 use crate::rollup::Item;
 
 /// Writes in flight at once: enough to hide the way to the service, few enough to leave its capacity to live writers.
@@ -115,7 +115,7 @@ impl Live {
             let page = page.map_err(|error| MigrateError::Table {
                 action: "read",
                 table: table.to_owned(),
-                cause: DisplayErrorContext(error).to_string(),
+                cause: cause(&error),
             })?;
             let looked_at = u64::try_from(page.scanned_count).unwrap_or_default();
             did.looked_at += looked_at;

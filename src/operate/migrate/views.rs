@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::MigrateError;
 use super::steps::{Change, Did, Left, Live, Mode};
+use crate::operate::cause::cause;
 use crate::rollup::Item;
 use crate::rollup::delta::Sums;
 use crate::rollup::update::{self, OnMissingViewItem, Shape, Update};
@@ -107,7 +108,7 @@ async fn send(live: &Live, key: &Item, update: Update) -> Result<Sent, MigrateEr
             _ => Err(MigrateError::Table {
                 action: "write",
                 table: live.config.view.view_table().to_owned(),
-                cause: DisplayErrorContext(error).to_string(),
+                cause: cause(&error),
             }),
         },
     }
@@ -119,7 +120,7 @@ async fn read(live: &Live, key: &Item) -> Result<Option<Item>, MigrateError> {
     let answer = request.send().await.map_err(|error| MigrateError::Table {
         action: "read",
         table: table.to_owned(),
-        cause: DisplayErrorContext(error).to_string(),
+        cause: cause(&error),
     })?;
     Ok(answer.item.map(Item::from))
 }

@@ -3,13 +3,14 @@
 use std::future::Future;
 
 use aws_sdk_dynamodbstreams::Client;
-use aws_sdk_dynamodbstreams::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodbstreams::error::SdkError;
 use aws_sdk_dynamodbstreams::operation::describe_stream::DescribeStreamError;
 use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsError;
 use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorError;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 
 use super::event::EventRecord;
+use crate::operate::cause::cause;
 
 /// A part of a stream whose records have an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl DynamoStream {
             Err(error) if matches!(service(&error), Some(DescribeStreamError::ResourceNotFoundException(_))) => {
                 Ok(false)
             }
-            Err(error) => Err(self.error("find out about the state", DisplayErrorContext(error).to_string())),
+            Err(error) => Err(self.error("find out about the state", cause(&error))),
         }
     }
 
@@ -107,7 +108,7 @@ impl DynamoStream {
             Err(error) => match service(&error) {
                 Some(GetShardIteratorError::TrimmedDataAccessException(_)) => Ok(Some(Cursor::default())),
                 Some(GetShardIteratorError::ResourceNotFoundException(_)) => Ok(None),
-                _ => Err(self.error("find the place in a shard", DisplayErrorContext(error).to_string())),
+                _ => Err(self.error("find the place in a shard", cause(&error))),
             },
         }
     }
@@ -128,7 +129,7 @@ impl DynamoStream {
                 if matches!(service(&error), Some(GetShardIteratorError::TrimmedDataAccessException(_))) {
                     cursor.last = None;
                 }
-                Err(self.error("find the place in a shard", DisplayErrorContext(error).to_string()))
+                Err(self.error("find the place in a shard", cause(&error)))
             }
         }
     }
@@ -145,7 +146,7 @@ impl Stream for DynamoStream {
         loop {
             let request = self.client.describe_stream().stream_arn(&self.arn).set_exclusive_start_shard_id(after);
             let answer = request.send().await;
-            let answer = answer.map_err(|e| self.error("list the shards", DisplayErrorContext(e).to_string()))?;
+            let answer = answer.map_err(|e| self.error("list the shards", cause(&e)))?;
             let Some(description) = answer.stream_description else { return Ok(shards) };
             for shard in description.shards.unwrap_or_default() {
                 if let Some(id) = shard.shard_id {
@@ -171,7 +172,7 @@ impl Stream for DynamoStream {
                 if matches!(service(&error), Some(GetRecordsError::TrimmedDataAccessException(_))) {
                     cursor.last = None;
                 }
-                return Err(self.error("read the records of a shard", DisplayErrorContext(error).to_string()));
+                return Err(self.error("read the records of a shard", cause(&error)));
             }
         };
         let records = answer.records.unwrap_or_default().into_iter();

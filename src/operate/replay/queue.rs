@@ -1,12 +1,12 @@
 //! The failure queue.
 
 use aws_config::SdkConfig;
-use aws_sdk_sqs::error::DisplayErrorContext;
 
 use super::apply::Applier;
 use super::document;
 use super::stream::Reader;
 use super::{ReplayError, Report};
+use crate::operate::cause::cause;
 use crate::operate::stop::Stop;
 
 /// How long a message is hidden from others while its records are applied, in seconds.
@@ -54,7 +54,7 @@ pub async fn drain(
         let request = queue.client.receive_message().queue_url(&queue.url).max_number_of_messages(MESSAGES);
         let request = request.visibility_timeout(VISIBILITY_SECONDS).wait_time_seconds(WAIT_SECONDS);
         let answer = request.send().await;
-        let answer = answer.map_err(|error| queue.error("read", DisplayErrorContext(error).to_string()))?;
+        let answer = answer.map_err(|error| queue.error("read", cause(&error)))?;
         let messages = answer.messages.unwrap_or_default();
         if messages.is_empty() {
             break;
@@ -74,7 +74,7 @@ pub async fn drain(
             if dealt_with {
                 let request = queue.client.delete_message().queue_url(&queue.url).receipt_handle(receipt);
                 let answer = request.send().await;
-                answer.map_err(|error| queue.error("delete a message of", DisplayErrorContext(error).to_string()))?;
+                answer.map_err(|error| queue.error("delete a message of", cause(&error)))?;
             } else {
                 left.push(receipt);
             }

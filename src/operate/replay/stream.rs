@@ -1,11 +1,11 @@
 //! Records that a stream still holds.
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodbstreams::error::DisplayErrorContext;
 
 use super::apply::Applier;
 use super::document::Document;
 use super::{Gone, ReplayError};
+use crate::operate::cause::cause;
 use crate::operate::poller::stream::{Cursor, DynamoStream, Stream};
 use crate::operate::stop::Stop;
 
@@ -74,7 +74,7 @@ fn later(number: &str, than: &str) -> bool {
 pub async fn everything(sdk: &SdkConfig, table: &str, applier: &mut Applier, stop: &Stop) -> Result<(), ReplayError> {
     let refuse = |cause: String| ReplayError::NoStream { table: table.to_owned(), cause };
     let described = aws_sdk_dynamodb::Client::new(sdk).describe_table().table_name(table).send().await;
-    let described = described.map_err(|error| refuse(DisplayErrorContext(error).to_string()))?;
+    let described = described.map_err(|error| refuse(cause(&error)))?;
     let arn = described.table.and_then(|table| table.latest_stream_arn);
     let arn = arn.ok_or_else(|| refuse("it has none; switch it on with NEW_AND_OLD_IMAGES".to_owned()))?;
     let stream = DynamoStream::new(aws_sdk_dynamodbstreams::Client::new(sdk), arn);
