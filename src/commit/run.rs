@@ -80,8 +80,11 @@ impl<'r, 'b> Run<'r, 'b> {
         let all: Vec<usize> = (0..run.batch.entries.len()).collect();
         let (apply, quarantine): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|&member| matches!(run.batch.entries[member], Entry::Apply { .. }));
-        let planned = run.plan(&apply).into_iter().chain(run.plan(&quarantine));
-        run.waiting = planned.map(|members| run.job(members, Step::Commit, 0)).collect();
+        let mut planned: Vec<_> = run.plan(&apply).into_iter().chain(run.plan(&quarantine)).collect();
+        // The one with the batch's first record goes first: Lambda delivers again from the first on that is open, and an
+        // invocation that only ever got to others would leave it open for ever.
+        planned.sort_by_key(|members| members.iter().min().copied());
+        run.waiting = planned.into_iter().map(|members| run.job(members, Step::Commit, 0)).collect();
         run.probe();
         run
     }

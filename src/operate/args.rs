@@ -16,7 +16,7 @@ pub struct Shared {
     pub endpoint_url: Option<String>,
 
     /// Region of the tables, instead of the one of the AWS settings
-    #[arg(long, global = true, value_name = "REGION")]
+    #[arg(long, global = true, value_name = "REGION", value_parser = region)]
     pub region: Option<String>,
 
     /// Profile of the AWS settings
@@ -58,11 +58,22 @@ impl Shared {
     /// When a setting cannot be used.
     pub fn config(&self) -> Result<Config, ConfigError> {
         let Tables { source, view, idempotency } = self.tables();
-        Config::read(|name| match name {
+        let config = Config::read(|name| match name {
             SOURCE_TABLE => Some(source.clone()),
             VIEW_TABLE => Some(view.clone()),
             IDEMPOTENCY_TABLE => Some(idempotency.clone()),
             other => std::env::var(other).ok(),
+        });
+        config.map_err(|error| {
+            let option = [
+                (SOURCE_TABLE, "--source-table"),
+                (VIEW_TABLE, "--view-table"),
+                (IDEMPOTENCY_TABLE, "--idempotency-table"),
+            ];
+            match option.into_iter().find(|(variable, _)| *variable == error.name) {
+                Some((variable, option)) => ConfigError { name: format!("{option} (or {variable})"), ..error },
+                None => error,
+            }
         })
     }
 
@@ -93,6 +104,18 @@ impl Shared {
         }
         loader.load().await
     }
+}
+
+/// A whole number within bounds; else the text says what they are.
+pub(super) fn whole(text: &str, least: u16, most: u16) -> Result<u16, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("accepted is a whole number from {least} to {most}"))
+}
+
+/// The SDK makes it a part of a host's name.
+fn region(text: &str) -> Result<String, String> {
+    let usable = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    usable.then(|| text.to_owned()).ok_or_else(|| "accepted is the name of a Region, as eu-west-1".to_owned())
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 
-use super::args::Shared;
+use super::args::{self, Shared};
 use super::poller::stream::{DynamoStream, StreamError};
 use super::replay::{self, ReplayError};
 use super::stop::{Stop, until_stopped};
@@ -81,7 +81,7 @@ pub struct Pace {
     pub settle: Duration,
 
     /// Requests side by side
-    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = concurrency)]
     pub concurrency: u16,
 
     /// Read capacity units that may be consumed a second, in all tables; without it as many as there are
@@ -94,6 +94,10 @@ impl Default for Pace {
     fn default() -> Self {
         Self { settle: Duration::from_secs(5), concurrency: 8, max_read_units: None }
     }
+}
+
+fn concurrency(text: &str) -> Result<u16, String> {
+    args::whole(text, 1, 256)
 }
 
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {

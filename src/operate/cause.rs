@@ -15,6 +15,11 @@ where
     if let Some((code, message)) = error.as_service_error().and_then(|error| error.code().zip(error.message())) {
         return format!("{code}: {message}");
     }
+    chain(error)
+}
+
+/// An error link by link, in one line.
+pub fn chain(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut link = error.source();
     while let Some(error) = link {

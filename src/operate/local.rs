@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use super::Ending;
-use super::args::Shared;
+use super::args::{self, Shared};
 use super::deployment::{Deployment, TEMPLATE};
 use super::engine::{self, CREDENTIALS, Engine, EngineError, REGION};
 use super::function::LocalFunction;
@@ -36,7 +36,7 @@ use crate::store::DynamoStore;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Port of the engine on this machine [default: 8000, with --demo any that is free]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port)]
     pub port: Option<u16>,
 
     /// File that keeps the tables; without it they are gone at the end
@@ -250,6 +250,10 @@ Every view item that changes is a line on standard output. Ctrl-C stops.
         source.name,
         example.join(","),
     )
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    args::whole(text, 0, u16::MAX)
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {

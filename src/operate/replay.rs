@@ -13,7 +13,7 @@ use super::Ending;
 use super::args::Shared;
 use super::audit::{self, AuditError, Pace, Reading};
 use super::stop::{Stop, until_stopped};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, endpoint};
 use crate::handler::InvocationError;
 
 pub mod apply;
@@ -34,7 +34,7 @@ use queue::Queue;
 pub struct Args {
     /// Failure queue: each message points at records, which are read from the stream; a message is deleted once its
     /// records are dealt with
-    #[arg(long, value_name = "URL", group = "source")]
+    #[arg(long, value_name = "URL", group = "source", value_parser = queue)]
     pub from_queue: Option<String>,
 
     /// File with what a failure destination in S3 holds, an event, a list of records, or a line for each of these
@@ -48,6 +48,10 @@ pub struct Args {
     /// Seconds within which a write is taken to appear in the stream, when records are gone and a recount must tell whose
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = audit::seconds)]
     pub settle: Duration,
+}
+
+fn queue(text: &str) -> Result<String, String> {
+    endpoint(text).map_err(|_| "accepted is the queue's URL, as the stack's output FailureQueueUrl has it".to_owned())
 }
 
 /// Why a replay could not run to its end. What it had applied by then stays applied; run it again.

@@ -182,3 +182,53 @@ impl Entry<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollup::record::{Parsed, parse_record};
+
+    fn poison<'a>(number: &str, event_id: &str, raw: &'a str) -> Found<'a> {
+        let id = RecordId { sequence_number: number.to_owned(), stream: "stream".to_owned() };
+        let source_key = Item::from(HashMap::<String, AttributeValue>::new());
+        let (event_id, event_name) = (event_id.to_owned(), String::new());
+        let poison = Poison { id: id.clone(), event_id, event_name, source_key, reason: Reason::NoImage, raw };
+        Found::Record(id, Effect::Quarantine(poison))
+    }
+
+    fn without_number(raw: &str) -> Found<'_> {
+        match parse_record(raw) {
+            Ok(Parsed::Unnumbered { reason, raw }) => Found::Unnumbered { reason, raw },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_position_has_the_place_of_its_own_entry() {
+        let batch = coalesce([
+            poison("1", "a", "one"),
+            without_number("{}"),
+            poison("1", "a", "one"),
+            without_number("7"),
+            poison("1", "b", "another"),
+            without_number("{}"),
+            poison("2", "a", "two"),
+        ]);
+        let id = RecordId { sequence_number: "1".to_owned(), stream: "stream".to_owned() };
+        let places = [
+            Place::Entry(0),
+            Place::Unnumbered(1),
+            Place::Repeat(0),
+            Place::Unnumbered(2),
+            Place::Collision(id),
+            Place::Unnumbered(1),
+            Place::Entry(3),
+        ];
+        assert_eq!(batch.places, places);
+        let raws = batch.entries.iter().map(|entry| match entry {
+            Entry::Quarantine(poison) => poison.raw,
+            Entry::Apply { .. } => "",
+        });
+        assert_eq!(raws.collect::<Vec<_>>(), ["one", "{}", "7", "two"]);
+    }
+}

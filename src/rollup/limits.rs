@@ -81,3 +81,22 @@ pub const PROBE_SHARE: usize = 20;
 
 const _: () = assert!(TRANSACTION_ACTIONS >= 2, "a marker and a view item need two actions");
 const _: () = assert!(GROUP_NAME_BYTES < EXPRESSION_BYTES && RAW_RECORD_PLAIN_BYTES < ITEM_BYTES);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_in_bytes_are_those_of_the_service() {
+        for (limit, bytes) in [
+            (TRANSACTION_BYTES, 4_194_304),
+            (ITEM_BYTES, 409_600),
+            (EXPRESSION_BYTES, 4_096),
+            (QUARANTINE_TRANSACTION_BYTES, 1_048_576),
+            (RAW_RECORD_PLAIN_BYTES, 16_384),
+            (ITEM_MARGIN_BYTES, 2_048),
+        ] {
+            assert_eq!(limit, bytes);
+        }
+    }
+}

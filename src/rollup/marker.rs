@@ -262,3 +262,70 @@ fn value_bytes(value: &AttributeValue) -> usize {
         AttributeValue::Bs(set) => set.iter().map(Vec::len).sum(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
+        Item::from(HashMap::from(attributes.map(|(name, value)| (name.to_owned(), value))))
+    }
+
+    fn s(text: &str) -> AttributeValue {
+        AttributeValue::S(text.to_owned())
+    }
+
+    #[test]
+    fn a_marker_that_was_there_has_one_meaning() {
+        let key = |number: &str| item([("Id", AttributeValue::N(number.to_owned()))]);
+        let source_key = |number: &str| (SOURCE_KEY, AttributeValue::M(key(number).into()));
+        let no_key = (SOURCE_KEY, AttributeValue::M(HashMap::new()));
+        let quarantined = (OUTCOME, s("QUARANTINED"));
+        for (marker, expected) in [
+            (item([]), Met::Duplicate),
+            (item([(EVENT_ID, s("event")), source_key("1"), (OUTCOME, s("APPLIED"))]), Met::Duplicate),
+            (item([(EVENT_ID, s("event")), source_key("1.0"), (OUTCOME, s("DISCARDED"))]), Met::Duplicate),
+            (item([(EVENT_ID, s("event")), no_key, (OUTCOME, s("APPLIED"))]), Met::Duplicate),
+            (item([(EVENT_ID, s("other")), source_key("1")]), Met::Collision),
+            (item([(EVENT_ID, s("event")), source_key("2")]), Met::Collision),
+            (item([(EVENT_ID, s("other")), quarantined.clone(), (RECORD, s("{}"))]), Met::Collision),
+            (item([quarantined.clone(), (RECORD, s("{}"))]), Met::Quarantined),
+            (item([quarantined]), Met::NotKept),
+        ] {
+            assert_eq!(meet(Some(&marker), ("event", &key("1"))), expected, "{marker:?}");
+        }
+        assert_eq!(meet(None, ("event", &key("1"))), Met::Duplicate);
+    }
+
+    #[test]
+    fn a_record_is_kept_as_text_up_to_its_limit_and_compressed_beyond() {
+        for (bytes, plain) in [(1, true), (16_384, true), (16_385, false), (1_000_000, false)] {
+            let raw = "x".repeat(bytes);
+            let value = record_value(&raw);
+            assert_eq!(matches!(value, AttributeValue::S(_)), plain, "{bytes}");
+            assert_eq!(kept_record(&item([(RECORD, value)])), Some(raw), "{bytes}");
+        }
+        assert_eq!(kept_record(&item([])), None);
+        assert_eq!(kept_record(&item([(RECORD, AttributeValue::B(vec![1, 2, 3]))])), None);
+    }
+
+    #[test]
+    fn an_item_has_the_size_of_its_names_and_values() {
+        let n = |text: &str| AttributeValue::N(text.to_owned());
+        for (value, expected) in [
+            (s("four"), 4),
+            (n("12345"), 4),
+            (AttributeValue::B(vec![0; 7]), 7),
+            (AttributeValue::Bool(true), 1),
+            (AttributeValue::Null(true), 1),
+            (AttributeValue::L(vec![s("four"), s("a")]), 4 + 1 + 1 + 1 + 3),
+            (AttributeValue::M(item([("ab", s("four"))]).into()), 2 + 4 + 1 + 3),
+            (AttributeValue::Ss(vec!["a".to_owned(), "bc".to_owned()]), 3),
+            (AttributeValue::Ns(vec!["12".to_owned(), "3".to_owned()]), 3),
+            (AttributeValue::Bs(vec![vec![0; 2], vec![0; 3]]), 5),
+        ] {
+            assert_eq!(value_bytes(&value), expected, "{value:?}");
+            assert_eq!(bytes(&item([("name", value)])), 4 + expected + 1 + 3);
+        }
+    }
+}

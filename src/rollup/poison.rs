@@ -112,3 +112,17 @@ impl std::fmt::Display for Image {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_names_the_image() {
+        assert!(Reason::HalfModify(Image::Old).to_string().starts_with("a MODIFY with its old image only"));
+        let error = KeyError::Empty { attribute: "MapId".to_owned() };
+        let reason = Reason::Key { image: Image::New, error };
+        assert!(reason.to_string().starts_with("the new image: "), "{reason}");
+        assert_eq!(reason.kind(), "view key");
+    }
+}

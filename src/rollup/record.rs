@@ -279,3 +279,43 @@ fn usable_stream(arn: Option<String>) -> Result<String, Reason> {
         Some(arn) => Ok(arn),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_a_record_is_usable_up_to_the_size_of_a_key() {
+        for (bytes, usable) in [(0, false), (1, true), (2_048, true), (2_049, false)] {
+            assert_eq!(usable_sequence_number(&"1".repeat(bytes)), usable, "{bytes}");
+        }
+        let stream = |bytes: usize| usable_stream(Some("a".repeat(bytes)));
+        assert_eq!(usable_stream(None), Err(Reason::NoStream("it is missing")));
+        assert_eq!(stream(0), Err(Reason::NoStream("it is empty")));
+        assert_eq!(stream(1_024), Ok("a".repeat(1_024)));
+        assert_eq!(stream(1_025), Err(Reason::NoStream("it is longer than a key may be")));
+    }
+
+    #[test]
+    fn a_long_word_of_the_parser_is_cut() {
+        let raw =
+            format!("{{\"dynamodb\":{{\"SequenceNumber\":\"1\",\"NewImage\":{{\"A\":\"{}\"}}}}}}", "é".repeat(600));
+        let Ok(Parsed::Poison(poison)) = parse_record(&raw) else { panic!("{raw}") };
+        let reason = poison.reason.to_string();
+        assert!((500..560).contains(&reason.len()) && reason.ends_with('…'), "{reason}");
+    }
+
+    #[test]
+    fn an_event_of_another_service_is_told_by_its_name() {
+        for (raw, found) in [
+            (r#"{"eventSource": "aws:sqs"}"#, Some("aws:sqs")),
+            (r#"{"EventSource": "aws:sns"}"#, Some("aws:sns")),
+            (r#"{"eventSource": "aws:dynamodb"}"#, None),
+            (r#"{"eventSource": "aws:kinesis", "dynamodb": {"SequenceNumber": "1"}}"#, None),
+            ("{}", None),
+        ] {
+            let found = found.map(|found: &str| EventError::Source { found: found.to_owned() });
+            assert_eq!(parse_record(raw).err(), found, "{raw}");
+        }
+    }
+}

@@ -261,3 +261,30 @@ pub fn negative_counters(view: &View, item: &Item) -> usize {
 fn not_a(attribute: &str, found: &AttributeValue, wanted: &str) -> String {
     format!("its {attribute} is of type {}, not a {wanted}", type_name(found))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::iter::once;
+
+    use super::*;
+
+    #[test]
+    fn a_new_group_overflows_an_item_that_is_as_good_as_full() -> Result<(), super::super::view::ViewError> {
+        let view = View::points_of_maps("Point", "Map")?;
+        let of = |bytes_of_it: usize| {
+            let filler = |length| {
+                let text = AttributeValue::S("x".repeat(length));
+                Item::from(once(("Filler".to_owned(), text)).collect::<HashMap<_, _>>())
+            };
+            filler(bytes_of_it - bytes(&filler(0)))
+        };
+        let group = Counter { measure: 1, group: Some("Park".to_owned()) };
+        let sums = Sums::from([(group, Number::from(1))]);
+        let full = limits::ITEM_BYTES - limits::ITEM_ESTIMATE_BYTES - "Park".len();
+        assert_eq!(overflow(&view, &of(full), &sums), None);
+        assert!(overflow(&view, &of(full + 1), &sums).is_some_and(|words| words.contains(&(full + 1).to_string())));
+        let total = Counter { measure: 0, group: None };
+        assert_eq!(overflow(&view, &of(full + 1), &Sums::from([(total, Number::from(1))])), None);
+        Ok(())
+    }
+}

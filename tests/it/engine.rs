@@ -68,6 +68,11 @@ impl Engine {
         engine
     }
 
+    /// An engine that runs elsewhere on this machine; whether it has tables is up to the test.
+    pub fn at(url: &str) -> Self {
+        Self::client(url, None, oneshot::channel().0)
+    }
+
     fn client(url: &str, database: Option<dynoxide::Database>, stop: oneshot::Sender<()>) -> Self {
         let access_key = OsEntropy.token().simple().to_string();
         let sdk = sdk(url, &access_key);

@@ -12,6 +12,7 @@ mod command;
 mod definition;
 mod deploy_check;
 mod engine;
+mod extremes;
 mod first_touch;
 mod gate;
 mod hostile;

@@ -286,6 +286,13 @@ impl Sandbox {
         self.stdout.borrow().last().cloned()
     }
 
+    /// The most memory, in bytes, that the process had so far.
+    pub fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    }
+
     pub fn lives(&self) -> bool {
         self.exit.borrow().is_none()
     }

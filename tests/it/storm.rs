@@ -10,6 +10,7 @@
 //! - `DDB_ROLLUP_BOOTSTRAP`: another binary than the one that was built for the tests.
 
 mod auditor;
+mod engine_killed;
 mod mapping;
 mod weather;
 mod workload;

@@ -12,7 +12,7 @@ use ddb_rollup::rollup::view::View;
 use proptest::prelude::*;
 
 use crate::cases;
-use crate::made_up::{Counters, Written, counted, event, thousandths, view, writes};
+use crate::made_up::{Category, Counters, Written, counted, event, sequence_number, thousandths, view, writes};
 
 /// The batch of an event, as the handler makes it.
 pub fn batch<'e>(view: &View, event: &'e str) -> Batch<'e> {
@@ -113,6 +113,22 @@ proptest! {
             prop_assert_eq!(touched.len(), batch.sums(&of).len(), "what is touched stays, even when its sums cancel out");
         }
         prop_assert_eq!(without_zeros(totals), counted(&writes));
+    }
+
+    #[test]
+    fn a_change_tells_how_often_its_images_have_no_group(writes in writes(20)) {
+        let view = view();
+        let positions: Vec<usize> = (0..writes.len()).collect();
+        let event = event(&writes, &positions);
+        let batch = batch(&view, &event);
+        let by_group = view.grouped().count();
+        for entry in &batch.entries {
+            let Entry::Apply { change, .. } = entry else { panic!("nothing of it is poison: {entry:?}") };
+            let write = &writes[positions.iter().position(|&at| sequence_number(at) == change.id.sequence_number).unwrap()];
+            let images = [&write.old, &write.new].into_iter().flatten();
+            let without = images.filter(|point| matches!(point.category, Category::None(_))).count();
+            prop_assert_eq!(change.ungrouped, by_group * without);
+        }
     }
 
     #[test]

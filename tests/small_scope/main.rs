@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "each search prints how much it searched")]
 
 mod collisions;
+mod deadline;
 mod deliveries;
 #[cfg(feature = "cli")]
 #[path = "../it/engine.rs"]

@@ -49,7 +49,11 @@ impl Run<'_, '_> {
         let mut items: Vec<ItemId> = self.unseen.iter().filter(|item| !self.busy[item.0]).copied().collect();
         if !items.is_empty() {
             let held = items.split_off(items.len().min(limits::BATCH_GET_KEYS));
-            self.waiting.push_front(Job { members: Vec::new(), items, held, step: Step::LookUp, plans: 0 });
+            // Something that is ready goes first, so that an invocation does not end with questions alone: the next one
+            // would ask them again.
+            let ready = |job: &Job| job.items.iter().all(|item| !self.unseen.contains(item));
+            let place = self.waiting.iter().position(ready).map_or(0, |place| place + 1);
+            self.waiting.insert(place, Job { members: Vec::new(), items, held, step: Step::LookUp, plans: 0 });
         }
     }
 

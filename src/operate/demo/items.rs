@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::operate::cause::chain;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::{AttributeValue, TimeToLiveSpecification};
 
 /// An item as the SDK has it.
@@ -105,5 +105,5 @@ pub fn s(text: &str) -> AttributeValue {
 /// The error of something that was tried.
 #[must_use]
 pub fn refused(action: &'static str, error: impl std::error::Error) -> ItemsError {
-    ItemsError { action, cause: DisplayErrorContext(error).to_string() }
+    ItemsError { action, cause: chain(&error) }
 }
