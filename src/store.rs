@@ -229,7 +229,9 @@ fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure 
         SdkError::DispatchFailure(failure) if failure.is_timeout() => Failure::Transient(Cause::Timeout),
         SdkError::DispatchFailure(failure) => {
             let source = failure.as_connector_error().and_then(Error::source);
-            if failure.is_user() || source.is_some_and(about_credentials) {
+            if source.is_some_and(about_credentials) {
+                Failure::Broken(format!("no credentials: {}", told(error)))
+            } else if failure.is_user() {
                 broken(error)
             } else {
                 Failure::Transient(Cause::Connection)
@@ -249,6 +251,11 @@ fn unbuildable(error: impl Error) -> Failure {
 }
 
 fn broken(error: &dyn Error) -> Failure {
+    Failure::Broken(told(error))
+}
+
+/// An error with its causes.
+fn told(error: &dyn Error) -> String {
     let chain = std::iter::successors(Some(error), |error| (*error).source());
-    Failure::Broken(chain.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

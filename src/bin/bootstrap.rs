@@ -104,7 +104,12 @@ fn sdk_config(variable: impl Fn(&str) -> Option<String>) -> Result<SdkConfig, Co
     let on = |name: &str| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let [every_service, dynamodb] = ENDPOINTS;
     let endpoint = variable(dynamodb).or_else(|| variable(every_service));
-    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let endpoint = endpoint.filter(|_| !on("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"));
+    // The certificates of the authorities are most of a start, and an endpoint without TLS needs none.
+    let plain = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let http = aws_smithy_http_client::Builder::new();
+    let http =
+        if plain { http.build_http() } else { http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https() };
     let mut sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(region))
@@ -112,6 +117,6 @@ fn sdk_config(variable: impl Fn(&str) -> Option<String>) -> Result<SdkConfig, Co
         .use_fips(on("AWS_USE_FIPS_ENDPOINT"))
         .use_dual_stack(on("AWS_USE_DUALSTACK_ENDPOINT"))
         .http_client(http);
-    sdk.set_endpoint_url(endpoint.filter(|_| !on("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")));
+    sdk.set_endpoint_url(endpoint);
     Ok(sdk.build())
 }
