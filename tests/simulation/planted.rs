@@ -18,7 +18,7 @@ const FOUND: [(Bug, u64); Bug::ALL.len()] = [
     (Bug::TextOrder, 63),
     (Bug::LostAnswerTakenAsDone, 1),
     (Bug::MarkerInSeparateTransaction, 2),
-    (Bug::OldGroupForgotten, 2),
+    (Bug::OldGroupForgotten, 3),
     (Bug::OtherStreamTakenAsDuplicate, 2),
     (Bug::DeadlineIgnored, 2),
     (Bug::QuarantineWithoutRecord, 1),
@@ -26,10 +26,10 @@ const FOUND: [(Bug, u64); Bug::ALL.len()] = [
     (Bug::QuarantineEndedByFunction, 7),
     (Bug::PoisonDropped, 1),
     (Bug::FirstTouchOverwrites, 9),
-    (Bug::VersionNotRaised, 1),
+    (Bug::VersionNotRaised, 2),
     (Bug::RetentionIgnored, 13),
     (Bug::MarkerKeptTooShort, 1),
-    (Bug::LedgerEmpty, 1),
+    (Bug::LedgerEmpty, 2),
 ];
 
 #[test]

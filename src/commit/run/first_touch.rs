@@ -52,8 +52,11 @@ impl Run<'_, '_> {
             // Something that is ready goes first, so that an invocation does not end with questions alone: the next one
             // would ask them again.
             let ready = |job: &Job| job.items.iter().all(|item| !self.unseen.contains(item));
-            let place = self.waiting.iter().position(ready).map_or(0, |place| place + 1);
-            self.waiting.insert(place, Job { members: Vec::new(), items, held, step: Step::LookUp, plans: 0 });
+            let first = self.waiting.iter().position(ready).and_then(|place| self.waiting.remove(place));
+            self.waiting.push_front(Job { members: Vec::new(), items, held, step: Step::LookUp, plans: 0 });
+            if let Some(job) = first {
+                self.waiting.push_front(job);
+            }
         }
     }
 
