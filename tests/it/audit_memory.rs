@@ -11,7 +11,7 @@ use crate::audit_speed::{load, setting};
 use crate::engine::Engine;
 
 /// By how much the memory may grow where the points grow tenfold. What is kept of points is those of one view item, or of
-/// 50,000: an amount that does not grow with the table.
+/// 20,000: an amount that does not grow with the table.
 const GROWTH_MAX: f64 = 2.5;
 
 /// The largest resident memory that a process had so far, in KiB; none where the system does not tell, or it has ended.

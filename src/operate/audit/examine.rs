@@ -21,7 +21,7 @@ use crate::rollup::update::OnMissingViewItem;
 use crate::rollup::view::ViewKey;
 
 /// Source items whose contributions are kept in memory at once, unless one view item has more.
-const SOURCES_AT_ONCE: u64 = 50_000;
+const SOURCES_AT_ONCE: u64 = 20_000;
 
 /// Looks at many view items at once; after them each is looked at alone, for which it need not rest.
 const JOINT_LOOKS: usize = 2;
