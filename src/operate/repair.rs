@@ -5,7 +5,7 @@
 //! repair. What was in quarantine for the item is in the counters then, so the same transaction closes it: a replay would
 //! count it once more. In the end what was set is audited again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::env;
 use std::io::{self, Write};
 
@@ -139,6 +139,7 @@ pub(super) async fn repair_by(
         mender.applied = applier.applied.applied;
     }
     let mut repaired = HashSet::new();
+    let sources: HashMap<ViewKey, u64> = suspects.iter().cloned().collect();
     let mut suspects = suspects;
     for _ in 0..PASSES {
         let mut set = HashSet::new();
@@ -146,7 +147,8 @@ pub(super) async fn repair_by(
         repaired.extend(set.iter().cloned());
         // Whoever is set is looked at again; also the other view items of records that were closed with it.
         set.extend(mender.concerned.drain());
-        suspects = set.into_iter().map(|key| (key, 0)).collect();
+        let about = |key: &ViewKey| sources.get(key).copied().unwrap_or(1);
+        suspects = set.into_iter().map(|key| (key.clone(), about(&key))).collect();
         suspects.sort();
         if suspects.is_empty() || mender.dry_run || stop.requested() {
             break;
