@@ -94,7 +94,7 @@ fn require_runtime() -> Result<(), ConfigError> {
 }
 
 /// What the SDK needs, from the variables that Lambda sets. The SDK's own chain also knows files, other services and
-/// services of the instance, none of which Lambda has; it would be a sixth of the binary.
+/// services of the instance, none of which Lambda has, and makes the binary larger.
 fn sdk_config(variable: impl Fn(&str) -> Option<String>) -> Result<SdkConfig, ConfigError> {
     let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).ok_or_else(|| ConfigError {
         name: "AWS_REGION".to_owned(),

@@ -2,9 +2,29 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+/// A gate that lets the first requests of an operation through, and answers none after them. Who waits at the other end is
+/// told of each of those.
+pub async fn hanging(url: &str, operation: &'static str, after: usize) -> (String, mpsc::UnboundedReceiver<()>) {
+    let (hangs, hung) = mpsc::unbounded_channel();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let url = gate(url, move |requested| {
+        let (requests, hangs) = (Arc::clone(&requests), hangs.clone());
+        async move {
+            if requested == operation && requests.fetch_add(1, Ordering::SeqCst) >= after {
+                let _ = hangs.send(());
+                std::future::pending::<()>().await;
+            }
+        }
+    })
+    .await;
+    (url, hung)
+}
 
 /// Passes connections on to the engine at `url`, and gives the URL to use instead. `before` is awaited with the operation
 /// of each request; a request for which it never returns is never answered.

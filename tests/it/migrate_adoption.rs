@@ -3,18 +3,15 @@
 use std::collections::HashMap;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use tokio::process::Command;
-use tokio::sync::mpsc;
 
 use crate::audit::{audit, points, settled, switch_stream};
-use crate::command::run;
+use crate::command::{command, run};
 use crate::engine::{Engine, n, s};
-use crate::gate::gate;
+use crate::gate::hanging;
 use crate::migrate::history;
 use crate::migrate_lease::time_passes;
 use crate::under_fire::Fire;
@@ -101,27 +98,9 @@ async fn a_run_that_is_killed_in_the_middle_is_gone_on_with() {
     // The records of the two migrations before it are transactions too.
     const BEFORE_IT_HANGS: usize = 2 + 8;
     let engine = uncounted(MAPS).await;
-    let (hangs, mut hung) = mpsc::unbounded_channel();
-    let transactions = Arc::new(AtomicUsize::new(0));
-    let url = gate(&engine.url, move |operation| {
-        let (transactions, hangs) = (Arc::clone(&transactions), hangs.clone());
-        async move {
-            if operation == "TransactWriteItems" && transactions.fetch_add(1, Ordering::SeqCst) >= BEFORE_IT_HANGS {
-                let _ = hangs.send(());
-                std::future::pending::<()>().await;
-            }
-        }
-    })
-    .await;
-    let mut first = Command::new(env!("CARGO_BIN_EXE_ddb-rollup"))
-        .args(["migrate", "--by", "ann", "--settle", "0", "--endpoint-url", &url])
-        .env_clear()
-        .envs([("AWS_SECRET_ACCESS_KEY", "local"), ("AWS_REGION", "eu-west-1")])
-        .env("AWS_ACCESS_KEY_ID", &engine.access_key)
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let (url, mut hung) = hanging(&engine.url, "TransactWriteItems", BEFORE_IT_HANGS).await;
+    let arguments = ["migrate", "--by", "ann", "--settle", "0", "--endpoint-url", &url];
+    let mut first = command(&engine, &arguments).stderr(Stdio::null()).spawn().unwrap();
     hung.recv().await.unwrap();
     let status = run(&engine, &["migrate", "status", "--json"]).await.json();
     assert_eq!((&status["migrations"][2]["state"], &status["lease"]["holder"]), (&json!("pending"), &json!("ann")));

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -13,11 +12,11 @@ use ddb_rollup::operate::migrate::steps::{Did, Mode, Steps};
 use ddb_rollup::operate::migrate::{MigrateError, Migrator};
 use ddb_rollup::operate::stop;
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::command::{command, run};
 use crate::engine::{Engine, s, text};
-use crate::gate::gate;
+use crate::gate::hanging;
 use crate::migrate::{forget_versions, history, markers, migrator};
 
 /// Migrations that this build has.
@@ -42,18 +41,7 @@ async fn a_run_that_is_killed_keeps_others_out_until_its_lease_ends_and_is_gone_
     }
     engine.function().deliver(&engine.stream_records().await).await;
     forget_versions(&engine).await;
-    let (hangs, mut hung) = mpsc::unbounded_channel();
-    let updates = Arc::new(AtomicUsize::new(0));
-    let url = gate(&engine.url, move |operation| {
-        let (updates, hangs) = (Arc::clone(&updates), hangs.clone());
-        async move {
-            if operation == "UpdateItem" && updates.fetch_add(1, Ordering::SeqCst) >= BEFORE_IT_HANGS {
-                let _ = hangs.send(());
-                std::future::pending::<()>().await;
-            }
-        }
-    })
-    .await;
+    let (url, mut hung) = hanging(&engine.url, "UpdateItem", BEFORE_IT_HANGS).await;
     let mut first =
         command(&engine, &["migrate", "--by", "ann", "--endpoint-url", &url]).stderr(Stdio::null()).spawn().unwrap();
     hung.recv().await.unwrap();
