@@ -5,7 +5,7 @@
 //! `cargo run --example simulate -- --bugs` prints this list anew.
 
 use crate::seeds::SEEDS;
-use crate::world::{Bug, Wanted, simulate};
+use crate::world::{Bug, Rule, Wanted, simulate};
 
 const FOUND: [(Bug, u64); Bug::ALL.len()] = [
     (Bug::NoMarkerCondition, 1),
@@ -30,7 +30,42 @@ const FOUND: [(Bug, u64); Bug::ALL.len()] = [
     (Bug::RetentionIgnored, 13),
     (Bug::MarkerKeptTooShort, 1),
     (Bug::LedgerEmpty, 2),
+    (Bug::HedgedRequests, 1),
+    (Bug::MoreInFlight, 11),
+    (Bug::EveryFailureReported, 22),
+    (Bug::ReportedByPosition, 2),
+    (Bug::FirstAlwaysReported, 1),
+    (Bug::MissingViewItemCreated, 1),
+    (Bug::ViewItemWriteLost, 2),
+    (Bug::GroupLost, 2),
 ];
+
+/// The rule behind another, so that none can be added without a bug that breaks it.
+fn next(rule: Rule) -> Option<Rule> {
+    Some(match rule {
+        Rule::Xo1 => Rule::Xo2,
+        Rule::Xo2 => Rule::Xo3,
+        Rule::Xo3 => Rule::Xo4,
+        Rule::Xo4 => Rule::Xo5,
+        Rule::Xo5 => Rule::Xo6,
+        Rule::Xo6 => Rule::Version,
+        Rule::Version => Rule::Missing,
+        Rule::Missing => Rule::SideBySide,
+        Rule::SideBySide => Rule::Token,
+        Rule::Token => Rule::Deadline,
+        Rule::Deadline => Rule::InFlight,
+        Rule::InFlight => Rule::Response,
+        Rule::Response => Rule::Progress,
+        Rule::Progress => return None,
+    })
+}
+
+#[test]
+fn every_rule_has_a_bug_that_breaks_it() {
+    for rule in std::iter::successors(Some(Rule::Xo1), |rule| next(*rule)) {
+        assert!(Bug::ALL.iter().any(|bug| bug.breaks() == rule), "{rule}");
+    }
+}
 
 #[test]
 fn every_bug_put_in_on_purpose_is_found() {

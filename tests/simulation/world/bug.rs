@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ddb_rollup::rollup::update::OnMissingViewItem;
+
 use super::{Rule, Wanted};
 
 /// A bug.
@@ -51,10 +53,26 @@ pub enum Bug {
     MarkerKeptTooShort,
     /// The marker does not tell what the record did.
     LedgerEmpty,
+    /// A transaction that is not answered at once is sent a second time beside the first, under the same token.
+    HedgedRequests,
+    /// The function believes that it may have one more transaction on its way.
+    MoreInFlight,
+    /// The response reports every record that failed.
+    EveryFailureReported,
+    /// The response tells the place of the first record that failed, and not its number.
+    ReportedByPosition,
+    /// The response reports the first record, whatever became of it.
+    FirstAlwaysReported,
+    /// A view item that is not there is created even where it is to be passed over.
+    MissingViewItemCreated,
+    /// Not of the function: the database forgets some writes of view items, and keeps the markers.
+    ViewItemWriteLost,
+    /// Not of the function: a group vanishes from a view item.
+    GroupLost,
 }
 
 impl Bug {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 30] = [
         Self::NoMarkerCondition,
         Self::FreshTokenAndNoMarkerCondition,
         Self::FreshToken,
@@ -77,6 +95,14 @@ impl Bug {
         Self::RetentionIgnored,
         Self::MarkerKeptTooShort,
         Self::LedgerEmpty,
+        Self::HedgedRequests,
+        Self::MoreInFlight,
+        Self::EveryFailureReported,
+        Self::ReportedByPosition,
+        Self::FirstAlwaysReported,
+        Self::MissingViewItemCreated,
+        Self::ViewItemWriteLost,
+        Self::GroupLost,
     ];
 
     /// The rule that it breaks before all others.
@@ -97,10 +123,17 @@ impl Bug {
             | Self::LostAnswerTakenAsDone
             | Self::OtherStreamTakenAsDuplicate
             | Self::PoisonDropped => Rule::Xo3,
+            Self::ViewItemWriteLost => Rule::Xo4,
+            Self::GroupLost => Rule::Xo5,
             Self::QuarantineWithoutRecord | Self::QuarantineExpires | Self::QuarantineEndedByFunction => Rule::Xo6,
             Self::FreshToken | Self::OneToken => Rule::Token,
             Self::DeadlineIgnored => Rule::Deadline,
             Self::VersionNotRaised => Rule::Version,
+            Self::HedgedRequests => Rule::SideBySide,
+            Self::MoreInFlight => Rule::InFlight,
+            Self::EveryFailureReported | Self::ReportedByPosition => Rule::Response,
+            Self::FirstAlwaysReported => Rule::Progress,
+            Self::MissingViewItemCreated => Rule::Missing,
         }
     }
 
@@ -114,6 +147,16 @@ impl Bug {
     /// How long a function with this bug believes it has.
     pub fn time_left(bug: Option<Self>, time_left: Duration) -> Duration {
         if bug == Some(Self::DeadlineIgnored) { 10 * time_left } else { time_left }
+    }
+
+    /// How many transactions a function with this bug believes that it may have on their way.
+    pub fn max_in_flight(bug: Option<Self>, max_in_flight: usize) -> usize {
+        max_in_flight + usize::from(bug == Some(Self::MoreInFlight))
+    }
+
+    /// What a function with this bug does about a view item that is not there.
+    pub fn on_missing(bug: Option<Self>, on_missing: OnMissingViewItem) -> OnMissingViewItem {
+        if bug == Some(Self::MissingViewItemCreated) { OnMissingViewItem::Create } else { on_missing }
     }
 
     /// For how many days a function with this bug believes that markers are kept.

@@ -11,6 +11,7 @@ use ddb_rollup::rollup::{AttributeValue, Item};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::bug::Bug;
 use super::chance::Chance;
 use super::source::MAPS;
 use super::wire::{Body, Reply};
@@ -175,6 +176,30 @@ impl Database {
                 }
                 Reply::Transacted(result)
             }
+        }
+    }
+
+    /// With some bugs, forgets a part of what a transaction did to view items, of which it is told what they were before.
+    pub fn break_its_word<'a>(
+        &mut self,
+        bug: Bug,
+        request: usize,
+        views: impl Iterator<Item = (&'static str, Option<&'a Item>)>,
+    ) {
+        for (map, before) in views.filter(|_| request.is_multiple_of(8)) {
+            let Some(mut item) = self.view_item(map).cloned() else { continue };
+            match (bug, before) {
+                (Bug::ViewItemWriteLost, Some(before)) => item = before.clone(),
+                (Bug::GroupLost, _) => {
+                    if let Some(AttributeValue::M(groups)) = item.get_mut("CategoryCounts")
+                        && let Some(group) = groups.keys().min().cloned()
+                    {
+                        groups.remove(&group);
+                    }
+                }
+                _ => continue,
+            }
+            self.tables.put_view(&map_key(map), item);
         }
     }
 

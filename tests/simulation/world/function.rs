@@ -112,8 +112,8 @@ impl World {
         let mut config = Config::of(TableNames::default()).unwrap();
         config.view = self.source.measures.view();
         config.marker_retention_days = Bug::retention_days(bug, self.retention_days);
-        config.on_missing = self.on_missing;
-        config.max_in_flight = self.max_in_flight;
+        config.on_missing = Bug::on_missing(bug, self.on_missing);
+        config.max_in_flight = Bug::max_in_flight(bug, self.max_in_flight);
         config.guard = if operator { Guard::AbsentOrQuarantined } else { Guard::Absent };
         let saboteur = Saboteur::new(Border::new(self.wire.clone(), number), bug, self.retention_days);
         let dice = Dice::new(self.chance.fork());

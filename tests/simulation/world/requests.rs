@@ -132,6 +132,10 @@ impl World {
             let longest = i64::try_from(REPLAY_TIME.as_secs()).unwrap_or(i64::MAX) + 1;
             let commit = Commit { transaction, operator, views, now: self.now(), longest };
             self.auditor.committed(&commit)?;
+            if let Some(bug) = self.wanted.bug {
+                let views = commit.views.iter().map(|(map, before, _)| (*map, before.as_ref()));
+                self.database.break_its_word(bug, number, views);
+            }
         }
         Ok(())
     }

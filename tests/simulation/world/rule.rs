@@ -25,8 +25,10 @@ pub enum Rule {
     SideBySide,
     /// A transaction keeps its token as long as it is retried, and no other one ever has it.
     Token,
-    /// No invocation is answered after its time, and no more transactions are on their way than allowed.
+    /// No invocation is answered after its time.
     Deadline,
+    /// No more transactions of an invocation are on their way than allowed.
+    InFlight,
     /// A response names one record of its batch at the most.
     Response,
     /// What is calm comes to an end.
@@ -47,6 +49,7 @@ impl fmt::Display for Rule {
             Self::SideBySide => "side by side",
             Self::Token => "token",
             Self::Deadline => "deadline",
+            Self::InFlight => "in flight",
             Self::Response => "response",
             Self::Progress => "progress",
         })

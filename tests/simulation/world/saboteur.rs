@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use ddb_rollup::commit::{LookedUp, Store};
@@ -14,10 +15,14 @@ use ddb_rollup::rollup::update::Update;
 use ddb_rollup::rollup::verdict::{ActionVerdict, Cause, Failure};
 use ddb_rollup::rollup::view::{ROLLUP_VERSION, ViewKey};
 use ddb_rollup::rollup::{AttributeValue, Item};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::bug::Bug;
 use super::wire::Border;
+
+/// How long a function with the bug waits before it sends a transaction a second time.
+const HEDGE: Duration = Duration::from_millis(200);
 
 /// A function instance's store, with or without a bug. Clones are the same.
 #[derive(Clone)]
@@ -57,11 +62,21 @@ impl Saboteur {
                 let unsettled = &self.memory.lock().unwrap().unsettled;
                 let first = batch.iter().copied().filter(|number| unsettled.contains(*number)).min();
                 if let Some(first) = first {
-                    let mut failure = DynamoDbBatchItemFailure::default();
-                    failure.item_identifier = Some(first.to_owned());
-                    response.batch_item_failures = vec![failure];
+                    response.batch_item_failures = vec![reported(first)];
                 }
             }
+            Some(Bug::EveryFailureReported) if !response.batch_item_failures.is_empty() => {
+                let unsettled = &self.memory.lock().unwrap().unsettled;
+                let failed = batch.iter().filter(|number| unsettled.contains(**number));
+                response.batch_item_failures = failed.map(|number| reported(number)).collect();
+            }
+            Some(Bug::ReportedByPosition) => {
+                for failure in &mut response.batch_item_failures {
+                    let place = batch.iter().position(|number| Some(*number) == failure.item_identifier.as_deref());
+                    failure.item_identifier = place.map(|place| place.to_string());
+                }
+            }
+            Some(Bug::FirstAlwaysReported) => response.batch_item_failures = vec![reported(batch[0])],
             _ => {}
         }
         response
@@ -169,6 +184,18 @@ impl Saboteur {
         }
     }
 
+    async fn sent(&self, transaction: Transaction, token: Uuid, guarded: bool) -> Result<(), Failure> {
+        let again = async {
+            sleep(HEDGE).await;
+            self.border.transact(transaction.clone(), token, guarded).await
+        };
+        tokio::select! {
+            biased;
+            result = self.border.transact(transaction.clone(), token, guarded) => result,
+            result = again, if self.bug == Some(Bug::HedgedRequests) => result,
+        }
+    }
+
     fn remember(&self, transaction: &Transaction, result: &Result<(), Failure>) {
         let mut memory = self.memory.lock().unwrap();
         for (place, action) in transaction.actions.iter().enumerate() {
@@ -215,7 +242,7 @@ impl Store for Saboteur {
             sent.map_err(|failure| before(views, failure))
         } else {
             let sent = planned.actions.clone();
-            let result = self.border.transact(planned, token, guarded).await;
+            let result = self.sent(planned, token, guarded).await;
             result.map_err(|failure| laid_beside(&transaction.actions, &sent, failure))
         };
         let result = self.understood(transaction, result);
@@ -230,6 +257,12 @@ impl Store for Saboteur {
     async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
         self.border.look_up(keys).await
     }
+}
+
+fn reported(number: &str) -> DynamoDbBatchItemFailure {
+    let mut failure = DynamoDbBatchItemFailure::default();
+    failure.item_identifier = Some(number.to_owned());
+    failure
 }
 
 /// The verdicts of the actions that were sent as those of what was planned: what was left out is fine.

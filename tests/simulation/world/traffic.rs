@@ -63,7 +63,7 @@ impl Traffic {
                 format!("requests {} and {request} of one invocation are both of {shared:?}", attempt.request)
             })?;
         }
-        ensure(outstanding().count() < max_in_flight, Rule::Deadline, || {
+        ensure(outstanding().count() < max_in_flight, Rule::InFlight, || {
             format!("request {request} is one more than may be on their way at once")
         })?;
         let (transaction, token) = (Arc::clone(transaction), *token);
