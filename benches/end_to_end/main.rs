@@ -18,7 +18,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 
 use contestants::{Contestant, Took};
-use world::{Maps, World};
+use world::{Maps, Storage, World};
 
 /// Requests in flight, for all of them: the function's default.
 const IN_FLIGHT: usize = 8;
@@ -40,15 +40,17 @@ async fn main() {
         return;
     }
     let full = asked("--bench");
-    let size =
-        if full { Size { records: 1_000, maps: 20, rounds: 7 } } else { Size { records: 40, maps: 4, rounds: 1 } };
-    let comparison = compare(size).await;
+    let size = |rounds| {
+        if full { Size { records: 1_000, maps: 20, rounds } } else { Size { records: 40, maps: 4, rounds: 1 } }
+    };
+    let in_memory = compare(Storage::Memory, size(7)).await;
+    let on_disk = compare(Storage::Disk, size(3)).await;
     let scaling = scaling::measure(full).await;
     if full {
         let found = json!({
             "date": Utc::now().date_naive(),
             "machine": machine(),
-            "comparison": comparison,
+            "comparison": { "memory": in_memory, "disk": on_disk },
             "scaling": scaling,
         });
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks");
@@ -58,14 +60,14 @@ async fn main() {
 }
 
 /// Every contestant counts the same records, in turn, on tables of its own.
-async fn compare(size: Size) -> Value {
+async fn compare(storage: Storage, size: Size) -> Value {
     let Size { records, maps, rounds } = size;
     let event = world::event(&world::inserts(records, maps, 7).await);
     let mut took: BTreeMap<Contestant, Vec<Took>> = BTreeMap::new();
     for round in 0..rounds {
         for place in 0..Contestant::ALL.len() {
             let contestant = Contestant::ALL[(round + place) % Contestant::ALL.len()];
-            let world = World::begin(Maps { count: maps, padding: 0 }).await;
+            let world = World::begin(storage, Maps { count: maps, padding: 0 }).await;
             let found = contestants::run(contestant, &world, &event, IN_FLIGHT, 1).await;
             let points = i64::try_from(records).unwrap();
             assert_eq!(world.counted().await, (points, points), "{}", contestant.name());

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::contestants::{Process, Took};
-use crate::world::{self, Maps, World, text};
+use crate::world::{self, Maps, Storage, World, text};
 use crate::{IN_FLIGHT, median};
 
 /// One point of a series.
@@ -70,7 +70,7 @@ async fn point(load: Load, rounds: usize) -> Value {
     let event = world::event(&world::inserts(load.records, load.maps, load.categories).await);
     let mut took = Vec::new();
     for _ in 0..rounds {
-        let world = World::begin(Maps { count: load.maps, padding: load.padding }).await;
+        let world = World::begin(Storage::Memory, Maps { count: load.maps, padding: load.padding }).await;
         took.push(Process::begin(&world, load.in_flight, load.item_kb()).deliver(&event).await);
         world.end().await;
     }
@@ -93,7 +93,7 @@ fn tell(records: usize, took: &[Took]) -> Value {
 async fn replay(load: Load) -> Value {
     let records = world::inserts(load.records, load.maps, load.categories).await;
     let event = world::event(&records);
-    let world = World::begin(Maps { count: load.maps, padding: 0 }).await;
+    let world = World::begin(Storage::Memory, Maps { count: load.maps, padding: 0 }).await;
     let process = Process::begin(&world, load.in_flight, 1);
     let first = process.deliver(&event).await;
     let again = process.deliver(&event).await;

@@ -12,12 +12,23 @@ use ddb_rollup::operate::engine::{self, Engine};
 use ddb_rollup::operate::poller::event;
 use ddb_rollup::operate::poller::stream::{Cursor, DynamoStream, Stream};
 use serde_json::Value;
+use tempfile::TempDir;
 
-/// An engine in memory with a view table and an idempotency table.
+/// An engine with a view table and an idempotency table.
 pub struct World {
     pub sdk: SdkConfig,
     pub client: Client,
     engine: Engine,
+    /// Where the engine's file is, if it has one; removed in the end.
+    _folder: Option<TempDir>,
+}
+
+/// What an engine keeps its tables in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    Memory,
+    /// A file: a request that writes is answered when the disk has it.
+    Disk,
 }
 
 /// View items before a batch.
@@ -29,10 +40,12 @@ pub struct Maps {
 }
 
 impl World {
-    pub async fn begin(maps: Maps) -> Self {
-        let engine = Engine::serve(engine::open(None).unwrap(), 0).await.unwrap();
+    pub async fn begin(storage: Storage, maps: Maps) -> Self {
+        let folder = (storage == Storage::Disk).then(|| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
+        let file = folder.as_ref().map(|folder| folder.path().join("engine.db"));
+        let engine = Engine::serve(engine::open(file.as_deref()).unwrap(), 0).await.unwrap();
         let sdk = engine.sdk(None);
-        let world = Self { client: Client::new(&sdk), sdk, engine };
+        let world = Self { client: Client::new(&sdk), sdk, engine, _folder: folder };
         world.create_table("Map", &["MapId"], false).await;
         world.create_table("Idempotency", &["SequenceNumber", "Stream"], false).await;
         for map in 0..maps.count {
@@ -90,7 +103,7 @@ pub fn text(value: &str) -> AttributeValue {
 
 /// The stream records of so many points put on so many maps, in turn, of so many categories.
 pub async fn inserts(points: usize, maps: usize, categories: usize) -> Vec<Value> {
-    let world = World::begin(Maps { count: 0, padding: 0 }).await;
+    let world = World::begin(Storage::Memory, Maps { count: 0, padding: 0 }).await;
     world.create_table("Point", &["MapId", "PointId"], true).await;
     for point in 0..points {
         let item = HashMap::from([

@@ -244,13 +244,10 @@ impl<'r, 'b> Run<'r, 'b> {
     /// A transaction was refused without a word about which of its actions is at fault: one view item is looked at,
     /// several are told apart first.
     fn refused(&mut self, job: Job, words: String) {
-        match (job.items.len(), job.members.as_slice()) {
-            (0, &[member]) => {
-                self.poison(member, Reason::Refused(words));
-                self.quarantine();
-            }
-            (1, _) | (_, &[_]) => self.queue(job.members, Step::Inspect { refused: job.items, words }, job.plans),
-            _ => self.halve(job),
+        if job.items.len() == 1 || job.members.len() == 1 {
+            self.queue(job.members, Step::Inspect { refused: job.items, words }, job.plans);
+        } else {
+            self.halve(job);
         }
     }
 

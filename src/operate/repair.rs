@@ -29,10 +29,9 @@ use crate::entropy::OsEntropy;
 use crate::operate::cause::cause;
 use crate::rollup::Item;
 use crate::rollup::audit::{Open, Stored, Waiting};
-use crate::rollup::ledger::{self, REPAIR, REPAIRED_BY};
 use crate::rollup::limits::TRANSACTION_ACTIONS;
 use crate::rollup::marker::{EXPIRES_AT, OUTCOME, Outcome, SEQUENCE_NUMBER, STREAM};
-use crate::rollup::repair::set;
+use crate::rollup::repair::{self, REPAIR, REPAIRED_BY, set};
 use crate::rollup::view::ViewKey;
 
 /// Quarantined records that one transaction closes, beside the view item and the record of the repair.
@@ -217,7 +216,7 @@ impl Mend for Mender {
         let id = format!("{REPAIR}{}", OsEntropy.token());
         let at = replay::now();
         let retention_days = self.config.marker_retention_days;
-        let note = ledger::Repair { id: &id, who: &self.who, run: &self.run, at, retention_days };
+        let note = repair::Repair { id: &id, who: &self.who, run: &self.run, at, retention_days };
         let update = set(view, seen.item.as_ref(), &wanted);
         let unbuildable = |cause: aws_sdk_dynamodb::error::BuildError| refused(tables, cause.to_string());
         let item = Update::builder()
@@ -229,7 +228,7 @@ impl Mend for Mender {
             .set_expression_attribute_values(Some(Item::from(update.values).into()));
         let note = Put::builder()
             .table_name(&self.config.idempotency_table)
-            .set_item(Some(ledger::repaired(view, &note, key, &differences).into()))
+            .set_item(Some(repair::repaired(view, &note, key, &differences).into()))
             .condition_expression(format!("attribute_not_exists({SEQUENCE_NUMBER})"));
         let mut actions = vec![
             TransactWriteItem::builder().update(item.build().map_err(unbuildable)?).build(),

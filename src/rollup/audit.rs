@@ -245,6 +245,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_stored_is_told_without_zeros_and_with_what_is_below() {
+        let found = stored(json!({
+            "TotalPoints": {"N": "-3"}, "CategoryCounts": {"M": {"A": {"N": "0.0"}, "B": {"N": "2"}, "C": {"N": "-1"}}},
+        }));
+        let groups: Vec<_> = found.counters.keys().map(|counter| counter.group.as_deref()).collect();
+        assert_eq!((groups, found.negative()), (vec![None, Some("B"), Some("C")], 2));
+        assert_eq!(Stored::read(&view(), None).negative(), 0);
+    }
+
+    #[test]
+    fn a_measure_that_is_no_map_is_told_by_its_groups_where_there_should_be_some() {
+        let stored = stored(json!({"TotalPoints": {"N": "1"}, "CategoryCounts": {"N": "1"}}));
+        let group = |expected: &[&str]| match &*stored.differences(&sums(expected)) {
+            [difference] => difference.counter.group.clone(),
+            more => panic!("{more:?}"),
+        };
+        assert_eq!(group(&["A"]), Some("A".to_owned()));
+        let total = Sums::from([(Counter { measure: 0, group: None }, Number::from(1))]);
+        let [difference] = &*stored.differences(&total) else { panic!("one is told") };
+        assert_eq!(difference.counter, Counter { measure: 1, group: None });
+    }
+
+    #[test]
     fn every_small_case_of_truth_lag_quarantine_and_tampering_has_its_verdict() {
         // Truth t, of which u points are unmarked and q in quarantine, while the counter shows c.
         for t in 0..4_usize {

@@ -1,31 +1,16 @@
-//! The idempotency table as a ledger: what its markers say that records did, where they contradict themselves or the
-//! records, and what a repair writes into it.
+//! The idempotency table as a ledger: what its markers say that records did, and where they contradict themselves or the
+//! records.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-
-use super::audit::{Difference, Reading, Waiting};
+use super::audit::Waiting;
 use super::delta::{self, Change, Counter, Effect, Retention, Sums, contribution, effect};
-use super::marker::{self, Met, Outcome, bytes};
+use super::marker::{self, Met, Outcome};
 use super::number::Number;
 use super::poison::Image;
 use super::record::{Images, Parsed, RecordId, StreamRecord, parse_record};
 use super::view::{View, ViewKey};
-use super::{AttributeValue, Item, limits};
-
-/// How the key of a repair's record begins; an identifier of the repair follows.
-pub const REPAIR: &str = "repair-";
-/// The view item that a repair set, by its key.
-pub const ITEM: &str = "Item";
-/// The counters before a repair, as `Deltas` has measures: those that it changed.
-pub const FROM: &str = "From";
-/// The counters after a repair.
-pub const TO: &str = "To";
-/// Who repaired.
-pub const WHO: &str = "Who";
-/// In a discarded marker: the repair that has the record's effect in the counters.
-pub const REPAIRED_BY: &str = "RepairedBy";
+use super::{AttributeValue, Item};
 
 /// What a record does to the view, both sides told apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -201,72 +186,9 @@ pub fn contradiction(view: &View, change: &Change<'_>, marker: &Item) -> Option<
     wrong.and_then(|(key, _)| finding("XO-1", format!("the marker's Deltas of {key} are not what the record does")))
 }
 
-/// What is written about a repair, beside the counters that it sets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repair<'a> {
-    /// What the repair is known by: [`REPAIR`] and an identifier.
-    pub id: &'a str,
-    /// Who asked for it.
-    pub who: &'a str,
-    /// The command that did it, and others beside it.
-    pub run: &'a str,
-    /// When.
-    pub at: DateTime<Utc>,
-    /// Days that it is kept.
-    pub retention_days: u32,
-}
-
-/// The ledger's record of a repair: an item of the idempotency table in a key space of its own, in the place of the
-/// stream the view table.
-#[must_use]
-pub fn repaired(view: &View, repair: &Repair<'_>, key: &ViewKey, differences: &[Difference]) -> Item {
-    let text = |value: &str| AttributeValue::S(value.to_owned());
-    let expires_at = repair.at + TimeDelta::days(i64::from(repair.retention_days));
-    let mut item = HashMap::from([
-        (marker::SEQUENCE_NUMBER.to_owned(), text(repair.id)),
-        (marker::STREAM.to_owned(), text(view.view_table())),
-        (marker::OUTCOME.to_owned(), text(Outcome::Repaired.as_str())),
-        (ITEM.to_owned(), AttributeValue::M(view.key_item(key).into())),
-        (WHO.to_owned(), text(repair.who)),
-        (marker::REQUEST_ID.to_owned(), text(repair.run)),
-        (marker::RECORDED_AT.to_owned(), text(&repair.at.to_rfc3339_opts(SecondsFormat::Millis, true))),
-        (marker::EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.timestamp().to_string())),
-    ]);
-    let side = |value: fn(&Difference) -> AttributeValue| {
-        let mut measures: HashMap<String, AttributeValue> = HashMap::new();
-        for difference in differences {
-            let attribute = view.measures()[difference.counter.measure].attribute.clone();
-            match &difference.counter.group {
-                None => {
-                    measures.insert(attribute, value(difference));
-                }
-                Some(group) => {
-                    let groups = measures.entry(attribute).or_insert_with(|| AttributeValue::M(HashMap::new()));
-                    if let AttributeValue::M(groups) = groups {
-                        groups.insert(group.clone(), value(difference));
-                    }
-                }
-            }
-        }
-        AttributeValue::M(measures)
-    };
-    let from = side(|difference| match &difference.stored {
-        Reading::Number(number) => AttributeValue::N(number.to_string()),
-        Reading::Other(kind) => AttributeValue::S(format!("of type {kind}")),
-    });
-    let to = side(|difference| AttributeValue::N(difference.expected.to_string()));
-    item.insert(FROM.to_owned(), from);
-    item.insert(TO.to_owned(), to);
-    if bytes(&item) > limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES {
-        // Too many groups for one item: that there was a repair matters more than each of them.
-        item.remove(FROM);
-        item.remove(TO);
-    }
-    Item::from(item)
-}
-
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, TimeDelta};
     use serde_json::{Value, json};
 
     use super::*;
@@ -324,6 +246,20 @@ mod tests {
     }
 
     #[test]
+    fn a_marker_in_quarantine_is_open_and_has_a_reason() {
+        let quarantined = item(json!({"Outcome": {"S": "QUARANTINED"}, "Reason": {"S": "no image"}}));
+        let id = RecordId { sequence_number: "1".into(), stream: "s".into() };
+        assert_eq!(standing(Some(&quarantined)), Standing::Open(Waiting::Quarantined));
+        assert_eq!(inspect(&view(), &id, &quarantined), None);
+        let bare = item(json!({"Outcome": {"S": "QUARANTINED"}}));
+        assert_eq!(inspect(&view(), &id, &bare).map(|finding| finding.invariant), Some("XO-6"));
+        for closed in ["DISCARDED", "REPAIRED"] {
+            let marker = item(json!({"Outcome": {"S": closed}}));
+            assert_eq!((standing(Some(&marker)), inspect(&view(), &id, &marker)), (Standing::Closed, None));
+        }
+    }
+
+    #[test]
     fn a_marker_that_contradicts_its_record_is_found() {
         let (one, other) = (record(None, Some("A")), record(None, Some("B")));
         let found = contradiction(&view(), &change(&one), &marker_of(&change(&other))).unwrap();
@@ -371,27 +307,5 @@ mod tests {
         let found = concern(&view(), &keys, &retention());
         assert_eq!((found.items.len(), found.deltas.len()), (1, 0));
         assert_eq!(concern(&view(), &item(json!({"Record": {"S": "{"}})), &retention()), Concern::default());
-    }
-
-    #[test]
-    fn the_record_of_a_repair_says_from_what_to_what() {
-        let key = view().own_key(&item(json!({"MapId": {"S": "m"}}))).unwrap();
-        let difference = |group: Option<&str>, stored, expected| Difference {
-            counter: Counter { measure: usize::from(group.is_some()), group: group.map(str::to_owned) },
-            stored,
-            expected: Number::from(expected),
-        };
-        let differences =
-            [difference(None, Reading::Other("S"), 3), difference(Some("A"), Reading::Number(Number::from(-1)), 2)];
-        let repair = Repair { id: "repair-1", who: "ada@host", run: "run", at: retention().until, retention_days: 14 };
-        let written = repaired(&view(), &repair, &key, &differences);
-        let expected = item(json!({
-            "SequenceNumber": {"S": "repair-1"}, "Stream": {"S": "Map"}, "Outcome": {"S": "REPAIRED"},
-            "Item": {"M": {"MapId": {"S": "m"}}}, "Who": {"S": "ada@host"}, "RequestId": {"S": "run"},
-            "From": {"M": {"TotalPoints": {"S": "of type S"}, "CategoryCounts": {"M": {"A": {"N": "-1"}}}}},
-            "To": {"M": {"TotalPoints": {"N": "3"}, "CategoryCounts": {"M": {"A": {"N": "2"}}}}},
-            "RecordedAt": {"S": "2027-01-15T08:00:00.000Z"}, "ExpiresAt": {"N": "1801209600"},
-        }));
-        assert_eq!(written, expected);
     }
 }

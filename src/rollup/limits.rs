@@ -95,6 +95,7 @@ mod tests {
             (QUARANTINE_TRANSACTION_BYTES, 1_048_576),
             (RAW_RECORD_PLAIN_BYTES, 16_384),
             (ITEM_MARGIN_BYTES, 2_048),
+            (LOOK_UP_BYTES.try_into().unwrap(), 1_048_576),
         ] {
             assert_eq!(limit, bytes);
         }

@@ -83,15 +83,16 @@ pub fn plan(view: &View, batch: &Batch<'_>, members: &[usize]) -> Vec<Vec<usize>
         touches(member).iter().map(|item| (Reverse(weight[item]), *item)).collect::<Vec<_>>()
     });
 
-    let updates = weight.values().map(|entries| entries.div_ceil(limits::TRANSACTION_ACTIONS - 1)).sum::<usize>();
-    let actions = members.len() + updates;
-    let mut spare = actions.next_multiple_of(limits::TRANSACTION_ACTIONS) - actions;
+    // Where one ends and the next begins, a view item is cut: that is one update more, unless room is left instead.
+    let most = limits::TRANSACTION_ACTIONS - 1;
+    let actions = members.len() + weight.len();
+    let mut spare = (actions.saturating_sub(1).div_ceil(most) * most + 1).saturating_sub(actions);
     let mut transactions = Vec::new();
     let mut filling = Filling::default();
     for run in ordered.chunk_by(|&one, &next| touches(one) == touches(next)) {
         let (room, needed) = (filling.room(), filling.needed(touches(run[0]), run.len()));
-        if room < ROOM_LEFT && room <= spare && (room + 1..=limits::TRANSACTION_ACTIONS).contains(&needed) {
-            spare -= room;
+        if room < ROOM_LEFT && room <= spare + 1 && (room + 1..=limits::TRANSACTION_ACTIONS).contains(&needed) {
+            spare = spare + 1 - room;
             transactions.push(std::mem::take(&mut filling).members);
         }
         for &member in run {
@@ -99,7 +100,6 @@ pub fn plan(view: &View, batch: &Batch<'_>, members: &[usize]) -> Vec<Vec<usize>
             if !filling.takes(view, entry) {
                 transactions.push(std::mem::take(&mut filling).members);
                 filling.takes(view, entry);
-                spare = spare.saturating_sub(1);
             }
             filling.members.push(member);
         }
@@ -209,4 +209,109 @@ pub fn assemble(setting: &Setting, batch: &Batch<'_>, shapes: &[Shape], members:
         }
     });
     Transaction { actions: markers.chain(views).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use chrono::DateTime;
+
+    use super::super::coalesce::{Found, coalesce};
+    use super::super::delta::{Effect, Retention, effect};
+    use super::super::poison::{Poison, Reason};
+    use super::super::record::{Images, RecordId, StreamRecord};
+    use super::super::view::{Amount, KeyPart, KeyType, Measure};
+    use super::*;
+    use crate::rollup::AttributeValue;
+
+    fn item(attributes: impl IntoIterator<Item = (String, String)>) -> Item {
+        let attributes = attributes.into_iter().map(|(name, text)| (name, AttributeValue::S(text)));
+        Item::from(attributes.collect::<HashMap<_, _>>())
+    }
+
+    /// A view of so many measures by an attribute of their own each, and so many without one.
+    fn view(grouped: usize, plain: usize) -> View {
+        let key = KeyPart { view_attribute: "MapId".into(), source_attribute: "MapId".into(), key_type: KeyType::S };
+        let measure = |n| Measure {
+            attribute: format!("Measure{n}"),
+            amount: Amount::One,
+            by: (n < grouped).then(|| format!("By{n}")),
+        };
+        View::new("Point", "Map", vec![key], (0..grouped + plain).map(measure).collect()).unwrap()
+    }
+
+    fn id(bytes: usize) -> RecordId {
+        RecordId { sequence_number: "1".repeat(bytes), stream: "s".repeat(bytes) }
+    }
+
+    /// The weight of a move between two view items, and what it really has: keys and groups of so many bytes.
+    fn moved(view: &View, [map, group, id_bytes]: [usize; 3]) -> (usize, usize) {
+        let groups = view.grouped().count();
+        let image = |letter: &str| {
+            let groups = (0..groups).map(|n| (format!("By{n}"), format!("{n:02}{}", letter.repeat(group))));
+            item(groups.chain([("MapId".to_owned(), letter.repeat(map))]))
+        };
+        let record = StreamRecord {
+            id: id(id_bytes),
+            event_id: "e".repeat(id_bytes),
+            event_name: "n".repeat(id_bytes),
+            source_key: item([("Id".to_owned(), "k".repeat(id_bytes))]),
+            created_at: None,
+            images: Images::Modified { old: image("a"), new: image("b") },
+            raw: "",
+        };
+        let retention = Retention { days: 14, until: DateTime::default() };
+        let batch = coalesce([Found::Record(record.id.clone(), effect(view, record, &retention))]);
+        let stamp = Stamp { recorded_at: DateTime::default(), request_id: "request".to_owned(), retention_days: 14 };
+        let on_missing = OnMissingViewItem::Create;
+        let setting = Setting { view: view.clone(), on_missing, guard: Guard::Absent, stamp };
+        let shapes = vec![Shape::Complete; batch.items.len()];
+        let action_bytes = |action: &Action| match action {
+            Action::PutMarker { marker, .. } => marker::bytes(marker),
+            Action::UpdateView { key, update, .. } => {
+                let names = update.names.values().map(String::len).sum::<usize>();
+                marker::bytes(key) + names + marker::bytes(&update.values)
+            }
+            Action::CheckAbsent { .. } => unreachable!("view items are created"),
+        };
+        let real = assemble(&setting, &batch, &shapes, &[0]).actions.iter().map(action_bytes).sum();
+        (weight(&batch.entries[0]), real)
+    }
+
+    #[test]
+    fn an_entry_weighs_what_it_has_and_little_more() {
+        for (grouped, plain, [map, group, id]) in [
+            (1, 1, [1, 1, 1]),
+            (1, 0, [2_000, 1, 1]),
+            (30, 0, [1, 1_000, 1]),
+            (30, 0, [2_000, 1_000, 1_000]),
+            (1, 0, [1, 1, 1_000]),
+            (10, 15, [1, 1, 1]),
+        ] {
+            let (weight, real) = moved(&view(grouped, plain), [map, group, id]);
+            let sums = 2 * (grouped + plain);
+            let most = real + limits::ITEM_MARGIN_BYTES + 128 * sums;
+            assert!((real..=most).contains(&weight), "{weight}, not {real} to {most}");
+        }
+    }
+
+    #[test]
+    fn a_record_for_quarantine_weighs_what_it_has_at_the_most() {
+        for (raw, id_bytes) in [(10, 1), (300_000, 1_000), (500_000, 1)] {
+            let raw = "x".repeat(raw);
+            let poison = Poison {
+                id: id(id_bytes),
+                event_id: String::new(),
+                event_name: String::new(),
+                source_key: item([("Id".to_owned(), "k".repeat(id_bytes))]),
+                reason: Reason::NoImage,
+                raw: &raw,
+            };
+            let kept = raw.len().min(limits::ITEM_BYTES) + id_bytes;
+            let batch = coalesce([Found::Record(poison.id.clone(), Effect::Quarantine(poison))]);
+            let weight = weight(&batch.entries[0]);
+            assert!((kept..=kept + 2 * limits::ITEM_MARGIN_BYTES).contains(&weight), "{weight} of {kept}");
+        }
+    }
 }

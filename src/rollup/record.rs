@@ -297,6 +297,32 @@ mod tests {
     }
 
     #[test]
+    fn what_a_record_lacks_costs_it_nothing_that_it_has() {
+        let created = |created: &str, other: &str| {
+            let raw = format!(
+                r#"{{"eventSourceARN": "a", "dynamodb": {{"SequenceNumber": "1", "NewImage": {{"A": {{"S": "x"}}}},
+                "Keys": {{"A": {{"S": "x"}}}}{created}{other}}}}}"#
+            );
+            let Ok(Parsed::Record(record)) = parse_record(&raw) else { panic!("{raw}") };
+            record.created_at.map(|at| at.timestamp())
+        };
+        let told = r#", "ApproximateCreationDateTime": 1795000000"#;
+        for (of, expected) in
+            [(told, Some(1_795_000_000)), (r#", "ApproximateCreationDateTime": null"#, None), ("", None)]
+        {
+            for other in ["", r#", "SizeBytes": null"#, r#", "SizeBytes": 3"#, r#", "OldImage": null"#] {
+                assert_eq!(created(of, other), expected, "{of}{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_is_called_by_its_number_and_its_stream() {
+        let id = RecordId { sequence_number: "17".to_owned(), stream: "arn:x".to_owned() };
+        assert_eq!(id.to_string(), "17 of arn:x");
+    }
+
+    #[test]
     fn a_long_word_of_the_parser_is_cut() {
         let raw =
             format!("{{\"dynamodb\":{{\"SequenceNumber\":\"1\",\"NewImage\":{{\"A\":\"{}\"}}}}}}", "é".repeat(600));

@@ -95,6 +95,21 @@ mod tests {
     }
 
     #[test]
+    fn tallies_of_different_items_add_up() {
+        let tally = |categories: &[&str]| {
+            let mut tally = Tally::default();
+            for category in categories {
+                tally.add(&amounts(category));
+            }
+            tally
+        };
+        let mut joined = tally(&["A", "B"]);
+        joined.join(tally(&["B", "C", "B"]));
+        assert_eq!(joined, tally(&["A", "B", "B", "B", "C"]));
+        assert_eq!(joined.sources, 5);
+    }
+
+    #[test]
     fn later_images_take_the_place_of_what_was_read() {
         let key = |text: &str| {
             SourceKey::of(

@@ -1,13 +1,30 @@
-//! The one write of a repair: the counters of a view item as they should be, on the condition that they are what was
-//! seen.
+//! What a repair writes: the counters of a view item as they should be, on the condition that they are what was seen; and
+//! its record in the idempotency table.
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+use super::audit::{Difference, Reading};
 use super::delta::Sums;
+use super::marker::{self, Outcome, bytes};
 use super::number::Number;
 use super::update::Update;
-use super::view::{ROLLUP_VERSION, View};
-use super::{AttributeValue, Item};
+use super::view::{ROLLUP_VERSION, View, ViewKey};
+use super::{AttributeValue, Item, limits};
+
+/// How the key of a repair's record begins; an identifier of the repair follows.
+pub const REPAIR: &str = "repair-";
+/// The view item that a repair set, by its key.
+pub const ITEM: &str = "Item";
+/// The counters before a repair, as `Deltas` has measures: those that it changed.
+pub const FROM: &str = "From";
+/// The counters after a repair.
+pub const TO: &str = "To";
+/// Who repaired.
+pub const WHO: &str = "Who";
+/// In a discarded marker: the repair that has the record's effect in the counters.
+pub const REPAIRED_BY: &str = "RepairedBy";
 
 /// The update that sets every measure of a view item, and raises its version. Its condition is that the item is still
 /// there or still absent, and that version and measures are those of `seen`: a function that knows no version, or a user,
@@ -52,6 +69,70 @@ pub fn set(view: &View, seen: Option<&Item>, wanted: &Sums) -> Update {
     Update { expression: format!("SET {}", set.join(", ")), condition: Some(condition.join(" AND ")), names, values }
 }
 
+/// What is written about a repair, beside the counters that it sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair<'a> {
+    /// What the repair is known by: [`REPAIR`] and an identifier.
+    pub id: &'a str,
+    /// Who asked for it.
+    pub who: &'a str,
+    /// The command that did it, and others beside it.
+    pub run: &'a str,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Days that it is kept.
+    pub retention_days: u32,
+}
+
+/// The ledger's record of a repair: an item of the idempotency table in a key space of its own, in the place of the
+/// stream the view table.
+#[must_use]
+pub fn repaired(view: &View, repair: &Repair<'_>, key: &ViewKey, differences: &[Difference]) -> Item {
+    let text = |value: &str| AttributeValue::S(value.to_owned());
+    let expires_at = repair.at + TimeDelta::days(i64::from(repair.retention_days));
+    let mut item = HashMap::from([
+        (marker::SEQUENCE_NUMBER.to_owned(), text(repair.id)),
+        (marker::STREAM.to_owned(), text(view.view_table())),
+        (marker::OUTCOME.to_owned(), text(Outcome::Repaired.as_str())),
+        (ITEM.to_owned(), AttributeValue::M(view.key_item(key).into())),
+        (WHO.to_owned(), text(repair.who)),
+        (marker::REQUEST_ID.to_owned(), text(repair.run)),
+        (marker::RECORDED_AT.to_owned(), text(&repair.at.to_rfc3339_opts(SecondsFormat::Millis, true))),
+        (marker::EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.timestamp().to_string())),
+    ]);
+    let side = |value: fn(&Difference) -> AttributeValue| {
+        let mut measures: HashMap<String, AttributeValue> = HashMap::new();
+        for difference in differences {
+            let attribute = view.measures()[difference.counter.measure].attribute.clone();
+            match &difference.counter.group {
+                None => {
+                    measures.insert(attribute, value(difference));
+                }
+                Some(group) => {
+                    let groups = measures.entry(attribute).or_insert_with(|| AttributeValue::M(HashMap::new()));
+                    if let AttributeValue::M(groups) = groups {
+                        groups.insert(group.clone(), value(difference));
+                    }
+                }
+            }
+        }
+        AttributeValue::M(measures)
+    };
+    let from = side(|difference| match &difference.stored {
+        Reading::Number(number) => AttributeValue::N(number.to_string()),
+        Reading::Other(kind) => AttributeValue::S(format!("of type {kind}")),
+    });
+    let to = side(|difference| AttributeValue::N(difference.expected.to_string()));
+    item.insert(FROM.to_owned(), from);
+    item.insert(TO.to_owned(), to);
+    if bytes(&item) > limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES {
+        // Too many groups for one item: that there was a repair matters more than each of them.
+        item.remove(FROM);
+        item.remove(TO);
+    }
+    Item::from(item)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -92,5 +173,55 @@ mod tests {
         assert_eq!((&values[":v"], &values[":m0"]), (&AttributeValue::N("42".into()), &AttributeValue::N("0".into())));
         assert_eq!(values[":m0was"], AttributeValue::S("x".into()));
         assert_eq!(values[":m1"], AttributeValue::M(HashMap::new()));
+    }
+
+    fn item(value: Value) -> Item {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn at() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    #[test]
+    fn the_record_of_a_repair_says_from_what_to_what() {
+        let key = view().own_key(&item(json!({"MapId": {"S": "m"}}))).unwrap();
+        let difference = |group: Option<&str>, stored, expected| Difference {
+            counter: Counter { measure: usize::from(group.is_some()), group: group.map(str::to_owned) },
+            stored,
+            expected: Number::from(expected),
+        };
+        let differences =
+            [difference(None, Reading::Other("S"), 3), difference(Some("A"), Reading::Number(Number::from(-1)), 2)];
+        let repair = Repair { id: "repair-1", who: "ada@host", run: "run", at: at(), retention_days: 14 };
+        let written = repaired(&view(), &repair, &key, &differences);
+        let expected = item(json!({
+            "SequenceNumber": {"S": "repair-1"}, "Stream": {"S": "Map"}, "Outcome": {"S": "REPAIRED"},
+            "Item": {"M": {"MapId": {"S": "m"}}}, "Who": {"S": "ada@host"}, "RequestId": {"S": "run"},
+            "From": {"M": {"TotalPoints": {"S": "of type S"}, "CategoryCounts": {"M": {"A": {"N": "-1"}}}}},
+            "To": {"M": {"TotalPoints": {"N": "3"}, "CategoryCounts": {"M": {"A": {"N": "2"}}}}},
+            "RecordedAt": {"S": "2027-01-15T08:00:00.000Z"}, "ExpiresAt": {"N": "1801209600"},
+        }));
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn a_repair_of_more_groups_than_an_item_holds_is_recorded_without_them() {
+        let key = view().own_key(&item(json!({"MapId": {"S": "m"}}))).unwrap();
+        let written = |group: usize, who: &str| {
+            let number = Number::from(1);
+            let counter = Counter { measure: 1, group: Some("g".repeat(group)) };
+            let difference = Difference { counter, stored: Reading::Number(number.clone()), expected: number };
+            let repair = Repair { id: "repair-1", who, run: "run", at: at(), retention_days: 14 };
+            repaired(&view(), &repair, &key, &[difference])
+        };
+        // The group's name is in it twice.
+        let most = limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES;
+        let room = most - bytes(&written(0, "ada"));
+        let who = if room.is_multiple_of(2) { "ada" } else { "ada!" };
+        let fits = written(room / 2, who);
+        assert_eq!((bytes(&fits), fits.contains_key(FROM), fits.contains_key(TO)), (most, true, true));
+        let too_many = written(room / 2, &format!("{who}!"));
+        assert_eq!([FROM, TO, WHO].map(|name| too_many.contains_key(name)), [false, false, true]);
     }
 }

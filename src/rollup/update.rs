@@ -63,8 +63,15 @@ const PLACEHOLDER_BYTES: usize = 3;
 /// The longest text of one group's term, `#m.#g=if_not_exists(#m.#g,:z)+:v,`.
 const GROUP_TERM_BYTES: usize = 4 * PLACEHOLDER_BYTES + ".=if_not_exists(.,:z0)+:v0,".len();
 
-/// The operators and functions of one group's term.
-const GROUP_TERM_OPERATORS: usize = 2;
+const _: () = {
+    /// The operators and functions of one group's term.
+    const OPERATORS: usize = 2;
+    let most = limits::EXPRESSION_BYTES / GROUP_TERM_BYTES;
+    assert!(
+        most * OPERATORS <= limits::EXPRESSION_OPERATORS,
+        "an expression is full by its bytes before its operators"
+    );
+};
 
 /// The longest text of one term of a measure, `#m=:v,` or `#m :v,`.
 const MEASURE_TERM_BYTES: usize = 2 * PLACEHOLDER_BYTES + "=,".len();
@@ -74,7 +81,6 @@ const MEASURE_TERM_BYTES: usize = 2 * PLACEHOLDER_BYTES + "=,".len();
 pub fn fits(view: &View, counters: usize) -> bool {
     let fixed = "SET  ADD ".len() + (view.measures().len() + 1) * MEASURE_TERM_BYTES;
     fixed + counters * GROUP_TERM_BYTES <= limits::EXPRESSION_BYTES
-        && counters * GROUP_TERM_OPERATORS <= limits::EXPRESSION_OPERATORS
 }
 
 /// Placeholders for one update: each name and each value once.
@@ -266,7 +272,31 @@ fn not_a(attribute: &str, found: &AttributeValue, wanted: &str) -> String {
 mod tests {
     use std::iter::once;
 
+    use super::super::view::{Amount, KeyPart, KeyType};
     use super::*;
+
+    #[test]
+    fn an_expression_takes_as_many_counters_as_the_longest_terms_leave_room_for() {
+        for measures in [1, 2, 10, 20] {
+            let key = KeyPart { view_attribute: "Id".into(), source_attribute: "Id".into(), key_type: KeyType::S };
+            let measure = |n| Measure { attribute: format!("M{n}"), amount: Amount::One, by: Some("Group".to_owned()) };
+            let view = View::new("Source", "View", vec![key], (0..measures).map(measure).collect()).unwrap();
+            let of_measures = "#zz=:zz,".repeat(measures + 1);
+            for counters in 0..200 {
+                let terms = "#zz.#zz=if_not_exists(#zz.#zz,:z0)+:v0,".repeat(counters);
+                let longest = format!("SET  ADD {of_measures}{terms}").len();
+                assert_eq!(fits(&view, counters), longest <= limits::EXPRESSION_BYTES, "{counters} of {measures}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_done_about_a_missing_view_item_has_a_name() {
+        assert_eq!(
+            [OnMissingViewItem::Create, OnMissingViewItem::Skip].map(OnMissingViewItem::as_str),
+            ["create", "skip"]
+        );
+    }
 
     #[test]
     fn a_new_group_overflows_an_item_that_is_as_good_as_full() -> Result<(), super::super::view::ViewError> {
@@ -284,7 +314,69 @@ mod tests {
         assert_eq!(overflow(&view, &of(full), &sums), None);
         assert!(overflow(&view, &of(full + 1), &sums).is_some_and(|words| words.contains(&(full + 1).to_string())));
         let total = Counter { measure: 0, group: None };
-        assert_eq!(overflow(&view, &of(full + 1), &Sums::from([(total, Number::from(1))])), None);
+        assert_eq!(overflow(&view, &of(limits::ITEM_BYTES), &Sums::from([(total, Number::from(1))])), None);
+        let mut with_group = of(full);
+        let groups = HashMap::from([("Park".to_owned(), AttributeValue::N("1".to_owned()))]);
+        with_group.insert("CategoryCounts".to_owned(), AttributeValue::M(groups));
+        assert_eq!(overflow(&view, &with_group, &sums), None, "the group is there already");
         Ok(())
+    }
+
+    /// A map's item with these attributes.
+    fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
+        Item::from(HashMap::from(attributes.map(|(name, value)| (name.to_owned(), value))))
+    }
+
+    fn number(text: &str) -> AttributeValue {
+        AttributeValue::N(text.to_owned())
+    }
+
+    fn groups<const N: usize>(groups: [(&str, AttributeValue); N]) -> AttributeValue {
+        AttributeValue::M(item(groups).into())
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_counter_is_said_by_its_name_and_type() {
+        let view = View::points_of_maps("Point", "Map").unwrap();
+        let text = || AttributeValue::S("many".to_owned());
+        let total = Counter { measure: 0, group: None };
+        let park = Counter { measure: 1, group: Some("Park".to_owned()) };
+        for (item, counter, expected) in [
+            (item([]), &total, None),
+            (item([("TotalPoints", number("1"))]), &total, None),
+            (item([("TotalPoints", text())]), &total, Some("its TotalPoints is of type S, not a number")),
+            (item([("TotalPoints", text())]), &park, None),
+            (item([("CategoryCounts", number("1"))]), &park, Some("its CategoryCounts is of type N, not a map")),
+            (item([("CategoryCounts", groups([]))]), &park, None),
+            (item([("CategoryCounts", groups([("Park", number("1")), ("Cafe", text())]))]), &park, None),
+            (
+                item([("CategoryCounts", groups([("Park", text())]))]),
+                &park,
+                Some("its CategoryCounts.Park is of type S, not a number"),
+            ),
+            (item([(ROLLUP_VERSION, number("1"))]), &total, None),
+            (item([(ROLLUP_VERSION, text())]), &total, Some("its RollupVersion is of type S, not a number")),
+        ] {
+            assert_eq!(fault(&view, &item, counter).as_deref(), expected, "{item:?}");
+        }
+    }
+
+    #[test]
+    fn counters_below_zero_are_counted() {
+        let view = View::points_of_maps("Point", "Map").unwrap();
+        for (item, expected) in [
+            (item([]), 0),
+            (item([("TotalPoints", number("0")), ("CategoryCounts", groups([("Park", number("3"))]))]), 0),
+            (item([("TotalPoints", number("-1")), ("Balance", number("-7"))]), 1),
+            (
+                item([
+                    ("TotalPoints", number("-1")),
+                    ("CategoryCounts", groups([("Park", number("-3")), ("Cafe", number("2")), ("", number("-1"))])),
+                ]),
+                3,
+            ),
+        ] {
+            assert_eq!(negative_counters(&view, &item), expected, "{item:?}");
+        }
     }
 }

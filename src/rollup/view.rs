@@ -340,3 +340,47 @@ pub fn type_name(value: &AttributeValue) -> &'static str {
         AttributeValue::Bs(_) => "BS",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_of_its_type_and_of_a_length_that_a_key_may_have() {
+        let part = |name: &str, key_type| KeyPart {
+            view_attribute: name.to_owned(),
+            source_attribute: name.to_owned(),
+            key_type,
+        };
+        let measure = Measure { attribute: "Count".to_owned(), amount: Amount::One, by: None };
+        let view = View::new("Source", "View", vec![part("P", KeyType::S), part("R", KeyType::B)], vec![measure]);
+        let view = view.unwrap();
+        let of = |partition: usize, sort: usize| {
+            let item = [
+                ("P".to_owned(), AttributeValue::S("p".repeat(partition))),
+                ("R".to_owned(), AttributeValue::B(vec![7; sort])),
+            ];
+            view.own_key(&Item::from(HashMap::from(item)))
+        };
+        let too_long =
+            |attribute: &str, bytes, limit| KeyError::TooLong { attribute: attribute.to_owned(), bytes, limit };
+        assert_eq!(of(2_048, 1_024).map(|key| key.to_string().len() > 2_048), Ok(true));
+        assert_eq!(of(2_049, 1), Err(too_long("P", 2_049, 2_048)));
+        assert_eq!(of(1, 1_025), Err(too_long("R", 1_025, 1_024)));
+        assert_eq!(of(0, 1), Err(KeyError::Empty { attribute: "P".to_owned() }));
+        assert_eq!(of(1, 0), Err(KeyError::Empty { attribute: "R".to_owned() }));
+        assert_eq!(of(1, 2).map(|key| key.to_string()), Ok("p, [07, 07]".to_owned()));
+        for (found, kind) in [(json!({"N": "1"}), "N"), (json!({"BOOL": true}), "BOOL"), (json!({"L": []}), "L")] {
+            let item: Item = serde_json::from_value(json!({"P": found, "R": {"S": "r"}})).unwrap();
+            let error = view.own_key(&item).unwrap_err();
+            let wanted = KeyType::S;
+            assert_eq!(error, KeyError::Type { attribute: "P".to_owned(), found: kind, wanted });
+            assert!(error.to_string().contains(&format!("of type {kind}; the view's key needs S")), "{error}");
+        }
+        assert_eq!([KeyType::S, KeyType::N, KeyType::B].map(|key_type| key_type.to_string()), ["S", "N", "B"]);
+    }
+}

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "each search prints how much it searched")]
 
+mod answers;
 mod collisions;
 mod deadline;
 mod deliveries;
@@ -29,3 +30,4 @@ mod service_limits;
 #[allow(dead_code, reason = "the simulation needs more of it")]
 mod tables;
 mod two_deliveries;
+mod waiting;

@@ -10,7 +10,7 @@ use ddb_rollup::rollup::number::Number;
 use ddb_rollup::rollup::plan::{Setting, assemble, plan};
 use ddb_rollup::rollup::poison::{Poison, Reason};
 use ddb_rollup::rollup::record::{Images, RecordId, StreamRecord};
-use ddb_rollup::rollup::update::{OnMissingViewItem, Shape};
+use ddb_rollup::rollup::update::{OnMissingViewItem, Shape, fits};
 use ddb_rollup::rollup::view::{Amount, KeyPart, KeyType, Measure, View};
 use ddb_rollup::rollup::{AttributeValue, Item};
 
@@ -172,6 +172,69 @@ fn transactions_of_inserts_are_full() {
     }
     println!("{batches} batches");
     assert_eq!(batches, 76);
+}
+
+/// Plans inserts on view items with so many each, and tells how many of each item are in each transaction.
+fn spread(entries: &[usize]) -> Vec<Vec<usize>> {
+    let view = config().view;
+    let maps = entries.iter().enumerate().flat_map(|(map, &entries)| std::iter::repeat_n(map, entries));
+    let maps: Vec<usize> = maps.collect();
+    let batch = changes(&view, maps.iter().map(|&map| inserted(map, "a")));
+    let all: Vec<usize> = (0..maps.len()).collect();
+    let planned = plan(&view, &batch, &all).into_iter().map(|members| {
+        let here = |map: usize| members.iter().filter(|&&member| maps[member] == map).count();
+        (0..entries.len()).map(here).collect()
+    });
+    planned.collect()
+}
+
+#[test]
+fn a_little_room_is_left_rather_than_a_view_item_cut() {
+    // 9 of 100 actions are free, and the next view item is left whole; 10 are, and it is cut.
+    assert_eq!(spread(&[90, 20]), [[90, 0], [0, 20]]);
+    assert_eq!(spread(&[89, 20]), [[89, 9], [0, 11]]);
+    // What fits exactly is put in.
+    assert_eq!(spread(&[95, 3, 1]), [[95, 3, 0], [0, 0, 1]]);
+    assert_eq!(spread(&[95, 4, 1]), [[95, 0, 0], [0, 4, 1]]);
+    // Cut all the same where it would be cut in an empty transaction, too.
+    assert_eq!(spread(&[150, 100]), [[99, 0], [51, 47], [0, 53]]);
+}
+
+#[test]
+fn an_expression_is_filled_up_to_its_limit() {
+    const MEASURES: usize = 10;
+    let key = KeyPart { view_attribute: "MapId".into(), source_attribute: "MapId".into(), key_type: KeyType::S };
+    let measure =
+        |n| Measure { attribute: format!("Measure{n}"), amount: Amount::One, by: Some("Category".to_owned()) };
+    let view = View::new("Point", "Map", vec![key], (0..MEASURES).map(measure).collect()).unwrap();
+    let most = (0..100).take_while(|groups| fits(&view, groups * MEASURES)).last().unwrap();
+    assert!((5..30).contains(&most), "{most} groups fit into an expression");
+    // Each group comes twice, and costs the expression nothing the second time.
+    let batch = changes(&view, (0..4 * most).map(|n| inserted(0, &format!("group-{:03}", n / 2))));
+    let all: Vec<usize> = (0..batch.entries.len()).collect();
+    let planned: Vec<usize> = plan(&view, &batch, &all).iter().map(Vec::len).collect();
+    assert_eq!(planned, [2 * most, 2 * most]);
+}
+
+#[test]
+fn room_is_left_only_as_long_as_no_further_transaction_comes_of_it() {
+    let cut = |planned: &[Vec<usize>]| {
+        let parts = |map: &usize| planned.iter().filter(|here| here[*map] > 0).count();
+        (0..planned[0].len()).filter(|map| parts(map) > 1).count()
+    };
+    // 20 times 94 actions and 18 cuts are 19 transactions but for 2 actions: there is no room to leave.
+    let planned = spread(&[93; 20]);
+    assert_eq!((planned.len(), cut(&planned)), (19, 18), "{planned:?}");
+    // 10 times 95 actions are 10 transactions in any case.
+    let planned = spread(&[94; 10]);
+    assert_eq!((planned.len(), cut(&planned)), (10, 0), "{planned:?}");
+    // 30 times 93 actions and 28 cuts are 29 transactions with 82 actions to spare, of which 6 go for each that is left whole.
+    let planned = spread(&[92; 30]);
+    assert_eq!((planned.len(), cut(&planned)), (29, 15), "{planned:?}");
+    // 15 times 94 actions and 14 cuts are 15 transactions with 76 actions to spare, of which 5 more go for each that is
+    // left whole.
+    let planned = spread(&[93; 15]);
+    assert_eq!((planned.len(), cut(&planned)), (15, 0), "{planned:?}");
 }
 
 #[test]

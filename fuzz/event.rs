@@ -1,0 +1,102 @@
+//! Any bytes as an event, through the whole handler, twice: it must neither panic nor count anything twice, and what it
+//! acknowledges must have a marker or no effect.
+
+#![no_main]
+
+#[path = "../tests/small_scope/expression.rs"]
+#[allow(dead_code)]
+mod expression;
+#[path = "../tests/small_scope/item_size.rs"]
+mod item_size;
+#[path = "../tests/small_scope/service_limits.rs"]
+mod service_limits;
+#[path = "../tests/small_scope/tables.rs"]
+#[allow(dead_code)]
+mod tables;
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use chrono::DateTime;
+use ddb_rollup::commit::{Entropy, LookedUp, Store};
+use ddb_rollup::config::{Config, Tables as TableNames};
+use ddb_rollup::handler::{Invocation, Rollup};
+use ddb_rollup::rollup::marker::{SEQUENCE_NUMBER, STREAM};
+use ddb_rollup::rollup::plan::{Action, Transaction};
+use ddb_rollup::rollup::record::{Parsed, parse};
+use ddb_rollup::rollup::verdict::Failure;
+use ddb_rollup::rollup::view::{View, ViewKey};
+use ddb_rollup::rollup::{AttributeValue, Item};
+use libfuzzer_sys::fuzz_target;
+use uuid::Uuid;
+
+use tables::Tables;
+
+/// Tables in memory, and the token of the next transaction.
+struct Memory {
+    view: View,
+    tables: Mutex<(Tables, u64)>,
+}
+
+impl Store for &Memory {
+    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+        let markers = transaction.actions.iter().filter(|action| matches!(action, Action::PutMarker { .. }));
+        service_limits::hold_against_the_limits(transaction, markers.count());
+        self.tables.lock().unwrap().0.transact(transaction, token)
+    }
+
+    async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
+        Ok(self.tables.lock().unwrap().0.view(&self.view.key_item(key)).cloned())
+    }
+
+    async fn look_up(&self, _: &[ViewKey]) -> Result<LookedUp, Failure> {
+        Ok(LookedUp::new())
+    }
+}
+
+impl Entropy for &Memory {
+    fn token(&self) -> Uuid {
+        let next = &mut self.tables.lock().unwrap().1;
+        *next += 1;
+        Uuid::from_u64_pair(0, *next)
+    }
+
+    fn up_to(&self, limit: Duration) -> Duration {
+        limit
+    }
+}
+
+fuzz_target!(|text: &str| {
+    let config = Config::of(TableNames::default()).unwrap();
+    let memory = Memory { view: config.view.clone(), tables: Mutex::default() };
+    let rollup = Rollup::new(config, &memory, &memory);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let now = DateTime::from_timestamp(1_795_000_001, 0).unwrap();
+    let invocation = Invocation { request_id: "request".to_owned(), now, time_left: Duration::from_secs(60) };
+    let deliver = || runtime.block_on(rollup.handle(text, &invocation));
+    let seen = || memory.tables.lock().unwrap().0.clone();
+
+    let first = deliver();
+    let after = seen();
+    let second = deliver();
+    assert_eq!(seen(), after, "a second delivery changes nothing");
+    assert_eq!(first, second, "and is answered like the first");
+
+    let (Ok(response), Ok(records)) = (first, parse(text)) else { return };
+    let failed = response.batch_item_failures.first().and_then(|failure| failure.item_identifier.clone());
+    for parsed in records {
+        let (id, raw) = match parsed {
+            Ok(Parsed::Record(record)) => (record.id, record.raw),
+            Ok(Parsed::Poison(poison)) => (poison.id, poison.raw),
+            Ok(Parsed::Unnumbered { .. }) | Err(_) => panic!("an event with such a record fails as a whole"),
+        };
+        if failed.as_ref() == Some(&id.sequence_number) {
+            break;
+        }
+        let is = |marker: &Item, name: &str, value: &str| marker.get(name) == Some(&AttributeValue::S(value.to_owned()));
+        let of_record =
+            |marker: &Item| is(marker, SEQUENCE_NUMBER, &id.sequence_number) && is(marker, STREAM, &id.stream);
+        let marked = after.markers().any(of_record);
+        assert!(marked || rollup.has_no_effect(raw, now), "acknowledged without a marker: {raw}");
+    }
+});

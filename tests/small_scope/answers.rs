@@ -1,0 +1,300 @@
+//! What each kind of answer leads to, told by what is sent next and by the summary: what is looked at, what goes to
+//! quarantine, and what is counted how.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ddb_rollup::commit::{LookedUp, Store};
+use ddb_rollup::config::Config;
+use ddb_rollup::handler::{Invocation, Rollup};
+use ddb_rollup::metrics::Summary;
+use ddb_rollup::rollup::marker::{Guard, OUTCOME, REASON};
+use ddb_rollup::rollup::plan::{Action, Transaction};
+use ddb_rollup::rollup::update::OnMissingViewItem;
+use ddb_rollup::rollup::verdict::{ActionVerdict, Failure};
+use ddb_rollup::rollup::view::ViewKey;
+use ddb_rollup::rollup::{AttributeValue, Item};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::function::{Answer, Counted, answer, config, now};
+use crate::history::STREAM;
+use crate::line::Script;
+use crate::memory_store::MemoryStore;
+use crate::seeded::Seeded;
+
+/// An answer to the transaction of that number, the first being zero; none when the tables answer.
+type Said = Option<Result<(), Failure>>;
+
+/// Who answers for tables.
+type Says = dyn Fn(&Transaction, usize) -> Said + Send + Sync;
+
+/// Tables that someone answers for, and how often they were asked. Clones are the same.
+#[derive(Clone)]
+pub struct Answering {
+    tables: MemoryStore<Script>,
+    says: Arc<Says>,
+    asked: Arc<Asked>,
+    /// Whether look-ups tell nothing.
+    silent: bool,
+}
+
+/// How often tables were asked.
+#[derive(Debug, Default)]
+pub struct Asked {
+    pub transactions: AtomicUsize,
+    pub reads: AtomicUsize,
+    pub look_ups: AtomicUsize,
+}
+
+impl Answering {
+    pub fn new(says: impl Fn(&Transaction, usize) -> Said + Send + Sync + 'static) -> Self {
+        let tables = MemoryStore::new(config().view, Script::default());
+        Self { tables, says: Arc::new(says), asked: Arc::default(), silent: false }
+    }
+
+    fn silent(mut self) -> Self {
+        self.silent = true;
+        self
+    }
+
+    /// With a view item that is there before.
+    fn with(self, map: &str, item: &[(&str, AttributeValue)]) -> Self {
+        let key = Item::from(HashMap::from([("MapId".to_owned(), AttributeValue::S(map.to_owned()))]));
+        let mut whole = key.clone();
+        for (name, value) in item {
+            whole.insert((*name).to_owned(), value.clone());
+        }
+        let mut tables = self.tables.tables();
+        tables.put_view(&key, whole);
+        self.tables.restore(tables);
+        self
+    }
+
+    fn transactions(&self) -> usize {
+        self.asked.transactions.load(Ordering::Relaxed)
+    }
+
+    fn reads(&self) -> usize {
+        self.asked.reads.load(Ordering::Relaxed)
+    }
+
+    fn look_ups(&self) -> usize {
+        self.asked.look_ups.load(Ordering::Relaxed)
+    }
+
+    /// The reasons of the records in quarantine.
+    fn reasons(&self) -> Vec<String> {
+        let tables = self.tables.tables();
+        let quarantined = |marker: &&Item| marker[OUTCOME] == AttributeValue::S("QUARANTINED".to_owned());
+        tables.markers().filter(quarantined).map(|marker| format!("{:?}", marker[REASON])).collect()
+    }
+}
+
+impl Store for Answering {
+    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+        let number = self.asked.transactions.fetch_add(1, Ordering::Relaxed);
+        match (self.says)(transaction, number) {
+            Some(answer) => answer,
+            None => self.tables.transact(transaction, token).await,
+        }
+    }
+
+    async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
+        self.asked.reads.fetch_add(1, Ordering::Relaxed);
+        self.tables.view_item(key).await
+    }
+
+    async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
+        self.asked.look_ups.fetch_add(1, Ordering::Relaxed);
+        if self.silent { Ok(LookedUp::new()) } else { self.tables.look_up(keys).await }
+    }
+}
+
+/// A cancellation with a verdict for each action.
+pub fn cancelled(transaction: &Transaction, verdict: impl Fn(&Action) -> ActionVerdict) -> Result<(), Failure> {
+    Err(Failure::Cancelled(transaction.actions.iter().map(verdict).collect()))
+}
+
+fn record(position: usize, image: &Value) -> Value {
+    json!({
+        "eventID": format!("event-{position}"), "eventName": "INSERT", "awsRegion": "eu-west-1", "eventSourceARN": STREAM,
+        "dynamodb": {
+            "Keys": { "PointId": { "S": format!("point-{position}") } }, "NewImage": image,
+            "SequenceNumber": format!("{position:021}"), "SizeBytes": 1,
+        },
+    })
+}
+
+fn insert(position: usize, map: &str, category: &str) -> Value {
+    record(position, &json!({ "MapId": { "S": map }, "Category": { "S": category } }))
+}
+
+/// One process of the function, and the summary of its last invocation.
+struct Process {
+    rollup: Rollup<Answering, Counted>,
+    summary: Arc<Mutex<Option<Summary>>>,
+}
+
+impl Process {
+    fn new(config: Config, store: &Answering) -> Self {
+        let summary = Arc::<Mutex<Option<Summary>>>::default();
+        let seen = Arc::clone(&summary);
+        // Another process has other tokens.
+        let tokens = Counted::beginning_at(1_000 * store.transactions() as u64);
+        let rollup = Rollup::new(config, store.clone(), tokens);
+        let rollup = rollup.observed(move |_, summary| *seen.lock().unwrap() = Some(summary.clone()));
+        Self { rollup, summary }
+    }
+
+    async fn deliver(&self, records: &[Value]) -> (Answer, Summary) {
+        let invocation = Invocation { request_id: "request".to_owned(), now: now(), time_left: Duration::from_mins(1) };
+        let response = self.rollup.handle(&json!({ "Records": records }).to_string(), &invocation).await;
+        (answer(response), self.summary.lock().unwrap().take().unwrap())
+    }
+}
+
+/// Delivers records to a new process.
+async fn deliver(store: &Answering, records: &[Value]) -> (Answer, Summary) {
+    Process::new(config(), store).deliver(records).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_touches_are_counted_once_a_view_item() {
+    let store = Answering::new(|_, _| None);
+    let process = Process::new(config(), &store);
+    let (_, first) = process.deliver(&[insert(1, "a", "x"), insert(2, "b", "x"), insert(3, "a", "y")]).await;
+    assert_eq!((first.first_touches, first.tally.applied), (2, 3));
+    let (_, second) = process.deliver(&[insert(4, "a", "x"), insert(5, "c", "x")]).await;
+    assert_eq!((second.first_touches, second.tally.applied), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_comes_twice_in_a_batch_is_a_duplicate_once() {
+    let store = Answering::new(|_, _| None);
+    let (answer, summary) = deliver(&store, &[insert(1, "a", "x"), insert(2, "a", "x"), insert(1, "a", "x")]).await;
+    assert_eq!(answer, Answer::All);
+    assert_eq!((summary.tally.applied, summary.tally.duplicates, summary.tally.records), (2, 1, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_quarantine_cannot_hold_is_reported() {
+    // Text that does not become shorter by compressing it.
+    let mut seeded = Seeded(1);
+    let text: String = (0..700 * 1024).map(|_| char::from(b'0' + u8::try_from(seeded.below(64)).unwrap())).collect();
+    let store = Answering::new(|_, _| None);
+    let poison = record(2, &json!({ "Text": { "S": text } }));
+    let (answer, summary) = deliver(&store, &[insert(1, "a", "x"), poison]).await;
+    assert_eq!(answer, Answer::Before(format!("{:021}", 2)));
+    assert_eq!((summary.tally.applied, summary.tally.quarantined, summary.tally.unresolved), (1, 0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_quarantine_already_is_a_duplicate_to_the_function_and_in_quarantine_to_a_replay() {
+    for (guard, wanted) in [(Guard::Absent, (1, 0)), (Guard::AbsentOrQuarantined, (0, 1))] {
+        let store = Answering::new(|_, _| None);
+        let poison = record(1, &json!({ "Text": { "S": "of no map" } }));
+        let (_, first) = deliver(&store, std::slice::from_ref(&poison)).await;
+        assert_eq!((first.tally.duplicates, first.tally.quarantined), (0, 1));
+        let mut config = config();
+        config.guard = guard;
+        let (_, again) = Process::new(config, &store).deliver(&[poison]).await;
+        assert_eq!((again.tally.duplicates, again.tally.quarantined), wanted, "{guard:?}");
+    }
+    // What is applied is a duplicate to both.
+    let store = Answering::new(|_, _| None);
+    deliver(&store, &[insert(1, "a", "x")]).await;
+    let mut config = config();
+    config.guard = Guard::AbsentOrQuarantined;
+    let (_, again) = Process::new(config, &store).deliver(&[insert(1, "a", "x")]).await;
+    assert_eq!((again.tally.duplicates, again.tally.quarantined, again.tally.applied), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_view_item_that_came_into_being_is_counted_on_though_the_answer_does_not_show_it() {
+    let appeared = |transaction: &Transaction, _| {
+        let checks = |action: &Action| matches!(action, Action::CheckAbsent { .. });
+        let refuse =
+            |action: &Action| if checks(action) { ActionVerdict::ConditionFailed(None) } else { ActionVerdict::Fine };
+        Some(if transaction.actions.iter().any(checks) { cancelled(transaction, refuse) } else { Ok(()) })
+    };
+    let store = Answering::new(appeared);
+    let mut config = config();
+    config.on_missing = OnMissingViewItem::Skip;
+    let (answer, summary) = Process::new(config, &store).deliver(&[insert(1, "a", "x")]).await;
+    assert_eq!((answer, summary.tally.applied, store.transactions()), (Answer::All, 1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_touch_that_is_met_lets_the_others_be_looked_up() {
+    // The look-up in front tells nothing, so all view items are presumed to be complete.
+    let store = Answering::new(|_, _| None).silent();
+    let mut config = config();
+    config.max_in_flight = 1;
+    let records: Vec<Value> = (0..180).map(|n| insert(n, ["a", "b"][n % 2], "x")).collect();
+    let (_, summary) = Process::new(config, &store).deliver(&records).await;
+    assert_eq!((summary.tally.applied, summary.first_touches, store.look_ups()), (180, 2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_left_when_the_others_are_duplicates_is_not_suspected_yet() {
+    // The duplicate's part of the update may be what the view item could not take.
+    let store = Answering::new(|transaction, number| {
+        let verdict = |action: &Action| match action {
+            Action::PutMarker { entry: 0, .. } => ActionVerdict::ConditionFailed(None),
+            Action::PutMarker { .. } => ActionVerdict::Fine,
+            _ => ActionVerdict::Refused("no room".to_owned()),
+        };
+        (number == 0).then(|| cancelled(transaction, verdict))
+    });
+    let (answer, summary) = deliver(&store, &[insert(1, "a", "x"), insert(2, "a", "x")]).await;
+    assert_eq!((answer, summary.tally.applied, summary.tally.duplicates), (Answer::All, 1, 1));
+    assert_eq!((store.transactions(), store.reads()), (2, 0));
+}
+
+/// Refuses every write of one view item, and does not show why.
+fn refuses(map: &'static str) -> Answering {
+    let hit = move |action: &Action| match action {
+        Action::UpdateView { key, .. } => key["MapId"] == AttributeValue::S(map.to_owned()),
+        _ => false,
+    };
+    Answering::new(move |transaction, _| {
+        let verdict = |action: &Action| {
+            if hit(action) { ActionVerdict::Refused("no room".to_owned()) } else { ActionVerdict::Fine }
+        };
+        transaction.actions.iter().any(hit).then(|| cancelled(transaction, verdict))
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_view_item_that_refuses_all_writes_costs_its_neighbours_nothing() {
+    let store = refuses("full");
+    let records: Vec<Value> = (0..8).map(|n| insert(n, ["full", "b", "c", "full"][n % 4], "x")).collect();
+    let (answer, summary) = deliver(&store, &records).await;
+    assert_eq!((answer, summary.tally.applied, summary.tally.quarantined), (Answer::All, 4, 4));
+    let reasons = store.reasons();
+    assert_eq!(reasons.len(), 4);
+    for reason in reasons {
+        assert!(reason.contains("full") && reason.contains("no room"), "{reason}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn counters_that_can_be_seen_to_be_broken_are_found_by_one_look() {
+    let groups = [("broken", AttributeValue::S("a text".to_owned())), ("fine", AttributeValue::N("4".to_owned()))];
+    let groups = groups.map(|(name, value)| (name.to_owned(), value)).into_iter().collect::<HashMap<_, _>>();
+    let store = Answering::new(|_, _| None).with(
+        "a",
+        &[("TotalPoints", AttributeValue::N("4".to_owned())), ("CategoryCounts", AttributeValue::M(groups))],
+    );
+    let records: Vec<Value> = (0..8).map(|n| insert(n, "a", ["broken", "fine"][n % 2])).collect();
+    let (answer, summary) = deliver(&store, &records).await;
+    assert_eq!((answer, summary.tally.applied, summary.tally.quarantined), (Answer::All, 4, 4));
+    // Refused; then what is left, and what goes to quarantine.
+    assert_eq!((store.transactions(), store.reads()), (3, 1));
+    for reason in store.reasons() {
+        assert!(reason.contains("broken"), "{reason}");
+    }
+}
