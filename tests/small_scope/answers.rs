@@ -45,6 +45,7 @@ pub struct Answering {
 #[derive(Debug, Default)]
 pub struct Asked {
     pub transactions: AtomicUsize,
+    pub cancelled: AtomicUsize,
     pub reads: AtomicUsize,
     pub look_ups: AtomicUsize,
 }
@@ -55,13 +56,18 @@ impl Answering {
         Self { tables, says: Arc::new(says), asked: Arc::default(), silent: false }
     }
 
+    /// The tables, as they answer by themselves.
+    pub fn tables() -> Self {
+        Self::new(|_, _| None)
+    }
+
     fn silent(mut self) -> Self {
         self.silent = true;
         self
     }
 
     /// With a view item that is there before.
-    fn with(self, map: &str, item: &[(&str, AttributeValue)]) -> Self {
+    pub fn with(self, map: &str, item: &[(&str, AttributeValue)]) -> Self {
         let key = Item::from(HashMap::from([("MapId".to_owned(), AttributeValue::S(map.to_owned()))]));
         let mut whole = key.clone();
         for (name, value) in item {
@@ -73,7 +79,7 @@ impl Answering {
         self
     }
 
-    fn transactions(&self) -> usize {
+    pub fn transactions(&self) -> usize {
         self.asked.transactions.load(Ordering::Relaxed)
     }
 
@@ -81,7 +87,11 @@ impl Answering {
         self.asked.reads.load(Ordering::Relaxed)
     }
 
-    fn look_ups(&self) -> usize {
+    pub fn cancelled(&self) -> usize {
+        self.asked.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub fn look_ups(&self) -> usize {
         self.asked.look_ups.load(Ordering::Relaxed)
     }
 
@@ -96,10 +106,12 @@ impl Answering {
 impl Store for Answering {
     async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
         let number = self.asked.transactions.fetch_add(1, Ordering::Relaxed);
-        match (self.says)(transaction, number) {
+        let answer = match (self.says)(transaction, number) {
             Some(answer) => answer,
             None => self.tables.transact(transaction, token).await,
-        }
+        };
+        self.asked.cancelled.fetch_add(usize::from(answer.is_err()), Ordering::Relaxed);
+        answer
     }
 
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
@@ -128,18 +140,19 @@ fn record(position: usize, image: &Value) -> Value {
     })
 }
 
-fn insert(position: usize, map: &str, category: &str) -> Value {
+/// The record of an insert.
+pub fn insert(position: usize, map: &str, category: &str) -> Value {
     record(position, &json!({ "MapId": { "S": map }, "Category": { "S": category } }))
 }
 
 /// One process of the function, and the summary of its last invocation.
-struct Process {
+pub struct Process {
     rollup: Rollup<Answering, Counted>,
     summary: Arc<Mutex<Option<Summary>>>,
 }
 
 impl Process {
-    fn new(config: Config, store: &Answering) -> Self {
+    pub fn new(config: Config, store: &Answering) -> Self {
         let summary = Arc::<Mutex<Option<Summary>>>::default();
         let seen = Arc::clone(&summary);
         // Another process has other tokens.
@@ -149,7 +162,7 @@ impl Process {
         Self { rollup, summary }
     }
 
-    async fn deliver(&self, records: &[Value]) -> (Answer, Summary) {
+    pub async fn deliver(&self, records: &[Value]) -> (Answer, Summary) {
         let invocation = Invocation { request_id: "request".to_owned(), now: now(), time_left: Duration::from_mins(1) };
         let response = self.rollup.handle(&json!({ "Records": records }).to_string(), &invocation).await;
         (answer(response), self.summary.lock().unwrap().take().unwrap())
@@ -163,7 +176,7 @@ async fn deliver(store: &Answering, records: &[Value]) -> (Answer, Summary) {
 
 #[tokio::test(start_paused = true)]
 async fn first_touches_are_counted_once_a_view_item() {
-    let store = Answering::new(|_, _| None);
+    let store = Answering::tables();
     let process = Process::new(config(), &store);
     let (_, first) = process.deliver(&[insert(1, "a", "x"), insert(2, "b", "x"), insert(3, "a", "y")]).await;
     assert_eq!((first.first_touches, first.tally.applied), (2, 3));
@@ -173,7 +186,7 @@ async fn first_touches_are_counted_once_a_view_item() {
 
 #[tokio::test(start_paused = true)]
 async fn a_record_that_comes_twice_in_a_batch_is_a_duplicate_once() {
-    let store = Answering::new(|_, _| None);
+    let store = Answering::tables();
     let (answer, summary) = deliver(&store, &[insert(1, "a", "x"), insert(2, "a", "x"), insert(1, "a", "x")]).await;
     assert_eq!(answer, Answer::All);
     assert_eq!((summary.tally.applied, summary.tally.duplicates, summary.tally.records), (2, 1, 3));
@@ -184,7 +197,7 @@ async fn a_record_that_quarantine_cannot_hold_is_reported() {
     // Text that does not become shorter by compressing it.
     let mut seeded = Seeded(1);
     let text: String = (0..700 * 1024).map(|_| char::from(b'0' + u8::try_from(seeded.below(64)).unwrap())).collect();
-    let store = Answering::new(|_, _| None);
+    let store = Answering::tables();
     let poison = record(2, &json!({ "Text": { "S": text } }));
     let (answer, summary) = deliver(&store, &[insert(1, "a", "x"), poison]).await;
     assert_eq!(answer, Answer::Before(format!("{:021}", 2)));
@@ -194,7 +207,7 @@ async fn a_record_that_quarantine_cannot_hold_is_reported() {
 #[tokio::test(start_paused = true)]
 async fn what_is_in_quarantine_already_is_a_duplicate_to_the_function_and_in_quarantine_to_a_replay() {
     for (guard, wanted) in [(Guard::Absent, (1, 0)), (Guard::AbsentOrQuarantined, (0, 1))] {
-        let store = Answering::new(|_, _| None);
+        let store = Answering::tables();
         let poison = record(1, &json!({ "Text": { "S": "of no map" } }));
         let (_, first) = deliver(&store, std::slice::from_ref(&poison)).await;
         assert_eq!((first.tally.duplicates, first.tally.quarantined), (0, 1));
@@ -204,7 +217,7 @@ async fn what_is_in_quarantine_already_is_a_duplicate_to_the_function_and_in_qua
         assert_eq!((again.tally.duplicates, again.tally.quarantined), wanted, "{guard:?}");
     }
     // What is applied is a duplicate to both.
-    let store = Answering::new(|_, _| None);
+    let store = Answering::tables();
     deliver(&store, &[insert(1, "a", "x")]).await;
     let mut config = config();
     config.guard = Guard::AbsentOrQuarantined;
@@ -230,7 +243,7 @@ async fn a_view_item_that_came_into_being_is_counted_on_though_the_answer_does_n
 #[tokio::test(start_paused = true)]
 async fn a_first_touch_that_is_met_lets_the_others_be_looked_up() {
     // The look-up in front tells nothing, so all view items are presumed to be complete.
-    let store = Answering::new(|_, _| None).silent();
+    let store = Answering::tables().silent();
     let mut config = config();
     config.max_in_flight = 1;
     let records: Vec<Value> = (0..180).map(|n| insert(n, ["a", "b"][n % 2], "x")).collect();
@@ -285,7 +298,7 @@ async fn a_view_item_that_refuses_all_writes_costs_its_neighbours_nothing() {
 async fn counters_that_can_be_seen_to_be_broken_are_found_by_one_look() {
     let groups = [("broken", AttributeValue::S("a text".to_owned())), ("fine", AttributeValue::N("4".to_owned()))];
     let groups = groups.map(|(name, value)| (name.to_owned(), value)).into_iter().collect::<HashMap<_, _>>();
-    let store = Answering::new(|_, _| None).with(
+    let store = Answering::tables().with(
         "a",
         &[("TotalPoints", AttributeValue::N("4".to_owned())), ("CategoryCounts", AttributeValue::M(groups))],
     );

@@ -16,6 +16,7 @@ mod engine;
 #[cfg(feature = "cli")]
 mod engine_agreement;
 mod expression;
+mod first_touches;
 mod function;
 mod history;
 mod item_size;

@@ -61,7 +61,7 @@ impl Run<'_, '_> {
     }
 
     pub(super) fn looked_up(&mut self, job: &Job, found: &LookedUp) {
-        let (mut first_touch, before) = (false, self.unseen.len());
+        let mut first_touch = false;
         for item in &job.items {
             // One whose map is none is left to the transaction that touches it, which tells the records at fault.
             if let Some(found) = found.get(&self.batch.items[item.0])
@@ -70,7 +70,7 @@ impl Run<'_, '_> {
                 first_touch |= self.see(*item, shape);
             }
         }
-        if first_touch && self.unseen.len() < before {
+        if first_touch {
             self.look_up();
         }
     }
