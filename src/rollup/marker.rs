@@ -310,6 +310,29 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_kept_exactly_as_long_as_it_fits_into_an_item() {
+        let mut random = fastrand::Rng::with_seed(1);
+        // Text that can be compressed by a quarter.
+        let text: String = (0..550_000).map(|_| char::from(b'0' + random.u8(..64))).collect();
+        let stamp = Stamp { recorded_at: DateTime::default(), request_id: "request".to_owned(), retention_days: 14 };
+        let (most, mut kept) = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES, Vec::new());
+        for length in [300_000].into_iter().chain((536_000..550_000).step_by(2_000)) {
+            let raw = &text[..length];
+            let id = RecordId { sequence_number: "1".to_owned(), stream: "s".to_owned() };
+            let source_key = item([]);
+            let reason = crate::rollup::poison::Reason::NoImage;
+            let poison = Poison { id, event_id: String::new(), event_name: String::new(), source_key, reason, raw };
+            let mut marker = quarantined(&poison, &stamp);
+            kept.push(marker.contains_key(RECORD));
+            marker.insert(RECORD.to_owned(), record_value(raw));
+            let fits = bytes(&marker) <= most;
+            // What an attribute costs besides its name and value is in the margin.
+            assert!(kept.last() == Some(&fits) || bytes(&marker).abs_diff(most) < 8, "{length}: {}", bytes(&marker));
+        }
+        assert!(kept.contains(&true) && kept.contains(&false));
+    }
+
+    #[test]
     fn an_item_has_the_size_of_its_names_and_values() {
         let n = |text: &str| AttributeValue::N(text.to_owned());
         for (value, expected) in [

@@ -139,6 +139,13 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_read_up_to_its_limit() {
+        let of = |bytes: usize| format!("{}1", "0".repeat(bytes - 1)).parse::<Number>();
+        assert_eq!(of(512), Ok(Number::from(1)));
+        assert!(of(513).is_err());
+    }
+
+    #[test]
     fn sums_are_exact() {
         let mut sum = Number::zero();
         for text in
