@@ -124,7 +124,7 @@ fn pipeline(criterion: &mut Criterion<ProcessorTime>) {
     let all: Vec<usize> = (0..batch.entries.len()).collect();
     group.bench_function("plan", |bencher| bencher.iter(|| plan::plan(&config.view, black_box(&batch), &all)));
     let planned = plan::plan(&config.view, &batch, &all);
-    let stamp = Stamp { recorded_at: Utc::now(), request_id: Uuid::nil().to_string(), retention_days: 14 };
+    let stamp = Stamp::new(Utc::now(), &Uuid::nil().to_string(), 14);
     let (guard, on_missing) = (Guard::Absent, OnMissingViewItem::Create);
     let setting = Setting { view: config.view.clone(), on_missing, guard, stamp };
     let shapes = vec![Shape::Complete; batch.items.len()];

@@ -181,11 +181,7 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
             view: self.config.view.clone(),
             on_missing: self.config.on_missing,
             guard: self.config.guard,
-            stamp: Stamp {
-                recorded_at: invocation.now,
-                request_id: invocation.request_id.clone(),
-                retention_days: self.config.marker_retention_days,
-            },
+            stamp: Stamp::new(invocation.now, &invocation.request_id, self.config.marker_retention_days),
         }
     }
 }

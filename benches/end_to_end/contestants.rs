@@ -185,7 +185,7 @@ pub fn batch<'e>(config: &Config, event: &'e str) -> Batch<'e> {
 }
 
 pub fn setting(config: &Config) -> Setting {
-    let stamp = Stamp { recorded_at: Utc::now(), request_id: Uuid::nil().to_string(), retention_days: 14 };
+    let stamp = Stamp::new(Utc::now(), &Uuid::nil().to_string(), 14);
     Setting { view: config.view.clone(), on_missing: OnMissingViewItem::Create, guard: Guard::Absent, stamp }
 }
 

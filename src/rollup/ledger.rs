@@ -229,7 +229,7 @@ mod tests {
     }
 
     fn marker_of(change: &Change<'_>) -> Item {
-        let stamp = Stamp { recorded_at: retention().until, request_id: "r".into(), retention_days: 14 };
+        let stamp = Stamp::new(retention().until, "r", 14);
         applied(&view(), change, |_| true, &stamp)
     }
 

@@ -75,15 +75,25 @@ impl Outcome {
     }
 }
 
-/// What every marker of an invocation has in common.
+/// What every marker of an invocation has in common, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
-    /// When the invocation began.
-    pub recorded_at: DateTime<Utc>,
-    /// The invocation's request id.
-    pub request_id: String,
-    /// Days that an applied marker is kept.
-    pub retention_days: u32,
+    recorded_at: String,
+    request_id: String,
+    expires_at: String,
+}
+
+impl Stamp {
+    /// Of the invocation with this request id, which began at that time. Applied markers are kept for so many days.
+    #[must_use]
+    pub fn new(recorded_at: DateTime<Utc>, request_id: &str, retention_days: u32) -> Self {
+        let expires_at = recorded_at + TimeDelta::days(i64::from(retention_days));
+        Self {
+            recorded_at: recorded_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            request_id: request_id.to_owned(),
+            expires_at: expires_at.timestamp().to_string(),
+        }
+    }
 }
 
 /// The marker of a record whose deltas are added. View items that are not `counted` were left alone, so that the ledger
@@ -99,8 +109,7 @@ pub fn applied(view: &View, change: &Change<'_>, counted: impl Fn(&ViewKey) -> b
         ]))
     });
     item.insert(DELTAS.to_owned(), AttributeValue::L(deltas.collect()));
-    let expires_at = stamp.recorded_at + TimeDelta::days(i64::from(stamp.retention_days));
-    item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.timestamp().to_string()));
+    item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(stamp.expires_at.clone()));
     Item::from(item)
 }
 
@@ -177,7 +186,7 @@ fn base(
         (EVENT_NAME.to_owned(), text(event_name)),
         (SOURCE_KEY.to_owned(), AttributeValue::M(source_key.clone().into())),
         (OUTCOME.to_owned(), text(outcome.as_str())),
-        (RECORDED_AT.to_owned(), text(&stamp.recorded_at.to_rfc3339_opts(SecondsFormat::Millis, true))),
+        (RECORDED_AT.to_owned(), text(&stamp.recorded_at)),
         (REQUEST_ID.to_owned(), text(&stamp.request_id)),
         (FORMAT_VERSION.to_owned(), AttributeValue::N(FORMAT.to_string())),
     ])
@@ -314,7 +323,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         // Text that can be compressed by a quarter.
         let text: String = (0..550_000).map(|_| char::from(b'0' + random.u8(..64))).collect();
-        let stamp = Stamp { recorded_at: DateTime::default(), request_id: "request".to_owned(), retention_days: 14 };
+        let stamp = Stamp::new(DateTime::default(), "request", 14);
         let (most, mut kept) = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES, Vec::new());
         for length in [300_000].into_iter().chain((536_000..550_000).step_by(2_000)) {
             let raw = &text[..length];

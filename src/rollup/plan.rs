@@ -263,7 +263,7 @@ mod tests {
         };
         let retention = Retention { days: 14, until: DateTime::default() };
         let batch = coalesce([Found::Record(record.id.clone(), effect(view, record, &retention))]);
-        let stamp = Stamp { recorded_at: DateTime::default(), request_id: "request".to_owned(), retention_days: 14 };
+        let stamp = Stamp::new(DateTime::default(), "request", 14);
         let on_missing = OnMissingViewItem::Create;
         let setting = Setting { view: view.clone(), on_missing, guard: Guard::Absent, stamp };
         let shapes = vec![Shape::Complete; batch.items.len()];

@@ -106,11 +106,7 @@ fn large_batches() -> impl Strategy<Value = (Lengths, Vec<Write>)> {
 }
 
 fn setting(view: View, on_missing: OnMissingViewItem) -> Setting {
-    let stamp = Stamp {
-        recorded_at: DateTime::default(),
-        request_id: "00000000-0000-0000-0000-000000000000".to_owned(),
-        retention_days: 14,
-    };
+    let stamp = Stamp::new(DateTime::default(), "00000000-0000-0000-0000-000000000000", 14);
     Setting { view, on_missing, guard: Guard::Absent, stamp }
 }
 

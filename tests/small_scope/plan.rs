@@ -107,11 +107,7 @@ fn transactions_of(view: &View, batch: &Batch<'_>, cases: &[Case]) -> usize {
 
     for (shape, on_missing) in cases {
         let shapes = vec![shape.clone(); batch.items.len()];
-        let stamp = Stamp {
-            recorded_at: DateTime::default(),
-            request_id: "00000000-0000-0000-0000-000000000000".to_owned(),
-            retention_days: 14,
-        };
+        let stamp = Stamp::new(DateTime::default(), "00000000-0000-0000-0000-000000000000", 14);
         let setting = Setting { view: view.clone(), on_missing: *on_missing, guard: Guard::Absent, stamp };
         for members in &planned {
             hold_against_the_limits(&assemble(&setting, batch, &shapes, members), members.len());
