@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn an_expression_takes_as_many_counters_as_the_longest_terms_leave_room_for() {
-        for measures in [1, 2, 10, 20] {
+        for measures in 1..=20 {
             let key = KeyPart { view_attribute: "Id".into(), source_attribute: "Id".into(), key_type: KeyType::S };
             let measure = |n| Measure { attribute: format!("M{n}"), amount: Amount::One, by: Some("Group".to_owned()) };
             let view = View::new("Source", "View", vec![key], (0..measures).map(measure).collect()).unwrap();

@@ -10,10 +10,10 @@ use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::config::Config;
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::metrics::Summary;
-use ddb_rollup::rollup::marker::{Guard, OUTCOME, REASON};
+use ddb_rollup::rollup::marker::{Guard, OUTCOME, REASON, SOURCE_KEY};
 use ddb_rollup::rollup::plan::{Action, Transaction};
 use ddb_rollup::rollup::update::OnMissingViewItem;
-use ddb_rollup::rollup::verdict::{ActionVerdict, Failure};
+use ddb_rollup::rollup::verdict::{ActionVerdict, Cause, Failure};
 use ddb_rollup::rollup::view::ViewKey;
 use ddb_rollup::rollup::{AttributeValue, Item};
 use serde_json::{Value, json};
@@ -310,4 +310,58 @@ async fn counters_that_can_be_seen_to_be_broken_are_found_by_one_look() {
     for reason in store.reasons() {
         assert!(reason.contains("broken"), "{reason}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn counters_that_can_be_seen_to_be_broken_are_found_by_one_look_where_no_action_is_named() {
+    let text = AttributeValue::S("a text".to_owned());
+    let groups = AttributeValue::M(HashMap::from([("broken".to_owned(), text)]));
+    let terse = |transaction: &Transaction, _: usize| {
+        let names = |action: &Action| match action {
+            Action::UpdateView { update, .. } => update.names.values().any(|name| name == "broken"),
+            _ => false,
+        };
+        transaction.actions.iter().any(names).then(|| Err(Failure::Refused("an operand is no number".to_owned())))
+    };
+    let store = Answering::new(terse).with("a", &[("CategoryCounts", groups)]);
+    let records: Vec<Value> = (0..8).map(|n| insert(n, "a", ["broken", "fine"][n % 2])).collect();
+    let (answer, summary) = deliver(&store, &records).await;
+    assert_eq!((answer, summary.tally.applied, summary.tally.quarantined), (Answer::All, 4, 4));
+    assert_eq!((store.transactions(), store.reads()), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_marker_whose_key_is_refused_is_kept_without_it_and_reported_if_that_is_refused_too() {
+    for (refuse_all, quarantined) in [(false, 1), (true, 0)] {
+        let store = Answering::new(move |transaction, _| {
+            let refused = |action: &Action| match action {
+                Action::PutMarker { marker, .. } => {
+                    refuse_all || marker[SOURCE_KEY] != AttributeValue::M(HashMap::new())
+                }
+                _ => false,
+            };
+            let verdict = |action: &Action| {
+                if refused(action) { ActionVerdict::Refused("a key".to_owned()) } else { ActionVerdict::Fine }
+            };
+            transaction.actions.iter().any(refused).then(|| cancelled(transaction, verdict))
+        });
+        let poison = record(1, &json!({ "Text": { "S": "of no map" } }));
+        let (answer, summary) = deliver(&store, &[poison]).await;
+        assert_eq!(summary.tally.quarantined, quarantined);
+        assert_eq!(answer == Answer::All, !refuse_all, "{answer:?}");
+        assert_eq!(store.transactions(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_are_counted_by_their_causes() {
+    let busy = |_: &Transaction, number: usize| {
+        let cause = if number == 0 { Cause::Throttled } else { Cause::Conflict };
+        (number < 3).then_some(Err(Failure::Transient(cause)))
+    };
+    let (_, summary) = deliver(&Answering::new(busy), &[insert(1, "a", "x")]).await;
+    assert_eq!(summary.retries, [(Cause::Throttled, 1), (Cause::Conflict, 2)].into());
+    assert_eq!((summary.transactions, summary.tally.applied), (4, 1));
+    let (_, summary) = deliver(&Answering::tables(), &[insert(1, "a", "x")]).await;
+    assert_eq!(summary.retries, [].into());
 }
