@@ -192,6 +192,8 @@ fn a_little_room_is_left_rather_than_a_view_item_cut() {
     // What fits exactly is put in.
     assert_eq!(spread(&[95, 3, 1]), [[95, 3, 0], [0, 0, 1]]);
     assert_eq!(spread(&[95, 4, 1]), [[95, 0, 0], [0, 4, 1]]);
+    // The largest goes first, wherever it comes.
+    assert_eq!(spread(&[20, 90]), [[0, 90], [20, 0]]);
     // Cut all the same where it would be cut in an empty transaction, too.
     assert_eq!(spread(&[150, 100]), [[99, 0], [51, 47], [0, 53]]);
 }
@@ -227,6 +229,9 @@ fn room_is_left_only_as_long_as_no_further_transaction_comes_of_it() {
     // 30 times 93 actions and 28 cuts are 29 transactions with 82 actions to spare, of which 6 go for each that is left whole.
     let planned = spread(&[92; 30]);
     assert_eq!((planned.len(), cut(&planned)), (29, 15), "{planned:?}");
+    // 15 times 92 actions and 13 cuts are 14 transactions with 7 actions to spare: just enough for one that is left whole.
+    let planned = spread(&[91; 15]);
+    assert_eq!((planned.len(), cut(&planned)), (14, 12), "{planned:?}");
     // 15 times 94 actions and 14 cuts are 15 transactions with 76 actions to spare, of which 5 more go for each that is
     // left whole.
     let planned = spread(&[93; 15]);
