@@ -232,6 +232,7 @@ fn room_is_left_only_as_long_as_no_further_transaction_comes_of_it() {
     // 15 times 92 actions and 13 cuts are 14 transactions with 7 actions to spare: just enough for one that is left whole.
     let planned = spread(&[91; 15]);
     assert_eq!((planned.len(), cut(&planned)), (14, 12), "{planned:?}");
+    assert_eq!(planned[0][..2], [91, 0], "the first one is not cut: {planned:?}");
     // 15 times 94 actions and 14 cuts are 15 transactions with 76 actions to spare, of which 5 more go for each that is
     // left whole.
     let planned = spread(&[93; 15]);
