@@ -7,8 +7,8 @@ use ddb_rollup::handler::{Invocation, Rollup};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use crate::answers::insert;
 use crate::function::{Answer, Counted, answer, config, now};
-use crate::history::STREAM;
 use crate::line::{Line, Passage};
 use crate::memory_store::MemoryStore;
 
@@ -29,19 +29,9 @@ fn sequence_number(position: usize) -> String {
 
 /// Inserts over so many view items; every category is another one if there are to be `groups` of them.
 fn inserts(records: usize, maps: usize, groups: usize) -> Vec<Value> {
-    let insert = |position: usize| {
-        let keys = json!({ "PointId": { "S": format!("point-{position}") } });
-        let image = json!({
-            "MapId": { "S": format!("map-{}", position % maps) },
-            "Category": { "S": format!("category-{}", position % groups) },
-        });
-        json!({
-            "eventID": format!("event-{position}"), "eventName": "INSERT", "awsRegion": "eu-west-1",
-            "eventSourceARN": STREAM,
-            "dynamodb": { "Keys": keys, "NewImage": image, "SequenceNumber": sequence_number(position), "SizeBytes": 1 },
-        })
-    };
-    (0..records).map(insert).collect()
+    let map = |position| format!("map-{}", position % maps);
+    let category = |position| format!("category-{}", position % groups);
+    (0..records).map(|position| insert(position + 1, &map(position), &category(position))).collect()
 }
 
 /// Delivers a batch until it is dealt with, as Lambda does: from the first record on that is reported. Gives how many

@@ -13,9 +13,8 @@ use ddb_rollup::rollup::{AttributeValue, Item};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::answers::{Answering, cancelled};
+use crate::answers::{Answering, cancelled, insert};
 use crate::function::{Answer, answer, config, now};
-use crate::history::STREAM;
 use crate::line::{Passage, Script};
 use crate::memory_store::MemoryStore;
 
@@ -60,15 +59,7 @@ fn mistaken(times: usize) -> Answering {
 
 /// Delivers one insert, with so much time, and tells how long it took.
 async fn deliver(rollup: &Rollup<impl Store, impl Entropy>, time_left: Duration) -> (Answer, Duration) {
-    let event = serde_json::json!({ "Records": [{
-        "eventID": "event", "eventName": "INSERT", "awsRegion": "eu-west-1", "eventSourceARN": STREAM,
-        "dynamodb": {
-            "Keys": { "PointId": { "S": "point" } },
-            "NewImage": { "MapId": { "S": "map" }, "Category": { "S": "a" } },
-            "SequenceNumber": "000000000000000000001",
-            "SizeBytes": 1,
-        },
-    }] });
+    let event = serde_json::json!({ "Records": [insert(1, "map", "a")] });
     let began = Instant::now();
     let invocation = Invocation { request_id: "request".to_owned(), now: now(), time_left };
     let response = rollup.handle(&event.to_string(), &invocation).await;
