@@ -21,7 +21,7 @@ use chrono::DateTime;
 use ddb_rollup::commit::{Entropy, LookedUp, Store};
 use ddb_rollup::config::{Config, Tables as TableNames};
 use ddb_rollup::handler::{Invocation, Rollup};
-use ddb_rollup::rollup::marker::{SEQUENCE_NUMBER, STREAM};
+use ddb_rollup::rollup::marker::{Met, SEQUENCE_NUMBER, STREAM, meet};
 use ddb_rollup::rollup::plan::{Action, Transaction};
 use ddb_rollup::rollup::record::{Parsed, parse};
 use ddb_rollup::rollup::verdict::Failure;
@@ -85,18 +85,20 @@ fuzz_target!(|text: &str| {
     let (Ok(response), Ok(records)) = (first, parse(text)) else { return };
     let failed = response.batch_item_failures.first().and_then(|failure| failure.item_identifier.clone());
     for parsed in records {
-        let (id, raw) = match parsed {
-            Ok(Parsed::Record(record)) => (record.id, record.raw),
-            Ok(Parsed::Poison(poison)) => (poison.id, poison.raw),
+        let (id, event_id, source_key, raw) = match parsed {
+            Ok(Parsed::Record(record)) => (record.id, record.event_id, record.source_key, record.raw),
+            Ok(Parsed::Poison(poison)) => (poison.id, poison.event_id, poison.source_key, poison.raw),
             Ok(Parsed::Unnumbered { .. }) | Err(_) => panic!("an event with such a record fails as a whole"),
         };
         if failed.as_ref() == Some(&id.sequence_number) {
             break;
         }
-        let is = |marker: &Item, name: &str, value: &str| marker.get(name) == Some(&AttributeValue::S(value.to_owned()));
+        let is =
+            |marker: &Item, name: &str, value: &str| marker.get(name) == Some(&AttributeValue::S(value.to_owned()));
         let of_record =
             |marker: &Item| is(marker, SEQUENCE_NUMBER, &id.sequence_number) && is(marker, STREAM, &id.stream);
-        let marked = after.markers().any(of_record);
+        let of_event = |marker: &Item| meet(Some(marker), (&event_id, &source_key)) != Met::Collision;
+        let marked = after.markers().filter(|marker| of_record(marker)).any(of_event);
         assert!(marked || rollup.has_no_effect(raw, now), "acknowledged without a marker: {raw}");
     }
 });
