@@ -14,7 +14,7 @@ use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::coalesce::{Found, coalesce};
 use ddb_rollup::rollup::delta::{Retention, effect};
 use ddb_rollup::rollup::marker::{Guard, Stamp};
-use ddb_rollup::rollup::plan::{self, Setting, Transaction};
+use ddb_rollup::rollup::plan::{self, Action, Setting, Transaction};
 use ddb_rollup::rollup::record::{self, Parsed};
 use ddb_rollup::rollup::update::{OnMissingViewItem, Shape};
 use ddb_rollup::rollup::verdict::Failure;
@@ -59,11 +59,12 @@ impl Measurement for ProcessorTime {
     }
 }
 
-/// A store that says yes.
+/// A store that says yes, once it has the items that are to be put.
 struct AtOnce;
 
 impl Store for AtOnce {
-    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+    async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
+        put(transaction);
         black_box((transaction, token));
         Ok(())
     }
@@ -74,6 +75,15 @@ impl Store for AtOnce {
 
     async fn look_up(&self, _: &[ViewKey]) -> Result<LookedUp, Failure> {
         Ok(LookedUp::new())
+    }
+}
+
+/// Makes the items that a transaction puts, as whoever sends it has to.
+fn put(transaction: &Transaction<'_>) {
+    for action in &transaction.actions {
+        if let Action::PutMarker { marker, .. } = action {
+            black_box(marker.item());
+        }
     }
 }
 
@@ -129,8 +139,8 @@ fn pipeline(criterion: &mut Criterion<ProcessorTime>) {
     let setting = Setting { view: config.view.clone(), on_missing, guard, stamp };
     let shapes = vec![Shape::Complete; batch.items.len()];
     group.bench_function("assemble", |bencher| {
-        let assemble = |members: &Vec<usize>| plan::assemble(&setting, &batch, &shapes, members);
-        bencher.iter(|| planned.iter().map(assemble).collect::<Vec<_>>());
+        let assemble = |members: &Vec<usize>| put(&plan::assemble(&setting, &batch, &shapes, members));
+        bencher.iter(|| planned.iter().for_each(assemble));
     });
     let rollup = Rollup::new(config.clone(), AtOnce, OsEntropy);
     let invocation =

@@ -39,7 +39,7 @@ struct Memory {
 }
 
 impl Store for &Memory {
-    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+    async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
         let markers = transaction.actions.iter().filter(|action| matches!(action, Action::PutMarker { .. }));
         service_limits::hold_against_the_limits(transaction, markers.count());
         self.tables.lock().unwrap().0.transact(transaction, token)

@@ -30,7 +30,7 @@ use run::{Job, Prepared, Run};
 /// What the commit loop needs of a database.
 pub trait Store: Sync {
     /// Carries out a transaction at most once for a token.
-    fn transact(&self, transaction: &Transaction, token: Uuid) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Reads a view item as it is now; none when it is not there.
     fn view_item(&self, key: &ViewKey) -> impl Future<Output = Result<Option<Item>, Failure>> + Send;
@@ -120,13 +120,13 @@ pub async fn commit(
 }
 
 /// A job that was carried out, and what came of it.
-struct Done {
+struct Done<'r> {
     job: Job,
-    answer: Answer,
+    answer: Answer<'r>,
 }
 
-enum Answer {
-    Transacted(Transaction, Result<(), Failure>),
+enum Answer<'r> {
+    Transacted(Transaction<'r>, Result<(), Failure>),
     Inspected(Result<Vec<(ItemId, Option<Item>)>, Failure>),
     LookedUp(Result<LookedUp, Failure>),
 }
@@ -138,7 +138,13 @@ struct Sent {
     retries: [AtomicUsize; Cause::ALL.len()],
 }
 
-async fn carry_out(store: &impl Store, entropy: &impl Entropy, sent: &Sent, job: Job, prepared: Prepared) -> Done {
+async fn carry_out<'r>(
+    store: &impl Store,
+    entropy: &impl Entropy,
+    sent: &Sent,
+    job: Job,
+    prepared: Prepared<'r>,
+) -> Done<'r> {
     if job.plans > PROMPT_REPLANS {
         sleep(backoff(entropy, job.plans - PROMPT_REPLANS)).await;
     }

@@ -61,14 +61,14 @@ impl DynamoStore {
         Self { client: Client::from_conf(config), view, idempotency_table: idempotency_table.into() }
     }
 
-    fn action(&self, action: &Action) -> Result<TransactWriteItem, Failure> {
+    fn action(&self, action: &Action<'_>) -> Result<TransactWriteItem, Failure> {
         let returned = ReturnValuesOnConditionCheckFailure::AllOld;
         let item = TransactWriteItem::builder();
         let item = match action {
             Action::PutMarker { guard, marker, .. } => {
                 let put = Put::builder()
                     .table_name(&self.idempotency_table)
-                    .set_item(Some(marker.clone().into()))
+                    .set_item(Some(marker.item().into_owned().into()))
                     .return_values_on_condition_check_failure(returned);
                 let absent = format!("attribute_not_exists({SEQUENCE_NUMBER})");
                 let put = match guard {
@@ -113,7 +113,7 @@ impl DynamoStore {
 }
 
 impl Store for DynamoStore {
-    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+    async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
         let actions = transaction.actions.iter().map(|action| self.action(action)).collect::<Result<Vec<_>, _>>()?;
         let sent = self
             .client

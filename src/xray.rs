@@ -107,7 +107,7 @@ fn document(
 }
 
 impl<S: Store + Send, E: Entropy + Send> Store for &Traced<S, E> {
-    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+    async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
         let began = (self.clock)();
         let answer = self.store.transact(transaction, token).await;
         self.tell("TransactWriteItems", began, &answer);
@@ -140,7 +140,7 @@ mod tests {
     struct Throttled;
 
     impl Store for Throttled {
-        async fn transact(&self, _: &Transaction, _: Uuid) -> Result<(), Failure> {
+        async fn transact(&self, _: &Transaction<'_>, _: Uuid) -> Result<(), Failure> {
             Err(Failure::Transient(Cause::Throttled))
         }
 

@@ -139,7 +139,7 @@ struct Counting {
 }
 
 impl Store for Counting {
-    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+    async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
         {
             let mut sent = self.sent.lock().unwrap();
             sent.requests += 1;
@@ -160,7 +160,7 @@ impl Store for Counting {
 }
 
 /// Markers are below 1 KB.
-fn units(transaction: &Transaction, item_kb: usize) -> usize {
+fn units(transaction: &Transaction<'_>, item_kb: usize) -> usize {
     let marker = |action: &&plan::Action| matches!(action, plan::Action::PutMarker { .. });
     let markers = transaction.actions.iter().filter(marker).count();
     2 * markers + 2 * item_kb * (transaction.actions.len() - markers)

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use super::{Answer, Broken, Done, Report, Sent};
 use crate::rollup::Item;
 use crate::rollup::coalesce::{Batch, Entry, ItemId};
+use crate::rollup::delta::Change;
 use crate::rollup::known::Known;
 use crate::rollup::marker::{self, Guard, Met};
 use crate::rollup::plan::{self, Action, Setting, Transaction};
@@ -40,8 +41,8 @@ enum Step {
 }
 
 /// What is sent for a job.
-pub(super) enum Prepared {
-    Commit(Transaction),
+pub(super) enum Prepared<'r> {
+    Commit(Transaction<'r>),
     Inspect(Vec<(ItemId, ViewKey)>),
     LookUp(Vec<ViewKey>),
 }
@@ -122,7 +123,7 @@ impl<'r, 'b> Run<'r, 'b> {
     }
 
     /// What is to be sent for a job, as far as is known now.
-    pub(super) fn prepare(&self, job: &Job) -> Prepared {
+    pub(super) fn prepare(&self, job: &Job) -> Prepared<'r> {
         match &job.step {
             Step::Commit => Prepared::Commit(plan::assemble(self.setting, self.batch, &self.shapes, &job.members)),
             Step::Inspect { refused, .. } => {
@@ -132,7 +133,7 @@ impl<'r, 'b> Run<'r, 'b> {
         }
     }
 
-    pub(super) fn settle(&mut self, done: Done) -> Result<(), Broken> {
+    pub(super) fn settle(&mut self, done: Done<'_>) -> Result<(), Broken> {
         let Done { job, answer } = done;
         for item in job.items.iter().chain(&job.held) {
             self.busy[item.0] = false;
@@ -157,13 +158,13 @@ impl<'r, 'b> Run<'r, 'b> {
         Ok(())
     }
 
-    fn committed(&mut self, transaction: &Transaction) {
+    fn committed(&mut self, transaction: &Transaction<'_>) {
         for action in &transaction.actions {
             match action {
                 Action::PutMarker { entry, marker, .. } => {
                     self.outcomes[*entry] = Some(match &self.batch.entries[*entry] {
                         Entry::Apply { .. } => Outcome::Applied,
-                        Entry::Quarantine(_) if marker.contains_key(marker::RECORD) => Outcome::Quarantined,
+                        Entry::Quarantine(_) if marker.item().contains_key(marker::RECORD) => Outcome::Quarantined,
                         Entry::Quarantine(_) => Outcome::Unresolved(Unresolved::NotKept),
                     });
                 }
@@ -177,7 +178,7 @@ impl<'r, 'b> Run<'r, 'b> {
     }
 
     /// Takes what each action says into account, and plans what is left again.
-    fn cancelled(&mut self, job: Job, transaction: &Transaction, verdicts: Vec<ActionVerdict>) {
+    fn cancelled(&mut self, job: Job, transaction: &Transaction<'_>, verdicts: Vec<ActionVerdict>) {
         let mut refused: BTreeMap<ItemId, String> = BTreeMap::new();
         let mut first_touch = false;
         for (action, verdict) in transaction.actions.iter().zip(verdicts) {
@@ -310,7 +311,7 @@ impl<'r, 'b> Run<'r, 'b> {
         }
         match &mut self.batch.entries[member] {
             Entry::Apply { change, .. } => {
-                self.batch.entries[member] = Entry::Quarantine(change.clone().poisoned(reason));
+                self.batch.entries[member] = Entry::Quarantine(Change::clone(change).poisoned(reason));
                 self.condemned.push(member);
             }
             Entry::Quarantine(poison) if !poison.source_key.is_empty() => {

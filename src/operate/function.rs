@@ -77,7 +77,7 @@ struct Counting<S> {
 }
 
 impl<S: Store> Store for Counting<S> {
-    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+    async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
         let answer = self.store.transact(transaction, token).await;
         match &answer {
             Ok(()) => {

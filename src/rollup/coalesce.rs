@@ -4,6 +4,7 @@
 //! not be lost on the way: a record's marker, and the touch of a view item whose sums are zero.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::delta::{self, Change, Effect, Sums};
 use super::poison::{Poison, Reason};
@@ -35,7 +36,7 @@ pub enum Entry<'a> {
     /// Its deltas are to be added.
     Apply {
         /// What the record does.
-        change: Change<'a>,
+        change: Arc<Change<'a>>,
         /// The view items of the change's deltas, in their order.
         touches: Vec<ItemId>,
     },
@@ -106,7 +107,7 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
                     })
                 });
                 let touches = touches.collect();
-                Entry::Apply { change, touches }
+                Entry::Apply { change: Arc::new(change), touches }
             }
         };
         batch.places.push(match entry_of.get(&id) {

@@ -3,8 +3,10 @@
 //! A marker is an item of the idempotency table. It persists and is read by audits and by users, so its names are part
 //! of the product's interface.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
+use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
@@ -92,6 +94,38 @@ impl Stamp {
             recorded_at: recorded_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             request_id: request_id.to_owned(),
             expires_at: expires_at.timestamp().to_string(),
+        }
+    }
+}
+
+/// A marker that is to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Marker<'a> {
+    /// Of a record whose deltas are added. It becomes an item when it is sent, and not before: a map of a dozen texts costs
+    /// more than all else that is done about a record.
+    Applied {
+        /// What the record does.
+        change: Arc<Change<'a>>,
+        /// View items that its transaction leaves alone.
+        left_alone: Arc<BTreeSet<ViewKey>>,
+        /// The definition.
+        view: &'a View,
+        /// What it has in common with others.
+        stamp: &'a Stamp,
+    },
+    /// As it is to be stored.
+    Item(Item),
+}
+
+impl Marker<'_> {
+    /// As it is to be stored.
+    #[must_use]
+    pub fn item(&self) -> Cow<'_, Item> {
+        match self {
+            Self::Applied { change, left_alone, view, stamp } => {
+                Cow::Owned(applied(view, change, |key| !left_alone.contains(key), stamp))
+            }
+            Self::Item(item) => Cow::Borrowed(item),
         }
     }
 }

@@ -6,24 +6,25 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::coalesce::{Batch, Entry, ItemId};
 use super::delta::{Change, Counter};
-use super::marker::{self, Guard, Stamp};
+use super::marker::{self, Guard, Marker, Stamp};
 use super::update::{self, OnMissingViewItem, Shape, Update};
 use super::view::{View, ViewKey};
 use super::{Item, limits};
 
 /// The actions of one `TransactWriteItems`.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Transaction {
+pub struct Transaction<'a> {
     /// In the order in which they are sent, and in which their verdicts come back.
-    pub actions: Vec<Action>,
+    pub actions: Vec<Action<'a>>,
 }
 
 /// One action of a transaction.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Action {
+pub enum Action<'a> {
     /// Put the marker of an entry, unless there is one with its key that it may not replace.
     PutMarker {
         /// The entry.
@@ -31,7 +32,7 @@ pub enum Action {
         /// Which one it may replace.
         guard: Guard,
         /// The marker.
-        marker: Item,
+        marker: Marker<'a>,
     },
     /// Update a view item.
     UpdateView {
@@ -169,7 +170,7 @@ fn weight(entry: &Entry<'_>) -> usize {
     let key_bytes = |key: &ViewKey| key.to_string().len();
     match entry {
         Entry::Apply { change, .. } => {
-            let Change { id, event_id, event_name, source_key, deltas, .. } = change;
+            let Change { id, event_id, event_name, source_key, deltas, .. } = change.as_ref();
             let deltas = deltas.iter().map(|(key, sums)| {
                 let groups = sums.keys().filter_map(|counter| counter.group.as_ref());
                 2 * key_bytes(key) + groups.map(|group| 2 * group.len() + 64).sum::<usize>() + 64 * sums.len()
@@ -185,23 +186,26 @@ fn weight(entry: &Entry<'_>) -> usize {
 
 /// The actions of a transaction: the markers of its entries, then its view items.
 #[must_use]
-pub fn assemble(setting: &Setting, batch: &Batch<'_>, shapes: &[Shape], members: &[usize]) -> Transaction {
+pub fn assemble<'s>(setting: &'s Setting, batch: &Batch<'s>, shapes: &[Shape], members: &[usize]) -> Transaction<'s> {
     let Setting { view, on_missing, guard, stamp } = setting;
     let sums = batch.sums(members);
     let skip = |item: &ItemId| *on_missing == OnMissingViewItem::Skip && shapes[item.0] == Shape::Absent;
-    let skipped: BTreeSet<&ViewKey> = sums.keys().filter(|item| skip(item)).map(|item| &batch.items[item.0]).collect();
+    let skipped = sums.keys().filter(|item| skip(item)).map(|item| batch.items[item.0].clone());
+    let left_alone = Arc::new(skipped.collect::<BTreeSet<_>>());
     let markers = members.iter().map(|&entry| match &batch.entries[entry] {
         Entry::Apply { change, .. } => {
-            let marker = marker::applied(view, change, |key| !skipped.contains(key), stamp);
+            let (change, left_alone) = (Arc::clone(change), Arc::clone(&left_alone));
+            let marker = Marker::Applied { change, left_alone, view, stamp };
             Action::PutMarker { entry, guard: *guard, marker }
         }
         Entry::Quarantine(poison) => {
-            Action::PutMarker { entry, guard: Guard::Absent, marker: marker::quarantined(poison, stamp) }
+            let marker = Marker::Item(marker::quarantined(poison, stamp));
+            Action::PutMarker { entry, guard: Guard::Absent, marker }
         }
     });
     let views = sums.into_iter().map(|(item, sums)| {
         let key = &batch.items[item.0];
-        if skipped.contains(key) {
+        if left_alone.contains(key) {
             Action::CheckAbsent { item, key: view.key_item(key), check: update::still_absent(view) }
         } else {
             let update = update::update(view, &sums, &shapes[item.0], *on_missing);
@@ -267,8 +271,8 @@ mod tests {
         let on_missing = OnMissingViewItem::Create;
         let setting = Setting { view: view.clone(), on_missing, guard: Guard::Absent, stamp };
         let shapes = vec![Shape::Complete; batch.items.len()];
-        let action_bytes = |action: &Action| match action {
-            Action::PutMarker { marker, .. } => marker::bytes(marker),
+        let action_bytes = |action: &Action<'_>| match action {
+            Action::PutMarker { marker, .. } => marker::bytes(&marker.item()),
             Action::UpdateView { key, update, .. } => {
                 let names = update.names.values().map(String::len).sum::<usize>();
                 marker::bytes(key) + names + marker::bytes(&update.values)

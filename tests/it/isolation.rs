@@ -35,14 +35,14 @@ fn number(marker: &Item) -> String {
 }
 
 impl Store for &Cursed {
-    async fn transact(&self, transaction: &Transaction, _: Uuid) -> Result<(), Failure> {
+    async fn transact(&self, transaction: &Transaction<'_>, _: Uuid) -> Result<(), Failure> {
         let request = self.requests.fetch_add(1, Ordering::Relaxed);
         if self.silent_after.is_some_and(|most| request >= most) {
             std::future::pending::<()>().await;
         }
         let mut markers = self.markers.lock().unwrap();
-        let verdict = |action: &Action| match action {
-            Action::PutMarker { marker, .. } if markers.contains(&number(marker)) => {
+        let verdict = |action: &Action<'_>| match action {
+            Action::PutMarker { marker, .. } if markers.contains(&number(&marker.item())) => {
                 ActionVerdict::ConditionFailed(None)
             }
             Action::UpdateView { update, .. } if update.names.values().any(|name| name == "Cursed") => {
@@ -56,9 +56,10 @@ impl Store for &Cursed {
         }
         for action in &transaction.actions {
             if let Action::PutMarker { marker, .. } = action {
-                markers.insert(number(marker));
+                let marker = marker.item();
+                markers.insert(number(&marker));
                 if marker.contains_key("Reason") {
-                    self.quarantined.lock().unwrap().insert(number(marker));
+                    self.quarantined.lock().unwrap().insert(number(&marker));
                 }
             }
         }

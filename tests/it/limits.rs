@@ -26,7 +26,7 @@ struct Counting<'c> {
 }
 
 impl Store for Counting<'_> {
-    fn transact(&self, transaction: &Transaction, token: Uuid) -> impl Future<Output = Result<(), Failure>> + Send {
+    fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> impl Future<Output = Result<(), Failure>> + Send {
         self.tokens.lock().unwrap().insert(token);
         self.store.transact(transaction, token)
     }

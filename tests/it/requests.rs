@@ -45,7 +45,7 @@ struct Recording {
 }
 
 impl Store for &Recording {
-    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+    async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
         let answer = self.store.transact(transaction, token).await;
         let mut sent = self.sent.lock().unwrap();
         // What is sent again on a busy machine is the same transaction.

@@ -116,8 +116,8 @@ fn shape() -> impl Strategy<Value = Shape> {
 }
 
 /// The entries whose markers are in a transaction.
-fn marked(transaction: &Transaction) -> BTreeSet<usize> {
-    let entry = |action: &Action| match action {
+fn marked(transaction: &Transaction<'_>) -> BTreeSet<usize> {
+    let entry = |action: &Action<'_>| match action {
         Action::PutMarker { entry, .. } => Some(*entry),
         _ => None,
     };

@@ -29,7 +29,7 @@ use crate::seeded::Seeded;
 type Said = Option<Result<(), Failure>>;
 
 /// Who answers for tables.
-type Says = dyn Fn(&Transaction, usize) -> Said + Send + Sync;
+type Says = dyn Fn(&Transaction<'_>, usize) -> Said + Send + Sync;
 
 /// Tables that someone answers for, and how often they were asked. Clones are the same.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ pub struct Asked {
 }
 
 impl Answering {
-    pub fn new(says: impl Fn(&Transaction, usize) -> Said + Send + Sync + 'static) -> Self {
+    pub fn new(says: impl Fn(&Transaction<'_>, usize) -> Said + Send + Sync + 'static) -> Self {
         let tables = MemoryStore::new(config().view, Script::default());
         Self { tables, says: Arc::new(says), asked: Arc::default(), silent: false }
     }
@@ -104,7 +104,7 @@ impl Answering {
 }
 
 impl Store for Answering {
-    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+    async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
         let number = self.asked.transactions.fetch_add(1, Ordering::Relaxed);
         let answer = match (self.says)(transaction, number) {
             Some(answer) => answer,
@@ -126,7 +126,7 @@ impl Store for Answering {
 }
 
 /// A cancellation with a verdict for each action.
-pub fn cancelled(transaction: &Transaction, verdict: impl Fn(&Action) -> ActionVerdict) -> Result<(), Failure> {
+pub fn cancelled(transaction: &Transaction<'_>, verdict: impl Fn(&Action<'_>) -> ActionVerdict) -> Result<(), Failure> {
     Err(Failure::Cancelled(transaction.actions.iter().map(verdict).collect()))
 }
 
@@ -227,10 +227,11 @@ async fn what_is_in_quarantine_already_is_a_duplicate_to_the_function_and_in_qua
 
 #[tokio::test(start_paused = true)]
 async fn a_view_item_that_came_into_being_is_counted_on_though_the_answer_does_not_show_it() {
-    let appeared = |transaction: &Transaction, _| {
-        let checks = |action: &Action| matches!(action, Action::CheckAbsent { .. });
-        let refuse =
-            |action: &Action| if checks(action) { ActionVerdict::ConditionFailed(None) } else { ActionVerdict::Fine };
+    let appeared = |transaction: &Transaction<'_>, _| {
+        let checks = |action: &Action<'_>| matches!(action, Action::CheckAbsent { .. });
+        let refuse = |action: &Action<'_>| {
+            if checks(action) { ActionVerdict::ConditionFailed(None) } else { ActionVerdict::Fine }
+        };
         Some(if transaction.actions.iter().any(checks) { cancelled(transaction, refuse) } else { Ok(()) })
     };
     let store = Answering::new(appeared);
@@ -255,7 +256,7 @@ async fn a_first_touch_that_is_met_lets_the_others_be_looked_up() {
 async fn whoever_is_left_when_the_others_are_duplicates_is_not_suspected_yet() {
     // The duplicate's part of the update may be what the view item could not take.
     let store = Answering::new(|transaction, number| {
-        let verdict = |action: &Action| match action {
+        let verdict = |action: &Action<'_>| match action {
             Action::PutMarker { entry: 0, .. } => ActionVerdict::ConditionFailed(None),
             Action::PutMarker { .. } => ActionVerdict::Fine,
             _ => ActionVerdict::Refused("no room".to_owned()),
@@ -269,12 +270,12 @@ async fn whoever_is_left_when_the_others_are_duplicates_is_not_suspected_yet() {
 
 /// Refuses every write of one view item, and does not show why.
 fn refuses(map: &'static str) -> Answering {
-    let hit = move |action: &Action| match action {
+    let hit = move |action: &Action<'_>| match action {
         Action::UpdateView { key, .. } => key["MapId"] == AttributeValue::S(map.to_owned()),
         _ => false,
     };
     Answering::new(move |transaction, _| {
-        let verdict = |action: &Action| {
+        let verdict = |action: &Action<'_>| {
             if hit(action) { ActionVerdict::Refused("no room".to_owned()) } else { ActionVerdict::Fine }
         };
         transaction.actions.iter().any(hit).then(|| cancelled(transaction, verdict))
@@ -316,8 +317,8 @@ async fn counters_that_can_be_seen_to_be_broken_are_found_by_one_look() {
 async fn counters_that_can_be_seen_to_be_broken_are_found_by_one_look_where_no_action_is_named() {
     let text = AttributeValue::S("a text".to_owned());
     let groups = AttributeValue::M(HashMap::from([("broken".to_owned(), text)]));
-    let terse = |transaction: &Transaction, _: usize| {
-        let names = |action: &Action| match action {
+    let terse = |transaction: &Transaction<'_>, _: usize| {
+        let names = |action: &Action<'_>| match action {
             Action::UpdateView { update, .. } => update.names.values().any(|name| name == "broken"),
             _ => false,
         };
@@ -334,13 +335,13 @@ async fn counters_that_can_be_seen_to_be_broken_are_found_by_one_look_where_no_a
 async fn a_marker_whose_key_is_refused_is_kept_without_it_and_reported_if_that_is_refused_too() {
     for (refuse_all, quarantined) in [(false, 1), (true, 0)] {
         let store = Answering::new(move |transaction, _| {
-            let refused = |action: &Action| match action {
+            let refused = |action: &Action<'_>| match action {
                 Action::PutMarker { marker, .. } => {
-                    refuse_all || marker[SOURCE_KEY] != AttributeValue::M(HashMap::new())
+                    refuse_all || marker.item()[SOURCE_KEY] != AttributeValue::M(HashMap::new())
                 }
                 _ => false,
             };
-            let verdict = |action: &Action| {
+            let verdict = |action: &Action<'_>| {
                 if refused(action) { ActionVerdict::Refused("a key".to_owned()) } else { ActionVerdict::Fine }
             };
             transaction.actions.iter().any(refused).then(|| cancelled(transaction, verdict))
@@ -355,7 +356,7 @@ async fn a_marker_whose_key_is_refused_is_kept_without_it_and_reported_if_that_i
 
 #[tokio::test(start_paused = true)]
 async fn retries_are_counted_by_their_causes() {
-    let busy = |_: &Transaction, number: usize| {
+    let busy = |_: &Transaction<'_>, number: usize| {
         let cause = if number == 0 { Cause::Throttled } else { Cause::Conflict };
         (number < 3).then_some(Err(Failure::Transient(cause)))
     };

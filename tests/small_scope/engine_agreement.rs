@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use ddb_rollup::commit::Store;
 use ddb_rollup::rollup::coalesce::ItemId;
 use ddb_rollup::rollup::delta::{Counter, Sums};
-use ddb_rollup::rollup::marker::Guard;
+use ddb_rollup::rollup::marker::{Guard, Marker};
 use ddb_rollup::rollup::number::Number;
 use ddb_rollup::rollup::plan::{Action, Transaction};
 use ddb_rollup::rollup::update::{self, OnMissingViewItem, Shape, Update};
@@ -48,7 +48,7 @@ impl Stores {
     }
 
     /// Sends a transaction to both; gives the verdict on which they agree.
-    async fn transact(&self, transaction: &Transaction, token: Uuid) -> String {
+    async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> String {
         // A busy machine may be too slow for the time that one attempt has: then it is made again, as the product does.
         let engine = loop {
             match self.on_engine.transact(transaction, token).await {
@@ -111,7 +111,7 @@ fn key(map: usize) -> Item {
 }
 
 /// A marker; one in three is in quarantine.
-fn marker(number: usize, guard: Guard, bytes: usize) -> Action {
+fn marker(number: usize, guard: Guard, bytes: usize) -> Action<'static> {
     let text = |text: String| AttributeValue::S(text);
     let marker = HashMap::from([
         ("SequenceNumber".to_owned(), text(number.to_string())),
@@ -119,10 +119,10 @@ fn marker(number: usize, guard: Guard, bytes: usize) -> Action {
         ("Outcome".to_owned(), text(if number.is_multiple_of(3) { "QUARANTINED" } else { "APPLIED" }.to_owned())),
         ("Reason".to_owned(), text("x".repeat(bytes))),
     ]);
-    Action::PutMarker { entry: 0, guard, marker: Item::from(marker) }
+    Action::PutMarker { entry: 0, guard, marker: Marker::Item(Item::from(marker)) }
 }
 
-fn update_of(map: usize, update: Update) -> Action {
+fn update_of(map: usize, update: Update) -> Action<'static> {
     Action::UpdateView { item: ItemId(map), key: key(map), update }
 }
 
@@ -147,7 +147,7 @@ fn random_update(view: &View, seeded: &mut Seeded) -> Update {
     update
 }
 
-fn random_transaction(view: &View, seeded: &mut Seeded) -> Transaction {
+fn random_transaction(view: &View, seeded: &mut Seeded) -> Transaction<'static> {
     const GUARDS: [Guard; 2] = [Guard::Absent, Guard::AbsentOrQuarantined];
     let markers = 0..seeded.below(3);
     let markers: Vec<_> = markers.map(|_| marker(seeded.below(150), GUARDS[seeded.below(2)], 0)).collect();
@@ -174,7 +174,7 @@ async fn random_transactions_have_the_same_verdicts_and_leave_the_same_items() {
         .await;
     stores.put_view(r#"{"MapId":{"S":"map-3"},"CategoryCounts":{"M":{}},"TotalPoints":{"S":"x"}}"#).await;
     let mut seeded = Seeded(7);
-    let mut sent: Vec<Transaction> = Vec::new();
+    let mut sent: Vec<Transaction<'static>> = Vec::new();
     let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
     for _ in 0..TRANSACTIONS {
         let again = seeded.below(8) == 0 && !sent.is_empty();

@@ -88,7 +88,7 @@ impl<L: Line> MemoryStore<L> {
 }
 
 impl<L: Line + Send> Store for MemoryStore<L> {
-    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+    async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
         let conflict = || {
             let mut reasons = vec![reason("None", "", None); transaction.actions.len()];
             if let Some(first) = reasons.first_mut() {

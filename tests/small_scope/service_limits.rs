@@ -8,7 +8,7 @@ use crate::item_size::item_bytes;
 use crate::tables::key_of;
 
 /// Checks a transaction of so many entries.
-pub fn hold_against_the_limits(transaction: &Transaction, members: usize) {
+pub fn hold_against_the_limits(transaction: &Transaction<'_>, members: usize) {
     let actions = &transaction.actions;
     let markers = actions.iter().filter(|action| matches!(action, Action::PutMarker { .. })).count();
     assert_eq!(markers, members, "a marker an entry");
@@ -22,8 +22,9 @@ pub fn hold_against_the_limits(transaction: &Transaction, members: usize) {
     for action in actions {
         let update = match action {
             Action::PutMarker { marker, .. } => {
-                assert!(item_bytes(marker) <= 400 * 1024, "a marker of {} bytes", item_bytes(marker));
-                bytes += item_bytes(marker);
+                let marker = item_bytes(&marker.item());
+                assert!(marker <= 400 * 1024, "a marker of {marker} bytes");
+                bytes += marker;
                 continue;
             }
             Action::UpdateView { update, .. } => update,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ddb_rollup::rollup::marker::{Guard, OUTCOME, SEQUENCE_NUMBER, STREAM};
+use ddb_rollup::rollup::marker::{Guard, Marker, OUTCOME, SEQUENCE_NUMBER, STREAM};
 use ddb_rollup::rollup::plan::{Action, Transaction};
 use ddb_rollup::rollup::update::Update;
 use ddb_rollup::rollup::verdict::{self, CancellationReason, ErrorAnswer, Failure};
@@ -28,7 +28,7 @@ pub struct Tables {
     markers: BTreeMap<String, Arc<Item>>,
     views: BTreeMap<String, Arc<Item>>,
     /// What was committed under each token.
-    committed: HashMap<Uuid, Arc<Transaction>>,
+    committed: HashMap<Uuid, Arc<Transaction<'static>>>,
     /// Whether an action that cannot be carried out refuses the whole request without a word about which one it was,
     /// as `DynamoDB` Local does.
     terse: bool,
@@ -96,15 +96,16 @@ impl Tables {
     }
 
     /// Carries out a transaction, wholly or not at all.
-    pub fn transact(&mut self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+    pub fn transact(&mut self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
+        let transaction = made(transaction);
         match self.committed.get(&token) {
-            Some(committed) if **committed == *transaction => return Ok(()),
+            Some(committed) if **committed == transaction => return Ok(()),
             Some(_) => {
                 return Err(error("IdempotentParameterMismatchException", "the token was used for another body"));
             }
             None => {}
         }
-        let understood = understand(transaction).map_err(|words| error("ValidationException", &words))?;
+        let understood = understand(&transaction).map_err(|words| error("ValidationException", &words))?;
         let mut writes = Vec::new();
         let mut reasons = Vec::new();
         for (action, expressions) in transaction.actions.iter().zip(&understood) {
@@ -128,21 +129,21 @@ impl Tables {
             let table = if of_views { &mut self.views } else { &mut self.markers };
             table.insert(key, Arc::new(item));
         }
-        self.committed.insert(token, Arc::new(transaction.clone()));
+        self.committed.insert(token, Arc::new(transaction));
         Ok(())
     }
 
     /// What an action would write: whether into the view table, under which key, which item.
     fn prepare(
         &self,
-        action: &Action,
+        action: &Action<'_>,
         expressions: &Expressions,
     ) -> Result<Option<(bool, String, Item)>, CancellationReason> {
         let key = name(&key_of(action));
         match action {
             Action::PutMarker { guard, marker, .. } => match self.markers.get(&key) {
                 Some(found) if *guard == Guard::Absent || !is_quarantined(found) => Err(condition_failed(Some(found))),
-                _ => Ok(Some((false, key, marker.clone()))),
+                _ => Ok(Some((false, key, marker.item().into_owned()))),
             },
             Action::UpdateView { key: key_item, .. } => {
                 let found = self.views.get(&key).map(Arc::as_ref);
@@ -163,8 +164,24 @@ impl Tables {
     }
 }
 
+/// A transaction with its markers as they are sent, which needs nothing of the invocation that made it.
+pub fn made(transaction: &Transaction<'_>) -> Transaction<'static> {
+    let made = |action: &Action<'_>| match action {
+        Action::PutMarker { entry, guard, marker } => {
+            Action::PutMarker { entry: *entry, guard: *guard, marker: Marker::Item(marker.item().into_owned()) }
+        }
+        Action::UpdateView { item, key, update } => {
+            Action::UpdateView { item: *item, key: key.clone(), update: update.clone() }
+        }
+        Action::CheckAbsent { item, key, check } => {
+            Action::CheckAbsent { item: *item, key: key.clone(), check: check.clone() }
+        }
+    };
+    Transaction { actions: transaction.actions.iter().map(made).collect() }
+}
+
 /// What `DynamoDB` checks of a request before it looks at an item; gives each action's expressions.
-fn understand(transaction: &Transaction) -> Result<Vec<Expressions>, String> {
+fn understand(transaction: &Transaction<'_>) -> Result<Vec<Expressions>, String> {
     let actions = &transaction.actions;
     if !(1..=MAX_ACTIONS).contains(&actions.len()) {
         return Err(format!("Member must have length between 1 and {MAX_ACTIONS}; it has {}", actions.len()));
@@ -191,7 +208,7 @@ fn understand(transaction: &Transaction) -> Result<Vec<Expressions>, String> {
             );
         }
         let (size, expressions) = match action {
-            Action::PutMarker { marker, .. } => (item_bytes(marker), Expressions::default()),
+            Action::PutMarker { marker, .. } => (item_bytes(&marker.item()), Expressions::default()),
             Action::UpdateView { update, .. } => (item_bytes(&key) + update_bytes(update), Expressions::read(update)?),
             Action::CheckAbsent { check, .. } => (item_bytes(&key), Expressions::read(check)?),
         };
@@ -213,10 +230,11 @@ fn update_bytes(update: &Update) -> usize {
 }
 
 /// The key of the item that an action is about.
-pub fn key_of(action: &Action) -> Item {
+pub fn key_of(action: &Action<'_>) -> Item {
     match action {
         Action::UpdateView { key, .. } | Action::CheckAbsent { key, .. } => key.clone(),
         Action::PutMarker { marker, .. } => {
+            let marker = marker.item();
             let part = |name: &str| marker.get(name).map(|value| (name.to_owned(), value.clone()));
             Item::from([SEQUENCE_NUMBER, STREAM].into_iter().filter_map(part).collect::<HashMap<_, _>>())
         }

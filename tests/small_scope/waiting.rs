@@ -44,7 +44,7 @@ impl Entropy for Waits {
 fn contested(refusals: usize) -> Answering {
     Answering::new(move |transaction, number| {
         let found = (!number.is_multiple_of(2)).then(|| Item::from(HashMap::<String, AttributeValue>::new()));
-        let verdict = |action: &Action| match action {
+        let verdict = |action: &Action<'_>| match action {
             Action::PutMarker { .. } => ActionVerdict::Fine,
             _ => ActionVerdict::ConditionFailed(found.clone()),
         };

@@ -37,7 +37,7 @@ enum Kept {
 
 /// A transaction that was carried out.
 pub struct Commit<'a> {
-    pub transaction: &'a Transaction,
+    pub transaction: &'a Transaction<'static>,
     /// Whether it is an operator's.
     pub operator: bool,
     /// The view items that it touched: the key, before and after.
@@ -129,6 +129,7 @@ impl Auditor {
         let mut touched = BTreeSet::new();
         for action in &commit.transaction.actions {
             let Action::PutMarker { marker, .. } = action else { continue };
+            let marker = &marker.item();
             let Some(record) = self.record_of(marker) else {
                 let words =
                     format!("a marker of no record: {:?} {:?}", marker.get(SEQUENCE_NUMBER), marker.get(STREAM));

@@ -223,7 +223,7 @@ impl Database {
     }
 
     /// A conflict, which may hide what else is wrong with a transaction, or come beside it.
-    fn conflict(&self, transaction: &Transaction, token: Uuid, chance: &mut Chance) -> Failure {
+    fn conflict(&self, transaction: &Transaction<'_>, token: Uuid, chance: &mut Chance) -> Failure {
         let plain = Failure::Transient(Cause::Conflict);
         if chance.below(2) == 0 {
             return plain;
@@ -241,9 +241,9 @@ impl Database {
         }
     }
 
-    fn refusal(&self, transaction: &Transaction) -> Option<Failure> {
+    fn refusal(&self, transaction: &Transaction<'_>) -> Option<Failure> {
         let refusing = map_key(self.refusing?);
-        let refused = |action: &Action| matches!(action, Action::UpdateView { key, .. } if *key == refusing);
+        let refused = |action: &Action<'_>| matches!(action, Action::UpdateView { key, .. } if *key == refusing);
         if !transaction.actions.iter().any(refused) {
             return None;
         }
@@ -255,7 +255,7 @@ impl Database {
         Some(Failure::Cancelled(transaction.actions.iter().map(verdict).collect()))
     }
 
-    fn take_markers(&mut self, transaction: &Transaction) -> Vec<(Item, Item)> {
+    fn take_markers(&mut self, transaction: &Transaction<'_>) -> Vec<(Item, Item)> {
         let puts = transaction.actions.iter().filter(|action| matches!(action, Action::PutMarker { .. }));
         let keys: Vec<Item> = puts.map(key_of).collect();
         let taken = keys.into_iter().filter_map(|key| {
@@ -288,8 +288,8 @@ pub fn map_key(map: &str) -> Item {
 }
 
 /// The view items that a transaction writes, or checks.
-pub fn maps_of(transaction: &Transaction) -> BTreeSet<&'static str> {
-    let key = |action: &Action| match action {
+pub fn maps_of(transaction: &Transaction<'_>) -> BTreeSet<&'static str> {
+    let key = |action: &Action<'_>| match action {
         Action::UpdateView { key, .. } | Action::CheckAbsent { key, .. } => {
             MAPS.into_iter().find(|map| *key == map_key(map))
         }

@@ -140,7 +140,7 @@ impl World {
         Ok(())
     }
 
-    fn views(&self, transaction: &Transaction) -> Vec<(&'static str, Option<Item>)> {
+    fn views(&self, transaction: &Transaction<'_>) -> Vec<(&'static str, Option<Item>)> {
         let maps = maps_of(transaction).into_iter();
         maps.map(|map| (map, self.database.view_item(map).cloned())).collect()
     }
@@ -196,7 +196,8 @@ fn summary(body: &Body) -> String {
             format!("look up {}", keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
         }
         Body::Transact { transaction, .. } => {
-            let of = |wanted: fn(&Action) -> bool| transaction.actions.iter().filter(|action| wanted(action)).count();
+            let of =
+                |wanted: fn(&Action<'_>) -> bool| transaction.actions.iter().filter(|action| wanted(action)).count();
             let markers = of(|action| matches!(action, Action::PutMarker { .. }));
             let entries = transaction.actions.iter().filter_map(|action| match action {
                 Action::PutMarker { entry, .. } => Some(entry),

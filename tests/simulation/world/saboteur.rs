@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::rollup::marker::{
-    DELTAS, EVENT_NAME, EXPIRES_AT, Guard, OUTCOME, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM,
+    DELTAS, EVENT_NAME, EXPIRES_AT, Guard, Marker, OUTCOME, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM,
 };
 use ddb_rollup::rollup::plan::{Action, Transaction};
 use ddb_rollup::rollup::update::Update;
@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::bug::Bug;
 use super::wire::Border;
+use crate::tables::made;
 
 /// How long a function with the bug waits before it sends a transaction a second time.
 const HEDGE: Duration = Duration::from_millis(200);
@@ -89,7 +90,7 @@ impl Saboteur {
     }
 
     /// The transaction as a function with the bug would have planned it.
-    fn planned(&self, mut transaction: Transaction) -> Transaction {
+    fn planned(&self, mut transaction: Transaction<'static>) -> Transaction<'static> {
         let actions = &mut transaction.actions;
         match self.bug {
             Some(Bug::MarkerDroppedWithZeroSum) => drop_what_comes_to_zero(actions),
@@ -110,7 +111,7 @@ impl Saboteur {
             }
             Some(Bug::QuarantineEndedByFunction) => {
                 for action in actions {
-                    if let Action::PutMarker { guard, marker, .. } = action
+                    if let Action::PutMarker { guard, marker: Marker::Item(marker), .. } = action
                         && !is_quarantined(marker)
                     {
                         *guard = Guard::AbsentOrQuarantined;
@@ -144,13 +145,13 @@ impl Saboteur {
     }
 
     /// What the bug answers without asking anybody.
-    fn answered_already(&self, transaction: &Transaction) -> Option<Result<(), Failure>> {
+    fn answered_already(&self, transaction: &Transaction<'_>) -> Option<Result<(), Failure>> {
         match self.bug {
             Some(Bug::PoisonDropped) if markers(&transaction.actions).all(is_quarantined) => Some(Ok(())),
             Some(Bug::OtherStreamTakenAsDuplicate) => {
                 let memory = self.memory.lock().unwrap();
-                let known = |action: &Action| match action {
-                    Action::PutMarker { marker, .. } => {
+                let known = |action: &Action<'_>| match action {
+                    Action::PutMarker { marker: Marker::Item(marker), .. } => {
                         let stream = memory.committed.get(&text(marker, SEQUENCE_NUMBER));
                         stream.is_some_and(|stream| *stream != text(marker, STREAM))
                     }
@@ -166,9 +167,9 @@ impl Saboteur {
     }
 
     /// The answer as a function with the bug takes it.
-    fn understood(&self, transaction: &Transaction, result: Result<(), Failure>) -> Result<(), Failure> {
+    fn understood(&self, transaction: &Transaction<'_>, result: Result<(), Failure>) -> Result<(), Failure> {
         let all_known = || {
-            let verdict = |action: &Action| match action {
+            let verdict = |action: &Action<'_>| match action {
                 Action::PutMarker { .. } => ActionVerdict::ConditionFailed(None),
                 _ => ActionVerdict::Fine,
             };
@@ -184,7 +185,7 @@ impl Saboteur {
         }
     }
 
-    async fn sent(&self, transaction: Transaction, token: Uuid, guarded: bool) -> Result<(), Failure> {
+    async fn sent(&self, transaction: Transaction<'static>, token: Uuid, guarded: bool) -> Result<(), Failure> {
         let again = async {
             sleep(HEDGE).await;
             self.border.transact(transaction.clone(), token, guarded).await
@@ -196,10 +197,10 @@ impl Saboteur {
         }
     }
 
-    fn remember(&self, transaction: &Transaction, result: &Result<(), Failure>) {
+    fn remember(&self, transaction: &Transaction<'_>, result: &Result<(), Failure>) {
         let mut memory = self.memory.lock().unwrap();
         for (place, action) in transaction.actions.iter().enumerate() {
-            let Action::PutMarker { marker, .. } = action else { continue };
+            let Action::PutMarker { marker: Marker::Item(marker), .. } = action else { continue };
             let number = text(marker, SEQUENCE_NUMBER);
             let known = matches!(result, Err(Failure::Cancelled(verdicts))
                 if matches!(verdicts[place], ActionVerdict::ConditionFailed(_)));
@@ -212,7 +213,8 @@ impl Saboteur {
 }
 
 impl Store for Saboteur {
-    async fn transact(&self, transaction: &Transaction, token: Uuid) -> Result<(), Failure> {
+    async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
+        let transaction = &made(transaction);
         let numbers = markers(&transaction.actions).map(|marker| text(marker, SEQUENCE_NUMBER));
         self.memory.lock().unwrap().unsettled.extend(numbers);
         if let Some(answer) = self.answered_already(transaction) {
@@ -266,7 +268,7 @@ fn reported(number: &str) -> DynamoDbBatchItemFailure {
 }
 
 /// The verdicts of the actions that were sent as those of what was planned: what was left out is fine.
-fn laid_beside(planned: &[Action], sent: &[Action], failure: Failure) -> Failure {
+fn laid_beside(planned: &[Action<'_>], sent: &[Action<'_>], failure: Failure) -> Failure {
     match failure {
         Failure::Cancelled(verdicts) if sent.len() < planned.len() => {
             let mut sent = sent.iter().zip(verdicts).peekable();
@@ -295,28 +297,28 @@ fn before(padding: usize, failure: Failure) -> Failure {
     }
 }
 
-fn markers(actions: &[Action]) -> impl Iterator<Item = &Item> {
+fn markers<'a>(actions: &'a [Action<'_>]) -> impl Iterator<Item = &'a Item> {
     actions.iter().filter_map(|action| match action {
-        Action::PutMarker { marker, .. } => Some(marker),
+        Action::PutMarker { marker: Marker::Item(marker), .. } => Some(marker),
         _ => None,
     })
 }
 
-fn markers_mut(actions: &mut [Action]) -> impl Iterator<Item = &mut Item> {
+fn markers_mut<'a>(actions: &'a mut [Action<'_>]) -> impl Iterator<Item = &'a mut Item> {
     actions.iter_mut().filter_map(|action| match action {
-        Action::PutMarker { marker, .. } => Some(marker),
+        Action::PutMarker { marker: Marker::Item(marker), .. } => Some(marker),
         _ => None,
     })
 }
 
-fn expire_markers(actions: &mut [Action], seconds: i64) {
+fn expire_markers(actions: &mut [Action<'_>], seconds: i64) {
     for marker in markers_mut(actions).filter(|marker| !is_quarantined(marker)) {
         let recorded_at = chrono::DateTime::parse_from_rfc3339(&text(marker, RECORDED_AT)).unwrap().timestamp();
         marker.insert(EXPIRES_AT.to_owned(), AttributeValue::N((recorded_at + seconds).to_string()));
     }
 }
 
-fn updates(actions: &mut [Action]) -> impl Iterator<Item = &mut Update> {
+fn updates<'a>(actions: &'a mut [Action<'_>]) -> impl Iterator<Item = &'a mut Update> {
     actions.iter_mut().filter_map(|action| match action {
         Action::UpdateView { update, .. } => Some(update),
         _ => None,
@@ -335,8 +337,8 @@ fn is_quarantined(marker: &Item) -> bool {
 }
 
 /// View items of which nothing but the version changes, and the markers of what was done to them alone.
-fn drop_what_comes_to_zero(actions: &mut Vec<Action>) {
-    let empty = |action: &Action| match action {
+fn drop_what_comes_to_zero(actions: &mut Vec<Action<'_>>) {
+    let empty = |action: &Action<'_>| match action {
         Action::UpdateView { key, update, .. } if !update.expression.contains(',') => {
             (update.names.values().any(|name| name == ROLLUP_VERSION) && !update.expression.contains("SET"))
                 .then(|| AttributeValue::M(key.clone().into()))
@@ -346,7 +348,7 @@ fn drop_what_comes_to_zero(actions: &mut Vec<Action>) {
     let empty: Vec<AttributeValue> = actions.iter().filter_map(empty).collect();
     actions.retain(|action| match action {
         Action::UpdateView { key, .. } => !empty.contains(&AttributeValue::M(key.clone().into())),
-        Action::PutMarker { marker, .. } => match marker.get(DELTAS) {
+        Action::PutMarker { marker, .. } => match marker.item().get(DELTAS) {
             Some(AttributeValue::L(deltas)) => !deltas.iter().all(|delta| match delta {
                 AttributeValue::M(delta) => empty.contains(&delta["Item"]),
                 _ => false,

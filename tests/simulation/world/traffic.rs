@@ -13,7 +13,7 @@ use super::wire::{Body, Reply};
 /// A transaction that an invocation sent.
 struct Attempt {
     request: usize,
-    transaction: Arc<Transaction>,
+    transaction: Arc<Transaction<'static>>,
     token: Uuid,
     standing: Standing,
 }
@@ -35,7 +35,7 @@ pub struct Traffic {
     tokens_ignored: bool,
     attempts: BTreeMap<usize, Vec<Attempt>>,
     /// What was sent under a token.
-    bodies: HashMap<Uuid, Arc<Transaction>>,
+    bodies: HashMap<Uuid, Arc<Transaction<'static>>>,
 }
 
 impl Traffic {
@@ -90,7 +90,7 @@ impl Traffic {
 }
 
 /// The keys of the view items of a transaction.
-fn items(transaction: &Transaction) -> impl Iterator<Item = &ddb_rollup::rollup::Item> {
+fn items<'t>(transaction: &'t Transaction<'_>) -> impl Iterator<Item = &'t ddb_rollup::rollup::Item> {
     transaction.actions.iter().filter_map(|action| match action {
         Action::UpdateView { key, .. } | Action::CheckAbsent { key, .. } => Some(key),
         Action::PutMarker { .. } => None,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub enum Body {
     /// A transaction.
     Transact {
-        transaction: Arc<Transaction>,
+        transaction: Arc<Transaction<'static>>,
         token: Uuid,
         /// Whether the markers' conditions are looked at: they are, unless somebody planted that bug.
         guarded: bool,
@@ -87,7 +87,7 @@ impl Border {
     }
 
     /// Sends a transaction.
-    pub async fn transact(&self, transaction: Transaction, token: Uuid, guarded: bool) -> Result<(), Failure> {
+    pub async fn transact(&self, transaction: Transaction<'static>, token: Uuid, guarded: bool) -> Result<(), Failure> {
         let body = Body::Transact { transaction: Arc::new(transaction), token, guarded };
         match self.request(body).await {
             Some(Reply::Transacted(result)) => result,
