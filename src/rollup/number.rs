@@ -33,7 +33,7 @@ impl Number {
 
 impl From<i64> for Number {
     fn from(value: i64) -> Self {
-        Self(BigDecimal::from(value).normalized())
+        Self(BigDecimal::from(value))
     }
 }
 
@@ -74,7 +74,10 @@ impl fmt::Display for Number {
 impl AddAssign<&Number> for Number {
     fn add_assign(&mut self, other: &Number) {
         self.0 += &other.0;
-        self.0 = self.0.normalized();
+        // A whole number has one text as it is; to normalise it costs more than to add it.
+        if self.0.fractional_digit_count() != 0 {
+            self.0 = self.0.normalized();
+        }
     }
 }
 
@@ -143,6 +146,24 @@ mod tests {
         let of = |bytes: usize| format!("{}1", "0".repeat(bytes - 1)).parse::<Number>();
         assert_eq!(of(512), Ok(Number::from(1)));
         assert!(of(513).is_err());
+    }
+
+    #[test]
+    fn a_sum_has_the_text_of_its_number() {
+        for (one, other, sum) in [
+            ("999", "1", "1000"),
+            ("0.5", "0.5", "1"),
+            ("1.25", "0.25", "1.5"),
+            ("1e20", "1", "100000000000000000001"),
+            ("1e20", "-1e20", "0"),
+            ("0.5", "-0.5", "0"),
+            ("-10", "-90", "-100"),
+        ] {
+            let mut found: Number = one.parse().unwrap();
+            found += &other.parse().unwrap();
+            assert_eq!((found.to_string().as_str(), &found), (sum, &sum.parse().unwrap()), "{one} + {other}");
+        }
+        assert_eq!(Number::from(100), "1e2".parse().unwrap());
     }
 
     #[test]
