@@ -29,7 +29,7 @@
 //! - [`commit`] sends the transactions, and has the only retry loop.
 //! - [`store`] is DynamoDB at the border.
 //! - [`metrics`] names every metric, and [`xray`] puts requests into the invocation's trace.
-//! - [`config`], [`entropy`], [`logging`] and [`shutdown`] are what a process needs besides.
+//! - [`config`], [`entropy`], [`logging`], [`shutdown`] and [`tls`] are what a process needs besides.
 
 pub mod commit;
 pub mod config;
@@ -42,4 +42,5 @@ pub mod operate;
 pub mod rollup;
 pub mod shutdown;
 pub mod store;
+pub mod tls;
 pub mod xray;

@@ -7,14 +7,13 @@ use std::time::Duration;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use chrono::Utc;
 use ddb_rollup::config::{self, Config, ConfigError, ENDPOINTS};
 use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::store::DynamoStore;
 use ddb_rollup::xray::{self, Traced};
-use ddb_rollup::{logging, metrics, shutdown};
+use ddb_rollup::{logging, metrics, shutdown, tls};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tracing::{error, info, warn};
@@ -105,11 +104,8 @@ fn sdk_config(variable: impl Fn(&str) -> Option<String>) -> Result<SdkConfig, Co
     let [every_service, dynamodb] = ENDPOINTS;
     let endpoint = variable(dynamodb).or_else(|| variable(every_service));
     let endpoint = endpoint.filter(|_| !on("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"));
-    // The certificates of the authorities are most of a start, and an endpoint without TLS needs none.
     let plain = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let http = aws_smithy_http_client::Builder::new();
-    let http =
-        if plain { http.build_http() } else { http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https() };
+    let http = if plain { aws_smithy_http_client::Builder::new().build_http() } else { tls::client() };
     let mut sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(region))

@@ -5,6 +5,7 @@ mod failure;
 mod log;
 mod start;
 mod stop;
+mod tls;
 
 use std::time::Duration;
 

@@ -1,0 +1,41 @@
+//! HTTPS, whose certificates are read beside the start.
+//!
+//! The SDK reads the authorities' certificates when a client is made, and they are more than half of a start. Nothing is sent
+//! to DynamoDB before there is an event, so a thread reads them while the function asks for its first one. A request that
+//! comes sooner waits for what is left.
+
+use std::thread;
+
+use aws_sdk_dynamodb::config::ConfigBag;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
+use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
+
+/// A client for endpoints with TLS, which trusts the authorities that the system trusts.
+#[must_use]
+pub fn client() -> SharedHttpClient {
+    let client = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let read = client.clone();
+    // Without the thread, the first request reads them.
+    let _ = thread::Builder::new().name("certificates".to_owned()).spawn(move || {
+        // What is read is kept for all clients of the process. The answer says nothing: it is that of a settings check.
+        let _ = read.validate_base_client_config(&RuntimeComponentsBuilder::new("certificates"), &ConfigBag::base());
+    });
+    SharedHttpClient::new(ReadBeside(client))
+}
+
+/// A client that is not made ready by those who are given it.
+#[derive(Debug)]
+struct ReadBeside(SharedHttpClient);
+
+impl HttpClient for ReadBeside {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        self.0.http_connector(settings, components)
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.0.connector_metadata()
+    }
+}
