@@ -161,7 +161,7 @@ pub fn expected<'a>(truth: &Sums, open: impl IntoIterator<Item = &'a Open>) -> S
     let mut expected = truth.clone();
     for record in open {
         for (counter, amount) in &record.sums {
-            delta::add(&mut expected, counter.clone(), &-amount.clone());
+            delta::add(&mut expected, counter, &-amount.clone());
         }
     }
     expected

@@ -147,7 +147,7 @@ impl Batch<'_> {
             for (item, deltas) in touches.iter().zip(change.deltas.values()) {
                 let sums = items.entry(*item).or_default();
                 for (counter, amount) in deltas {
-                    delta::add(sums, counter.clone(), amount);
+                    delta::add(sums, counter, amount);
                 }
             }
         }

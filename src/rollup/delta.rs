@@ -188,11 +188,14 @@ pub fn contribution(view: &View, image: Image, item: &Item) -> Result<Contributi
 
 fn difference(old: Option<Contribution>, new: Option<Contribution>) -> BTreeMap<ViewKey, Sums> {
     let mut deltas: BTreeMap<ViewKey, Sums> = BTreeMap::new();
-    let signed = old.into_iter().map(|old| (old, true)).chain(new.into_iter().map(|new| (new, false)));
-    for (contribution, negative) in signed {
+    let old = old.into_iter().map(|mut old| {
+        old.amounts.values_mut().for_each(|amount| *amount = -std::mem::take(amount));
+        old
+    });
+    for contribution in old.chain(new) {
         let sums = deltas.entry(contribution.item).or_default();
-        for (counter, amount) in contribution.amounts {
-            add(sums, counter, &if negative { -amount } else { amount });
+        for (counter, amount) in &contribution.amounts {
+            add(sums, counter, amount);
         }
     }
     deltas.retain(|_, sums| !sums.is_empty());
@@ -200,17 +203,16 @@ fn difference(old: Option<Contribution>, new: Option<Contribution>) -> BTreeMap<
 }
 
 /// Adds to one counter; one that comes to zero is taken out.
-pub(super) fn add(sums: &mut Sums, counter: Counter, amount: &Number) {
-    use std::collections::btree_map::Entry;
-    match sums.entry(counter) {
-        Entry::Vacant(_) if amount.is_zero() => {}
-        Entry::Vacant(entry) => {
-            entry.insert(amount.clone());
+pub(super) fn add(sums: &mut Sums, counter: &Counter, amount: &Number) {
+    match sums.get_mut(counter) {
+        None if amount.is_zero() => {}
+        None => {
+            sums.insert(counter.clone(), amount.clone());
         }
-        Entry::Occupied(mut entry) => {
-            *entry.get_mut() += amount;
-            if entry.get().is_zero() {
-                entry.remove();
+        Some(sum) => {
+            *sum += amount;
+            if sum.is_zero() {
+                sums.remove(counter);
             }
         }
     }

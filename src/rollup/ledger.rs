@@ -127,7 +127,7 @@ pub fn deltas(view: &View, marker: &Item) -> Result<BTreeMap<ViewKey, Sums>, Str
                     _ => None,
                 };
                 let number = number.ok_or_else(|| format!("its Deltas of {attribute} hold what is no number"))?;
-                delta::add(&mut sums, Counter { measure, group }, &number);
+                delta::add(&mut sums, &Counter { measure, group }, &number);
                 Ok::<_, String>(())
             };
             match (value, &view.measures()[measure].by) {

@@ -138,13 +138,13 @@ pub fn applied(view: &View, change: &Change<'_>, counted: impl Fn(&ViewKey) -> b
         base(&change.id, (&change.event_id, &change.event_name), &change.source_key, Outcome::Applied, stamp);
     let deltas = change.deltas.iter().filter(|(key, _)| counted(key)).map(|(key, sums)| {
         AttributeValue::M(HashMap::from([
-            ("Item".to_owned(), AttributeValue::M(view.key_item(key).into())),
+            ("Item".to_owned(), AttributeValue::M(view.key_attributes(key))),
             ("Measures".to_owned(), AttributeValue::M(ledger(view, sums))),
         ]))
     });
     item.insert(DELTAS.to_owned(), AttributeValue::L(deltas.collect()));
     item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(stamp.expires_at.clone()));
-    Item::from(item)
+    item
 }
 
 fn ledger(view: &View, sums: &Sums) -> HashMap<String, AttributeValue> {
@@ -179,7 +179,7 @@ pub fn quarantined(poison: &Poison<'_>, stamp: &Stamp) -> Item {
     if RECORD.len() + value_bytes(&record) <= room {
         item.insert(RECORD.to_owned(), record);
     }
-    Item::from(item)
+    item
 }
 
 fn record_value(raw: &str) -> AttributeValue {
@@ -211,19 +211,22 @@ fn base(
     source_key: &Item,
     outcome: Outcome,
     stamp: &Stamp,
-) -> HashMap<String, AttributeValue> {
+) -> Item {
     let text = |value: &str| AttributeValue::S(value.to_owned());
-    HashMap::from([
+    // Filled in place: an `Item` that is made from a map builds it anew.
+    let mut item = Item::default();
+    item.extend([
         (SEQUENCE_NUMBER.to_owned(), text(&id.sequence_number)),
         (STREAM.to_owned(), text(&id.stream)),
         (EVENT_ID.to_owned(), text(event_id)),
         (EVENT_NAME.to_owned(), text(event_name)),
-        (SOURCE_KEY.to_owned(), AttributeValue::M(source_key.clone().into())),
+        (SOURCE_KEY.to_owned(), AttributeValue::M(source_key.inner().clone())),
         (OUTCOME.to_owned(), text(outcome.as_str())),
         (RECORDED_AT.to_owned(), text(&stamp.recorded_at)),
         (REQUEST_ID.to_owned(), text(&stamp.request_id)),
         (FORMAT_VERSION.to_owned(), AttributeValue::N(FORMAT.to_string())),
-    ])
+    ]);
+    item
 }
 
 /// Which marker a new one may take the place of.

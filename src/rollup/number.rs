@@ -5,6 +5,7 @@ use std::ops::{AddAssign, Neg};
 use std::str::FromStr;
 
 use bigdecimal::BigDecimal;
+use bigdecimal::num_bigint::Sign;
 
 use super::limits;
 
@@ -27,7 +28,7 @@ impl Number {
     /// Whether adding this number changes nothing.
     #[must_use]
     pub fn is_zero(&self) -> bool {
-        *self == Self::default()
+        self.0.sign() == Sign::NoSign
     }
 }
 
@@ -50,7 +51,7 @@ impl FromStr for Number {
         let digits = i64::try_from(value.digits()).map_err(|_| refuse())?;
         let (_, scale) = value.as_bigint_and_exponent();
         let leading = digits.checked_sub(1).and_then(|d| d.checked_sub(scale)).ok_or_else(refuse)?;
-        let zero = value.sign() == bigdecimal::num_bigint::Sign::NoSign;
+        let zero = value.sign() == Sign::NoSign;
         if zero {
             return Ok(Self::zero());
         }

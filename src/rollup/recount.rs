@@ -20,7 +20,7 @@ impl Tally {
     pub fn add(&mut self, amounts: &BTreeMap<Counter, Number>) {
         self.sources += 1;
         for (counter, amount) in amounts {
-            delta::add(&mut self.sums, counter.clone(), amount);
+            delta::add(&mut self.sums, counter, amount);
         }
     }
 
@@ -28,7 +28,7 @@ impl Tally {
     pub fn join(&mut self, other: Tally) {
         self.sources += other.sources;
         for (counter, amount) in other.sums {
-            delta::add(&mut self.sums, counter, &amount);
+            delta::add(&mut self.sums, &counter, &amount);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is kept about what: a view is a definition, not code.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::Deserialize;
@@ -187,12 +187,13 @@ impl View {
     /// The view item's key as attributes of the view table.
     #[must_use]
     pub fn key_item(&self, key: &ViewKey) -> Item {
+        Item::from(self.key_attributes(key))
+    }
+
+    /// The same, as the value of an attribute has them.
+    pub(super) fn key_attributes(&self, key: &ViewKey) -> HashMap<String, AttributeValue> {
         let parts = self.key.iter().zip(&key.0);
-        Item::from(
-            parts
-                .map(|(part, value)| (part.view_attribute.clone(), value.to_attribute()))
-                .collect::<std::collections::HashMap<_, _>>(),
-        )
+        parts.map(|(part, value)| (part.view_attribute.clone(), value.to_attribute())).collect()
     }
 
     /// The view item that an image belongs to.
