@@ -101,8 +101,8 @@ impl Stamp {
 /// A marker that is to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Marker<'a> {
-    /// Of a record whose deltas are added. It becomes an item when it is sent, and not before: a map of a dozen texts costs
-    /// more than all else that is done about a record.
+    /// Of a record whose deltas are added. It becomes an item when it is sent and not before, so that nobody keeps or copies
+    /// a map of a dozen texts.
     Applied {
         /// What the record does.
         change: Arc<Change<'a>>,
