@@ -4,9 +4,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -18,11 +15,7 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use ddb_rollup::commit::Entropy;
-use ddb_rollup::config::{Config, Tables};
 use ddb_rollup::entropy::OsEntropy;
-use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
-use ddb_rollup::metrics::Summary;
-use ddb_rollup::store::DynamoStore;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -198,23 +191,6 @@ impl Engine {
         stream.stream_description().unwrap().shards()[0].shard_id().unwrap().to_owned()
     }
 
-    /// The function, with the settings changed as the test wants them.
-    pub fn function_with(&self, change: impl FnOnce(&mut Config)) -> Function {
-        let mut config = Config::of(Tables::default()).unwrap();
-        change(&mut config);
-        let store = DynamoStore::new(&self.sdk, config.view.clone(), &config.idempotency_table);
-        let summaries = Arc::<Mutex<Vec<Summary>>>::default();
-        let seen = Arc::clone(&summaries);
-        let rollup = Rollup::new(config, store, OsEntropy)
-            .observed(move |_, summary| seen.lock().unwrap().push(summary.clone()));
-        Function { rollup, summaries }
-    }
-
-    /// The function with the default settings.
-    pub fn function(&self) -> Function {
-        self.function_with(|_| {})
-    }
-
     /// The counters that a map has; none when there is no such item.
     pub async fn counters(&self, map: &str) -> Option<Counters> {
         let read = self.db.get_item().table_name("Map").key("MapId", s(map)).consistent_read(true).send();
@@ -280,38 +256,6 @@ impl Reader<'_> {
         let page = self.engine.streams.get_records().shard_iterator(iterator).send().await.unwrap();
         self.iterator = page.next_shard_iterator;
         page.records.unwrap().iter().map(|record| lambda_json(record, &self.arn)).collect()
-    }
-}
-
-/// The function under test, invoked as Lambda would.
-pub struct Function {
-    rollup: Rollup<DynamoStore, OsEntropy>,
-    summaries: Arc<Mutex<Vec<Summary>>>,
-}
-
-impl Function {
-    /// Delivers records as one batch, which must succeed as a whole.
-    pub async fn deliver(&self, records: &[Value]) {
-        assert_eq!(self.try_deliver(records).await.unwrap(), None, "a record was not dealt with");
-    }
-
-    /// Delivers records as one batch; tells the first failure that is reported, if any.
-    pub async fn try_deliver(&self, records: &[Value]) -> Result<Option<String>, InvocationError> {
-        self.invoke(&json!({ "Records": records }).to_string(), Duration::from_mins(1)).await
-    }
-
-    /// What the last invocation did.
-    pub fn summary(&self) -> Summary {
-        self.summaries.lock().unwrap().last().unwrap().clone()
-    }
-
-    pub async fn invoke(&self, event: &str, time_left: Duration) -> Result<Option<String>, InvocationError> {
-        static REQUESTS: AtomicU64 = AtomicU64::new(0);
-        let request_id = format!("request-{}", REQUESTS.fetch_add(1, Ordering::Relaxed));
-        let invocation = Invocation { request_id, now: chrono::Utc::now(), time_left };
-        let response = self.rollup.handle(event, &invocation).await?;
-        assert!(response.batch_item_failures.len() <= 1, "one failure at the most is reported");
-        Ok(response.batch_item_failures.into_iter().next().map(|failure| failure.item_identifier.unwrap()))
     }
 }
 

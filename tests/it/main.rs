@@ -14,6 +14,7 @@ mod deploy_check;
 mod engine;
 mod extremes;
 mod first_touch;
+mod function;
 mod gate;
 mod hostile;
 mod hot_item;

@@ -3,17 +3,14 @@
 //! A [`Sandbox`] is one execution environment, as Lambda has it: one process, one invocation at a time, killed when an
 //! invocation outlives its deadline, and of no more use when its process has ended.
 
-use std::collections::{BTreeMap, HashMap};
+mod server;
+
+use std::collections::BTreeMap;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -26,21 +23,11 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use crate::engine::Engine;
 use crate::proxy::Proxy;
 
+pub use server::Extensions;
+use server::{Api, Invocation};
+
 /// How long anything may take that should happen at once: only a test that has failed waits so long.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// What the extension's part of the API does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extensions {
-    /// Registers, and lets the extension wait for events that never come.
-    Served,
-    /// There is none: 404.
-    Absent,
-    /// Answers 500.
-    Failing,
-    /// Takes the registration and never answers.
-    Hanging,
-}
 
 /// How a process is started: its variables are these and no others.
 #[derive(Debug, Clone)]
@@ -118,25 +105,6 @@ impl Ended {
     }
 }
 
-struct Invocation {
-    id: String,
-    event: String,
-    deadline: DateTime<Utc>,
-}
-
-/// An answer to an invocation, and when it came.
-type Answer = (Ended, DateTime<Utc>);
-
-struct Api {
-    extensions: Extensions,
-    next: Mutex<mpsc::UnboundedReceiver<Invocation>>,
-    answers: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
-    /// How often the process asked for an invocation.
-    polls: watch::Sender<usize>,
-    init_error: watch::Sender<Option<Value>>,
-    registered: watch::Sender<Option<Value>>,
-}
-
 /// One execution environment with its process.
 pub struct Sandbox {
     api: Arc<Api>,
@@ -175,7 +143,7 @@ impl Sandbox {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let router = router(Arc::clone(&api));
+        let router = server::router(Arc::clone(&api));
         let thread = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let _entered = thread.enter();
         let listener = TcpListener::from_std(listener).unwrap();
@@ -339,73 +307,4 @@ async fn all(mut lines: watch::Receiver<Vec<String>>) -> Vec<String> {
     while lines.changed().await.is_ok() {}
     let lines = lines.borrow();
     lines.clone()
-}
-
-fn router(api: Arc<Api>) -> Router {
-    Router::new()
-        .route("/2018-06-01/runtime/invocation/next", get(next))
-        .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
-        .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
-        .route("/2018-06-01/runtime/init/error", post(init_error))
-        .route("/runtime/init/error", post(init_error))
-        .route("/2020-01-01/extension/register", post(register))
-        .route("/2020-01-01/extension/event/next", get(extension_next))
-        .with_state(api)
-}
-
-async fn next(State(api): State<Arc<Api>>) -> Response {
-    api.polls.send_modify(|polls| *polls += 1);
-    let Some(invocation) = api.next.lock().await.recv().await else { return StatusCode::GONE.into_response() };
-    let headers = [
-        ("Content-Type", "application/json".to_owned()),
-        ("Lambda-Runtime-Aws-Request-Id", invocation.id),
-        ("Lambda-Runtime-Deadline-Ms", invocation.deadline.timestamp_millis().to_string()),
-        ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:000000000000:function:rollup".to_owned()),
-        ("Lambda-Runtime-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0".to_owned()),
-    ];
-    (headers, invocation.event).into_response()
-}
-
-async fn response(State(api): State<Arc<Api>>, Path(id): Path<String>, body: String) -> StatusCode {
-    answer(&api, &id, Ended::Response(serde_json::from_str(&body).unwrap())).await
-}
-
-async fn error(State(api): State<Arc<Api>>, Path(id): Path<String>, body: String) -> StatusCode {
-    let diagnostic: Value = serde_json::from_str(&body).unwrap();
-    let text = |name: &str| diagnostic[name].as_str().unwrap_or_default().to_owned();
-    answer(&api, &id, Ended::Error { kind: text("errorType"), message: text("errorMessage") }).await
-}
-
-/// Like Lambda, takes one answer an invocation.
-async fn answer(api: &Api, id: &str, ended: Ended) -> StatusCode {
-    match api.answers.lock().await.remove(id).map(|answer| answer.send((ended, Utc::now()))) {
-        Some(Ok(())) => StatusCode::ACCEPTED,
-        Some(Err(_)) | None => StatusCode::BAD_REQUEST,
-    }
-}
-
-async fn init_error(State(api): State<Arc<Api>>, body: String) -> StatusCode {
-    api.init_error.send_replace(Some(serde_json::from_str(&body).unwrap()));
-    StatusCode::ACCEPTED
-}
-
-async fn register(State(api): State<Arc<Api>>, headers: HeaderMap, body: String) -> Response {
-    match api.extensions {
-        Extensions::Served => {
-            let name = headers.get("Lambda-Extension-Name").and_then(|name| name.to_str().ok()).unwrap_or_default();
-            let events: Value = serde_json::from_str(&body).unwrap();
-            api.registered.send_replace(Some(json!({ "name": name, "events": events["events"] })));
-            let function = json!({ "functionName": "rollup", "functionVersion": "$LATEST", "handler": "bootstrap" });
-            ([("Lambda-Extension-Identifier", "00000000-0000-4000-8000-000000000000")], function.to_string())
-                .into_response()
-        }
-        Extensions::Absent => StatusCode::NOT_FOUND.into_response(),
-        Extensions::Failing => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Extensions::Hanging => std::future::pending().await,
-    }
-}
-
-/// Events come to those who subscribed to some: nobody here.
-async fn extension_next() -> Response {
-    std::future::pending().await
 }
