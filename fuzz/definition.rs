@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use ddb_rollup::rollup::definition;
+use ddb_rollup::rollup::model::definition;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -15,14 +15,15 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
+use crate::commit::complete_items::Known;
 use crate::rollup::Item;
-use crate::rollup::coalesce::{Batch, ItemId};
-use crate::rollup::known::Known;
-use crate::rollup::plan::{Setting, Transaction};
-use crate::rollup::response::Outcome;
-use crate::rollup::verdict::{Cause, Failure};
-use crate::rollup::view::ViewKey;
+use crate::rollup::model::view::ViewKey;
+use crate::rollup::pipeline::coalesce::{Batch, ItemId};
+use crate::rollup::pipeline::plan::{Setting, Transaction};
+use crate::rollup::pipeline::response::Outcome;
+use crate::rollup::pipeline::verdict::{Cause, Failure};
 
+pub mod complete_items;
 mod run;
 
 use run::{Job, Prepared, Run};
@@ -40,7 +41,7 @@ pub trait Store: Sync {
     /// The answer has an entry for each item that it tells of, without an item where there is none. It may leave some
     /// out, and it may be a little old.
     ///
-    /// [`limits::BATCH_GET_KEYS`]: crate::rollup::limits::BATCH_GET_KEYS
+    /// [`limits::BATCH_GET_KEYS`]: crate::rollup::model::limits::BATCH_GET_KEYS
     fn look_up(&self, keys: &[ViewKey]) -> impl Future<Output = Result<LookedUp, Failure>> + Send;
 }
 
@@ -88,7 +89,7 @@ pub struct Broken(pub String);
 ///
 /// `max_in_flight` transactions are sent side by side. View items that are `known` to be complete are taken to be so; the
 /// others are, after a first request showed whether that holds. Entries that turn out to be poison become
-/// [`Quarantine`](crate::rollup::coalesce::Entry::Quarantine) entries of the batch.
+/// [`Quarantine`](crate::rollup::pipeline::coalesce::Entry::Quarantine) entries of the batch.
 ///
 /// # Errors
 /// When the store says that the deployment is at fault. What was committed until then has its markers.

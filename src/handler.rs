@@ -7,17 +7,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use crate::commit::complete_items::Known;
 use crate::commit::{self, Broken, Entropy, Report, Store};
 use crate::config::Config;
 use crate::metrics::{self, Summary};
-use crate::rollup::coalesce::{Batch, Entry, Found, Place, coalesce};
-use crate::rollup::delta::{Effect, Retention, effect};
-use crate::rollup::known::Known;
-use crate::rollup::marker::Stamp;
-use crate::rollup::plan::Setting;
-use crate::rollup::record::{EventError, Parsed, RecordId, parse, parse_record};
-use crate::rollup::response::{Outcome, Unresolved, response};
-use crate::rollup::update::negative_counters;
+use crate::rollup::model::marker::Stamp;
+use crate::rollup::model::record::RecordId;
+use crate::rollup::pipeline::coalesce::{Batch, Entry, Found, Place, coalesce};
+use crate::rollup::pipeline::delta::{Effect, Retention, effect};
+use crate::rollup::pipeline::parse::{EventError, Parsed, parse, parse_record};
+use crate::rollup::pipeline::plan::Setting;
+use crate::rollup::pipeline::response::{Outcome, Unresolved, response};
+use crate::rollup::pipeline::update::negative_counters;
 
 /// The longest time before the deadline at which the work ends, so that the response still arrives.
 const MARGIN_MAX: Duration = Duration::from_secs(1);
@@ -165,8 +166,10 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
 
     fn judge<'a>(&self, record: Parsed<'a>, retention: &Retention) -> Found<'a> {
         match record {
-            Parsed::Record(record) => Found::Record(record.id.clone(), effect(&self.config.view, record, retention)),
-            Parsed::Poison(poison) => Found::Record(poison.id.clone(), Effect::Quarantine(poison)),
+            Parsed::Record(record) => {
+                Found::Record(record.head.id.clone(), effect(&self.config.view, record, retention))
+            }
+            Parsed::Poison(poison) => Found::Record(poison.head.id.clone(), Effect::Quarantine(poison)),
             Parsed::Unnumbered { reason, raw } => Found::Unnumbered { reason, raw },
         }
     }
@@ -211,7 +214,7 @@ fn unnumbered(batch: &Batch<'_>, report: &Report) -> Option<InvocationError> {
         count: entries.len(),
         records: batch.places.len(),
         kept: entries.iter().filter(kept).count(),
-        marker: batch.entries[*entries.first()?].id().sequence_number.clone(),
+        marker: batch.entries[*entries.first()?].head().id.sequence_number.clone(),
     })
 }
 
@@ -231,10 +234,10 @@ fn log(batch: &Batch<'_>, report: &Report, summary: &Summary) {
     let judged = batch.entries.iter().zip(&report.outcomes);
     let notable = judged.filter_map(|(entry, outcome)| match (entry, outcome) {
         (Entry::Quarantine(poison), Outcome::Quarantined) => {
-            Some((entry.id(), Notable::Quarantined(poison.reason.kind())))
+            Some((&entry.head().id, Notable::Quarantined(poison.reason.kind())))
         }
-        (_, Outcome::Unresolved(Unresolved::NotKept)) => Some((entry.id(), Notable::NotKept)),
-        (_, Outcome::Unresolved(Unresolved::Collision)) => Some((entry.id(), Notable::Collision)),
+        (_, Outcome::Unresolved(Unresolved::NotKept)) => Some((&entry.head().id, Notable::NotKept)),
+        (_, Outcome::Unresolved(Unresolved::Collision)) => Some((&entry.head().id, Notable::Collision)),
         _ => None,
     });
     let repeated = batch.places.iter().filter_map(|place| match place {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::rollup::response::Tally;
-use crate::rollup::verdict::Cause;
+use crate::rollup::pipeline::response::Tally;
+use crate::rollup::pipeline::verdict::Cause;
 
 /// The namespace of the function's metrics.
 pub const NAMESPACE: &str = "ddb-rollup";

@@ -23,12 +23,13 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use uuid::Uuid;
 
 use crate::commit::{LookedUp, Store};
-use crate::rollup::marker::{Guard, OUTCOME, Outcome, SEQUENCE_NUMBER};
-use crate::rollup::plan::{Action, Transaction};
-use crate::rollup::update::Update;
-use crate::rollup::verdict::{self, CancellationReason, Cause, ErrorAnswer, Failure};
-use crate::rollup::view::{View, ViewKey};
-use crate::rollup::{Item, limits};
+use crate::rollup::Item;
+use crate::rollup::model::limits;
+use crate::rollup::model::marker::{Guard, OUTCOME, Outcome, SEQUENCE_NUMBER};
+use crate::rollup::model::view::{View, ViewKey};
+use crate::rollup::pipeline::plan::{Action, Transaction};
+use crate::rollup::pipeline::update::Update;
+use crate::rollup::pipeline::verdict::{self, CancellationReason, Cause, ErrorAnswer, Failure};
 
 /// How long one attempt of a request may take: an answer that is later than this is most likely none.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);

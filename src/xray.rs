@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use crate::commit::{Entropy, LookedUp, Store};
 use crate::rollup::Item;
-use crate::rollup::plan::Transaction;
-use crate::rollup::verdict::{Cause, Failure};
-use crate::rollup::view::ViewKey;
+use crate::rollup::model::view::ViewKey;
+use crate::rollup::pipeline::plan::Transaction;
+use crate::rollup::pipeline::verdict::{Cause, Failure};
 
 /// Where Lambda says that the daemon is.
 pub const DAEMON_ADDRESS: &str = "AWS_XRAY_DAEMON_ADDRESS";

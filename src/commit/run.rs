@@ -6,17 +6,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
 
 use super::{Answer, Broken, Done, Report, Sent};
+use crate::commit::complete_items::Known;
 use crate::rollup::Item;
-use crate::rollup::coalesce::{Batch, Entry, ItemId};
-use crate::rollup::delta::Change;
-use crate::rollup::known::Known;
-use crate::rollup::marker::{self, Guard, Met};
-use crate::rollup::plan::{self, Action, Setting, Transaction};
-use crate::rollup::poison::Reason;
-use crate::rollup::response::{Outcome, Unresolved};
-use crate::rollup::update::{self, Shape};
-use crate::rollup::verdict::{ActionVerdict, Cause, Failure};
-use crate::rollup::view::ViewKey;
+use crate::rollup::model::change::Change;
+use crate::rollup::model::marker::{self, Guard, Met};
+use crate::rollup::model::poison::Reason;
+use crate::rollup::model::view::ViewKey;
+use crate::rollup::pipeline::coalesce::{Batch, Entry, ItemId};
+use crate::rollup::pipeline::plan::{self, Action, Setting, Transaction};
+use crate::rollup::pipeline::response::{Outcome, Unresolved};
+use crate::rollup::pipeline::update::{self, Shape};
+use crate::rollup::pipeline::verdict::{ActionVerdict, Cause, Failure};
 
 /// Some entries, and what is to be done with them next.
 #[derive(Debug)]
@@ -188,7 +188,7 @@ impl<'r, 'b> Run<'r, 'b> {
                 }
                 (_, ActionVerdict::Fine | ActionVerdict::Transient(_) | ActionVerdict::Broken(_)) => {}
                 (Action::PutMarker { entry, .. }, ActionVerdict::ConditionFailed(found)) => {
-                    let met = marker::meet(found.as_ref(), self.batch.entries[*entry].identity());
+                    let met = marker::meet(found.as_ref(), self.batch.entries[*entry].head());
                     self.outcomes[*entry] = Some(match met {
                         // A replay asks what is still in quarantine; a delivery, what was dealt with before.
                         Met::Quarantined if self.setting.guard == Guard::AbsentOrQuarantined => Outcome::Quarantined,
@@ -314,8 +314,8 @@ impl<'r, 'b> Run<'r, 'b> {
                 self.batch.entries[member] = Entry::Quarantine(Change::clone(change).poisoned(reason));
                 self.condemned.push(member);
             }
-            Entry::Quarantine(poison) if !poison.source_key.is_empty() => {
-                poison.source_key.clear();
+            Entry::Quarantine(poison) if !poison.head.source_key.is_empty() => {
+                poison.head.source_key.clear();
                 self.condemned.push(member);
             }
             Entry::Quarantine(_) => self.outcomes[member] = Some(Outcome::Unresolved(Unresolved::NotKept)),

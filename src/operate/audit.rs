@@ -21,13 +21,13 @@ use super::replay::{self, ReplayError};
 use super::stop::{Stop, until_stopped};
 use super::{Ending, TableError};
 use crate::config::{Config, ConfigError};
-use crate::rollup::audit::{Orphans, Stored, Verdict, Waiting};
-use crate::rollup::delta::contribution;
-use crate::rollup::ledger::Finding;
-use crate::rollup::poison::Image;
-use crate::rollup::recount::Tally;
-use crate::rollup::update::OnMissingViewItem;
-use crate::rollup::view::{View, ViewKey};
+use crate::rollup::check::judge::{Orphans, Stored, Verdict, Waiting};
+use crate::rollup::check::ledger::Finding;
+use crate::rollup::check::recount::Tally;
+use crate::rollup::model::poison::Image;
+use crate::rollup::model::view::{View, ViewKey};
+use crate::rollup::pipeline::delta::contribution;
+use crate::rollup::pipeline::update::OnMissingViewItem;
 use crate::rollup::{AttributeValue, Item};
 
 pub mod examine;
@@ -362,7 +362,7 @@ impl Audit {
 
 /// The key of a view item, as an operator writes it and `--json` prints it.
 fn key(view: &View, given: &str) -> Result<ViewKey, AuditError> {
-    let whole = matches!(view.key(), [part] if part.key_type == crate::rollup::view::KeyType::S);
+    let whole = matches!(view.key(), [part] if part.key_type == crate::rollup::model::view::KeyType::S);
     let wanted = if whole { "its string" } else { r#"an object of attribute to value, as {"Id":{"N":"1"}}"# };
     let refuse = |cause: String| AuditError::Item { given: given.to_owned(), cause, wanted: wanted.to_owned() };
     let item = if whole {

@@ -12,9 +12,9 @@ use crate::config::Config;
 use crate::entropy::OsEntropy;
 use crate::handler::{Invocation, Rollup};
 use crate::rollup::Item;
-use crate::rollup::plan::{Action, Transaction};
-use crate::rollup::verdict::{ActionVerdict, Failure};
-use crate::rollup::view::ViewKey;
+use crate::rollup::model::view::ViewKey;
+use crate::rollup::pipeline::plan::{Action, Transaction};
+use crate::rollup::pipeline::verdict::{ActionVerdict, Failure};
 use crate::store::DynamoStore;
 
 /// The roll-up as a function of this process.

@@ -17,7 +17,7 @@ use super::{Ending, TableError};
 use crate::config::{Config, ConfigError};
 use crate::operate::cause::cause;
 use crate::rollup::Item;
-use crate::rollup::marker::{
+use crate::rollup::model::marker::{
     EXPIRES_AT, OUTCOME, Outcome, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM, kept_record,
 };
 

@@ -28,11 +28,11 @@ use crate::config::Config;
 use crate::entropy::OsEntropy;
 use crate::operate::cause::cause;
 use crate::rollup::Item;
-use crate::rollup::audit::{Open, Stored, Waiting};
-use crate::rollup::limits::TRANSACTION_ACTIONS;
-use crate::rollup::marker::{EXPIRES_AT, OUTCOME, Outcome, SEQUENCE_NUMBER, STREAM};
-use crate::rollup::repair::{self, REPAIR, REPAIRED_BY, set};
-use crate::rollup::view::ViewKey;
+use crate::rollup::check::judge::{Open, Stored, Waiting};
+use crate::rollup::check::repair::{self, REPAIR, REPAIRED_BY, set};
+use crate::rollup::model::limits::TRANSACTION_ACTIONS;
+use crate::rollup::model::marker::{EXPIRES_AT, OUTCOME, Outcome, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::view::ViewKey;
 
 /// Quarantined records that one transaction closes, beside the view item and the record of the repair.
 const CLOSED_AT_ONCE: usize = TRANSACTION_ACTIONS - 2;

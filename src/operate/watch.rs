@@ -11,8 +11,9 @@ use tracing::warn;
 
 use super::poller::Function;
 use crate::commit::Store;
-use crate::rollup::record::{Images, Parsed, parse};
-use crate::rollup::view::{View, ViewKey};
+use crate::rollup::model::record::Images;
+use crate::rollup::model::view::{View, ViewKey};
+use crate::rollup::pipeline::parse::{Parsed, parse};
 use crate::rollup::{AttributeValue, Item};
 
 /// The measures of one view item, as they are stored.

@@ -1,40 +1,20 @@
 //! The pure part: from raw stream records to planned transactions, and from outcomes to the response.
 //!
 //! Nothing in here knows an SDK, async, a clock, randomness, the environment or logging; what it needs of them comes in
-//! as a value. The modules in the order in which an event passes them:
+//! as a value. It has three floors, and each knows only those that stand above it in this list:
 //!
-//! 1. [`record`]: the event's raw records, each parsed alone.
-//! 2. [`view`]: the definition of a view, the shipped one included.
-//! 3. [`delta`]: what one record does to which view items.
-//! 4. [`coalesce`]: the records of a batch as one set of changes, and the sums of any part of it.
-//! 5. [`plan`]: changes into transactions within DynamoDB's limits ([`limits`]), and a transaction into its actions
-//!    ([`marker`], [`update`]).
-//! 6. [`verdict`]: what the answer to a transaction means, action by action.
-//! 7. [`known`]: which view items need no question the next time.
-//! 8. [`response`]: what Lambda is told.
-//!
-//! What is counted is a [`view`], which its user writes as a [`definition`].
-//!
-//! Beside that way, for the operator: [`recount`], source items counted one by one; [`audit`], what the counters should be and
-//! what it means when they are not; [`repair`], the write that makes them so; and [`ledger`], what the markers say.
+//! 1. [`model`]: the facts. A [`definition`](model::definition) says what is counted, a [`record`](model::record) what a
+//!    stream tells, a [`change`](model::change) what a record adds, a [`marker`](model::marker) what is stored of it,
+//!    within the [`limits`](model::limits) of the services.
+//! 2. [`pipeline`]: the way of an event, in this order: [`parse`](pipeline::parse), [`delta`](pipeline::delta),
+//!    [`coalesce`](pipeline::coalesce), [`plan`](pipeline::plan) with [`update`](pipeline::update),
+//!    [`verdict`](pipeline::verdict), [`response`](pipeline::response).
+//! 3. [`check`]: the operator's audit and repair. [`recount`](check::recount) adds source items up,
+//!    [`judge`](check::judge) compares counters with that, [`ledger`](check::ledger) reads the markers, and
+//!    [`repair`](check::repair) makes the write that sets counters right.
 
-pub mod audit;
-pub mod coalesce;
-pub mod definition;
-pub mod delta;
-pub mod known;
-pub mod ledger;
-pub mod limits;
-pub mod marker;
-pub mod number;
-pub mod plan;
-pub mod poison;
-pub mod record;
-pub mod recount;
-pub mod repair;
-pub mod response;
-pub mod update;
-pub mod verdict;
-pub mod view;
+pub mod check;
+pub mod model;
+pub mod pipeline;
 
 pub use serde_dynamo::{AttributeValue, Item};

@@ -16,7 +16,7 @@ use ddb_rollup::operate::migrate::report::Report;
 use ddb_rollup::operate::migrate::steps::Live;
 use ddb_rollup::operate::migrate::{Migrator, client};
 use ddb_rollup::operate::stop;
-use ddb_rollup::rollup::view::{Amount, Measure, View};
+use ddb_rollup::rollup::model::view::{Amount, Measure, View};
 use serde_json::{Value, json};
 
 use crate::command::{run, run_with};

@@ -8,7 +8,7 @@ use ddb_rollup::operate::audit::report::Report;
 use ddb_rollup::operate::audit::{Pace, Reading, audit as audit_view};
 use ddb_rollup::operate::repair::repair as repair_view;
 use ddb_rollup::operate::stop;
-use ddb_rollup::rollup::number::Number;
+use ddb_rollup::rollup::model::number::Number;
 
 use crate::audit::{audit, numbers, settled};
 use crate::engine::{Engine, s};
@@ -83,7 +83,9 @@ async fn one_write_that_moves_an_item_to_another_view_item_is_seen_on_both() {
     let report = audit_spots(&engine).await;
     let found = report.drifted.iter().map(|item| {
         let [(difference, _)] = &item.counters[..] else { panic!("{report:?}") };
-        let ddb_rollup::rollup::audit::Reading::Number(stored) = &difference.stored else { panic!("{report:?}") };
+        let ddb_rollup::rollup::check::judge::Reading::Number(stored) = &difference.stored else {
+            panic!("{report:?}")
+        };
         let mut off = stored.clone();
         off += &-difference.expected.clone();
         (item.key.to_string(), off)

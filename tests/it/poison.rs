@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use ddb_rollup::handler::InvocationError;
-use ddb_rollup::rollup::marker::kept_record;
+use ddb_rollup::rollup::model::marker::kept_record;
 use serde_json::{Value, json};
 
 use crate::engine::{Engine, Item, n, s, sequence_number, text};

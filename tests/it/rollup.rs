@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use ddb_rollup::rollup::view::{Amount, KeyPart, KeyType, Measure, View};
+use ddb_rollup::rollup::model::view::{Amount, KeyPart, KeyType, Measure, View};
 
 use crate::engine::{Counters, Engine, n, s, without_embedded_engine};
 

@@ -1,6 +1,6 @@
 //! What an invocation says of itself.
 
-use ddb_rollup::rollup::response::Tally;
+use ddb_rollup::rollup::pipeline::response::Tally;
 use serde_json::json;
 
 use crate::engine::{Engine, n, s};

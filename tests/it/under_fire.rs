@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use ddb_rollup::rollup::view::View;
+use ddb_rollup::rollup::model::view::View;
 use serde_json::Value;
 
 use crate::audit::{audit, numbers, settled};

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::DateTime;
-use ddb_rollup::rollup::coalesce::{Batch, Entry, Found, coalesce};
-use ddb_rollup::rollup::delta::{Effect, Retention, effect};
-use ddb_rollup::rollup::number::Number;
-use ddb_rollup::rollup::plan::plan;
-use ddb_rollup::rollup::record::{Parsed, parse};
-use ddb_rollup::rollup::view::View;
+use ddb_rollup::rollup::model::number::Number;
+use ddb_rollup::rollup::model::view::View;
+use ddb_rollup::rollup::pipeline::coalesce::{Batch, Entry, Found, coalesce};
+use ddb_rollup::rollup::pipeline::delta::{Effect, Retention, effect};
+use ddb_rollup::rollup::pipeline::parse::{Parsed, parse};
+use ddb_rollup::rollup::pipeline::plan::plan;
 use proptest::prelude::*;
 
 use crate::cases;

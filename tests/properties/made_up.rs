@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ddb_rollup::rollup::view::{Amount, KeyPart, KeyType, Measure, View};
+use ddb_rollup::rollup::model::view::{Amount, KeyPart, KeyType, Measure, View};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

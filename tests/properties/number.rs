@@ -1,6 +1,6 @@
 //! Exact decimals of up to 38 digits.
 
-use ddb_rollup::rollup::number::Number;
+use ddb_rollup::rollup::model::number::Number;
 use proptest::prelude::*;
 
 use crate::cases;

@@ -1,7 +1,8 @@
 //! Parsing: no text makes it panic, and whatever comes is exactly one of a record, poison, or a record without a number.
 
-use ddb_rollup::rollup::limits;
-use ddb_rollup::rollup::record::{EventError, Images, Parsed, parse, parse_record};
+use ddb_rollup::rollup::model::limits;
+use ddb_rollup::rollup::model::record::Images;
+use ddb_rollup::rollup::pipeline::parse::{EventError, Parsed, parse, parse_record};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

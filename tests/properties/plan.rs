@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
-use ddb_rollup::rollup::coalesce::Batch;
-use ddb_rollup::rollup::delta::Counter;
-use ddb_rollup::rollup::marker::{Guard, Stamp};
-use ddb_rollup::rollup::plan::{Action, Setting, Transaction, assemble, plan};
-use ddb_rollup::rollup::update::{OnMissingViewItem, Shape};
-use ddb_rollup::rollup::view::View;
+use ddb_rollup::rollup::model::change::Counter;
+use ddb_rollup::rollup::model::marker::{Guard, Stamp};
+use ddb_rollup::rollup::model::view::View;
+use ddb_rollup::rollup::pipeline::coalesce::Batch;
+use ddb_rollup::rollup::pipeline::plan::{Action, Setting, Transaction, assemble, plan};
+use ddb_rollup::rollup::pipeline::update::{OnMissingViewItem, Shape};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -161,7 +161,7 @@ proptest! {
             prop_assert_eq!(marked(&transaction), wanted, "the markers of its deltas, and no others");
             // Nothing is in the tables, so only the shape of an item that is presumed to be there can be wrong.
             if let Err(failure) = Tables::default().transact(&transaction, Uuid::from_u128(number as u128)) {
-                prop_assert!(matches!(failure, ddb_rollup::rollup::verdict::Failure::Cancelled(_)), "{:?}", failure);
+                prop_assert!(matches!(failure, ddb_rollup::rollup::pipeline::verdict::Failure::Cancelled(_)), "{:?}", failure);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use ddb_rollup::rollup::Item;
-use ddb_rollup::rollup::verdict::Cause;
+use ddb_rollup::rollup::pipeline::verdict::Cause;
 
 use crate::function::{Answer, Counted, Function, Seen, config, name_of};
 use crate::history::{History, Map, Write};

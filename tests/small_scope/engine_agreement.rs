@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ddb_rollup::commit::Store;
-use ddb_rollup::rollup::coalesce::ItemId;
-use ddb_rollup::rollup::delta::{Counter, Sums};
-use ddb_rollup::rollup::marker::{Guard, Marker};
-use ddb_rollup::rollup::number::Number;
-use ddb_rollup::rollup::plan::{Action, Transaction};
-use ddb_rollup::rollup::update::{self, OnMissingViewItem, Shape, Update};
-use ddb_rollup::rollup::verdict::{ActionVerdict, Failure};
-use ddb_rollup::rollup::view::View;
+use ddb_rollup::rollup::model::change::{Counter, Sums};
+use ddb_rollup::rollup::model::marker::{Guard, Marker};
+use ddb_rollup::rollup::model::number::Number;
+use ddb_rollup::rollup::model::view::View;
+use ddb_rollup::rollup::pipeline::coalesce::ItemId;
+use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
+use ddb_rollup::rollup::pipeline::update::{self, OnMissingViewItem, Shape, Update};
+use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure};
 use ddb_rollup::rollup::{AttributeValue, Item};
 use ddb_rollup::store::DynamoStore;
 use uuid::Uuid;

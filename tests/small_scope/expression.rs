@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 
-use ddb_rollup::rollup::number::Number;
-use ddb_rollup::rollup::update::Update;
-use ddb_rollup::rollup::view::type_name;
+use ddb_rollup::rollup::model::number::Number;
+use ddb_rollup::rollup::model::view::type_name;
+use ddb_rollup::rollup::pipeline::update::Update;
 use ddb_rollup::rollup::{AttributeValue, Item};
 
 /// The longest expression, in bytes.

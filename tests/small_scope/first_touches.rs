@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
-use ddb_rollup::rollup::update::OnMissingViewItem;
-use ddb_rollup::rollup::{AttributeValue, definition};
+use ddb_rollup::rollup::AttributeValue;
+use ddb_rollup::rollup::model::definition;
+use ddb_rollup::rollup::pipeline::update::OnMissingViewItem;
 use serde_json::Value;
 
 use crate::answers::{Answering, Process, insert};

@@ -14,8 +14,8 @@ use chrono::{DateTime, Utc};
 use ddb_rollup::commit::Entropy;
 use ddb_rollup::config::{Config, Tables as TableNames};
 use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
-use ddb_rollup::rollup::marker::{OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY};
-use ddb_rollup::rollup::view::ROLLUP_VERSION;
+use ddb_rollup::rollup::model::marker::{OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY};
+use ddb_rollup::rollup::model::view::ROLLUP_VERSION;
 use ddb_rollup::rollup::{AttributeValue, Item};
 use uuid::Uuid;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use ddb_rollup::rollup::verdict::Cause;
+use ddb_rollup::rollup::pipeline::verdict::Cause;
 use tokio::sync::oneshot;
 
 /// What becomes of one request.

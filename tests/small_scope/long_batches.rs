@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ddb_rollup::rollup::verdict::Cause;
+use ddb_rollup::rollup::pipeline::verdict::Cause;
 
 use crate::function::{Answer, Counted, Function, Seen, config};
 use crate::history::{Category, History, Map, Place, Point, Write, sequence_number};

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::rollup::Item;
-use ddb_rollup::rollup::plan::Transaction;
-use ddb_rollup::rollup::verdict::{self, Cause, Failure};
-use ddb_rollup::rollup::view::{View, ViewKey};
+use ddb_rollup::rollup::model::view::{View, ViewKey};
+use ddb_rollup::rollup::pipeline::plan::Transaction;
+use ddb_rollup::rollup::pipeline::verdict::{self, Cause, Failure};
 use uuid::Uuid;
 
 use crate::line::{Line, Passage};

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::DateTime;
-use ddb_rollup::rollup::coalesce::{Batch, Found, coalesce};
-use ddb_rollup::rollup::delta::{Effect, Retention, effect};
-use ddb_rollup::rollup::marker::{Guard, Stamp};
-use ddb_rollup::rollup::number::Number;
-use ddb_rollup::rollup::plan::{Setting, assemble, plan};
-use ddb_rollup::rollup::poison::{Poison, Reason};
-use ddb_rollup::rollup::record::{Images, RecordId, StreamRecord};
-use ddb_rollup::rollup::update::{OnMissingViewItem, Shape, fits};
-use ddb_rollup::rollup::view::{Amount, KeyPart, KeyType, Measure, View};
+use ddb_rollup::rollup::model::marker::{Guard, Stamp};
+use ddb_rollup::rollup::model::number::Number;
+use ddb_rollup::rollup::model::poison::{Poison, Reason};
+use ddb_rollup::rollup::model::record::{Images, RecordId, StreamRecord};
+use ddb_rollup::rollup::model::view::{Amount, KeyPart, KeyType, Measure, View};
+use ddb_rollup::rollup::pipeline::coalesce::{Batch, Found, coalesce};
+use ddb_rollup::rollup::pipeline::delta::{Effect, Retention, effect};
+use ddb_rollup::rollup::pipeline::plan::{Setting, assemble, plan};
+use ddb_rollup::rollup::pipeline::update::{OnMissingViewItem, Shape, fits};
 use ddb_rollup::rollup::{AttributeValue, Item};
 
 use crate::function::{config, now};

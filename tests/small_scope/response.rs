@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use ddb_rollup::rollup::coalesce::{Batch, Entry, Place};
-use ddb_rollup::rollup::poison::{Poison, Reason};
-use ddb_rollup::rollup::record::RecordId;
-use ddb_rollup::rollup::response::{Outcome, Unresolved, response};
+use ddb_rollup::rollup::model::poison::{Poison, Reason};
+use ddb_rollup::rollup::model::record::RecordId;
+use ddb_rollup::rollup::pipeline::coalesce::{Batch, Entry, Place};
+use ddb_rollup::rollup::pipeline::response::{Outcome, Unresolved, response};
 use ddb_rollup::rollup::{AttributeValue, Item};
 
 use crate::history::{STREAM, sequence_number};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ddb_rollup::rollup::plan::{Action, Transaction};
+use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 
 use crate::item_size::item_bytes;
 use crate::tables::key_of;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ddb_rollup::rollup::marker::{Guard, Marker, OUTCOME, SEQUENCE_NUMBER, STREAM};
-use ddb_rollup::rollup::plan::{Action, Transaction};
-use ddb_rollup::rollup::update::Update;
-use ddb_rollup::rollup::verdict::{self, CancellationReason, ErrorAnswer, Failure};
+use ddb_rollup::rollup::model::marker::{Guard, Marker, OUTCOME, SEQUENCE_NUMBER, STREAM};
+use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
+use ddb_rollup::rollup::pipeline::update::Update;
+use ddb_rollup::rollup::pipeline::verdict::{self, CancellationReason, ErrorAnswer, Failure};
 use ddb_rollup::rollup::{AttributeValue, Item};
 use uuid::Uuid;
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use ddb_rollup::rollup::verdict::Cause;
+use ddb_rollup::rollup::pipeline::verdict::Cause;
 
 use crate::function::{Answer, Counted, Function, Seen, answer, config};
 use crate::history::{History, Write};

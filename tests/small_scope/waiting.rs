@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ddb_rollup::commit::{Entropy, Store};
 use ddb_rollup::handler::{Invocation, Rollup};
-use ddb_rollup::rollup::plan::Action;
-use ddb_rollup::rollup::verdict::{ActionVerdict, Cause, Failure};
+use ddb_rollup::rollup::pipeline::plan::Action;
+use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Cause, Failure};
 use ddb_rollup::rollup::{AttributeValue, Item};
 use tokio::time::Instant;
 use uuid::Uuid;

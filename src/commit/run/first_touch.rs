@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 
 use super::{Job, Run, Step};
 use crate::commit::LookedUp;
-use crate::rollup::coalesce::ItemId;
-use crate::rollup::limits;
-use crate::rollup::update::{self, OnMissingViewItem, Shape};
+use crate::rollup::model::limits;
+use crate::rollup::pipeline::coalesce::ItemId;
+use crate::rollup::pipeline::update::{self, OnMissingViewItem, Shape};
 
 impl Run<'_, '_> {
     /// Puts in front what is to tell of the view items that nothing is known of.

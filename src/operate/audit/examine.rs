@@ -15,10 +15,10 @@ use crate::commit::Entropy;
 use crate::entropy::OsEntropy;
 use crate::operate::stop::Stop;
 use crate::rollup::Item;
-use crate::rollup::audit::{Open, Stored, Verdict, Waiting, expected, judge};
-use crate::rollup::recount::Tally;
-use crate::rollup::update::OnMissingViewItem;
-use crate::rollup::view::ViewKey;
+use crate::rollup::check::judge::{Open, Stored, Verdict, Waiting, expected, judge};
+use crate::rollup::check::recount::Tally;
+use crate::rollup::model::view::ViewKey;
+use crate::rollup::pipeline::update::OnMissingViewItem;
 
 /// Source items whose contributions are kept in memory at once, unless one view item has more.
 const SOURCES_AT_ONCE: u64 = 20_000;
@@ -258,7 +258,7 @@ impl Seen {
     /// The counters that a repair sets: the truth, less what the function will add, and less these records that stay in
     /// quarantine.
     #[must_use]
-    pub fn wanted(&self, stay: &[&Open]) -> crate::rollup::delta::Sums {
+    pub fn wanted(&self, stay: &[&Open]) -> crate::rollup::model::change::Sums {
         let unmarked = self.open.iter().filter(|open| open.waiting == Waiting::Unmarked);
         expected(&self.truth.sums, unmarked.chain(stay.iter().copied()))
     }

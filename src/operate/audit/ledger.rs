@@ -11,12 +11,12 @@ use super::AuditError;
 use super::tables::{Tables, record_id};
 use super::trail::retention;
 use crate::operate::migrate::{history::MIGRATION, lease::LEASE};
-use crate::rollup::audit::Waiting;
-use crate::rollup::ledger::{Concern, Finding, Standing, concern, inspect, standing};
-use crate::rollup::marker::{
+use crate::rollup::check::judge::Waiting;
+use crate::rollup::check::ledger::{Concern, Finding, Standing, concern, inspect, standing};
+use crate::rollup::model::marker::{
     DELTAS, EVENT_ID, OUTCOME, Outcome, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, SOURCE_KEY, STREAM,
 };
-use crate::rollup::record::RecordId;
+use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
 
 /// Events that are compared with each other, so that one that was counted under two numbers is found. Of more there is no

@@ -6,9 +6,9 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::ledger::HOURS;
 use super::report::{Report, counter_name, reading_text};
-use crate::rollup::audit::Reading;
-use crate::rollup::number::Number;
-use crate::rollup::view::ViewKey;
+use crate::rollup::check::judge::Reading;
+use crate::rollup::model::number::Number;
+use crate::rollup::model::view::ViewKey;
 
 /// Rows of a table; a page of more could not be read. The whole list is what `--json` prints.
 const ROWS: usize = 500;

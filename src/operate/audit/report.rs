@@ -9,10 +9,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::examine::Seen;
-use crate::rollup::audit::{Difference, Open, Orphans, Reading, Stored, Verdict, Waiting, expected};
-use crate::rollup::ledger::Finding;
-use crate::rollup::number::Number;
-use crate::rollup::view::{KeyType, View, ViewKey};
+use crate::rollup::check::judge::{Difference, Open, Orphans, Reading, Stored, Verdict, Waiting, expected};
+use crate::rollup::check::ledger::Finding;
+use crate::rollup::model::number::Number;
+use crate::rollup::model::view::{KeyType, View, ViewKey};
 
 /// Keys of orphans that are listed; there may be as many as there are view items.
 const ORPHANS: usize = 1_000;

@@ -10,9 +10,9 @@ use super::AuditError;
 use super::tables::{Projection, Tables, error, projection, record_id};
 use crate::operate::cause::cause;
 use crate::rollup::Item;
-use crate::rollup::limits::TRANSACTION_ACTIONS;
-use crate::rollup::record::RecordId;
-use crate::rollup::view::ViewKey;
+use crate::rollup::model::limits::TRANSACTION_ACTIONS;
+use crate::rollup::model::record::RecordId;
+use crate::rollup::model::view::ViewKey;
 
 /// Markers that fit beside a view item.
 pub(super) const MARKERS: usize = TRANSACTION_ACTIONS - 1;

@@ -17,13 +17,14 @@ use super::progress::Progress;
 use crate::config::Config;
 use crate::operate::TableError;
 use crate::operate::cause::cause;
-use crate::rollup::delta::contribution;
-use crate::rollup::marker::{SEQUENCE_NUMBER, STREAM};
-use crate::rollup::poison::Image;
-use crate::rollup::record::RecordId;
-use crate::rollup::recount::{Recount, SourceKey};
-use crate::rollup::view::{Amount, ROLLUP_VERSION, View, ViewKey};
-use crate::rollup::{AttributeValue, Item, limits};
+use crate::rollup::check::recount::{Recount, SourceKey};
+use crate::rollup::model::limits;
+use crate::rollup::model::marker::{SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::poison::Image;
+use crate::rollup::model::record::RecordId;
+use crate::rollup::model::view::{Amount, ROLLUP_VERSION, View, ViewKey};
+use crate::rollup::pipeline::delta::contribution;
+use crate::rollup::{AttributeValue, Item};
 
 /// Bytes of a table for which one more segment of a scan is worth it: each is a scan of its own, and an emulator reads the
 /// whole table for each.

@@ -17,14 +17,15 @@ use crate::operate::poller::event::EventRecord;
 use crate::operate::poller::stream::{Cursor, DynamoStream, Page, Shard, Stream};
 use crate::operate::replay::{self, apply::Applier};
 use crate::rollup::Item;
-use crate::rollup::audit::{Open, Waiting};
-use crate::rollup::delta::{Counter, Effect, Retention, Sums};
-use crate::rollup::ledger::{self, Concern, Finding, Standing};
-use crate::rollup::marker::{DELTAS, EVENT_ID, OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY, STREAM};
-use crate::rollup::number::Number;
-use crate::rollup::record::RecordId;
-use crate::rollup::recount::{Recount, SourceKey, Tally};
-use crate::rollup::view::ViewKey;
+use crate::rollup::check::judge::{Open, Waiting};
+use crate::rollup::check::ledger::{self, Concern, Finding, Standing};
+use crate::rollup::check::recount::{Recount, SourceKey, Tally};
+use crate::rollup::model::change::{Counter, Sums};
+use crate::rollup::model::marker::{DELTAS, EVENT_ID, OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY, STREAM};
+use crate::rollup::model::number::Number;
+use crate::rollup::model::record::RecordId;
+use crate::rollup::model::view::ViewKey;
+use crate::rollup::pipeline::delta::{Effect, Retention};
 
 /// Pages without a record after which an open shard is taken to be read to its end: a page may be empty because the
 /// stream has not got further.
@@ -166,10 +167,11 @@ impl Trail {
         let traces: Vec<_> =
             records.iter().filter_map(|record| ledger::trace(view, &record.json, &retention)).collect();
         let has_effect = |trace: &&ledger::Trace<'_>| trace.effect != Effect::None;
-        let ids: Vec<RecordId> = traces.iter().filter(has_effect).map(|trace| trace.record.id.clone()).collect();
+        let ids: Vec<RecordId> = traces.iter().filter(has_effect).map(|trace| trace.record.head.id.clone()).collect();
         let mut markers = tables.markers_of(&ids, &MARKER).await?;
         if let Some(applier) = &mut self.applier {
-            let unmarked = traces.iter().filter(has_effect).filter(|trace| !markers.contains_key(&trace.record.id));
+            let unmarked =
+                traces.iter().filter(has_effect).filter(|trace| !markers.contains_key(&trace.record.head.id));
             let raw: Vec<String> = unmarked.map(|trace| trace.record.raw.to_owned()).collect();
             if !raw.is_empty() {
                 applier.apply(&raw).await?;
@@ -177,8 +179,8 @@ impl Trail {
             }
         }
         for trace in traces {
-            let source = SourceKey::of(&tables.source.key, &trace.record.source_key);
-            let id = trace.record.id.clone();
+            let source = SourceKey::of(&tables.source.key, &trace.record.head.source_key);
+            let id = trace.record.head.id.clone();
             let items: BTreeSet<ViewKey> =
                 trace.old.iter().cloned().chain(trace.new.iter().map(|new| new.item.clone())).collect();
             for item in &items {

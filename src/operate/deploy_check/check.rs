@@ -8,8 +8,8 @@ use aws_sdk_lambda::types::{EventSourceMappingConfiguration, EventSourcePosition
 use crate::config::{
     Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_DEFINITION, VIEW_TABLE,
 };
-use crate::rollup::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
-use crate::rollup::view::View;
+use crate::rollup::model::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::view::View;
 
 const ABSENT: &str = "absent";
 const ON: &str = "on";

@@ -9,7 +9,7 @@ use crate::operate::audit::Reading;
 use crate::operate::audit::report::{Report, reading_text};
 use crate::operate::repair::{Mender, line, repair_by};
 use crate::operate::stop;
-use crate::rollup::view::ViewKey;
+use crate::rollup::model::view::ViewKey;
 
 /// Makes every counter exact. What an earlier run set is exact, and is left alone.
 ///

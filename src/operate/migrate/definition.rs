@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::operate::migrate::decide::decide;
-    use crate::rollup::marker;
+    use crate::rollup::model::marker;
 
     #[test]
     fn every_file_of_the_folder_is_in_the_binary() {

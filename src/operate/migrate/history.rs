@@ -19,7 +19,7 @@ use super::steps::Did;
 use crate::config::Config;
 use crate::operate::TableError;
 use crate::operate::cause::cause;
-use crate::rollup::marker::{SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::marker::{SEQUENCE_NUMBER, STREAM};
 
 /// The sequence number of the items; no stream record can have it.
 pub const MIGRATION: &str = "migration";

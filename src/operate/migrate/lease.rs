@@ -20,7 +20,7 @@ use super::history::{History, text};
 use crate::commit::Entropy;
 use crate::operate::cause::cause;
 use crate::operate::replay::now;
-use crate::rollup::marker::{SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::marker::{SEQUENCE_NUMBER, STREAM};
 
 /// The sequence number of the lease's item; no stream record can have it.
 pub const LEASE: &str = "migration-lease";

@@ -8,7 +8,7 @@ use super::steps::{Change, Did, Live, Mode};
 use crate::operate::TableError;
 use crate::operate::cause::cause;
 use crate::rollup::Item;
-use crate::rollup::marker::{FORMAT_VERSION, OUTCOME, Outcome, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::marker::{FORMAT_VERSION, OUTCOME, Outcome, SEQUENCE_NUMBER, STREAM};
 
 /// How often the table is gone through before it is said that it does not come to rest: once to change the markers, once
 /// to see that none is left, and once more for those that a function wrote which was just being replaced.

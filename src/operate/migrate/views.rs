@@ -11,9 +11,9 @@ use super::steps::{Change, Did, Left, Live, Mode};
 use crate::operate::TableError;
 use crate::operate::cause::cause;
 use crate::rollup::Item;
-use crate::rollup::delta::Sums;
-use crate::rollup::update::{self, OnMissingViewItem, Shape, Update};
-use crate::rollup::view::{ROLLUP_VERSION, View, type_name};
+use crate::rollup::model::change::Sums;
+use crate::rollup::model::view::{ROLLUP_VERSION, View, type_name};
+use crate::rollup::pipeline::update::{self, OnMissingViewItem, Shape, Update};
 
 /// Creates the counter maps that view items lack, each item's in one conditional update that raises its version.
 ///

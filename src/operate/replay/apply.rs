@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::entropy::OsEntropy;
 use crate::handler::{Invocation, InvocationError, Rollup};
 use crate::metrics::Summary;
-use crate::rollup::marker::Guard;
+use crate::rollup::model::marker::Guard;
 use crate::store::DynamoStore;
 
 /// Records in one batch of a replay.

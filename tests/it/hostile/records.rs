@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use ddb_rollup::rollup::marker::kept_record;
+use ddb_rollup::rollup::model::marker::kept_record;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use serde::Deserialize;

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use ddb_rollup::rollup::marker::{DELTAS, EXPIRES_AT, OUTCOME, REASON, RECORD, SEQUENCE_NUMBER, STREAM};
-use ddb_rollup::rollup::plan::{Action, Transaction};
-use ddb_rollup::rollup::update::OnMissingViewItem;
-use ddb_rollup::rollup::view::ROLLUP_VERSION;
+use ddb_rollup::rollup::model::marker::{DELTAS, EXPIRES_AT, OUTCOME, REASON, RECORD, SEQUENCE_NUMBER, STREAM};
+use ddb_rollup::rollup::model::view::ROLLUP_VERSION;
+use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
+use ddb_rollup::rollup::pipeline::update::OnMissingViewItem;
 use ddb_rollup::rollup::{AttributeValue, Item};
 
 use super::database::map_key;

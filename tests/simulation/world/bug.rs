@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ddb_rollup::rollup::update::OnMissingViewItem;
+use ddb_rollup::rollup::pipeline::update::OnMissingViewItem;
 
 use super::{Rule, Wanted};
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ddb_rollup::commit::LookedUp;
-use ddb_rollup::rollup::plan::{Action, Transaction};
-use ddb_rollup::rollup::verdict::{ActionVerdict, Cause, Failure};
-use ddb_rollup::rollup::view::{View, ViewKey};
+use ddb_rollup::rollup::model::view::{View, ViewKey};
+use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
+use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Cause, Failure};
 use ddb_rollup::rollup::{AttributeValue, Item};
 use tokio::time::Instant;
 use uuid::Uuid;

@@ -11,7 +11,7 @@ use aws_lambda_events::event::streams::DynamoDbEventResponse;
 use chrono::DateTime;
 use ddb_rollup::config::{Config, Tables as TableNames};
 use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
-use ddb_rollup::rollup::marker::Guard;
+use ddb_rollup::rollup::model::marker::Guard;
 use tokio::time::Instant;
 
 use super::bug::Bug;

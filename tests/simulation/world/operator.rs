@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ddb_rollup::rollup::marker::{EXPIRES_AT, OUTCOME, RECORD, SEQUENCE_NUMBER, STREAM};
+use ddb_rollup::rollup::model::marker::{EXPIRES_AT, OUTCOME, RECORD, SEQUENCE_NUMBER, STREAM};
 use ddb_rollup::rollup::{AttributeValue, Item};
 
 use super::World;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ddb_rollup::rollup::Item;
-use ddb_rollup::rollup::plan::{Action, Transaction};
-use ddb_rollup::rollup::verdict::{Cause, Failure};
+use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
+use ddb_rollup::rollup::pipeline::verdict::{Cause, Failure};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use ddb_rollup::commit::{LookedUp, Store};
-use ddb_rollup::rollup::marker::{
+use ddb_rollup::rollup::model::marker::{
     DELTAS, EVENT_NAME, EXPIRES_AT, Guard, Marker, OUTCOME, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM,
 };
-use ddb_rollup::rollup::plan::{Action, Transaction};
-use ddb_rollup::rollup::update::Update;
-use ddb_rollup::rollup::verdict::{ActionVerdict, Cause, Failure};
-use ddb_rollup::rollup::view::{ROLLUP_VERSION, ViewKey};
+use ddb_rollup::rollup::model::view::{ROLLUP_VERSION, ViewKey};
+use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
+use ddb_rollup::rollup::pipeline::update::Update;
+use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Cause, Failure};
 use ddb_rollup::rollup::{AttributeValue, Item};
 use tokio::time::sleep;
 use uuid::Uuid;

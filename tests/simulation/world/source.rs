@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use ddb_rollup::rollup::view::{Amount, KeyPart, KeyType, Measure, View};
+use ddb_rollup::rollup::model::view::{Amount, KeyPart, KeyType, Measure, View};
 use serde_json::{Value, json};
 
 use super::chance::Chance;

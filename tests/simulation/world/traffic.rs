@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use ddb_rollup::rollup::plan::{Action, Transaction};
-use ddb_rollup::rollup::verdict::Failure;
+use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
+use ddb_rollup::rollup::pipeline::verdict::Failure;
 use uuid::Uuid;
 
 use super::rule::{Checked, Rule, ensure};

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use ddb_rollup::commit::LookedUp;
 use ddb_rollup::rollup::Item;
-use ddb_rollup::rollup::plan::Transaction;
-use ddb_rollup::rollup::verdict::{Cause, Failure};
-use ddb_rollup::rollup::view::ViewKey;
+use ddb_rollup::rollup::model::view::ViewKey;
+use ddb_rollup::rollup::pipeline::plan::Transaction;
+use ddb_rollup::rollup::pipeline::verdict::{Cause, Failure};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 

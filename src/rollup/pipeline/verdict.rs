@@ -3,7 +3,7 @@
 //! DynamoDB gives a cancelled transaction one reason an action, in the order of the actions, and any other refusal an
 //! error code. Both are text; here the text becomes a verdict, once.
 
-use super::Item;
+use crate::rollup::Item;
 
 /// Why a request was not carried out. Whatever is not known to be passing or to be a record's own fault is `Broken`:
 /// then Lambda keeps the records, and nothing is lost.

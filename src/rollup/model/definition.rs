@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::view::{Amount, KeyPart, KeyType, Measure, View, ViewError};
+use crate::rollup::model::view::{Amount, KeyPart, KeyType, Measure, View, ViewError};
 
 /// The words that a measure is made of.
 pub const MEASURES: &str = "\"count\", \"count by ATTRIBUTE\", \"sum ATTRIBUTE\" or \"sum ATTRIBUTE by ATTRIBUTE\"";

@@ -3,11 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 
-use super::delta::{Counter, Sums};
-use super::marker::bytes;
-use super::number::Number;
-use super::view::{Measure, ROLLUP_VERSION, View, type_name};
-use super::{AttributeValue, Item, limits};
+use crate::rollup::model::change::{Counter, Sums};
+use crate::rollup::model::expression_size::update_fits;
+use crate::rollup::model::item_size::bytes;
+use crate::rollup::model::limits;
+use crate::rollup::model::number::Number;
+use crate::rollup::model::view::{Measure, ROLLUP_VERSION, View, type_name};
+use crate::rollup::{AttributeValue, Item};
 
 /// What is known of a view item's counter maps.
 ///
@@ -55,32 +57,6 @@ pub struct Update {
     pub names: HashMap<String, String>,
     /// The values behind the placeholders.
     pub values: HashMap<String, AttributeValue>,
-}
-
-/// The longest that one placeholder is: its mark and two digits of base 36.
-const PLACEHOLDER_BYTES: usize = 3;
-
-/// The longest text of one group's term, `#m.#g=if_not_exists(#m.#g,:z)+:v,`.
-const GROUP_TERM_BYTES: usize = 4 * PLACEHOLDER_BYTES + ".=if_not_exists(.,:z0)+:v0,".len();
-
-const _: () = {
-    /// The operators and functions of one group's term.
-    const OPERATORS: usize = 2;
-    let most = limits::EXPRESSION_BYTES / GROUP_TERM_BYTES;
-    assert!(
-        most * OPERATORS <= limits::EXPRESSION_OPERATORS,
-        "an expression is full by its bytes before its operators"
-    );
-};
-
-/// The longest text of one term of a measure, `#m=:v,` or `#m :v,`.
-const MEASURE_TERM_BYTES: usize = 2 * PLACEHOLDER_BYTES + "=,".len();
-
-/// Whether an update that touches so many counters stays within the limits of an expression, whatever shape it is for.
-#[must_use]
-pub fn fits(view: &View, counters: usize) -> bool {
-    let fixed = "SET  ADD ".len() + (view.measures().len() + 1) * MEASURE_TERM_BYTES;
-    fixed + counters * GROUP_TERM_BYTES <= limits::EXPRESSION_BYTES
 }
 
 /// Placeholders for one update: each name and each value once.
@@ -177,7 +153,7 @@ pub fn update(view: &View, sums: &Sums, shape: &Shape, on_missing: OnMissingView
         let _ = write!(expression, "SET {} ", set.join(","));
     }
     let _ = write!(expression, "ADD {}", add.join(","));
-    debug_assert!(!fits(view, sums.len()) || expression.len() <= limits::EXPRESSION_BYTES);
+    debug_assert!(!update_fits(view.measures().len(), sums.len()) || expression.len() <= limits::EXPRESSION_BYTES);
     Update {
         expression,
         condition: (!condition.is_empty()).then(|| condition.join(" AND ")),
@@ -272,23 +248,7 @@ fn not_a(attribute: &str, found: &AttributeValue, wanted: &str) -> String {
 mod tests {
     use std::iter::once;
 
-    use super::super::view::{Amount, KeyPart, KeyType};
     use super::*;
-
-    #[test]
-    fn an_expression_takes_as_many_counters_as_the_longest_terms_leave_room_for() {
-        for measures in 1..=20 {
-            let key = KeyPart { view_attribute: "Id".into(), source_attribute: "Id".into(), key_type: KeyType::S };
-            let measure = |n| Measure { attribute: format!("M{n}"), amount: Amount::One, by: Some("Group".to_owned()) };
-            let view = View::new("Source", "View", vec![key], (0..measures).map(measure).collect()).unwrap();
-            let of_measures = "#zz=:zz,".repeat(measures + 1);
-            for counters in 0..200 {
-                let terms = "#zz.#zz=if_not_exists(#zz.#zz,:z0)+:v0,".repeat(counters);
-                let longest = format!("SET  ADD {of_measures}{terms}").len();
-                assert_eq!(fits(&view, counters), longest <= limits::EXPRESSION_BYTES, "{counters} of {measures}");
-            }
-        }
-    }
 
     #[test]
     fn what_is_done_about_a_missing_view_item_has_a_name() {
@@ -299,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_group_overflows_an_item_that_is_as_good_as_full() -> Result<(), super::super::view::ViewError> {
+    fn a_new_group_overflows_an_item_that_is_as_good_as_full() -> Result<(), crate::rollup::model::view::ViewError> {
         let view = View::points_of_maps("Point", "Map")?;
         let of = |bytes_of_it: usize| {
             let filler = |length| {

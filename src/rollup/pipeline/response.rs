@@ -2,8 +2,8 @@
 
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 
-use super::coalesce::{Batch, Place};
-use super::record::RecordId;
+use crate::rollup::model::record::RecordId;
+use crate::rollup::pipeline::coalesce::{Batch, Place};
 
 /// What became of an entry of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub fn response(batch: &Batch<'_>, outcomes: &[Outcome]) -> (DynamoDbEventRespon
             }
             Place::Collision(id) => Some(id),
             Place::Entry(entry) | Place::Repeat(entry) => match &outcomes[*entry] {
-                Outcome::Unresolved(_) => Some(batch.entries[*entry].id()),
+                Outcome::Unresolved(_) => Some(&batch.entries[*entry].head().id),
                 _ if matches!(place, Place::Repeat(_)) => {
                     tally.duplicates += 1;
                     None

@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use super::delta::{Change, Counter, Sums};
-use super::number::Number;
-use super::poison::Poison;
-use super::record::RecordId;
-use super::view::{View, ViewKey};
-use super::{AttributeValue, Item, limits};
+use crate::rollup::model::change::{Change, Counter, Sums};
+use crate::rollup::model::item_size;
+use crate::rollup::model::limits;
+use crate::rollup::model::number::Number;
+use crate::rollup::model::poison::Poison;
+use crate::rollup::model::record::RecordHead;
+use crate::rollup::model::view::{View, ViewKey};
+use crate::rollup::{AttributeValue, Item};
 
 /// The partition key: the record's sequence number.
 pub const SEQUENCE_NUMBER: &str = "SequenceNumber";
@@ -134,8 +136,7 @@ impl Marker<'_> {
 /// says what the record did and not what it would have done.
 #[must_use]
 pub fn applied(view: &View, change: &Change<'_>, counted: impl Fn(&ViewKey) -> bool, stamp: &Stamp) -> Item {
-    let mut item =
-        base(&change.id, (&change.event_id, &change.event_name), &change.source_key, Outcome::Applied, stamp);
+    let mut item = base(&change.head, Outcome::Applied, stamp);
     let deltas = change.deltas.iter().filter(|(key, _)| counted(key)).map(|(key, sums)| {
         AttributeValue::M(HashMap::from([
             ("Item".to_owned(), AttributeValue::M(view.key_attributes(key))),
@@ -171,12 +172,11 @@ fn ledger(view: &View, sums: &Sums) -> HashMap<String, AttributeValue> {
 /// must be told that the record failed, so that the failure destination gets it.
 #[must_use]
 pub fn quarantined(poison: &Poison<'_>, stamp: &Stamp) -> Item {
-    let mut item =
-        base(&poison.id, (&poison.event_id, &poison.event_name), &poison.source_key, Outcome::Quarantined, stamp);
+    let mut item = base(&poison.head, Outcome::Quarantined, stamp);
     item.insert(REASON.to_owned(), AttributeValue::S(poison.reason.to_string()));
-    let room = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES).saturating_sub(bytes(&item));
+    let room = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES).saturating_sub(item_size::bytes(&item));
     let record = record_value(poison.raw);
-    if RECORD.len() + value_bytes(&record) <= room {
+    if RECORD.len() + item_size::value_bytes(&record) <= room {
         item.insert(RECORD.to_owned(), record);
     }
     item
@@ -205,13 +205,8 @@ pub fn kept_record(marker: &Item) -> Option<String> {
     }
 }
 
-fn base(
-    id: &RecordId,
-    (event_id, event_name): (&str, &str),
-    source_key: &Item,
-    outcome: Outcome,
-    stamp: &Stamp,
-) -> Item {
+fn base(head: &RecordHead, outcome: Outcome, stamp: &Stamp) -> Item {
+    let RecordHead { id, event_id, event_name, source_key } = head;
     let text = |value: &str| AttributeValue::S(value.to_owned());
     // Filled in place: an `Item` that is made from a map builds it anew.
     let mut item = Item::default();
@@ -255,11 +250,11 @@ pub enum Met {
 /// Compares a marker that was there with the record that met it. A marker that does not tell its event or item is not
 /// held against the record.
 #[must_use]
-pub fn meet(marker: Option<&Item>, (event_id, source_key): (&str, &Item)) -> Met {
+pub fn meet(marker: Option<&Item>, head: &RecordHead) -> Met {
     let Some(marker) = marker else { return Met::Duplicate };
-    let other_event = matches!(marker.get(EVENT_ID), Some(AttributeValue::S(found)) if found != event_id);
+    let other_event = matches!(marker.get(EVENT_ID), Some(AttributeValue::S(found)) if *found != head.event_id);
     let other_item = matches!(
-        marker.get(SOURCE_KEY), Some(AttributeValue::M(found)) if !found.is_empty() && !same_key(found, source_key)
+        marker.get(SOURCE_KEY), Some(AttributeValue::M(found)) if !found.is_empty() && !same_key(found, &head.source_key)
     );
     if other_event || other_item {
         return Met::Collision;
@@ -288,25 +283,6 @@ fn same_key(found: &HashMap<String, AttributeValue>, wanted: &Item) -> bool {
         item.iter().map(|(name, value)| (name.clone(), text(value))).collect()
     };
     canonical(found) == canonical(wanted)
-}
-
-/// The size of an item as DynamoDB counts it, within [`limits::ITEM_MARGIN_BYTES`].
-#[must_use]
-pub(super) fn bytes(item: &HashMap<String, AttributeValue>) -> usize {
-    item.iter().map(|(name, value)| name.len() + value_bytes(value) + 1).sum::<usize>() + 3
-}
-
-fn value_bytes(value: &AttributeValue) -> usize {
-    match value {
-        AttributeValue::S(text) => text.len(),
-        AttributeValue::N(text) => text.len().div_ceil(2) + 1,
-        AttributeValue::B(bytes) => bytes.len(),
-        AttributeValue::Bool(_) | AttributeValue::Null(_) => 1,
-        AttributeValue::M(map) => bytes(map),
-        AttributeValue::L(list) => list.iter().map(|value| value_bytes(value) + 1).sum::<usize>() + 3,
-        AttributeValue::Ss(set) | AttributeValue::Ns(set) => set.iter().map(String::len).sum(),
-        AttributeValue::Bs(set) => set.iter().map(Vec::len).sum(),
-    }
 }
 
 #[cfg(test)]
@@ -338,9 +314,9 @@ mod tests {
             (item([quarantined.clone(), (RECORD, s("{}"))]), Met::Quarantined),
             (item([quarantined]), Met::NotKept),
         ] {
-            assert_eq!(meet(Some(&marker), ("event", &key("1"))), expected, "{marker:?}");
+            assert_eq!(meet(Some(&marker), &head), expected, "{marker:?}");
         }
-        assert_eq!(meet(None, ("event", &key("1"))), Met::Duplicate);
+        assert_eq!(meet(None, &head), Met::Duplicate);
     }
 
     #[test]
@@ -366,35 +342,19 @@ mod tests {
             let raw = &text[..length];
             let id = RecordId { sequence_number: "1".to_owned(), stream: "s".to_owned() };
             let source_key = item([]);
-            let reason = crate::rollup::poison::Reason::NoImage;
+            let reason = crate::rollup::model::poison::Reason::NoImage;
             let poison = Poison { id, event_id: String::new(), event_name: String::new(), source_key, reason, raw };
             let mut marker = quarantined(&poison, &stamp);
             kept.push(marker.contains_key(RECORD));
             marker.insert(RECORD.to_owned(), record_value(raw));
-            let fits = bytes(&marker) <= most;
+            let fits = item_size::bytes(&marker) <= most;
             // What an attribute costs besides its name and value is in the margin.
-            assert!(kept.last() == Some(&fits) || bytes(&marker).abs_diff(most) < 8, "{length}: {}", bytes(&marker));
+            assert!(
+                kept.last() == Some(&fits) || item_size::bytes(&marker).abs_diff(most) < 8,
+                "{length}: {}",
+                item_size::bytes(&marker)
+            );
         }
         assert!(kept.contains(&true) && kept.contains(&false));
-    }
-
-    #[test]
-    fn an_item_has_the_size_of_its_names_and_values() {
-        let n = |text: &str| AttributeValue::N(text.to_owned());
-        for (value, expected) in [
-            (s("four"), 4),
-            (n("12345"), 4),
-            (AttributeValue::B(vec![0; 7]), 7),
-            (AttributeValue::Bool(true), 1),
-            (AttributeValue::Null(true), 1),
-            (AttributeValue::L(vec![s("four"), s("a")]), 4 + 1 + 1 + 1 + 3),
-            (AttributeValue::M(item([("ab", s("four"))]).into()), 2 + 4 + 1 + 3),
-            (AttributeValue::Ss(vec!["a".to_owned(), "bc".to_owned()]), 3),
-            (AttributeValue::Ns(vec!["12".to_owned(), "3".to_owned()]), 3),
-            (AttributeValue::Bs(vec![vec![0; 2], vec![0; 3]]), 5),
-        ] {
-            assert_eq!(value_bytes(&value), expected, "{value:?}");
-            assert_eq!(bytes(&item([("name", value)])), 4 + expected + 1 + 3);
-        }
     }
 }

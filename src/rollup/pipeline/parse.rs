@@ -3,7 +3,6 @@
 //! Every record is parsed by itself, so that a bad one costs its neighbours nothing.
 
 use std::collections::HashMap;
-use std::fmt;
 
 use aws_lambda_events::event::dynamodb::{EventRecord, StreamViewType};
 use chrono::{DateTime, Utc};
@@ -11,67 +10,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::poison::{Image, Poison, Reason};
-use super::{Item, limits};
-
-/// The stream of a quarantined record that does not tell its own.
-pub const UNKNOWN_STREAM: &str = "unknown";
+use crate::rollup::Item;
+use crate::rollup::model::limits;
+use crate::rollup::model::poison::{Image, Poison, Reason};
+use crate::rollup::model::record::{Images, RecordHead, RecordId, StreamRecord, UNKNOWN_STREAM};
 
 /// The `eventSource` of every record of a DynamoDB stream.
 const SOURCE: &str = "aws:dynamodb";
 
 /// The longest part of another `eventSource` that an error repeats.
 const SOURCE_CHARACTERS: usize = 64;
-
-/// What a record is known by: a sequence number is only unique within its stream.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordId {
-    /// The sequence number, verbatim: text of digits, whose order means nothing here.
-    pub sequence_number: String,
-    /// The record's `eventSourceARN`, verbatim.
-    pub stream: String,
-}
-
-impl fmt::Display for RecordId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.sequence_number, self.stream)
-    }
-}
-
-/// One change of one source item.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StreamRecord<'a> {
-    /// What the record is known by.
-    pub id: RecordId,
-    /// The stream's identifier of the event; empty when the record has none.
-    pub event_id: String,
-    /// `INSERT`, `MODIFY` or `REMOVE`, for people to read: what happened is told by the images.
-    pub event_name: String,
-    /// The source item's key.
-    pub source_key: Item,
-    /// When the write was made, to the second or less; none is taken as now.
-    pub created_at: Option<DateTime<Utc>>,
-    /// What the item was and what it is.
-    pub images: Images,
-    /// The record as it came.
-    pub raw: &'a str,
-}
-
-/// What a source item was before a write and what it is after it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Images {
-    /// It was not there before.
-    Inserted(Item),
-    /// It was there and is there.
-    Modified {
-        /// Before.
-        old: Item,
-        /// After.
-        new: Item,
-    },
-    /// It is not there any more.
-    Removed(Item),
-}
 
 /// One entry of an event's `Records`.
 #[derive(Debug, Clone, PartialEq)]
@@ -180,14 +128,13 @@ fn accept(record: EventRecord, raw: &str) -> Result<Parsed<'_>, EventError> {
         return Err(EventError::StreamViewType { found: found.to_string(), record: sequence_number });
     }
     let poison = |stream: String, reason| {
-        Ok(Parsed::Poison(Poison {
+        let head = RecordHead {
             id: RecordId { sequence_number: sequence_number.clone(), stream },
             event_id: record.event_id.clone(),
             event_name: record.event_name.clone(),
             source_key: change.keys.clone(),
-            reason,
-            raw,
-        }))
+        };
+        Ok(Parsed::Poison(Poison { head, reason, raw }))
     };
     let stream = match usable_stream(record.event_source_arn) {
         Ok(stream) => stream,
@@ -203,10 +150,12 @@ fn accept(record: EventRecord, raw: &str) -> Result<Parsed<'_>, EventError> {
         (Some(old), None, _) => Images::Removed(old),
     };
     Ok(Parsed::Record(StreamRecord {
-        id: RecordId { sequence_number, stream },
-        event_id: record.event_id,
-        event_name: record.event_name,
-        source_key: change.keys,
+        head: RecordHead {
+            id: RecordId { sequence_number, stream },
+            event_id: record.event_id,
+            event_name: record.event_name,
+            source_key: change.keys,
+        },
         // Where the field is missing, the library says the epoch.
         created_at: Some(change.approximate_creation_date_time).filter(|time| *time != DateTime::<Utc>::default()),
         images,
@@ -231,15 +180,13 @@ fn refuse(reason: Reason, raw: &str) -> Result<Parsed<'_>, EventError> {
         return unnumbered(reason, raw);
     };
     let stream = usable_stream(field(&record, "eventSourceARN")).unwrap_or_else(|_| UNKNOWN_STREAM.to_owned());
-    Ok(Parsed::Poison(Poison {
+    let head = RecordHead {
         id: RecordId { sequence_number, stream },
         event_id: field(&record, "eventID").unwrap_or_default(),
         event_name: field(&record, "eventName").unwrap_or_default(),
-        source_key: field(&change, "Keys")
-            .unwrap_or_else(|| Item::from(HashMap::<String, super::AttributeValue>::new())),
-        reason,
-        raw,
-    }))
+        source_key: field(&change, "Keys").unwrap_or_default(),
+    };
+    Ok(Parsed::Poison(Poison { head, reason, raw }))
 }
 
 /// A record without a sequence number, unless it says that another service sent it: then the function is connected to
@@ -314,12 +261,6 @@ mod tests {
                 assert_eq!(created(of, other), expected, "{of}{other}");
             }
         }
-    }
-
-    #[test]
-    fn a_record_is_called_by_its_number_and_its_stream() {
-        let id = RecordId { sequence_number: "17".to_owned(), stream: "arn:x".to_owned() };
-        assert_eq!(id.to_string(), "17 of arn:x");
     }
 
     #[test]

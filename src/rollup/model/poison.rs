@@ -2,21 +2,14 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Item;
-use super::record::RecordId;
-use super::view::KeyError;
+use crate::rollup::model::record::RecordHead;
+use crate::rollup::model::view::KeyError;
 
 /// A record that cannot be applied, with all that is known of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Poison<'a> {
-    /// What the record is known by.
-    pub id: RecordId,
-    /// The stream's identifier of the event; empty when the record has none.
-    pub event_id: String,
-    /// `INSERT`, `MODIFY`, `REMOVE`, or what the record says; empty when it says nothing.
-    pub event_name: String,
-    /// The source item's key, as far as the record shows it.
-    pub source_key: Item,
+    /// What identifies the record, as far as it can be read.
+    pub head: RecordHead,
     /// Why it cannot be applied.
     pub reason: Reason,
     /// The record as it came.
@@ -54,7 +47,7 @@ pub enum Reason {
         /// The attribute.
         attribute: String,
         /// What is wrong with it.
-        error: super::number::NumberError,
+        error: crate::rollup::model::number::NumberError,
     },
     /// Its marker may have been deleted already, so whether it was counted cannot be told.
     #[error("expired: created at {created_at}, and markers are kept for {retention_days} days; repair the view item")]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use bigdecimal::BigDecimal;
 use bigdecimal::num_bigint::Sign;
 
-use super::limits;
+use crate::rollup::model::limits;
 
 /// An exact decimal. Its text is canonical: plain digits, no exponent, no trailing zeros, never `-0`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -4,66 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::number::Number;
-use super::poison::{Image, Poison, Reason};
-use super::record::{Images, RecordId, StreamRecord};
-use super::view::{Amount, View, ViewKey};
-use super::{AttributeValue, Item, limits};
-
-/// One number of a view item: a measure, or one group of it.
-///
-/// Without a group it is the measure's own attribute; with one it is the entry of that name in the measure's map.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Counter {
-    /// The measure's place in [`View::measures`].
-    pub measure: usize,
-    /// The group, of a measure that is kept by group.
-    pub group: Option<String>,
-}
-
-/// What to add to the counters of one view item. Never holds a zero.
-pub type Sums = BTreeMap<Counter, Number>;
-
-/// What one record does.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change<'a> {
-    /// The record.
-    pub id: RecordId,
-    /// The stream's identifier of the event.
-    pub event_id: String,
-    /// `INSERT`, `MODIFY` or `REMOVE`.
-    pub event_name: String,
-    /// The source item's key.
-    pub source_key: Item,
-    /// What it adds to which view item; never empty.
-    pub deltas: BTreeMap<ViewKey, Sums>,
-    /// How many of its images have no usable value for a group that a measure is kept by.
-    pub ungrouped: usize,
-    /// The record as it came.
-    pub raw: &'a str,
-}
-
-impl<'a> Change<'a> {
-    /// A view item of which the record lowers a counter.
-    #[must_use]
-    pub fn lowered(&self) -> Option<&ViewKey> {
-        let zero = Number::zero();
-        self.deltas.iter().find(|(_, sums)| sums.values().any(|amount| *amount < zero)).map(|(key, _)| key)
-    }
-
-    /// The record as one that cannot be applied.
-    #[must_use]
-    pub fn poisoned(self, reason: Reason) -> Poison<'a> {
-        Poison {
-            id: self.id,
-            event_id: self.event_id,
-            event_name: self.event_name,
-            source_key: self.source_key,
-            reason,
-            raw: self.raw,
-        }
-    }
-}
+use crate::rollup::model::change::{self, Change, Counter, Sums};
+use crate::rollup::model::limits;
+use crate::rollup::model::number::Number;
+use crate::rollup::model::poison::{Image, Poison, Reason};
+use crate::rollup::model::record::{Images, StreamRecord};
+use crate::rollup::model::view::{Amount, View, ViewKey};
+use crate::rollup::{AttributeValue, Item};
 
 /// What is to be done about a record.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,16 +44,8 @@ impl Retention {
 /// What a record does to a view: taken from its images, never from its name.
 #[must_use]
 pub fn effect<'a>(view: &View, record: StreamRecord<'a>, retention: &Retention) -> Effect<'a> {
-    let poison = |record: StreamRecord<'a>, reason| {
-        Effect::Quarantine(Poison {
-            id: record.id,
-            event_id: record.event_id,
-            event_name: record.event_name,
-            source_key: record.source_key,
-            reason,
-            raw: record.raw,
-        })
-    };
+    let poison =
+        |record: StreamRecord<'a>, reason| Effect::Quarantine(Poison { head: record.head, reason, raw: record.raw });
     let contributions = match &record.images {
         Images::Inserted(new) => contribution(view, Image::New, new).map(|new| (None, Some(new))),
         Images::Removed(old) => contribution(view, Image::Old, old).map(|old| (Some(old), None)),
@@ -125,15 +64,7 @@ pub fn effect<'a>(view: &View, record: StreamRecord<'a>, retention: &Retention) 
     if let Some(created_at) = record.created_at.filter(|created_at| retention.expired(*created_at)) {
         return poison(record, Reason::Expired { created_at, retention_days: retention.days });
     }
-    Effect::Apply(Change {
-        id: record.id,
-        event_id: record.event_id,
-        event_name: record.event_name,
-        source_key: record.source_key,
-        deltas,
-        ungrouped,
-        raw: record.raw,
-    })
+    Effect::Apply(Change { head: record.head, deltas, ungrouped, raw: record.raw })
 }
 
 /// What one image adds to a view item.
@@ -195,25 +126,9 @@ fn difference(old: Option<Contribution>, new: Option<Contribution>) -> BTreeMap<
     for contribution in old.chain(new) {
         let sums = deltas.entry(contribution.item).or_default();
         for (counter, amount) in &contribution.amounts {
-            add(sums, counter, amount);
+            change::add(sums, counter, amount);
         }
     }
     deltas.retain(|_, sums| !sums.is_empty());
     deltas
-}
-
-/// Adds to one counter; one that comes to zero is taken out.
-pub(super) fn add(sums: &mut Sums, counter: &Counter, amount: &Number) {
-    match sums.get_mut(counter) {
-        None if amount.is_zero() => {}
-        None => {
-            sums.insert(counter.clone(), amount.clone());
-        }
-        Some(sum) => {
-            *sum += amount;
-            if sum.is_zero() {
-                sums.remove(counter);
-            }
-        }
-    }
 }

@@ -5,13 +5,15 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use super::audit::{Difference, Reading};
-use super::delta::Sums;
-use super::marker::{self, Outcome, bytes};
-use super::number::Number;
-use super::update::Update;
-use super::view::{ROLLUP_VERSION, View, ViewKey};
-use super::{AttributeValue, Item, limits};
+use crate::rollup::check::judge::{Difference, Reading};
+use crate::rollup::model::change::Sums;
+use crate::rollup::model::item_size::bytes;
+use crate::rollup::model::limits;
+use crate::rollup::model::marker::{self, Outcome};
+use crate::rollup::model::number::Number;
+use crate::rollup::model::view::{ROLLUP_VERSION, View, ViewKey};
+use crate::rollup::pipeline::update::Update;
+use crate::rollup::{AttributeValue, Item};
 
 /// How the key of a repair's record begins; an identifier of the repair follows.
 pub const REPAIR: &str = "repair-";
@@ -138,7 +140,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::rollup::delta::Counter;
+    use crate::rollup::model::change::Counter;
 
     fn view() -> View {
         View::points_of_maps("Point", "Map").unwrap()

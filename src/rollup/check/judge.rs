@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::delta::{self, Counter, Sums};
-use super::number::Number;
-use super::record::RecordId;
-use super::view::{ROLLUP_VERSION, View, ViewKey, type_name};
-use super::{AttributeValue, Item};
+use crate::rollup::model::change::{self, Counter, Sums};
+use crate::rollup::model::number::Number;
+use crate::rollup::model::record::RecordId;
+use crate::rollup::model::view::{ROLLUP_VERSION, View, ViewKey, type_name};
+use crate::rollup::{AttributeValue, Item};
 
 /// What stands where a counter should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,7 +161,7 @@ pub fn expected<'a>(truth: &Sums, open: impl IntoIterator<Item = &'a Open>) -> S
     let mut expected = truth.clone();
     for record in open {
         for (counter, amount) in &record.sums {
-            delta::add(&mut expected, counter, &-amount.clone());
+            change::add(&mut expected, counter, &-amount.clone());
         }
     }
     expected
@@ -194,10 +194,10 @@ pub struct Orphans {
 mod tests {
     use serde_json::json;
 
-    use super::super::recount::Tally;
     use super::*;
-    use crate::rollup::delta::contribution;
-    use crate::rollup::poison::Image;
+    use crate::rollup::check::recount::Tally;
+    use crate::rollup::model::poison::Image;
+    use crate::rollup::pipeline::delta::contribution;
 
     fn view() -> View {
         View::points_of_maps("Point", "Map").unwrap()

@@ -8,12 +8,16 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::coalesce::{Batch, Entry, ItemId};
-use super::delta::{Change, Counter};
-use super::marker::{self, Guard, Marker, Stamp};
-use super::update::{self, OnMissingViewItem, Shape, Update};
-use super::view::{View, ViewKey};
-use super::{Item, limits};
+use crate::rollup::Item;
+use crate::rollup::model::change::Counter;
+use crate::rollup::model::expression_size::update_fits;
+use crate::rollup::model::item_size;
+use crate::rollup::model::limits;
+use crate::rollup::model::marker::{self, Guard, Marker, Stamp};
+use crate::rollup::model::record::RecordHead;
+use crate::rollup::model::view::{View, ViewKey};
+use crate::rollup::pipeline::coalesce::{Batch, Entry, ItemId};
+use crate::rollup::pipeline::update::{self, OnMissingViewItem, Shape, Update};
 
 /// The actions of one `TransactWriteItems`.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -150,7 +154,7 @@ impl<'b> Filling<'b> {
                         let counters = self.items.get(item);
                         let new =
                             sums.keys().filter(|counter| counters.is_none_or(|known| !known.contains(counter))).count();
-                        update::fits(view, counters.map_or(0, HashSet::len) + new)
+                        update_fits(view.measures().len(), counters.map_or(0, HashSet::len) + new)
                     });
             if fits {
                 for (item, sums) in touches.iter().zip(change.deltas.values()) {
@@ -170,16 +174,18 @@ fn weight(entry: &Entry<'_>) -> usize {
     let key_bytes = |key: &ViewKey| key.to_string().len();
     match entry {
         Entry::Apply { change, .. } => {
-            let Change { id, event_id, event_name, source_key, deltas, .. } = change.as_ref();
-            let deltas = deltas.iter().map(|(key, sums)| {
+            let RecordHead { id, event_id, event_name, source_key } = &change.head;
+            let deltas = change.deltas.iter().map(|(key, sums)| {
                 let groups = sums.keys().filter_map(|counter| counter.group.as_ref());
                 2 * key_bytes(key) + groups.map(|group| 2 * group.len() + 64).sum::<usize>() + 64 * sums.len()
             });
             let texts = id.sequence_number.len() + id.stream.len() + event_id.len() + event_name.len();
-            texts + marker::bytes(source_key) + deltas.sum::<usize>() + limits::ITEM_MARGIN_BYTES
+            texts + item_size::bytes(source_key) + deltas.sum::<usize>() + limits::ITEM_MARGIN_BYTES
         }
         Entry::Quarantine(poison) => {
-            marker::bytes(&poison.source_key) + poison.raw.len().min(limits::ITEM_BYTES) + limits::ITEM_MARGIN_BYTES
+            item_size::bytes(&poison.head.source_key)
+                + poison.raw.len().min(limits::ITEM_BYTES)
+                + limits::ITEM_MARGIN_BYTES
         }
     }
 }
@@ -221,13 +227,13 @@ mod tests {
 
     use chrono::DateTime;
 
-    use super::super::coalesce::{Found, coalesce};
-    use super::super::delta::{Effect, Retention, effect};
-    use super::super::poison::{Poison, Reason};
-    use super::super::record::{Images, RecordId, StreamRecord};
-    use super::super::view::{Amount, KeyPart, KeyType, Measure};
     use super::*;
     use crate::rollup::AttributeValue;
+    use crate::rollup::model::poison::{Poison, Reason};
+    use crate::rollup::model::record::{Images, RecordId, StreamRecord};
+    use crate::rollup::model::view::{Amount, KeyPart, KeyType, Measure};
+    use crate::rollup::pipeline::coalesce::{Found, coalesce};
+    use crate::rollup::pipeline::delta::{Effect, Retention, effect};
 
     fn item(attributes: impl IntoIterator<Item = (String, String)>) -> Item {
         let attributes = attributes.into_iter().map(|(name, text)| (name, AttributeValue::S(text)));
@@ -266,16 +272,16 @@ mod tests {
             raw: "",
         };
         let retention = Retention { days: 14, until: DateTime::default() };
-        let batch = coalesce([Found::Record(record.id.clone(), effect(view, record, &retention))]);
+        let batch = coalesce([Found::Record(record.head.id.clone(), effect(view, record, &retention))]);
         let stamp = Stamp::new(DateTime::default(), "request", 14);
         let on_missing = OnMissingViewItem::Create;
         let setting = Setting { view: view.clone(), on_missing, guard: Guard::Absent, stamp };
         let shapes = vec![Shape::Complete; batch.items.len()];
         let action_bytes = |action: &Action<'_>| match action {
-            Action::PutMarker { marker, .. } => marker::bytes(&marker.item()),
+            Action::PutMarker { marker, .. } => item_size::bytes(&marker.item()),
             Action::UpdateView { key, update, .. } => {
                 let names = update.names.values().map(String::len).sum::<usize>();
-                marker::bytes(key) + names + marker::bytes(&update.values)
+                item_size::bytes(key) + names + item_size::bytes(&update.values)
             }
             Action::CheckAbsent { .. } => unreachable!("view items are created"),
         };
@@ -313,7 +319,7 @@ mod tests {
                 raw: &raw,
             };
             let kept = raw.len().min(limits::ITEM_BYTES) + id_bytes;
-            let batch = coalesce([Found::Record(poison.id.clone(), Effect::Quarantine(poison))]);
+            let batch = coalesce([Found::Record(poison.head.id.clone(), Effect::Quarantine(poison))]);
             let weight = weight(&batch.entries[0]);
             assert!((kept..=kept + 2 * limits::ITEM_MARGIN_BYTES).contains(&weight), "{weight} of {kept}");
         }

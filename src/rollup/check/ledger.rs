@@ -3,14 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::audit::Waiting;
-use super::delta::{self, Change, Counter, Effect, Retention, Sums, contribution, effect};
-use super::marker::{self, Met, Outcome};
-use super::number::Number;
-use super::poison::Image;
-use super::record::{Images, Parsed, RecordId, StreamRecord, parse_record};
-use super::view::{View, ViewKey};
-use super::{AttributeValue, Item};
+use crate::rollup::check::judge::Waiting;
+use crate::rollup::model::change::{self, Change, Counter, Sums};
+use crate::rollup::model::marker::{self, Met, Outcome};
+use crate::rollup::model::number::Number;
+use crate::rollup::model::poison::Image;
+use crate::rollup::model::record::{Images, RecordId, StreamRecord};
+use crate::rollup::model::view::{View, ViewKey};
+use crate::rollup::pipeline::delta::{Contribution, Effect, Retention, contribution, effect};
+use crate::rollup::pipeline::parse::{Parsed, parse_record};
+use crate::rollup::{AttributeValue, Item};
 
 /// What a record does to the view, both sides told apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +22,7 @@ pub struct Trace<'a> {
     /// The view item that the old image belongs to, if that can be told.
     pub old: Option<ViewKey>,
     /// The view item that the new image belongs to, and what it contributes.
-    pub new: Option<delta::Contribution>,
+    pub new: Option<Contribution>,
     /// What is to be done about it.
     pub effect: Effect<'a>,
 }
@@ -127,7 +129,7 @@ pub fn deltas(view: &View, marker: &Item) -> Result<BTreeMap<ViewKey, Sums>, Str
                     _ => None,
                 };
                 let number = number.ok_or_else(|| format!("its Deltas of {attribute} hold what is no number"))?;
-                delta::add(&mut sums, &Counter { measure, group }, &number);
+                change::add(&mut sums, &Counter { measure, group }, &number);
                 Ok::<_, String>(())
             };
             match (value, &view.measures()[measure].by) {
@@ -171,8 +173,8 @@ pub fn inspect(view: &View, id: &RecordId, marker: &Item) -> Option<Finding> {
 /// Where a marker contradicts the record that it is of.
 #[must_use]
 pub fn contradiction(view: &View, change: &Change<'_>, marker: &Item) -> Option<Finding> {
-    let finding = |invariant, what: String| Some(Finding { invariant, subject: change.id.to_string(), what });
-    if marker::meet(Some(marker), (&change.event_id, &change.source_key)) == Met::Collision {
+    let finding = |invariant, what: String| Some(Finding { invariant, subject: change.head.id.to_string(), what });
+    if marker::meet(Some(marker), &change.head) == Met::Collision {
         return finding("XO-3", "the marker of this sequence number is of another event or another item".to_owned());
     }
     if !matches!(marker.get(marker::OUTCOME), Some(AttributeValue::S(outcome)) if outcome == Outcome::Applied.as_str())
@@ -192,7 +194,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::rollup::marker::{Stamp, applied};
+    use crate::rollup::model::marker::{Stamp, applied};
 
     fn view() -> View {
         View::points_of_maps("Point", "Map").unwrap()
@@ -239,7 +241,10 @@ mod tests {
             let change = change(&raw);
             let marker = marker_of(&change);
             assert_eq!(deltas(&view(), &marker).unwrap(), change.deltas);
-            assert_eq!((inspect(&view(), &change.id, &marker), contradiction(&view(), &change, &marker)), (None, None));
+            assert_eq!(
+                (inspect(&view(), &change.head.id, &marker), contradiction(&view(), &change, &marker)),
+                (None, None)
+            );
             assert_eq!(standing(Some(&marker)), Standing::Closed);
         }
         assert_eq!(standing(None), Standing::Open(Waiting::Unmarked));

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::{Mutex, PoisonError};
 
-use super::limits;
-use super::view::ViewKey;
+use crate::rollup::model::limits;
+use crate::rollup::model::view::ViewKey;
 
 /// View items that were complete when they were last seen.
 ///
@@ -61,7 +61,7 @@ fn name(key: &ViewKey) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollup::view::View;
+    use crate::rollup::model::view::View;
 
     fn key(number: usize) -> ViewKey {
         let image = serde_json::json!({ "MapId": { "S": format!("map{number}") } });

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::delta::{self, Change, Effect, Sums};
-use super::poison::{Poison, Reason};
-use super::record::{RecordId, UNKNOWN_STREAM};
-use super::view::ViewKey;
-use super::{AttributeValue, Item};
+use crate::rollup::model::change::{self, Change, Sums};
+use crate::rollup::model::poison::{Poison, Reason};
+use crate::rollup::model::record::{RecordHead, RecordId, UNKNOWN_STREAM};
+use crate::rollup::model::view::ViewKey;
+use crate::rollup::pipeline::delta::Effect;
 
 /// How the marker's key of a record without a sequence number begins; a digest of the record follows.
 pub const UNNUMBERED: &str = "unnumbered-";
@@ -83,7 +83,7 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
         let (id, effect) = match found {
             Found::Unnumbered { reason, raw } => {
                 let poison = unnumbered(reason, raw);
-                let entry = *entry_of.entry(poison.id.clone()).or_insert_with(|| {
+                let entry = *entry_of.entry(poison.head.id.clone()).or_insert_with(|| {
                     batch.entries.push(Entry::Quarantine(poison));
                     batch.entries.len() - 1
                 });
@@ -111,7 +111,7 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
             }
         };
         batch.places.push(match entry_of.get(&id) {
-            Some(&first) if batch.entries[first].identity() == entry.identity() => Place::Repeat(first),
+            Some(&first) if batch.entries[first].head().same_event(entry.head()) => Place::Repeat(first),
             Some(_) => Place::Collision(id),
             None => {
                 entry_of.insert(id, batch.entries.len());
@@ -126,14 +126,8 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
 /// A record without a sequence number is known by its own text: the same record once more has the same marker.
 fn unnumbered(reason: Reason, raw: &str) -> Poison<'_> {
     let name = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, raw.as_bytes());
-    Poison {
-        id: RecordId { sequence_number: format!("{UNNUMBERED}{name}"), stream: UNKNOWN_STREAM.to_owned() },
-        event_id: String::new(),
-        event_name: String::new(),
-        source_key: Item::from(HashMap::<String, AttributeValue>::new()),
-        reason,
-        raw,
-    }
+    let id = RecordId { sequence_number: format!("{UNNUMBERED}{name}"), stream: UNKNOWN_STREAM.to_owned() };
+    Poison { head: RecordHead { id, ..RecordHead::default() }, reason, raw }
 }
 
 impl Batch<'_> {
@@ -147,7 +141,7 @@ impl Batch<'_> {
             for (item, deltas) in touches.iter().zip(change.deltas.values()) {
                 let sums = items.entry(*item).or_default();
                 for (counter, amount) in deltas {
-                    delta::add(sums, counter, amount);
+                    change::add(sums, counter, amount);
                 }
             }
         }
@@ -165,21 +159,12 @@ impl Entry<'_> {
         }
     }
 
-    /// What the record is known by.
+    /// What identifies the record.
     #[must_use]
-    pub fn id(&self) -> &RecordId {
+    pub fn head(&self) -> &RecordHead {
         match self {
-            Self::Apply { change, .. } => &change.id,
-            Self::Quarantine(poison) => &poison.id,
-        }
-    }
-
-    /// The event and the source item that the record is of: what tells two records of one sequence number apart.
-    #[must_use]
-    pub fn identity(&self) -> (&str, &Item) {
-        match self {
-            Self::Apply { change, .. } => (&change.event_id, &change.source_key),
-            Self::Quarantine(poison) => (&poison.event_id, &poison.source_key),
+            Self::Apply { change, .. } => &change.head,
+            Self::Quarantine(poison) => &poison.head,
         }
     }
 }
@@ -187,7 +172,7 @@ impl Entry<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollup::record::{Parsed, parse_record};
+    use crate::rollup::pipeline::parse::{Parsed, parse_record};
 
     fn poison<'a>(number: &str, event_id: &str, raw: &'a str) -> Found<'a> {
         let id = RecordId { sequence_number: number.to_owned(), stream: "stream".to_owned() };

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::delta::{self, Counter, Sums};
-use super::number::Number;
-use super::{AttributeValue, Item};
+use crate::rollup::model::change::{self, Counter, Sums};
+use crate::rollup::model::number::Number;
+use crate::rollup::{AttributeValue, Item};
 
 /// What the source items of one view item add up to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,7 +20,7 @@ impl Tally {
     pub fn add(&mut self, amounts: &BTreeMap<Counter, Number>) {
         self.sources += 1;
         for (counter, amount) in amounts {
-            delta::add(&mut self.sums, counter, amount);
+            change::add(&mut self.sums, counter, amount);
         }
     }
 
@@ -28,7 +28,7 @@ impl Tally {
     pub fn join(&mut self, other: Tally) {
         self.sources += other.sources;
         for (counter, amount) in other.sums {
-            delta::add(&mut self.sums, &counter, &amount);
+            change::add(&mut self.sums, &counter, &amount);
         }
     }
 }

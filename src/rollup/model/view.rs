@@ -5,8 +5,10 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::number::Number;
-use super::{AttributeValue, Item, limits, update};
+use crate::rollup::model::expression_size::update_fits;
+use crate::rollup::model::limits;
+use crate::rollup::model::number::Number;
+use crate::rollup::{AttributeValue, Item};
 
 /// The attribute of a view item that counts its transactions: one higher with every one that touches the item.
 pub const ROLLUP_VERSION: &str = "RollupVersion";
@@ -119,7 +121,7 @@ impl View {
         if view.measures.is_empty() {
             return Err(ViewError::NoMeasure);
         }
-        if !update::fits(&view, 2 * view.measures.len()) {
+        if !update_fits(view.measures.len(), 2 * view.measures.len()) {
             return Err(ViewError::TooManyMeasures(view.measures.len()));
         }
         if view.source_table.is_empty() || view.view_table.is_empty() {

@@ -1,0 +1,6 @@
+//! The check: what the counters should be, what the markers say of it, and the write that sets it right.
+
+pub mod judge;
+pub mod ledger;
+pub mod recount;
+pub mod repair;

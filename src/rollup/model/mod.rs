@@ -1,0 +1,12 @@
+//! The facts: what is counted, what a stream record says, and what is stored of it.
+
+pub mod change;
+pub mod definition;
+pub mod expression_size;
+pub mod item_size;
+pub mod limits;
+pub mod marker;
+pub mod number;
+pub mod poison;
+pub mod record;
+pub mod view;

@@ -1,0 +1,77 @@
+//! What a stream record is known by, and what it says.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use crate::rollup::Item;
+
+/// The stream of a quarantined record that does not tell its own.
+pub const UNKNOWN_STREAM: &str = "unknown";
+
+/// What a record is known by: a sequence number is only unique within its stream.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct RecordId {
+    /// The sequence number, verbatim: text of digits, whose order means nothing here.
+    pub sequence_number: String,
+    /// The record's `eventSourceARN`, verbatim.
+    pub stream: String,
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.sequence_number, self.stream)
+    }
+}
+
+/// What identifies a record, in whatever form the record is: parsed, as a change, or in quarantine.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RecordHead {
+    /// What the record is known by.
+    pub id: RecordId,
+    /// The stream's identifier of the event; empty when the record has none.
+    pub event_id: String,
+    /// `INSERT`, `MODIFY` or `REMOVE`, or what the record says; empty when it says nothing. For people to read: the
+    /// images tell what happened.
+    pub event_name: String,
+    /// The source item's key, as far as the record shows it.
+    pub source_key: Item,
+}
+
+impl RecordHead {
+    /// Whether both records are of one event on one source item. Two records of one sequence number that are not
+    /// are two events, and the number is a collision.
+    #[must_use]
+    pub fn same_event(&self, other: &Self) -> bool {
+        self.event_id == other.event_id && self.source_key == other.source_key
+    }
+}
+
+/// One change of one source item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamRecord<'a> {
+    /// What identifies the record.
+    pub head: RecordHead,
+    /// When the write was made, to the second or less; none is taken as now.
+    pub created_at: Option<DateTime<Utc>>,
+    /// What the item was and what it is.
+    pub images: Images,
+    /// The record as it came.
+    pub raw: &'a str,
+}
+
+/// What a source item was before a write and what it is after it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Images {
+    /// It was not there before.
+    Inserted(Item),
+    /// It was there and is there.
+    Modified {
+        /// Before.
+        old: Item,
+        /// After.
+        new: Item,
+    },
+    /// It is not there any more.
+    Removed(Item),
+}

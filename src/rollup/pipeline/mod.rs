@@ -1,0 +1,9 @@
+//! The way of an event: from raw records to planned transactions, and from answers to the response.
+
+pub mod coalesce;
+pub mod delta;
+pub mod parse;
+pub mod plan;
+pub mod response;
+pub mod update;
+pub mod verdict;
