@@ -21,9 +21,9 @@ use super::replay::{self, ReplayError};
 use super::stop::{Stop, until_stopped};
 use super::{Ending, TableError};
 use crate::config::{Config, ConfigError};
-use crate::rollup::check::judge::{Orphans, Stored, Verdict, Waiting};
+use crate::rollup::check::judge::{ItemVerdict, NotApplied, Orphans, StoredCounters};
 use crate::rollup::check::ledger::Finding;
-use crate::rollup::check::recount::Tally;
+use crate::rollup::check::recount::SourceTotals;
 use crate::rollup::model::poison::Image;
 use crate::rollup::model::view::{View, ViewKey};
 use crate::rollup::pipeline::delta::contribution;
@@ -232,13 +232,13 @@ impl Audit {
     pub(super) async fn read_ledger(&mut self) -> Result<(), AuditError> {
         self.ledger = ledger::read(&self.tables, replay::now()).await?;
         for (id, concern) in std::mem::take(&mut self.ledger.quarantined) {
-            self.trail.wait(id, Waiting::Quarantined, None, concern);
+            self.trail.wait(id, NotApplied::Quarantined, None, concern);
         }
         Ok(())
     }
 
     fn has_drift(&self) -> bool {
-        self.seen.values().flatten().any(|seen| matches!(seen.verdict, Verdict::Drifted(_)))
+        self.seen.values().flatten().any(|seen| matches!(seen.verdict, ItemVerdict::Drifted(_)))
     }
 
     /// Finds the view items that have to be looked at alone, each with its number of source items.
@@ -253,8 +253,8 @@ impl Audit {
             return Ok(vec![(key, 0)]);
         }
 
-        let (recounts, unreadable) = (RefCell::new(HashMap::<ViewKey, Tally>::new()), RefCell::new(0));
-        let stored = RefCell::new(HashMap::<ViewKey, Stored>::new());
+        let (recounts, unreadable) = (RefCell::new(HashMap::<ViewKey, SourceTotals>::new()), RefCell::new(0));
+        let stored = RefCell::new(HashMap::<ViewKey, StoredCounters>::new());
         let progress = Progress::of("source items", self.tables.source.items);
         let sources = self.tables.sources(&progress, |item| match contribution(&view, Image::New, &item) {
             Ok(found) => recounts.borrow_mut().entry(found.item).or_default().add(&found.amounts),
@@ -262,7 +262,7 @@ impl Audit {
         });
         let views = self.tables.views(|item| {
             if let Ok(key) = view.own_key(&item) {
-                stored.borrow_mut().insert(key, Stored::read(&view, Some(&item)));
+                stored.borrow_mut().insert(key, StoredCounters::read(&view, Some(&item)));
             }
         });
         futures_util::future::try_join(sources, views).await?;
@@ -275,8 +275,8 @@ impl Audit {
     /// What is equal, and was not written meanwhile, is exact; the others are looked at alone.
     fn sort_out(
         &mut self,
-        mut recounts: HashMap<ViewKey, Tally>,
-        stored: &HashMap<ViewKey, Stored>,
+        mut recounts: HashMap<ViewKey, SourceTotals>,
+        stored: &HashMap<ViewKey, StoredCounters>,
     ) -> Vec<(ViewKey, u64)> {
         let mut restless = std::mem::take(&mut self.trail.touched);
         restless.extend(self.trail.waiting_items().cloned());
@@ -293,7 +293,7 @@ impl Audit {
                 }
                 _ => {}
             }
-            let nothing = Stored::default();
+            let nothing = StoredCounters::default();
             let found = stored.get(&key);
             let differs = !found.unwrap_or(&nothing).differences(&recount.sums).is_empty();
             if found.is_none() && (skip || recount.sources == 0 && !restless.contains(&key)) {

@@ -14,9 +14,9 @@ use super::audit::{AuditError, Pace};
 use super::replay::now;
 use super::stop::{Stop, until_stopped};
 use super::{Ending, TableError};
-use crate::commit::Entropy;
+use crate::commit::Randomness;
 use crate::config::ConfigError;
-use crate::entropy::OsEntropy;
+use crate::randomness::OsRandomness;
 
 mod adoption;
 pub mod client;
@@ -128,14 +128,14 @@ pub struct Migrator<S, E> {
     /// What there is to apply.
     pub wanted: Vec<Migration>,
     /// Where the lease's tokens come from.
-    pub entropy: E,
+    pub randomness: E,
     /// Who applies them.
     pub who: String,
     /// How long the lease lasts when it is not renewed.
     pub term: Duration,
 }
 
-impl<S: Steps, E: Entropy> Migrator<S, E> {
+impl<S: Steps, E: Randomness> Migrator<S, E> {
     /// How every migration stands.
     ///
     /// # Errors
@@ -170,7 +170,7 @@ impl<S: Steps, E: Entropy> Migrator<S, E> {
         if decide(&self.history.applied().await?, &self.wanted)?.is_empty() {
             return Ok(());
         }
-        let mut lease = Lease::take(&self.history, &self.who, self.term, &self.entropy, now()).await?;
+        let mut lease = Lease::take(&self.history, &self.who, self.term, &self.randomness, now()).await?;
         let ended = self.under(&mut lease, report, stop).await;
         lease.release().await;
         ended
@@ -210,7 +210,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, MigrateError> {
         history: History::new(client.clone(), &config),
         steps: Live { client, sdk, config, pace: args.pace.clone(), who: who.clone() },
         wanted: definition::shipped()?,
-        entropy: OsEntropy,
+        randomness: OsRandomness,
         who,
         term: lease::TERM,
     };

@@ -18,7 +18,7 @@ use crate::config::{Config, ConfigError};
 use crate::operate::cause::cause;
 use crate::rollup::Item;
 use crate::rollup::model::marker::{
-    EXPIRES_AT, OUTCOME, Outcome, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM, kept_record,
+    EXPIRES_AT, MarkerOutcome, OUTCOME, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM, kept_record,
 };
 
 /// Look at records in quarantine, apply them again, or give them up
@@ -166,7 +166,7 @@ impl Quarantine {
             .table_name(&self.config.idempotency_table)
             .consistent_read(true)
             .expression_attribute_names("#outcome", OUTCOME)
-            .expression_attribute_values(":quarantined", text(Outcome::Quarantined.as_str()));
+            .expression_attribute_values(":quarantined", text(MarkerOutcome::Quarantined.as_str()));
         if let Some(number) = &filter.sequence_number {
             conditions.push("#number = :number");
             scan = scan.expression_attribute_names("#number", SEQUENCE_NUMBER);
@@ -211,8 +211,8 @@ impl Quarantine {
             .condition_expression("#outcome = :quarantined")
             .expression_attribute_names("#outcome", OUTCOME)
             .expression_attribute_names("#expires", EXPIRES_AT)
-            .expression_attribute_values(":discarded", text(Outcome::Discarded.as_str()))
-            .expression_attribute_values(":quarantined", text(Outcome::Quarantined.as_str()))
+            .expression_attribute_values(":discarded", text(MarkerOutcome::Discarded.as_str()))
+            .expression_attribute_values(":quarantined", text(MarkerOutcome::Quarantined.as_str()))
             .expression_attribute_values(":expires", AttributeValue::N(expires_at.timestamp().to_string()));
         match request.send().await {
             Ok(_) => Ok(true),

@@ -23,15 +23,15 @@ use super::audit::{Audit, AuditError, Reading};
 use super::replay::{self, apply::Applier};
 use super::stop::{Stop, until_stopped};
 use super::{Ending, TableError};
-use crate::commit::Entropy;
+use crate::commit::Randomness;
 use crate::config::Config;
-use crate::entropy::OsEntropy;
 use crate::operate::cause::cause;
+use crate::randomness::OsRandomness;
 use crate::rollup::Item;
-use crate::rollup::check::judge::{Open, Stored, Waiting};
+use crate::rollup::check::judge::{NotApplied, PendingRecord, StoredCounters};
 use crate::rollup::check::repair::{self, REPAIR, REPAIRED_BY, set};
 use crate::rollup::model::limits::TRANSACTION_ACTIONS;
-use crate::rollup::model::marker::{EXPIRES_AT, OUTCOME, Outcome, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::marker::{EXPIRES_AT, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::view::ViewKey;
 
 /// Quarantined records that one transaction closes, beside the view item and the record of the repair.
@@ -178,7 +178,7 @@ pub(super) struct Mender {
 impl Mender {
     /// One that sets counters in somebody's name; in a dry run it only tells what it would set.
     pub(super) fn new(dry_run: bool, config: Config, who: String) -> Self {
-        let run = format!("repair-run-{}", OsEntropy.token());
+        let run = format!("repair-run-{}", OsRandomness.token());
         Self { dry_run, config, who, run, set: 0, applied: 0, writes: Vec::new(), concerned: HashSet::new() }
     }
 }
@@ -195,10 +195,11 @@ fn who() -> String {
 impl Mend for Mender {
     async fn mend(&mut self, tables: &Tables, key: &ViewKey, seen: &Seen) -> Result<Mended, AuditError> {
         let view = tables.view();
-        let quarantined: Vec<&Open> = seen.open.iter().filter(|open| open.waiting == Waiting::Quarantined).collect();
+        let quarantined: Vec<&PendingRecord> =
+            seen.open.iter().filter(|open| open.waiting == NotApplied::Quarantined).collect();
         let (close, stay) = quarantined.split_at(quarantined.len().min(CLOSED_AT_ONCE));
         let wanted = seen.wanted(stay);
-        let differences = Stored::read(view, seen.item.as_ref()).differences(&wanted);
+        let differences = StoredCounters::read(view, seen.item.as_ref()).differences(&wanted);
         let changes = differences.iter().map(|difference| {
             json!({
                 "counter": counter_name(view, difference),
@@ -213,7 +214,7 @@ impl Mend for Mender {
             return Ok(Mended::Refused);
         }
 
-        let id = format!("{REPAIR}{}", OsEntropy.token());
+        let id = format!("{REPAIR}{}", OsRandomness.token());
         let at = replay::now();
         let retention_days = self.config.marker_retention_days;
         let note = repair::Repair { id: &id, who: &self.who, run: &self.run, at, retention_days };
@@ -246,8 +247,8 @@ impl Mend for Mender {
                 .expression_attribute_names("#outcome", OUTCOME)
                 .expression_attribute_names("#expires", EXPIRES_AT)
                 .expression_attribute_names("#by", REPAIRED_BY)
-                .expression_attribute_values(":discarded", text(Outcome::Discarded.as_str()))
-                .expression_attribute_values(":quarantined", text(Outcome::Quarantined.as_str()))
+                .expression_attribute_values(":discarded", text(MarkerOutcome::Discarded.as_str()))
+                .expression_attribute_values(":quarantined", text(MarkerOutcome::Quarantined.as_str()))
                 .expression_attribute_values(":expires", SdkValue::N(expires_at.clone()))
                 .expression_attribute_values(":by", text(&id));
             actions.push(TransactWriteItem::builder().update(discard.build().map_err(unbuildable)?).build());

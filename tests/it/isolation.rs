@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::config::{Config, Tables};
-use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::metrics::Summary;
+use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure};
@@ -92,7 +92,7 @@ fn insert(number: usize, category: &str) -> Value {
 
 async fn deliver(store: &'static Cursed, records: &[Value], time_left: Duration) -> (Option<String>, Summary) {
     let (seen, summary) = std::sync::mpsc::channel();
-    let rollup = Rollup::new(Config::of(Tables::default()).unwrap(), store, OsEntropy)
+    let rollup = Rollup::new(Config::of(Tables::default()).unwrap(), store, OsRandomness)
         .observed(move |_, summary| seen.send(summary.clone()).unwrap());
     let invocation = Invocation { request_id: "r".into(), now: chrono::Utc::now(), time_left };
     let response = rollup.handle(&json!({ "Records": records }).to_string(), &invocation).await.unwrap();

@@ -12,9 +12,10 @@ use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::metrics::Summary;
 use ddb_rollup::rollup::model::marker::{Guard, OUTCOME, REASON, SOURCE_KEY};
 use ddb_rollup::rollup::model::view::ViewKey;
+use ddb_rollup::rollup::pipeline::coalesce::EntryId;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::update::OnMissingViewItem;
-use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Cause, Failure};
+use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure, RetryCause};
 use ddb_rollup::rollup::{AttributeValue, Item};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -257,7 +258,7 @@ async fn whoever_is_left_when_the_others_are_duplicates_is_not_suspected_yet() {
     // The duplicate's part of the update may be what the view item could not take.
     let store = Answering::new(|transaction, number| {
         let verdict = |action: &Action<'_>| match action {
-            Action::PutMarker { entry: 0, .. } => ActionVerdict::ConditionFailed(None),
+            Action::PutMarker { entry: EntryId(0), .. } => ActionVerdict::ConditionFailed(None),
             Action::PutMarker { .. } => ActionVerdict::Fine,
             _ => ActionVerdict::Refused("no room".to_owned()),
         };
@@ -357,11 +358,11 @@ async fn a_marker_whose_key_is_refused_is_kept_without_it_and_reported_if_that_i
 #[tokio::test(start_paused = true)]
 async fn retries_are_counted_by_their_causes() {
     let busy = |_: &Transaction<'_>, number: usize| {
-        let cause = if number == 0 { Cause::Throttled } else { Cause::Conflict };
+        let cause = if number == 0 { RetryCause::Throttled } else { RetryCause::Conflict };
         (number < 3).then_some(Err(Failure::Transient(cause)))
     };
     let (_, summary) = deliver(&Answering::new(busy), &[insert(1, "a", "x")]).await;
-    assert_eq!(summary.retries, [(Cause::Throttled, 1), (Cause::Conflict, 2)].into());
+    assert_eq!(summary.retries, [(RetryCause::Throttled, 1), (RetryCause::Conflict, 2)].into());
     assert_eq!((summary.transactions, summary.tally.applied), (4, 1));
     let (_, summary) = deliver(&Answering::tables(), &[insert(1, "a", "x")]).await;
     assert_eq!(summary.retries, [].into());

@@ -11,12 +11,12 @@ use super::AuditError;
 use super::progress::Progress;
 use super::tables::Tables;
 use super::trail::{Reach, Trail};
-use crate::commit::Entropy;
-use crate::entropy::OsEntropy;
+use crate::commit::Randomness;
 use crate::operate::stop::Stop;
+use crate::randomness::OsRandomness;
 use crate::rollup::Item;
-use crate::rollup::check::judge::{Open, Stored, Verdict, Waiting, expected, judge};
-use crate::rollup::check::recount::Tally;
+use crate::rollup::check::judge::{ItemVerdict, NotApplied, PendingRecord, StoredCounters, expected, judge};
+use crate::rollup::check::recount::SourceTotals;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::update::OnMissingViewItem;
 
@@ -38,11 +38,11 @@ pub struct Seen {
     /// The item; none when it is not there.
     pub item: Option<Item>,
     /// Its source items.
-    pub truth: Tally,
+    pub truth: SourceTotals,
     /// The records that are not applied.
-    pub open: Vec<Open>,
+    pub open: Vec<PendingRecord>,
     /// What follows.
-    pub verdict: Verdict,
+    pub verdict: ItemVerdict,
 }
 
 /// What is done about an item that is not as it should be.
@@ -168,7 +168,7 @@ impl Examiner<'_> {
                 }
                 Mended::Refused => return Ok(()),
                 Mended::More => drop(set.insert(key.clone())),
-                Mended::Changed => sleep(OsEntropy.up_to(PAUSE_MAX)).await,
+                Mended::Changed => sleep(OsRandomness.up_to(PAUSE_MAX)).await,
             }
             if let Some(again) = self.look_at_once(key).await? {
                 seen.insert(key.clone(), again);
@@ -203,10 +203,14 @@ impl Examiner<'_> {
                 if found.is_some() {
                     break;
                 }
-                sleep(OsEntropy.up_to(PAUSE_MAX)).await;
+                sleep(OsRandomness.up_to(PAUSE_MAX)).await;
             }
-            let restless =
-                || Seen { item: None, truth: Tally::default(), open: Vec::new(), verdict: Verdict::Unstable };
+            let restless = || Seen {
+                item: None,
+                truth: SourceTotals::default(),
+                open: Vec::new(),
+                verdict: ItemVerdict::Unstable,
+            };
             seen.insert(key, found.unwrap_or_else(restless));
         }
         Ok(seen)
@@ -236,21 +240,24 @@ impl Examiner<'_> {
         let view = self.tables.view();
         let (truth, open) = (self.trail.truth(key), self.trail.open(key));
         let skipped = item.is_none() && self.tables.config.on_missing == OnMissingViewItem::Skip;
-        let verdict = if skipped { Verdict::Exact } else { judge(&Stored::read(view, item), &truth.sums, &open) };
+        let verdict =
+            if skipped { ItemVerdict::Exact } else { judge(&StoredCounters::read(view, item), &truth.sums, &open) };
         Seen { item: item.cloned(), truth, open, verdict }
     }
 }
 
 fn drifted(seen: Option<&Seen>) -> bool {
-    seen.is_some_and(|seen| matches!(seen.verdict, Verdict::Drifted(_)))
+    seen.is_some_and(|seen| matches!(seen.verdict, ItemVerdict::Drifted(_)))
 }
 
 /// Counters that are wrong, or right only without records that are in quarantine.
 fn needs_mending(seen: &Seen) -> bool {
     match &seen.verdict {
-        Verdict::Drifted(_) => true,
-        Verdict::Unstable => false,
-        Verdict::Exact | Verdict::Behind { .. } => seen.open.iter().any(|open| open.waiting == Waiting::Quarantined),
+        ItemVerdict::Drifted(_) => true,
+        ItemVerdict::Unstable => false,
+        ItemVerdict::Exact | ItemVerdict::Behind { .. } => {
+            seen.open.iter().any(|open| open.waiting == NotApplied::Quarantined)
+        }
     }
 }
 
@@ -258,8 +265,8 @@ impl Seen {
     /// The counters that a repair sets: the truth, less what the function will add, and less these records that stay in
     /// quarantine.
     #[must_use]
-    pub fn wanted(&self, stay: &[&Open]) -> crate::rollup::model::change::Sums {
-        let unmarked = self.open.iter().filter(|open| open.waiting == Waiting::Unmarked);
+    pub fn wanted(&self, stay: &[&PendingRecord]) -> crate::rollup::model::change::Sums {
+        let unmarked = self.open.iter().filter(|open| open.waiting == NotApplied::Unmarked);
         expected(&self.truth.sums, unmarked.chain(stay.iter().copied()))
     }
 }

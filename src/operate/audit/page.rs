@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::ledger::HOURS;
 use super::report::{Report, counter_name, reading_text};
-use crate::rollup::check::judge::Reading;
+use crate::rollup::check::judge::StoredValue;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::view::ViewKey;
 
@@ -140,8 +140,8 @@ fn notes(page: &mut String, report: &Report) -> fmt::Result {
 }
 
 /// The drift of one item in one number: of its first counter, which is its total where there is one.
-fn size(stored: &Reading, expected: &Number) -> Option<f64> {
-    let Reading::Number(stored) = stored else { return None };
+fn size(stored: &StoredValue, expected: &Number) -> Option<f64> {
+    let StoredValue::Number(stored) = stored else { return None };
     let mut drift = stored.clone();
     drift += &-expected.clone();
     drift.to_string().parse().ok()

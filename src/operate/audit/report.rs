@@ -9,7 +9,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::examine::Seen;
-use crate::rollup::check::judge::{Difference, Open, Orphans, Reading, Stored, Verdict, Waiting, expected};
+use crate::rollup::check::judge::{
+    Difference, ItemVerdict, NotApplied, Orphans, PendingRecord, StoredCounters, StoredValue, expected,
+};
 use crate::rollup::check::ledger::Finding;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::view::{KeyType, View, ViewKey};
@@ -103,11 +105,11 @@ impl Report {
             self.not_examined += 1;
             return;
         };
-        if seen.item.is_none() && seen.truth.sources == 0 && seen.verdict == Verdict::Exact {
+        if seen.item.is_none() && seen.truth.sources == 0 && seen.verdict == ItemVerdict::Exact {
             // Its last source item went before it had any counters: there is no such view item.
             return;
         }
-        let stored = Stored::read(&self.view, seen.item.as_ref());
+        let stored = StoredCounters::read(&self.view, seen.item.as_ref());
         match stored.negative() {
             0 => {}
             count => self.findings.push(Finding {
@@ -120,10 +122,10 @@ impl Report {
             self.findings.push(Finding { invariant: "XO-5", subject: key.to_string(), what });
         }
         match seen.verdict {
-            Verdict::Exact => self.exact += 1,
-            Verdict::Behind { unmarked, quarantined } => self.behind.push((key, unmarked, quarantined)),
-            Verdict::Unstable => self.unstable.push(key),
-            Verdict::Drifted(differences) => {
+            ItemVerdict::Exact => self.exact += 1,
+            ItemVerdict::Behind { unmarked, quarantined } => self.behind.push((key, unmarked, quarantined)),
+            ItemVerdict::Unstable => self.unstable.push(key),
+            ItemVerdict::Drifted(differences) => {
                 let with_pending = |difference: Difference| {
                     let pending = pending(&seen.open, &difference);
                     (difference, pending)
@@ -231,8 +233,8 @@ impl Report {
 }
 
 /// What the open records will add to a counter.
-fn pending(open: &[Open], difference: &Difference) -> Number {
-    let unmarked = open.iter().filter(|open| open.waiting == Waiting::Unmarked);
+fn pending(open: &[PendingRecord], difference: &Difference) -> Number {
+    let unmarked = open.iter().filter(|open| open.waiting == NotApplied::Unmarked);
     let mut sum = Number::zero();
     unmarked.filter_map(|open| open.sums.get(&difference.counter)).for_each(|amount| sum += amount);
     sum
@@ -240,13 +242,13 @@ fn pending(open: &[Open], difference: &Difference) -> Number {
 
 /// Whether the totals and their groups contradict each other: what is in a total and in no group are ungrouped items, and
 /// how many these should be is known.
-fn inconsistent(view: &View, stored: &Stored, seen: &Seen) -> Option<String> {
+fn inconsistent(view: &View, stored: &StoredCounters, seen: &Seen) -> Option<String> {
     let should = expected(&seen.truth.sums, &seen.open);
     for (total, one) in view.measures().iter().enumerate().filter(|(_, measure)| measure.by.is_none()) {
         for (grouped, by) in view.grouped().filter(|(_, by)| by.amount == one.amount) {
             let mut is = Number::zero();
             for (counter, value) in &stored.counters {
-                let Reading::Number(value) = value else { return None };
+                let StoredValue::Number(value) = value else { return None };
                 match counter.measure {
                     measure if measure == total => is += value,
                     measure if measure == grouped => is += &-value.clone(),
@@ -261,7 +263,7 @@ fn inconsistent(view: &View, stored: &Stored, seen: &Seen) -> Option<String> {
                     _ => {}
                 }
             }
-            if matches!(seen.verdict, Verdict::Drifted(_)) && is != wanted {
+            if matches!(seen.verdict, ItemVerdict::Drifted(_)) && is != wanted {
                 let (total, grouped) = (&one.attribute, &by.attribute);
                 return Some(format!("{total} less the sum of {grouped} is {is}, and {wanted} items are ungrouped"));
             }
@@ -276,10 +278,10 @@ fn number(number: &Number) -> Value {
     text.parse::<i64>().map_or_else(|_| text.into(), Value::from)
 }
 
-fn reading(reading: &Reading) -> Value {
+fn reading(reading: &StoredValue) -> Value {
     match reading {
-        Reading::Number(value) => number(value),
-        Reading::Other(kind) => format!("of type {kind}").into(),
+        StoredValue::Number(value) => number(value),
+        StoredValue::Other(kind) => format!("of type {kind}").into(),
     }
 }
 
@@ -290,10 +292,10 @@ pub(in crate::operate) fn counter_name(view: &View, difference: &Difference) -> 
 }
 
 /// What is stored, for people.
-pub(in crate::operate) fn reading_text(reading: &Reading) -> String {
+pub(in crate::operate) fn reading_text(reading: &StoredValue) -> String {
     match reading {
-        Reading::Number(value) => value.to_string(),
-        Reading::Other(kind) => format!("of type {kind}"),
+        StoredValue::Number(value) => value.to_string(),
+        StoredValue::Other(kind) => format!("of type {kind}"),
     }
 }
 

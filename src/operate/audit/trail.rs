@@ -17,9 +17,9 @@ use crate::operate::poller::event::EventRecord;
 use crate::operate::poller::stream::{Cursor, DynamoStream, Page, Shard, Stream};
 use crate::operate::replay::{self, apply::Applier};
 use crate::rollup::Item;
-use crate::rollup::check::judge::{Open, Waiting};
-use crate::rollup::check::ledger::{self, Concern, Finding, Standing};
-use crate::rollup::check::recount::{Recount, SourceKey, Tally};
+use crate::rollup::check::judge::{NotApplied, PendingRecord};
+use crate::rollup::check::ledger::{self, Finding, MarkerState, QuarantinedEffect};
+use crate::rollup::check::recount::{Recount, SourceKey, SourceTotals};
 use crate::rollup::model::change::{Counter, Sums};
 use crate::rollup::model::marker::{DELTAS, EVENT_ID, OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY, STREAM};
 use crate::rollup::model::number::Number;
@@ -51,9 +51,9 @@ pub enum Reach {
 
 #[derive(Debug)]
 struct Waited {
-    waiting: Waiting,
+    waiting: NotApplied,
     created_at: Option<DateTime<Utc>>,
-    concern: Concern,
+    concern: QuarantinedEffect,
 }
 
 /// A view item that is being looked at.
@@ -165,8 +165,8 @@ impl Trail {
         let view = tables.view();
         let retention = retention(tables);
         let traces: Vec<_> =
-            records.iter().filter_map(|record| ledger::trace(view, &record.json, &retention)).collect();
-        let has_effect = |trace: &&ledger::Trace<'_>| trace.effect != Effect::None;
+            records.iter().filter_map(|record| ledger::audited(view, &record.json, &retention)).collect();
+        let has_effect = |trace: &&ledger::AuditedRecord<'_>| trace.effect != Effect::None;
         let ids: Vec<RecordId> = traces.iter().filter(has_effect).map(|trace| trace.record.head.id.clone()).collect();
         let mut markers = tables.markers_of(&ids, &MARKER).await?;
         if let Some(applier) = &mut self.applier {
@@ -205,16 +205,24 @@ impl Trail {
                 Effect::Quarantine(_) => BTreeMap::new(),
             };
             self.touched.extend(items.iter().cloned());
-            match ledger::standing(markers.get(&id)) {
-                Standing::Open(waiting) => self.wait(id, waiting, trace.record.created_at, Concern { items, deltas }),
-                Standing::Closed => self.met_applied.extend(items),
+            match ledger::marker_state(markers.get(&id)) {
+                MarkerState::Pending(waiting) => {
+                    self.wait(id, waiting, trace.record.created_at, QuarantinedEffect { items, deltas })
+                }
+                MarkerState::Closed => self.met_applied.extend(items),
             }
         }
         Ok(())
     }
 
     /// Notes a record that is not in the counters.
-    pub fn wait(&mut self, id: RecordId, waiting: Waiting, created_at: Option<DateTime<Utc>>, concern: Concern) {
+    pub fn wait(
+        &mut self,
+        id: RecordId,
+        waiting: NotApplied,
+        created_at: Option<DateTime<Utc>>,
+        concern: QuarantinedEffect,
+    ) {
         for item in &concern.items {
             self.open_of.entry(item.clone()).or_default().insert(id.clone());
         }
@@ -237,7 +245,7 @@ impl Trail {
 
     /// What the source items of a watched view item come to, as of the place up to which the stream was read.
     #[must_use]
-    pub fn truth(&self, key: &ViewKey) -> Tally {
+    pub fn truth(&self, key: &ViewKey) -> SourceTotals {
         let recount = self.watched.get(key).and_then(|watched| watched.recount.as_ref());
         recount.map(Recount::tally).unwrap_or_default()
     }
@@ -282,13 +290,13 @@ impl Trail {
     fn update(&mut self, ids: &[RecordId], markers: &HashMap<RecordId, Item>) -> usize {
         let mut closed = 0;
         for id in ids {
-            match ledger::standing(markers.get(id)) {
-                Standing::Open(waiting) => {
+            match ledger::marker_state(markers.get(id)) {
+                MarkerState::Pending(waiting) => {
                     if let Some(waited) = self.open.get_mut(id) {
                         waited.waiting = waiting;
                     }
                 }
-                Standing::Closed => {
+                MarkerState::Closed => {
                     self.close(id);
                     closed += 1;
                 }
@@ -311,13 +319,13 @@ impl Trail {
 
     /// The records of a view item that are not applied.
     #[must_use]
-    pub fn open(&self, key: &ViewKey) -> Vec<Open> {
+    pub fn open(&self, key: &ViewKey) -> Vec<PendingRecord> {
         let ids = self.open_of.get(key).into_iter().flatten();
         let open = ids.filter_map(|id| {
             let waited = self.open.get(id)?;
             let sums = waited.concern.deltas.get(key).cloned().unwrap_or_else(Sums::new);
             let others = waited.concern.items.iter().filter(|item| *item != key).cloned().collect();
-            Some(Open { id: id.clone(), waiting: waited.waiting, sums, others })
+            Some(PendingRecord { id: id.clone(), waiting: waited.waiting, sums, others })
         });
         open.collect()
     }
@@ -330,7 +338,7 @@ impl Trail {
     /// When the oldest record without a marker was written.
     #[must_use]
     pub fn oldest_unmarked(&self) -> Option<DateTime<Utc>> {
-        let unmarked = self.open.values().filter(|waited| waited.waiting == Waiting::Unmarked);
+        let unmarked = self.open.values().filter(|waited| waited.waiting == NotApplied::Unmarked);
         unmarked.filter_map(|waited| waited.created_at).min()
     }
 
@@ -338,7 +346,7 @@ impl Trail {
     pub fn quarantined(&self, of: Option<&ViewKey>) -> impl Iterator<Item = &RecordId> {
         let wanted = move |waited: &Waited| of.is_none_or(|key| waited.concern.items.contains(key));
         let found =
-            self.open.iter().filter(move |(_, waited)| waited.waiting == Waiting::Quarantined && wanted(waited));
+            self.open.iter().filter(move |(_, waited)| waited.waiting == NotApplied::Quarantined && wanted(waited));
         found.map(|(id, _)| id)
     }
 }

@@ -17,7 +17,7 @@ use tracing::warn;
 
 use super::MigrateError;
 use super::history::{History, text};
-use crate::commit::Entropy;
+use crate::commit::Randomness;
 use crate::operate::cause::cause;
 use crate::operate::replay::now;
 use crate::rollup::model::marker::{SEQUENCE_NUMBER, STREAM};
@@ -94,10 +94,10 @@ impl<'h> Lease<'h> {
         history: &'h History,
         holder: &str,
         term: Duration,
-        entropy: &impl Entropy,
+        randomness: &impl Randomness,
         now: DateTime<Utc>,
     ) -> Result<Self, MigrateError> {
-        let (token, renewed) = (entropy.token().to_string(), Instant::now());
+        let (token, renewed) = (randomness.token().to_string(), Instant::now());
         let request = history
             .client
             .put_item()

@@ -8,7 +8,7 @@ use super::steps::{Change, Did, Live, Mode};
 use crate::operate::TableError;
 use crate::operate::cause::cause;
 use crate::rollup::Item;
-use crate::rollup::model::marker::{FORMAT_VERSION, OUTCOME, Outcome, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::marker::{FORMAT_VERSION, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER, STREAM};
 
 /// How often the table is gone through before it is said that it does not come to rest: once to change the markers, once
 /// to see that none is left, and once more for those that a function wrote which was just being replaced.
@@ -52,9 +52,9 @@ async fn one_pass(live: &Live, title: &str, version: u32, mode: Mode) -> Result<
         .expression_attribute_names("#stream", STREAM)
         .expression_attribute_names("#outcome", OUTCOME)
         .expression_attribute_names("#version", FORMAT_VERSION)
-        .expression_attribute_values(":applied", outcome(Outcome::Applied))
-        .expression_attribute_values(":quarantined", outcome(Outcome::Quarantined))
-        .expression_attribute_values(":discarded", outcome(Outcome::Discarded));
+        .expression_attribute_values(":applied", outcome(MarkerOutcome::Applied))
+        .expression_attribute_values(":quarantined", outcome(MarkerOutcome::Quarantined))
+        .expression_attribute_values(":discarded", outcome(MarkerOutcome::Discarded));
     live.each((title, table), scan, |key| async move {
         match mode {
             Mode::DryRun => Ok(Change::Made),
@@ -64,7 +64,7 @@ async fn one_pass(live: &Live, title: &str, version: u32, mode: Mode) -> Result<
     .await
 }
 
-fn outcome(outcome: Outcome) -> AttributeValue {
+fn outcome(outcome: MarkerOutcome) -> AttributeValue {
     AttributeValue::S(outcome.as_str().to_owned())
 }
 

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_config::SdkConfig;
 
 use super::{BATCH_TIMEOUT, ReplayError, now};
-use crate::commit::Entropy;
+use crate::commit::Randomness;
 use crate::config::Config;
-use crate::entropy::OsEntropy;
 use crate::handler::{Invocation, InvocationError, Rollup};
 use crate::metrics::Summary;
+use crate::randomness::OsRandomness;
 use crate::rollup::model::marker::Guard;
 use crate::store::DynamoStore;
 
@@ -35,7 +35,7 @@ pub struct Applied {
 
 /// The function in this process, as an operator's replay: it may end a quarantine.
 pub struct Applier {
-    rollup: Rollup<DynamoStore, OsEntropy>,
+    rollup: Rollup<DynamoStore, OsRandomness>,
     last: Arc<Mutex<Summary>>,
     /// What came of it so far.
     pub applied: Applied,
@@ -48,7 +48,7 @@ impl Applier {
         let store = DynamoStore::new(sdk, config.view.clone(), &config.idempotency_table);
         let last = Arc::<Mutex<Summary>>::default();
         let seen = Arc::clone(&last);
-        let rollup = Rollup::new(Config { guard: Guard::AbsentOrQuarantined, ..config }, store, OsEntropy)
+        let rollup = Rollup::new(Config { guard: Guard::AbsentOrQuarantined, ..config }, store, OsRandomness)
             .observed(move |_, summary| *seen.lock().unwrap_or_else(PoisonError::into_inner) = summary.clone());
         Self { rollup, last, applied: Applied::default() }
     }
@@ -66,7 +66,7 @@ impl Applier {
     pub async fn apply(&mut self, records: &[String]) -> Result<(), ReplayError> {
         for batch in records.chunks(BATCH_RECORDS) {
             let event = format!(r#"{{"Records":[{}]}}"#, batch.join(","));
-            let request_id = format!("replay-{}", OsEntropy.token());
+            let request_id = format!("replay-{}", OsRandomness.token());
             let invocation = Invocation { request_id, now: now(), time_left: BATCH_TIMEOUT };
             match self.rollup.handle(&event, &invocation).await {
                 // A record without a sequence number is in quarantine now; that is all that can be done about it.

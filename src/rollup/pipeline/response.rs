@@ -3,11 +3,11 @@
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 
 use crate::rollup::model::record::RecordId;
-use crate::rollup::pipeline::coalesce::{Batch, Place};
+use crate::rollup::pipeline::coalesce::{Batch, Disposition};
 
 /// What became of an entry of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum EntryOutcome {
     /// Its deltas are in the counters, by this invocation.
     Applied,
     /// It was dealt with before.
@@ -31,7 +31,7 @@ pub enum Unresolved {
 
 /// What an invocation did, by the number of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
+pub struct RecordCounts {
     /// Records in the event.
     pub records: usize,
     /// Added to the counters.
@@ -50,35 +50,35 @@ pub struct Tally {
 ///
 /// Records behind it may be dealt with; their next delivery finds their markers.
 #[must_use]
-pub fn response(batch: &Batch<'_>, outcomes: &[Outcome]) -> (DynamoDbEventResponse, Tally) {
-    let mut tally = Tally { records: batch.places.len(), ..Tally::default() };
+pub fn response(batch: &Batch<'_>, outcomes: &[EntryOutcome]) -> (DynamoDbEventResponse, RecordCounts) {
+    let mut tally = RecordCounts { records: batch.dispositions.len(), ..RecordCounts::default() };
     let mut first: Option<&RecordId> = None;
-    for place in &batch.places {
-        let unresolved = match place {
-            Place::NoEffect => {
+    for disposition in &batch.dispositions {
+        let unresolved = match disposition {
+            Disposition::NoEffect => {
                 tally.no_effect += 1;
                 None
             }
-            Place::Unnumbered(_) => {
+            Disposition::Unnumbered(_) => {
                 tally.unresolved += 1;
                 None
             }
-            Place::Collision(id) => Some(id),
-            Place::Entry(entry) | Place::Repeat(entry) => match &outcomes[*entry] {
-                Outcome::Unresolved(_) => Some(&batch.entries[*entry].head().id),
-                _ if matches!(place, Place::Repeat(_)) => {
+            Disposition::Collision(id) => Some(id),
+            Disposition::Entry(entry) | Disposition::Repeat(entry) => match &outcomes[entry.0] {
+                EntryOutcome::Unresolved(_) => Some(&batch[*entry].head().id),
+                _ if matches!(disposition, Disposition::Repeat(_)) => {
                     tally.duplicates += 1;
                     None
                 }
-                Outcome::Applied => {
+                EntryOutcome::Applied => {
                     tally.applied += 1;
                     None
                 }
-                Outcome::Duplicate => {
+                EntryOutcome::Duplicate => {
                     tally.duplicates += 1;
                     None
                 }
-                Outcome::Quarantined => {
+                EntryOutcome::Quarantined => {
                     tally.quarantined += 1;
                     None
                 }
