@@ -13,13 +13,14 @@ use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::marker::{Guard, Stamp};
 
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::coalesce::{EntryId, Found, coalesce};
 use ddb_rollup::rollup::pipeline::delta::{Retention, effect};
 use ddb_rollup::rollup::pipeline::parse::{Parsed, parse};
 use ddb_rollup::rollup::pipeline::plan::{self, Action, Setting, Transaction};
-use ddb_rollup::rollup::pipeline::update::{OnMissingViewItem, Shape};
 use ddb_rollup::rollup::pipeline::verdict::Failure;
+use ddb_rollup::rollup::pipeline::view_item::Shape;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use uuid::Uuid;

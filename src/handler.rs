@@ -18,7 +18,7 @@ use crate::rollup::pipeline::delta::{Effect, Retention, effect};
 use crate::rollup::pipeline::parse::{EventError, Parsed, parse, parse_record};
 use crate::rollup::pipeline::plan::Setting;
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved, response};
-use crate::rollup::pipeline::update::negative_counters;
+use crate::rollup::pipeline::view_item::negative_counters;
 
 /// The longest time before the deadline at which the work ends, so that the response still arrives.
 const MARGIN_MAX: Duration = Duration::from_secs(1);
@@ -125,12 +125,12 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             deadline,
         };
         let report = committer.commit(&mut batch).await?;
-        let (response, tally) = response(&batch, &report.outcomes);
+        let (response, counts) = response(&batch, &report.outcomes);
 
         let commit = commit_began.elapsed();
         let negative_counters = self.negative_counters(&batch, &report, deadline).await;
         let summary = Summary {
-            tally,
+            counts,
             ungrouped: ungrouped(&batch, &report),
             transactions: report.requests,
             retries: report.retries.clone(),
@@ -268,12 +268,12 @@ fn log(batch: &Batch<'_>, report: &CommitReport, summary: &Summary) {
         warn!(retries = ?summary.retries, "out of time: the rest is reported to Lambda");
     }
     info!(
-        records = summary.tally.records,
-        applied = summary.tally.applied,
-        duplicates = summary.tally.duplicates,
-        no_effect = summary.tally.no_effect,
-        quarantined = summary.tally.quarantined,
-        unresolved = summary.tally.unresolved,
+        records = summary.counts.records,
+        applied = summary.counts.applied,
+        duplicates = summary.counts.duplicates,
+        no_effect = summary.counts.no_effect,
+        quarantined = summary.counts.quarantined,
+        unresolved = summary.counts.unresolved,
         transactions = summary.transactions,
         retries = summary.retries.values().sum::<usize>(),
         milliseconds = metrics::milliseconds(summary.took),

@@ -21,7 +21,7 @@ pub const DIMENSION: &str = "FunctionName";
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Summary {
     /// The records, by what became of them.
-    pub tally: RecordCounts,
+    pub counts: RecordCounts,
     /// Images of applied records that have no usable value for a group.
     pub ungrouped: usize,
     /// Requests to commit that were sent, retries and refused ones included.
@@ -54,13 +54,13 @@ const fn count(name: &'static str, value: fn(&Summary) -> usize) -> Metric {
 
 /// Every metric that the function has.
 pub const METRICS: [Metric; 19] = [
-    count("Records", |summary| summary.tally.records),
-    count("Applied", |summary| summary.tally.applied),
-    count("Duplicates", |summary| summary.tally.duplicates),
-    count("NoEffect", |summary| summary.tally.no_effect),
+    count("Records", |summary| summary.counts.records),
+    count("Applied", |summary| summary.counts.applied),
+    count("Duplicates", |summary| summary.counts.duplicates),
+    count("NoEffect", |summary| summary.counts.no_effect),
     count("Ungrouped", |summary| summary.ungrouped),
-    count("Quarantined", |summary| summary.tally.quarantined),
-    count("Unresolved", |summary| summary.tally.unresolved),
+    count("Quarantined", |summary| summary.counts.quarantined),
+    count("Unresolved", |summary| summary.counts.unresolved),
     count("Transactions", |summary| summary.transactions),
     count("Retries", |summary| summary.retries.values().sum()),
     count("Conflicts", |summary| summary.retried(RetryCause::Conflict)),
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn the_line_is_what_cloudwatch_reads() {
         let summary = Summary {
-            tally: RecordCounts { records: 9, applied: 4, duplicates: 2, no_effect: 1, quarantined: 1, unresolved: 1 },
+            counts: RecordCounts { records: 9, applied: 4, duplicates: 2, no_effect: 1, quarantined: 1, unresolved: 1 },
             ungrouped: 3,
             transactions: 7,
             retries: [(RetryCause::Conflict, 2), (RetryCause::Timeout, 1)].into(),

@@ -13,8 +13,8 @@ use crate::rollup::model::marker;
 use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
 use crate::rollup::pipeline::plan::{self, Action, Setting, Transaction};
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
-use crate::rollup::pipeline::update::Shape;
 use crate::rollup::pipeline::verdict::Failure;
+use crate::rollup::pipeline::view_item::Shape;
 
 /// The state of a commit: what is known of each entry and each view item, and what is still to be done.
 pub(super) struct Run<'r, 'b> {

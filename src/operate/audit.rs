@@ -25,9 +25,9 @@ use crate::rollup::check::judge::{ItemVerdict, NotApplied, Orphans, StoredCounte
 use crate::rollup::check::ledger::Finding;
 use crate::rollup::check::recount::SourceTotals;
 use crate::rollup::model::poison::Image;
+use crate::rollup::model::view::OnMissingViewItem;
 use crate::rollup::model::view::{View, ViewKey};
 use crate::rollup::pipeline::delta::contribution;
-use crate::rollup::pipeline::update::OnMissingViewItem;
 use crate::rollup::{AttributeValue, Item};
 
 pub mod examine;

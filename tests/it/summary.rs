@@ -25,7 +25,7 @@ async fn every_record_is_in_the_tally_once() {
     function.deliver(&records).await;
     let summary = function.summary();
     let expected = RecordCounts { records: 6, applied: 2, duplicates: 2, no_effect: 1, quarantined: 1, unresolved: 0 };
-    assert_eq!(summary.tally, expected);
+    assert_eq!(summary.counts, expected);
     assert_eq!((summary.ungrouped, summary.first_touches), (1, 1));
     assert!(summary.transactions >= 3, "a duplicate, then a first touch, then the rest: {summary:?}");
     assert!(summary.retries.is_empty());

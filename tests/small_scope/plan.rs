@@ -8,11 +8,12 @@ use ddb_rollup::rollup::model::marker::{Guard, Stamp};
 use ddb_rollup::rollup::model::number::Number;
 use ddb_rollup::rollup::model::poison::{Poison, Reason};
 use ddb_rollup::rollup::model::record::{Images, RecordHead, RecordId, StreamRecord};
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use ddb_rollup::rollup::model::view::{Amount, KeyPart, KeyType, Measure, View};
 use ddb_rollup::rollup::pipeline::coalesce::{Batch, EntryId, Found, coalesce};
 use ddb_rollup::rollup::pipeline::delta::{Effect, Retention, effect};
 use ddb_rollup::rollup::pipeline::plan::{Setting, assemble, plan};
-use ddb_rollup::rollup::pipeline::update::{OnMissingViewItem, Shape};
+use ddb_rollup::rollup::pipeline::view_item::Shape;
 use ddb_rollup::rollup::{AttributeValue, Item};
 
 use crate::function::{config, now};

@@ -9,8 +9,8 @@ use crate::rollup::model::poison::Reason;
 use crate::rollup::pipeline::coalesce::{EntryId, ItemId};
 use crate::rollup::pipeline::plan::{Action, Transaction};
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
-use crate::rollup::pipeline::update::{self, Shape};
 use crate::rollup::pipeline::verdict::ActionVerdict;
+use crate::rollup::pipeline::view_item::{self, Shape};
 
 /// What is found while the verdicts of one transaction are read.
 #[derive(Default)]
@@ -87,7 +87,7 @@ impl Run<'_, '_> {
             ActionVerdict::Refused(words) => {
                 findings.refused.insert(item, words);
             }
-            ActionVerdict::ConditionFailed(found) => match update::shape(&self.setting.view, found.as_ref()) {
+            ActionVerdict::ConditionFailed(found) => match view_item::shape(&self.setting.view, found.as_ref()) {
                 // It is there, whatever of it came back.
                 Ok(Shape::Absent) if action == ViewAction::CheckAbsent => {
                     self.see(item, Shape::Complete);

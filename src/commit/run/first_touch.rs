@@ -11,8 +11,9 @@ use super::Run;
 use crate::commit::job::{Job, Step};
 use crate::commit::seams::LookedUp;
 use crate::rollup::model::limits;
+use crate::rollup::model::view::OnMissingViewItem;
 use crate::rollup::pipeline::coalesce::ItemId;
-use crate::rollup::pipeline::update::{self, OnMissingViewItem, Shape};
+use crate::rollup::pipeline::view_item::{self, Shape};
 
 impl Run<'_, '_> {
     /// Puts in front what is to tell of the view items that nothing is known of.
@@ -66,7 +67,7 @@ impl Run<'_, '_> {
         for item in &job.items {
             // One whose map is none is left to the transaction that touches it, which tells the records at fault.
             if let Some(found) = found.get(&self.batch[*item])
-                && let Ok(shape) = update::shape(&self.setting.view, found.as_ref())
+                && let Ok(shape) = view_item::shape(&self.setting.view, found.as_ref())
             {
                 first_touch |= self.see(*item, shape);
             }

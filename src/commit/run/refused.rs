@@ -7,7 +7,7 @@ use crate::rollup::model::change::Change;
 use crate::rollup::model::poison::Reason;
 use crate::rollup::pipeline::coalesce::{Entry, EntryId, ItemId};
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
-use crate::rollup::pipeline::update;
+use crate::rollup::pipeline::view_item;
 
 impl Run<'_, '_> {
     /// A transaction was refused without a word about which of its actions is at fault: one view item is looked at,
@@ -48,8 +48,8 @@ impl Run<'_, '_> {
         touches.iter().zip(change.deltas.values()).find_map(|(touched, sums)| {
             let (_, found) = items.iter().find(|(item, _)| item == touched)?;
             let found = found.as_ref()?;
-            let fault = |counter| update::fault(&self.setting.view, found, counter);
-            let full = || update::overflow(&self.setting.view, found, sums);
+            let fault = |counter| view_item::fault(&self.setting.view, found, counter);
+            let full = || view_item::overflow(&self.setting.view, found, sums);
             sums.keys().find_map(fault).or_else(full).map(|detail| (*touched, detail))
         })
     }

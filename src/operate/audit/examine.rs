@@ -17,8 +17,8 @@ use crate::randomness::OsRandomness;
 use crate::rollup::Item;
 use crate::rollup::check::judge::{ItemVerdict, NotApplied, PendingRecord, StoredCounters, expected, judge};
 use crate::rollup::check::recount::SourceTotals;
+use crate::rollup::model::view::OnMissingViewItem;
 use crate::rollup::model::view::ViewKey;
-use crate::rollup::pipeline::update::OnMissingViewItem;
 
 /// Source items whose contributions are kept in memory at once, unless one view item has more.
 const SOURCES_AT_ONCE: u64 = 20_000;

@@ -12,8 +12,10 @@ use crate::operate::TableError;
 use crate::operate::cause::cause;
 use crate::rollup::Item;
 use crate::rollup::model::change::Sums;
+use crate::rollup::model::view::OnMissingViewItem;
 use crate::rollup::model::view::{ROLLUP_VERSION, View, type_name};
-use crate::rollup::pipeline::update::{self, OnMissingViewItem, Shape, Update};
+use crate::rollup::pipeline::update::{self, Update};
+use crate::rollup::pipeline::view_item::{self, Shape};
 
 /// Creates the counter maps that view items lack, each item's in one conditional update that raises its version.
 ///
@@ -75,7 +77,7 @@ async fn create(live: &Live, mut item: Item, mode: Mode) -> Result<Change, Migra
 /// The item's shape, or why no update can touch it.
 fn faultless_shape(view: &View, item: &Item) -> Result<Shape, String> {
     match item.get(ROLLUP_VERSION) {
-        None | Some(serde_dynamo::AttributeValue::N(_)) => update::shape(view, Some(item)),
+        None | Some(serde_dynamo::AttributeValue::N(_)) => view_item::shape(view, Some(item)),
         Some(other) => Err(format!("its {ROLLUP_VERSION} is of type {}, not a number", type_name(other))),
     }
 }

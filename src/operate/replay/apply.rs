@@ -73,7 +73,7 @@ impl Applier {
                 Ok(_) | Err(InvocationError::Unnumbered { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            let tally = self.last.lock().unwrap_or_else(PoisonError::into_inner).tally;
+            let tally = self.last.lock().unwrap_or_else(PoisonError::into_inner).counts;
             self.applied.read += tally.records;
             self.applied.applied += tally.applied;
             self.applied.duplicates += tally.duplicates;

@@ -79,6 +79,27 @@ pub enum Amount {
     Of(String),
 }
 
+/// What is done about a source item whose view item is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnMissingViewItem {
+    /// It is created, with the counters alone.
+    #[default]
+    Create,
+    /// The record is marked and not counted.
+    Skip,
+}
+
+impl OnMissingViewItem {
+    /// The setting's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Skip => "skip",
+        }
+    }
+}
+
 /// A definition that cannot be kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ViewError {
@@ -385,5 +406,13 @@ mod tests {
             assert!(error.to_string().contains(&format!("of type {kind}; the view's key needs S")), "{error}");
         }
         assert_eq!([KeyType::S, KeyType::N, KeyType::B].map(|key_type| key_type.to_string()), ["S", "N", "B"]);
+    }
+
+    #[test]
+    fn what_is_done_about_a_missing_view_item_has_a_name() {
+        assert_eq!(
+            [OnMissingViewItem::Create, OnMissingViewItem::Skip].map(OnMissingViewItem::as_str),
+            ["create", "skip"]
+        );
     }
 }

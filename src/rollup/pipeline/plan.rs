@@ -15,9 +15,11 @@ use crate::rollup::model::item_size;
 use crate::rollup::model::limits;
 use crate::rollup::model::marker::{self, Guard, Marker, Stamp};
 use crate::rollup::model::record::RecordHead;
+use crate::rollup::model::view::OnMissingViewItem;
 use crate::rollup::model::view::{View, ViewKey};
 use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
-use crate::rollup::pipeline::update::{self, OnMissingViewItem, Shape, Update};
+use crate::rollup::pipeline::update::{self, Update};
+use crate::rollup::pipeline::view_item::Shape;
 
 /// The actions of one `TransactWriteItems`.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -88,16 +90,13 @@ pub fn plan(view: &View, batch: &Batch<'_>, members: &[EntryId]) -> Vec<Vec<Entr
         touches(member).iter().map(|item| (Reverse(weight[item]), *item)).collect::<Vec<_>>()
     });
 
-    // Where one ends and the next begins, a view item is cut: that is one update more, unless room is left instead.
-    let most = limits::TRANSACTION_ACTIONS - 1;
-    let actions = members.len() + weight.len();
-    let mut spare = (actions.saturating_sub(1).div_ceil(most) * most + 1).saturating_sub(actions);
+    let mut slack = Slack::of(members.len() + weight.len());
     let mut transactions = Vec::new();
     let mut filling = Filling::default();
     for run in ordered.chunk_by(|&one, &next| touches(one) == touches(next)) {
         let (room, needed) = (filling.room(), filling.needed(touches(run[0]), run.len()));
-        if room < ROOM_LEFT && room <= spare + 1 && (room + 1..=limits::TRANSACTION_ACTIONS).contains(&needed) {
-            spare = spare + 1 - room;
+        let would_be_cut = (room + 1..=limits::TRANSACTION_ACTIONS).contains(&needed);
+        if would_be_cut && slack.leaves(room) {
             transactions.push(std::mem::take(&mut filling).members);
         }
         for &member in run {
@@ -115,8 +114,33 @@ pub fn plan(view: &View, batch: &Batch<'_>, members: &[EntryId]) -> Vec<Vec<Entr
     transactions
 }
 
-/// Actions that are left free rather than cut a view item.
-const ROOM_LEFT: usize = limits::TRANSACTION_ACTIONS / 10;
+/// Actions that may be left free in transactions before the batch needs one transaction more.
+///
+/// Where one transaction ends and the next begins, a view item is cut: that is one update more, unless room is left
+/// instead. So each transaction but the last holds one action less than it could.
+struct Slack(usize);
+
+impl Slack {
+    /// The most actions that are left free rather than cut a view item.
+    const ROOM_LEFT: usize = limits::TRANSACTION_ACTIONS / 10;
+
+    /// Of a batch of so many actions.
+    fn of(actions: usize) -> Self {
+        const EACH: usize = limits::TRANSACTION_ACTIONS - 1;
+        let transactions = actions.saturating_sub(1).div_ceil(EACH);
+        Self((transactions * EACH + 1).saturating_sub(actions))
+    }
+
+    /// Whether so much room may be left free here; if so, it is taken from the slack. A cut that is saved gives one
+    /// action back.
+    fn leaves(&mut self, room: usize) -> bool {
+        let may = room < Self::ROOM_LEFT && room <= self.0 + 1;
+        if may {
+            self.0 = self.0 + 1 - room;
+        }
+        may
+    }
+}
 
 /// A transaction that is being filled.
 #[derive(Default)]

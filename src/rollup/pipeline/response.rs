@@ -46,57 +46,58 @@ pub struct RecordCounts {
     pub unresolved: usize,
 }
 
-/// The response of a batch whose entries came to these outcomes: the first record, by position, that is not dealt with.
+/// What became of the record at one position of the event.
+enum Resolution<'b> {
+    NoEffect,
+    Applied,
+    Duplicate,
+    Quarantined,
+    /// Lambda cannot be told of it: the invocation fails.
+    Unnumbered,
+    Unresolved(&'b RecordId),
+}
+
+fn resolution<'b>(batch: &'b Batch<'_>, outcomes: &[EntryOutcome], disposition: &'b Disposition) -> Resolution<'b> {
+    match disposition {
+        Disposition::NoEffect => Resolution::NoEffect,
+        Disposition::Unnumbered(_) => Resolution::Unnumbered,
+        Disposition::Collision(id) => Resolution::Unresolved(id),
+        Disposition::Entry(entry) | Disposition::Repeat(entry) => match &outcomes[entry.0] {
+            EntryOutcome::Unresolved(_) => Resolution::Unresolved(&batch[*entry].head().id),
+            _ if matches!(disposition, Disposition::Repeat(_)) => Resolution::Duplicate,
+            EntryOutcome::Applied => Resolution::Applied,
+            EntryOutcome::Duplicate => Resolution::Duplicate,
+            EntryOutcome::Quarantined => Resolution::Quarantined,
+        },
+    }
+}
+
+/// The response of a batch whose entries came to these outcomes: the first record, by position, that is not resolved.
 ///
-/// Records behind it may be dealt with; their next delivery finds their markers.
+/// Records behind it may be resolved; their next delivery finds their markers.
 #[must_use]
 pub fn response(batch: &Batch<'_>, outcomes: &[EntryOutcome]) -> (DynamoDbEventResponse, RecordCounts) {
-    let mut tally = RecordCounts { records: batch.dispositions.len(), ..RecordCounts::default() };
+    let mut counts = RecordCounts { records: batch.dispositions.len(), ..RecordCounts::default() };
     let mut first: Option<&RecordId> = None;
     for disposition in &batch.dispositions {
-        let unresolved = match disposition {
-            Disposition::NoEffect => {
-                tally.no_effect += 1;
-                None
-            }
-            Disposition::Unnumbered(_) => {
-                tally.unresolved += 1;
-                None
-            }
-            Disposition::Collision(id) => Some(id),
-            Disposition::Entry(entry) | Disposition::Repeat(entry) => match &outcomes[entry.0] {
-                EntryOutcome::Unresolved(_) => Some(&batch[*entry].head().id),
-                _ if matches!(disposition, Disposition::Repeat(_)) => {
-                    tally.duplicates += 1;
-                    None
-                }
-                EntryOutcome::Applied => {
-                    tally.applied += 1;
-                    None
-                }
-                EntryOutcome::Duplicate => {
-                    tally.duplicates += 1;
-                    None
-                }
-                EntryOutcome::Quarantined => {
-                    tally.quarantined += 1;
-                    None
-                }
-            },
-        };
-        if let Some(id) = unresolved {
-            tally.unresolved += 1;
+        let resolution = resolution(batch, outcomes, disposition);
+        if let Resolution::Unresolved(id) = resolution {
             first = first.or(Some(id));
         }
+        *match resolution {
+            Resolution::NoEffect => &mut counts.no_effect,
+            Resolution::Applied => &mut counts.applied,
+            Resolution::Duplicate => &mut counts.duplicates,
+            Resolution::Quarantined => &mut counts.quarantined,
+            Resolution::Unnumbered | Resolution::Unresolved(_) => &mut counts.unresolved,
+        } += 1;
     }
+    let failure = first.map(|id| {
+        let mut failure = DynamoDbBatchItemFailure::default();
+        failure.item_identifier = Some(id.sequence_number.clone());
+        failure
+    });
     let mut response = DynamoDbEventResponse::default();
-    response.batch_item_failures = first
-        .map(|id| {
-            let mut failure = DynamoDbBatchItemFailure::default();
-            failure.item_identifier = Some(id.sequence_number.clone());
-            failure
-        })
-        .into_iter()
-        .collect();
-    (response, tally)
+    response.batch_item_failures = failure.into_iter().collect();
+    (response, counts)
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ddb_rollup::rollup::pipeline::update::OnMissingViewItem;
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use tokio::time::Instant;
 
 mod auditor;
