@@ -35,7 +35,7 @@ pub struct Rollup<S, E> {
     store: S,
     randomness: E,
     complete_items: CompleteItems,
-    observe: Observer,
+    observe: Option<Observer>,
 }
 
 /// What an invocation comes with, besides its event.
@@ -93,13 +93,13 @@ impl InvocationError {
 impl<S: Store, E: Randomness> Rollup<S, E> {
     /// A roll-up as configured, on a store.
     pub fn new(config: Config, store: S, randomness: E) -> Self {
-        Self { config, store, randomness, complete_items: CompleteItems::default(), observe: Box::new(|_, _| {}) }
+        Self { config, store, randomness, complete_items: CompleteItems::default(), observe: None }
     }
 
     /// Lets `observe` see what each invocation did.
     #[must_use]
     pub fn observed(mut self, observe: impl Fn(&Invocation, &Summary) + Send + Sync + 'static) -> Self {
-        self.observe = Box::new(observe);
+        self.observe = Some(Box::new(observe));
         self
     }
 
@@ -140,7 +140,9 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             took: began.elapsed(),
         };
         log(&batch, &report, &summary);
-        (self.observe)(invocation, &summary);
+        if let Some(observe) = &self.observe {
+            observe(invocation, &summary);
+        }
         unnumbered(&batch, &report).map_or(Ok(response), Err)
     }
 

@@ -100,15 +100,11 @@ fn action(reason: CancellationReason) -> ActionVerdict {
     match reason.code.as_deref() {
         None | Some("None" | "") => ActionVerdict::Fine,
         Some("ConditionalCheckFailed") => ActionVerdict::ConditionFailed(reason.item),
+        Some(code @ ("ValidationError" | "ItemCollectionSizeLimitExceeded")) => ActionVerdict::Refused(words(code)),
+        // A code that nobody knows is no reason to quarantine a record.
         Some(code) => match transient(code) {
             Some(cause) => ActionVerdict::Transient(cause),
-            None if ["AccessDenied", "ResourceNotFound", "UnrecognizedClient", "ExpiredToken"]
-                .iter()
-                .any(|broken| code.starts_with(broken)) =>
-            {
-                ActionVerdict::Broken(words(code))
-            }
-            None => ActionVerdict::Refused(words(code)),
+            None => ActionVerdict::Broken(words(code)),
         },
     }
 }
@@ -191,7 +187,7 @@ mod tests {
             ("RequestTimeout", ActionVerdict::Transient(RetryCause::Timeout)),
             ("ValidationError", refused("ValidationError")),
             ("ItemCollectionSizeLimitExceeded", refused("ItemCollectionSizeLimitExceeded")),
-            ("SomethingNew", refused("SomethingNew")),
+            ("SomethingNew", ActionVerdict::Broken("SomethingNew".to_owned())),
             ("AccessDeniedException", ActionVerdict::Broken("AccessDeniedException".to_owned())),
             ("ResourceNotFound", ActionVerdict::Broken("ResourceNotFound".to_owned())),
         ] {
