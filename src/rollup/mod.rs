@@ -23,6 +23,7 @@ pub mod coalesce;
 pub mod definition;
 pub mod delta;
 pub mod known;
+pub mod language;
 pub mod ledger;
 pub mod limits;
 pub mod marker;
