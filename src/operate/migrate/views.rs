@@ -11,9 +11,10 @@ use super::steps::{Change, Did, Left, Live, Mode};
 use crate::operate::TableError;
 use crate::operate::cause::cause;
 use crate::rollup::Item;
+use crate::rollup::model::attribute_type::type_name;
 use crate::rollup::model::change::Sums;
 use crate::rollup::model::view::OnMissingViewItem;
-use crate::rollup::model::view::{ROLLUP_VERSION, View, type_name};
+use crate::rollup::model::view::{ROLLUP_VERSION, View};
 use crate::rollup::pipeline::update::{self, Update};
 use crate::rollup::pipeline::view_item::{self, Shape};
 

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::rollup::model::attribute_type::type_name;
 use crate::rollup::model::change::{self, Counter, Sums};
 use crate::rollup::model::number::Number;
 use crate::rollup::model::record::RecordId;
-use crate::rollup::model::view::{ROLLUP_VERSION, View, ViewKey, type_name};
+use crate::rollup::model::view::{ROLLUP_VERSION, View, ViewKey};
 use crate::rollup::{AttributeValue, Item};
 
 /// What stands where a counter should be.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::rollup::model::attribute_type::type_name;
 use crate::rollup::model::expression_size::update_fits;
 use crate::rollup::model::limits;
 use crate::rollup::model::number::Number;
@@ -346,23 +347,6 @@ pub enum KeyError {
         /// The longest that a key may be, in bytes.
         limit: usize,
     },
-}
-
-/// A value's type, as DynamoDB writes it.
-#[must_use]
-pub fn type_name(value: &AttributeValue) -> &'static str {
-    match value {
-        AttributeValue::S(_) => "S",
-        AttributeValue::N(_) => "N",
-        AttributeValue::B(_) => "B",
-        AttributeValue::Bool(_) => "BOOL",
-        AttributeValue::Null(_) => "NULL",
-        AttributeValue::M(_) => "M",
-        AttributeValue::L(_) => "L",
-        AttributeValue::Ss(_) => "SS",
-        AttributeValue::Ns(_) => "NS",
-        AttributeValue::Bs(_) => "BS",
-    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::rollup::model::attribute_type::type_name;
 use crate::rollup::model::change::{Counter, Sums};
 use crate::rollup::model::item_size::bytes;
 use crate::rollup::model::limits;
-use crate::rollup::model::view::{Measure, ROLLUP_VERSION, View, type_name};
+use crate::rollup::model::view::{Measure, ROLLUP_VERSION, View};
 use crate::rollup::{AttributeValue, Item};
 
 /// What is known of a view item's counter maps.
