@@ -2,8 +2,9 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
-use crate::rollup::model::definition;
+use crate::rollup::model::definition::{self, Defaults, Definition};
 use crate::rollup::model::limits::{MARKER_RETENTION_MAX_DAYS, MAX_IN_FLIGHT};
 use crate::rollup::model::marker::Guard;
 use crate::rollup::model::view::OnMissingViewItem;
@@ -65,6 +66,9 @@ impl Default for Tables {
     }
 }
 
+/// Where Lambda unpacks a function's code.
+const TASK_ROOT: &str = "LAMBDA_TASK_ROOT";
+
 /// How the roll-up is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -94,6 +98,20 @@ pub struct ConfigError {
     pub accepted: String,
 }
 
+/// The text of a definition: the value itself, or the file that it names after an `@`. A function's variables have 4 KB in
+/// all, which is less than some definitions; the file's place is relative to where Lambda unpacks the code.
+fn definition_text(value: &str, variable: impl Fn(&str) -> Option<String>) -> Result<String, ConfigError> {
+    let Some(name) = value.trim().strip_prefix('@') else { return Ok(value.to_owned()) };
+    let path = variable(TASK_ROOT).map_or_else(|| PathBuf::from(name), |root| Path::new(&root).join(name));
+    std::fs::read_to_string(&path).map_err(|error| {
+        refuse(
+            VIEW_DEFINITION,
+            value,
+            format!("a definition, or @ and a file that can be read; {}: {error}", path.display()),
+        )
+    })
+}
+
 impl Config {
     /// Days that a marker is kept when nothing else is said: the stream holds a record for one day, so this leaves an
     /// operator two weeks to replay what Lambda gave up on.
@@ -119,21 +137,23 @@ impl Config {
             view: table(VIEW_TABLE, defaults.view)?,
             idempotency: table(IDEMPOTENCY_TABLE, defaults.idempotency)?,
         };
+        let on_missing = match variable(ON_MISSING_VIEW_ITEM).as_deref() {
+            None | Some("create") => OnMissingViewItem::Create,
+            Some("skip") => OnMissingViewItem::Skip,
+            Some(value) => return Err(refuse(ON_MISSING_VIEW_ITEM, value, "\"create\" or \"skip\"")),
+        };
         let mut config = match variable(VIEW_DEFINITION).filter(|definition| !definition.trim().is_empty()) {
-            None => Self::of(tables)?,
-            Some(definition) => {
-                let view = definition::read(&definition, &tables.source, &tables.view);
-                Self::with(view.map_err(|error| refuse(VIEW_DEFINITION, definition, error))?, tables)?
+            None => Self { on_missing, ..Self::of(tables)? },
+            Some(value) => {
+                let text = definition_text(&value, &variable)?;
+                let defaults = Defaults { source_table: &tables.source, view_table: &tables.view, on_missing };
+                let definition = definition::read(&text, &defaults);
+                Self::with(definition.map_err(|error| refuse(VIEW_DEFINITION, value, error))?, tables.idempotency)?
             }
         };
         config.marker_retention_days =
             number(&variable, MARKER_RETENTION_DAYS, Self::DEFAULT_RETENTION_DAYS, 1..=MARKER_RETENTION_MAX_DAYS)?;
         config.max_in_flight = number(&variable, IN_FLIGHT, Self::DEFAULT_IN_FLIGHT, 1..=MAX_IN_FLIGHT)?;
-        config.on_missing = match variable(ON_MISSING_VIEW_ITEM).as_deref() {
-            None | Some("create") => OnMissingViewItem::Create,
-            Some("skip") => OnMissingViewItem::Skip,
-            Some(value) => return Err(refuse(ON_MISSING_VIEW_ITEM, value, "\"create\" or \"skip\"")),
-        };
         for name in ENDPOINTS {
             if let Some(value) = variable(name).filter(|value| !is_endpoint(value)) {
                 return Err(refuse(name, value, ENDPOINT));
@@ -147,27 +167,32 @@ impl Config {
     /// # Errors
     /// When one table would be used for two purposes.
     pub fn of(tables: Tables) -> Result<Self, ConfigError> {
+        if tables.view == tables.source {
+            return Err(refuse(
+                VIEW_TABLE,
+                tables.view,
+                format!("a table of its own, another one than {SOURCE_TABLE}'s"),
+            ));
+        }
         let view = View::points_of_maps(&tables.source, &tables.view);
-        Self::with(view.map_err(|error| refuse(VIEW_TABLE, &tables.view, error))?, tables)
+        let view = view.map_err(|error| refuse(VIEW_TABLE, &tables.view, error))?;
+        Self::with(Definition { view, on_missing: OnMissingViewItem::default() }, tables.idempotency)
     }
 
-    /// The default settings for a view.
-    fn with(definition: View, tables: Tables) -> Result<Self, ConfigError> {
-        let Tables { source, view, idempotency } = tables;
-        for (name, value, other, of) in [
-            (VIEW_TABLE, &view, &source, SOURCE_TABLE),
-            (IDEMPOTENCY_TABLE, &idempotency, &source, SOURCE_TABLE),
-            (IDEMPOTENCY_TABLE, &idempotency, &view, VIEW_TABLE),
-        ] {
-            if value == other {
-                return Err(refuse(name, value, format!("a table of its own, another one than {of}'s")));
+    /// The default settings for a definition.
+    fn with(definition: Definition, idempotency: String) -> Result<Self, ConfigError> {
+        let Definition { view, on_missing } = definition;
+        for (table, of) in [(view.source_table(), SOURCE_TABLE), (view.view_table(), VIEW_TABLE)] {
+            if idempotency == table {
+                let accepted = format!("a table of its own, another one than {of}'s");
+                return Err(refuse(IDEMPOTENCY_TABLE, idempotency, accepted));
             }
         }
         Ok(Self {
-            view: definition,
+            view,
             idempotency_table: idempotency,
             marker_retention_days: Self::DEFAULT_RETENTION_DAYS,
-            on_missing: OnMissingViewItem::default(),
+            on_missing,
             max_in_flight: Self::DEFAULT_IN_FLIGHT,
             guard: Guard::default(),
         })

@@ -42,14 +42,14 @@ impl StoredCounters {
         for (measure, definition) in view.measures().iter().enumerate() {
             let Some(value) = item.get(&definition.attribute) else { continue };
             stored.has_counters = true;
-            match (value, &definition.by) {
-                (value, None) => stored.put(Counter { measure, group: None }, value),
-                (AttributeValue::M(groups), Some(_)) => {
+            match (value, definition.is_grouped()) {
+                (value, false) => stored.put(Counter { measure, group: None }, value),
+                (AttributeValue::M(groups), true) => {
                     for (group, value) in groups {
                         stored.put(Counter { measure, group: Some(group.clone()) }, value);
                     }
                 }
-                (other, Some(_)) => {
+                (other, true) => {
                     stored.no_maps.insert(measure, type_name(other));
                 }
             }

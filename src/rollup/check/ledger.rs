@@ -19,10 +19,10 @@ use crate::rollup::{AttributeValue, Item};
 pub struct AuditedRecord<'a> {
     /// The record.
     pub record: StreamRecord<'a>,
-    /// The view item that the old image belongs to, if that can be told.
-    pub old: Option<ViewKey>,
-    /// The view item that the new image belongs to, and what it contributes.
-    pub new: Option<Contribution>,
+    /// The view items that the old image counts for.
+    pub old: Vec<ViewKey>,
+    /// The view items that the new image counts for, and what it contributes.
+    pub new: Contribution,
     /// What is to be done about it.
     pub effect: Effect<'a>,
 }
@@ -31,14 +31,14 @@ pub struct AuditedRecord<'a> {
 #[must_use]
 pub fn audited<'a>(view: &View, raw: &'a str, retention: &Retention) -> Option<AuditedRecord<'a>> {
     let Ok(Parsed::Record(record)) = parse_record(raw) else { return None };
-    let of = |image, item| contribution(view, image, item).ok();
+    let of = |image, item| contribution(view, image, item).unwrap_or_default();
     let (old, new) = match &record.images {
-        Images::Inserted(new) => (None, of(Image::New, new)),
-        Images::Removed(old) => (of(Image::Old, old), None),
+        Images::Inserted(new) => (Contribution::default(), of(Image::New, new)),
+        Images::Removed(old) => (of(Image::Old, old), Contribution::default()),
         Images::Modified { old, new } => (of(Image::Old, old), of(Image::New, new)),
     };
     let effect = effect(view, record.clone(), retention);
-    Some(AuditedRecord { record, old: old.map(|old| old.item), new, effect })
+    Some(AuditedRecord { record, old: old.items, new, effect })
 }
 
 /// What a record in quarantine would do if it were applied, and whom it concerns.
@@ -56,7 +56,7 @@ pub fn quarantined_effect(view: &View, quarantined: &Item, retention: &Retention
     let mut quarantined_effect = QuarantinedEffect::default();
     let raw = marker::kept_record(quarantined);
     if let Some(audited) = raw.as_deref().and_then(|raw| audited(view, raw, retention)) {
-        quarantined_effect.items.extend(audited.old.into_iter().chain(audited.new.map(|new| new.item)));
+        quarantined_effect.items.extend(audited.old.into_iter().chain(audited.new.items));
         if let Effect::Apply(change) = audited.effect {
             quarantined_effect.deltas = change.deltas;
         }
@@ -64,7 +64,7 @@ pub fn quarantined_effect(view: &View, quarantined: &Item, retention: &Retention
     if let (true, Some(AttributeValue::M(key))) =
         (quarantined_effect.items.is_empty(), quarantined.get(marker::SOURCE_KEY))
     {
-        quarantined_effect.items.extend(view.key_of(&Item::from(key.clone())));
+        quarantined_effect.items.extend(view.keys_of(&Item::from(key.clone())).unwrap_or_default());
     }
     quarantined_effect
 }
@@ -134,14 +134,14 @@ pub fn deltas(view: &View, marker: &Item) -> Result<BTreeMap<ViewKey, Sums>, Str
                 change::add(&mut sums, &Counter { measure, group }, &number);
                 Ok::<_, String>(())
             };
-            match (value, &view.measures()[measure].by) {
-                (AttributeValue::M(groups), Some(_)) => {
+            match (value, view.measures()[measure].is_grouped()) {
+                (AttributeValue::M(groups), true) => {
                     for (group, value) in groups {
                         put(Some(group.clone()), value)?;
                     }
                 }
-                (value, None) => put(None, value)?,
-                (_, Some(_)) => return Err(format!("its Deltas of {attribute} are not by group")),
+                (value, false) => put(None, value)?,
+                (_, true) => return Err(format!("its Deltas of {attribute} are not by group")),
             }
         }
         if deltas.insert(key, sums).is_some() {

@@ -53,7 +53,7 @@ pub fn set(view: &View, seen: Option<&Item>, wanted: &Sums) -> Update {
     for (measure, definition) in view.measures().iter().enumerate() {
         let of = wanted.iter().filter(|(counter, _)| counter.measure == measure);
         let number = |number: &Number| AttributeValue::N(number.to_string());
-        let value = if definition.by.is_some() {
+        let value = if definition.is_grouped() {
             let groups = of.filter_map(|(counter, amount)| Some((counter.group.clone()?, number(amount))));
             AttributeValue::M(groups.collect())
         } else {

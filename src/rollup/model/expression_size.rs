@@ -2,11 +2,17 @@
 
 use crate::rollup::model::limits;
 
-/// The longest that one placeholder is: its mark and two digits of base 36.
+/// The longest that a placeholder of one of the first [`PLACEHOLDER_DIGITS`] names or values is: its mark and a digit.
+const EARLY_PLACEHOLDER_BYTES: usize = 2;
+
+/// The longest that any placeholder of an update is: its mark and two digits.
 const PLACEHOLDER_BYTES: usize = 3;
 
-/// The longest text of one group's term, `#m.#g=if_not_exists(#m.#g,:z)+:v,`.
-const GROUP_TERM_BYTES: usize = 4 * PLACEHOLDER_BYTES + ".=if_not_exists(.,:z0)+:v0,".len();
+/// The digits of placeholders. Attribute names of measures and the number zero take the first ones.
+pub const PLACEHOLDER_DIGITS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+/// The longest text of one group's term, `#m.#gg=if_not_exists(#m.#gg,:z)+:vv,`.
+const GROUP_TERM_BYTES: usize = 3 * EARLY_PLACEHOLDER_BYTES + 3 * PLACEHOLDER_BYTES + ".=if_not_exists(.,)+,".len();
 
 const _: () = {
     /// The operators and functions of one group's term.
@@ -16,15 +22,17 @@ const _: () = {
         most * OPERATORS <= limits::EXPRESSION_OPERATORS,
         "an expression is full by its bytes before its operators"
     );
+    assert!(limits::IMAGE_COUNTERS + 2 < PLACEHOLDER_DIGITS.len(), "measures and zero have placeholders of one digit");
+    assert!(update_fits(limits::IMAGE_COUNTERS, 2 * limits::IMAGE_COUNTERS), "every change fits into one update");
 };
 
-/// The longest text of one term of a measure, `#m=:v,` or `#m :v,`.
-const MEASURE_TERM_BYTES: usize = 2 * PLACEHOLDER_BYTES + "=,".len();
+/// The longest text of one term of a measure, `#m=:vv,` or `#m :vv,`.
+const MEASURE_TERM_BYTES: usize = EARLY_PLACEHOLDER_BYTES + PLACEHOLDER_BYTES + "=,".len();
 
 /// Whether an update of so many counters, in a view of so many measures, stays within the limits of an expression,
 /// whatever maps its view item lacks.
 #[must_use]
-pub fn update_fits(measures: usize, counters: usize) -> bool {
+pub const fn update_fits(measures: usize, counters: usize) -> bool {
     let fixed = "SET  ADD ".len() + (measures + 1) * MEASURE_TERM_BYTES;
     fixed + counters * GROUP_TERM_BYTES <= limits::EXPRESSION_BYTES
 }
@@ -36,9 +44,9 @@ mod tests {
     #[test]
     fn an_expression_takes_as_many_counters_as_the_longest_terms_leave_room_for() {
         for measures in 1..=20 {
-            let of_measures = "#zz=:zz,".repeat(measures + 1);
+            let of_measures = "#m=:zz,".repeat(measures + 1);
             for counters in 0..200 {
-                let terms = "#zz.#zz=if_not_exists(#zz.#zz,:z0)+:v0,".repeat(counters);
+                let terms = "#m.#zz=if_not_exists(#m.#zz,:0)+:v0,".repeat(counters);
                 let longest = format!("SET  ADD {of_measures}{terms}").len();
                 assert_eq!(
                     update_fits(measures, counters),

@@ -44,6 +44,18 @@ pub const NUMBER_TEXT_BYTES: usize = 512;
 /// and in the marker of each record that touches it.
 pub const GROUP_NAME_BYTES: usize = 1_024;
 
+/// Counters of one view item that one image may add to. This project's own limit: what a change of two images adds to
+/// fits into one update.
+pub const IMAGE_COUNTERS: usize = 50;
+
+/// View items that one image may add to. This project's own limit: those of two images, and the marker, fit into one
+/// transaction.
+pub const IMAGE_VIEW_ITEMS: usize = 49;
+
+/// Bytes of the keys, measures and groups that one image may add to. This project's own limit: those of two images fit
+/// into a marker.
+pub const IMAGE_BYTES: usize = 150 * 1024;
+
 /// Bytes of an item that is kept free for what an estimate of its size cannot see.
 pub const ITEM_MARGIN_BYTES: usize = 2 * 1024;
 
@@ -80,6 +92,7 @@ pub const LOOK_UP_BYTES: u64 = 1024 * 1024;
 pub const PROBE_SHARE: usize = 20;
 
 const _: () = assert!(TRANSACTION_ACTIONS >= 2, "a marker and a view item need two actions");
+const _: () = assert!(2 * IMAGE_VIEW_ITEMS + 1 < TRANSACTION_ACTIONS && 2 * IMAGE_BYTES < ITEM_BYTES);
 const _: () = assert!(GROUP_NAME_BYTES < EXPRESSION_BYTES && RAW_RECORD_PLAIN_BYTES < ITEM_BYTES);
 
 #[cfg(test)]

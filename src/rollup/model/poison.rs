@@ -39,16 +39,6 @@ pub enum Reason {
         /// What is wrong with it.
         error: KeyError,
     },
-    /// An attribute says it is a number and is none.
-    #[error("the {image} image: the attribute {attribute:?} is {error}")]
-    Number {
-        /// The image.
-        image: Image,
-        /// The attribute.
-        attribute: String,
-        /// What is wrong with it.
-        error: crate::rollup::model::number::NumberError,
-    },
     /// Its marker may have been deleted already, so whether it was counted cannot be told.
     #[error("expired: created at {created_at}, and markers are kept for {retention_days} days; repair the view item")]
     Expired {
@@ -80,7 +70,6 @@ impl Reason {
             Self::NoImage => "no image",
             Self::HalfModify(_) => "half a MODIFY",
             Self::Key { .. } => "view key",
-            Self::Number { .. } => "number",
             Self::Expired { .. } => "expired",
             Self::ViewItem { .. } => "view item",
             Self::Refused(_) => "refused",

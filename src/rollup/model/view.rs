@@ -1,12 +1,13 @@
 //! What is kept about what: a view is a definition, not code.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use serde::Deserialize;
 
-use crate::rollup::model::attribute_type::type_name;
-use crate::rollup::model::expression_size::update_fits;
+use crate::rollup::model::language::{
+    self, Condition, Datum, Group, Hole, MeasureKind, OutOfBounds, Path, SyntaxError, Template, Value,
+};
 use crate::rollup::model::limits;
 use crate::rollup::model::number::Number;
 use crate::rollup::{AttributeValue, Item};
@@ -20,19 +21,53 @@ pub const ROLLUP_VERSION: &str = "RollupVersion";
 pub struct View {
     source_table: String,
     view_table: String,
+    condition: Option<Condition>,
     key: Vec<KeyPart>,
     measures: Vec<Measure>,
 }
 
-/// One key attribute of the view table, and where its value is in an image of a source item.
+/// One key attribute of the view table, and how its value is made from an image of a source item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPart {
     /// The key attribute of the view table.
     pub view_attribute: String,
-    /// The attribute of the source item that holds the value.
-    pub source_attribute: String,
-    /// The type of both.
+    /// Its type.
     pub key_type: KeyType,
+    /// What makes its value.
+    pub value: Template,
+    /// What becomes of a record with an image that has no usable value for it.
+    pub missing: MissingKey,
+}
+
+impl KeyPart {
+    /// A key attribute whose value is the source item's attribute of that name, as in a secondary index.
+    #[must_use]
+    pub fn attribute(name: impl Into<String>, key_type: KeyType) -> Self {
+        let name = name.into();
+        let value = Template::attribute(name.clone());
+        Self { view_attribute: name, key_type, value, missing: MissingKey::Sparse }
+    }
+
+    /// The source item's attribute that is the value as it is; none if the value is computed.
+    #[must_use]
+    pub fn source_attribute(&self) -> Option<&str> {
+        let mut holes = self.value.holes();
+        match (self.value.is_single_hole(), holes.next()) {
+            (true, Some(Hole::Of(Value::Path(path)))) if path.steps.is_empty() => Some(&path.attribute),
+            _ => None,
+        }
+    }
+}
+
+/// What becomes of a record with an image that has no usable value for a key attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MissingKey {
+    /// The image is not in the view, as in a sparse index; the other image counts.
+    #[default]
+    Sparse,
+    /// The record is quarantined.
+    Quarantine,
 }
 
 /// The types that a key attribute can have.
@@ -57,31 +92,33 @@ impl fmt::Display for KeyType {
 }
 
 /// One thing that a view item tells about its source items.
-///
-/// `count` is [`Amount::One`] without a group; `sum ATTRIBUTE` is [`Amount::Of`]; with `by` the measure is kept for
-/// each group. Minimum, maximum and distinct are not here: a delta cannot undo them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Measure {
-    /// The attribute of the view item: a number, or with `by` a map from group to number.
+    /// The attribute of the view item: a number, or a map from group to number.
     pub attribute: String,
     /// What one source item adds.
-    pub amount: Amount,
-    /// The attribute of the source item whose value is the group.
-    pub by: Option<String>,
+    pub expression: language::Measure,
 }
 
-/// What one source item adds to a measure.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Amount {
-    /// One: the measure counts items.
-    One,
-    /// The value of a numeric attribute: the measure is a sum. An item without the attribute, or with one that is not
-    /// a number, adds nothing.
-    Of(String),
+impl Measure {
+    /// A measure in words, such as `count by Category`.
+    ///
+    /// # Errors
+    /// When the words are no measure.
+    pub fn parse(attribute: impl Into<String>, words: &str) -> Result<Self, SyntaxError> {
+        Ok(Self { attribute: attribute.into(), expression: language::Measure::parse(words)? })
+    }
+
+    /// Whether the measure is a map from group to number, and not one number.
+    #[must_use]
+    pub fn is_grouped(&self) -> bool {
+        self.expression.is_grouped()
+    }
 }
 
 /// What is done about a source item whose view item is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnMissingViewItem {
     /// It is created, with the counters alone.
     #[default]
@@ -115,9 +152,10 @@ pub enum ViewError {
         "the attribute {0:?} of the view item is used twice; give each key, each measure and {ROLLUP_VERSION} a name of its own"
     )]
     Attribute(String),
-    /// One record could touch more counters than an update can hold.
+    /// One image could have more counters than an update can hold.
     #[error(
-        "the view has {0} measures, which is more than one update of a view item can hold; split it into several views"
+        "the view has {0} measures; at most {most} fit into one update of a view item: split it into several views",
+        most = limits::IMAGE_COUNTERS
     )]
     TooManyMeasures(usize),
     /// An empty name.
@@ -133,17 +171,18 @@ impl View {
     pub fn new(
         source_table: impl Into<String>,
         view_table: impl Into<String>,
+        condition: Option<Condition>,
         key: Vec<KeyPart>,
         measures: Vec<Measure>,
     ) -> Result<Self, ViewError> {
-        let view = Self { source_table: source_table.into(), view_table: view_table.into(), key, measures };
+        let view = Self { source_table: source_table.into(), view_table: view_table.into(), condition, key, measures };
         if !(1..=2).contains(&view.key.len()) {
             return Err(ViewError::KeyParts(view.key.len()));
         }
         if view.measures.is_empty() {
             return Err(ViewError::NoMeasure);
         }
-        if !update_fits(view.measures.len(), 2 * view.measures.len()) {
+        if view.measures.len() > limits::IMAGE_COUNTERS {
             return Err(ViewError::TooManyMeasures(view.measures.len()));
         }
         if view.source_table.is_empty() || view.view_table.is_empty() {
@@ -168,15 +207,14 @@ impl View {
     /// # Errors
     /// When a table's name is empty.
     pub fn points_of_maps(source_table: impl Into<String>, view_table: impl Into<String>) -> Result<Self, ViewError> {
-        Self::new(
-            source_table,
-            view_table,
-            vec![KeyPart { view_attribute: "MapId".into(), source_attribute: "MapId".into(), key_type: KeyType::S }],
-            vec![
-                Measure { attribute: "TotalPoints".into(), amount: Amount::One, by: None },
-                Measure { attribute: "CategoryCounts".into(), amount: Amount::One, by: Some("Category".into()) },
-            ],
-        )
+        let key = KeyPart { missing: MissingKey::Quarantine, ..KeyPart::attribute("MapId", KeyType::S) };
+        let category = Group::Of(Value::Path(Path::attribute("Category")));
+        let count = |attribute: &str, by| {
+            let expression = language::Measure { kind: MeasureKind::Count, by, condition: None };
+            Measure { attribute: attribute.to_owned(), expression }
+        };
+        let measures = vec![count("TotalPoints", None), count("CategoryCounts", Some(category))];
+        Self::new(source_table, view_table, None, vec![key], measures)
     }
 
     /// The table whose stream is read.
@@ -205,7 +243,7 @@ impl View {
 
     /// The measures that are kept by group, each with its place in [`View::measures`].
     pub fn grouped(&self) -> impl Iterator<Item = (usize, &Measure)> {
-        self.measures.iter().enumerate().filter(|(_, measure)| measure.by.is_some())
+        self.measures.iter().enumerate().filter(|(_, measure)| measure.is_grouped())
     }
 
     /// The view item's key as attributes of the view table.
@@ -220,12 +258,44 @@ impl View {
         parts.map(|(part, value)| (part.view_attribute.clone(), value.to_attribute())).collect()
     }
 
-    /// The view item that an image belongs to.
+    /// The attributes of a source item that the view reads, each once.
+    #[must_use]
+    pub fn reads(&self) -> BTreeSet<&str> {
+        let condition = self.condition.iter().flat_map(Condition::reads);
+        let key = self.key.iter().flat_map(|part| part.value.reads());
+        let measures = self.measures.iter().flat_map(|measure| measure.expression.reads());
+        condition.chain(key).chain(measures).collect()
+    }
+
+    /// Whether the view is about an image at all.
+    #[must_use]
+    pub fn selects(&self, image: &Item) -> bool {
+        self.condition.as_ref().is_none_or(|condition| condition.holds(image))
+    }
+
+    /// The view items that an image belongs to, if the view [selects](Self::selects) it: none if a key attribute has no
+    /// value, and several if one is made for each element of something.
     ///
     /// # Errors
-    /// When the image does not carry a usable key; the error names the attribute.
-    pub fn key_of(&self, image: &Item) -> Result<ViewKey, KeyError> {
-        self.key_by(image, |part| &part.source_attribute)
+    /// When the image has a value that cannot be a key, or none where that is an error; the error names the attribute.
+    pub fn keys_of(&self, image: &Item) -> Result<Vec<ViewKey>, (MissingKey, KeyError)> {
+        let mut keys = vec![Vec::with_capacity(self.key.len())];
+        for (place, part) in self.key.iter().enumerate() {
+            let attribute = || part.view_attribute.clone();
+            let fail = |error| (part.missing, error);
+            let values =
+                part.value.of(image).map_err(|OutOfBounds| fail(KeyError::OutOfBounds { attribute: attribute() }))?;
+            if values.is_empty() && part.missing == MissingKey::Quarantine {
+                return Err(fail(KeyError::Missing { attribute: attribute() }));
+            }
+            let values = values.into_iter().map(|value| key_value(place, part, value).map_err(fail));
+            let values = values.collect::<Result<Vec<_>, _>>()?;
+            let joined = keys.iter().flat_map(|key| {
+                values.iter().map(|value| key.iter().cloned().chain([value.clone()]).collect::<Vec<_>>())
+            });
+            keys = joined.collect();
+        }
+        Ok(keys.into_iter().map(ViewKey).collect())
     }
 
     /// The key of an item of the view table.
@@ -233,37 +303,48 @@ impl View {
     /// # Errors
     /// When the item does not carry a usable key: the table has another one than the view.
     pub fn own_key(&self, item: &Item) -> Result<ViewKey, KeyError> {
-        self.key_by(item, |part| &part.view_attribute)
-    }
-
-    fn key_by(&self, image: &Item, name: impl Fn(&KeyPart) -> &String) -> Result<ViewKey, KeyError> {
         let value = |(place, part): (usize, &KeyPart)| {
-            let attribute = || name(part).clone();
-            let value = image.get(name(part)).ok_or_else(|| KeyError::Missing { attribute: attribute() })?;
-            let key = match (part.key_type, value) {
-                (KeyType::S, AttributeValue::S(text)) => KeyValue::S(text.clone()),
-                (KeyType::N, AttributeValue::N(text)) => {
-                    KeyValue::N(text.parse().map_err(|_| KeyError::Number { attribute: attribute() })?)
-                }
-                (KeyType::B, AttributeValue::B(bytes)) => KeyValue::B(bytes.clone()),
-                (wanted, found) => {
-                    return Err(KeyError::Type { attribute: attribute(), found: type_name(found), wanted });
-                }
-            };
-            let limit = if place == 0 { limits::PARTITION_KEY_BYTES } else { limits::SORT_KEY_BYTES };
-            match key.bytes() {
-                0 => Err(KeyError::Empty { attribute: attribute() }),
-                bytes if bytes > limit => Err(KeyError::TooLong { attribute: attribute(), bytes, limit }),
-                _ => Ok(key),
-            }
+            let missing = || KeyError::Missing { attribute: part.view_attribute.clone() };
+            let value = item.get(&part.view_attribute).ok_or_else(missing)?;
+            key_value(place, part, Datum::of_attribute(value))
         };
         self.key.iter().enumerate().map(value).collect::<Result<_, _>>().map(ViewKey)
+    }
+}
+
+/// A value as a key attribute, if it can be one.
+fn key_value(place: usize, part: &KeyPart, value: Datum<'_>) -> Result<KeyValue, KeyError> {
+    let attribute = || part.view_attribute.clone();
+    let key = match (part.key_type, value) {
+        (KeyType::S, Datum::Text(text)) => KeyValue::S(text.into_owned()),
+        (KeyType::N, Datum::Number(number)) if number.is_storable() => KeyValue::N(number),
+        (KeyType::B, Datum::Bytes(bytes)) => KeyValue::B(bytes.to_vec()),
+        (_, Datum::OutOfBounds) | (KeyType::N, Datum::Number(_)) => {
+            return Err(KeyError::OutOfBounds { attribute: attribute() });
+        }
+        (wanted, found) => {
+            return Err(KeyError::Type { attribute: attribute(), found: found.type_name(), wanted });
+        }
+    };
+    let limit = if place == 0 { limits::PARTITION_KEY_BYTES } else { limits::SORT_KEY_BYTES };
+    match key.bytes() {
+        0 => Err(KeyError::Empty { attribute: attribute() }),
+        bytes if bytes > limit => Err(KeyError::TooLong { attribute: attribute(), bytes, limit }),
+        _ => Ok(key),
     }
 }
 
 /// The key of one view item: the values of the view's key attributes, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ViewKey(Vec<KeyValue>);
+
+impl ViewKey {
+    /// Bytes of its values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(KeyValue::bytes).sum()
+    }
+}
 
 impl fmt::Display for ViewKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -310,7 +391,7 @@ pub enum KeyError {
     /// The attribute is absent.
     #[error("no attribute {attribute:?}, which names the view item")]
     Missing {
-        /// The source item's attribute.
+        /// The view item's attribute.
         attribute: String,
     },
     /// The attribute is of another type than the view's key.
@@ -318,29 +399,29 @@ pub enum KeyError {
         "the attribute {attribute:?}, which names the view item, is of type {found}; the view's key needs {wanted}"
     )]
     Type {
-        /// The source item's attribute.
+        /// The view item's attribute.
         attribute: String,
         /// Its type.
         found: &'static str,
         /// The type of the view table's key.
         wanted: KeyType,
     },
-    /// The attribute says it is a number and is none.
-    #[error("the attribute {attribute:?}, which names the view item, is not a number")]
-    Number {
-        /// The source item's attribute.
+    /// The value is a number that DynamoDB cannot hold, or a text that is longer than any key.
+    #[error("the attribute {attribute:?}, which names the view item, is a number or a text that no key can hold")]
+    OutOfBounds {
+        /// The view item's attribute.
         attribute: String,
     },
     /// A key cannot be empty.
     #[error("the attribute {attribute:?}, which names the view item, is empty; a key cannot be")]
     Empty {
-        /// The source item's attribute.
+        /// The view item's attribute.
         attribute: String,
     },
     /// The value fits into no key.
     #[error("the attribute {attribute:?}, which names the view item, has {bytes} bytes; a key has {limit} at the most")]
     TooLong {
-        /// The source item's attribute.
+        /// The view item's attribute.
         attribute: String,
         /// Its length in bytes.
         bytes: usize,
@@ -359,13 +440,9 @@ mod tests {
 
     #[test]
     fn a_key_is_of_its_type_and_of_a_length_that_a_key_may_have() {
-        let part = |name: &str, key_type| KeyPart {
-            view_attribute: name.to_owned(),
-            source_attribute: name.to_owned(),
-            key_type,
-        };
-        let measure = Measure { attribute: "Count".to_owned(), amount: Amount::One, by: None };
-        let view = View::new("Source", "View", vec![part("P", KeyType::S), part("R", KeyType::B)], vec![measure]);
+        let measure = Measure::parse("Count", "count").unwrap();
+        let key = vec![KeyPart::attribute("P", KeyType::S), KeyPart::attribute("R", KeyType::B)];
+        let view = View::new("Source", "View", None, key, vec![measure]);
         let view = view.unwrap();
         let of = |partition: usize, sort: usize| {
             let item = [

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use crate::rollup::Item;
 use crate::rollup::model::change::{self, Change, Counter, Sums};
+use crate::rollup::model::language::UncountableAmount;
 use crate::rollup::model::limits;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::poison::{Image, Poison, Reason};
 use crate::rollup::model::record::{Images, StreamRecord};
-use crate::rollup::model::view::{Amount, View, ViewKey};
-use crate::rollup::{AttributeValue, Item};
+use crate::rollup::model::view::{KeyError, MissingKey, View, ViewKey};
 
 /// What is to be done about a record.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,54 +68,101 @@ pub fn effect<'a>(view: &View, record: StreamRecord<'a>, retention: &Retention) 
     Effect::Apply(Change { head: record.head, deltas, ungrouped, raw: record.raw })
 }
 
-/// What one image adds to a view item.
-#[derive(Debug, Clone, PartialEq)]
+/// What one image adds, and to which view items.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Contribution {
-    /// The view item.
-    pub item: ViewKey,
-    /// What it adds to which counter, zeros included.
+    /// The view items, each once; none if the image is not in the view, or cannot be counted.
+    pub items: Vec<ViewKey>,
+    /// What it adds to which counter of each of them, zeros included.
     pub amounts: BTreeMap<Counter, Number>,
-    /// How many measures are kept by a group that the image has no usable value for.
+    /// How many values could not name a group of a measure.
     pub ungrouped: usize,
+    /// Why the image contributes nothing although the view is about it, if it does.
+    pub uncountable: Option<Uncountable>,
+}
+
+impl Contribution {
+    /// Whether the image counts for this view item.
+    #[must_use]
+    pub fn is_of(&self, item: &ViewKey) -> bool {
+        self.items.contains(item)
+    }
+}
+
+/// Why an image that is in a view contributes nothing to it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Uncountable {
+    /// Its view item cannot be told.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// It has an amount that is out of bounds.
+    #[error("the measure {attribute:?}: {error}")]
+    Amount {
+        /// The measure's attribute.
+        attribute: String,
+        /// What the bounds are.
+        error: UncountableAmount,
+    },
+    /// It would add to too much at once.
+    #[error(
+        "it adds to {counters} counters of {items} view items in {bytes} bytes; at most {} counters, {} view items and {} bytes can be kept",
+        limits::IMAGE_COUNTERS,
+        limits::IMAGE_VIEW_ITEMS,
+        limits::IMAGE_BYTES
+    )]
+    TooLarge {
+        /// Counters of each view item.
+        counters: usize,
+        /// View items.
+        items: usize,
+        /// Bytes of the keys, measures and groups.
+        bytes: usize,
+    },
 }
 
 /// What a source item contributes to the view, as one of its images shows it.
 ///
 /// # Errors
-/// When the image does not tell its view item, or holds a number that is none.
+/// When the definition wants a record in quarantine whose image does not tell its view item.
 pub fn contribution(view: &View, image: Image, item: &Item) -> Result<Contribution, Reason> {
-    let key = view.key_of(item).map_err(|error| Reason::Key { image, error })?;
-    let number = |attribute: &str, text: &str| {
-        text.parse::<Number>().map_err(|error| Reason::Number { image, attribute: attribute.to_owned(), error })
-    };
-    let mut contribution = Contribution { item: key, amounts: BTreeMap::new(), ungrouped: 0 };
-    for (measure, definition) in view.measures().iter().enumerate() {
-        let amount = match &definition.amount {
-            Amount::One => Number::from(1),
-            Amount::Of(attribute) => match item.get(attribute) {
-                Some(AttributeValue::N(text)) => number(attribute, text)?,
-                _ => Number::zero(),
-            },
-        };
-        let group = match &definition.by {
-            None => None,
-            Some(attribute) => {
-                let group = match item.get(attribute) {
-                    Some(AttributeValue::S(text)) => Some(text.clone()),
-                    Some(AttributeValue::N(text)) => Some(number(attribute, text)?.to_string()),
-                    _ => None,
-                };
-                let usable = group.filter(|name| (1..=limits::GROUP_NAME_BYTES).contains(&name.len()));
-                let Some(name) = usable else {
-                    contribution.ungrouped += 1;
-                    continue;
-                };
-                Some(name)
-            }
-        };
-        contribution.amounts.insert(Counter { measure, group }, amount);
+    if !view.selects(item) {
+        return Ok(Contribution::default());
     }
-    Ok(contribution)
+    let uncountable = |why: Uncountable| Ok(Contribution { uncountable: Some(why), ..Contribution::default() });
+    let items = match view.keys_of(item) {
+        Ok(items) => items,
+        Err((MissingKey::Quarantine, error)) => return Err(Reason::Key { image, error }),
+        Err((MissingKey::Sparse, error)) => return uncountable(error.into()),
+    };
+    let mut contribution = Contribution { items, ..Contribution::default() };
+    if contribution.items.is_empty() {
+        return Ok(contribution);
+    }
+    for (measure, definition) in view.measures().iter().enumerate() {
+        let found = match definition.expression.of(item) {
+            Ok(found) => found,
+            Err(error) => return uncountable(Uncountable::Amount { attribute: definition.attribute.clone(), error }),
+        };
+        contribution.ungrouped += found.ungrouped;
+        let amounts = found.amounts.into_iter().map(|(group, amount)| (Counter { measure, group }, amount));
+        contribution.amounts.extend(amounts);
+    }
+    match too_large(view, &contribution) {
+        Some(why) => uncountable(why),
+        None => Ok(contribution),
+    }
+}
+
+/// Whether what an image adds to would not fit into a transaction beside what another image adds to.
+fn too_large(view: &View, contribution: &Contribution) -> Option<Uncountable> {
+    let (counters, items) = (contribution.amounts.len(), contribution.items.len());
+    let counter_bytes = |counter: &Counter| {
+        view.measures()[counter.measure].attribute.len() + counter.group.as_ref().map_or(0, String::len)
+    };
+    let of_each = contribution.amounts.keys().map(counter_bytes).sum::<usize>();
+    let bytes = contribution.items.iter().map(|key| key.bytes() + of_each).sum();
+    let fits = counters <= limits::IMAGE_COUNTERS && items <= limits::IMAGE_VIEW_ITEMS && bytes <= limits::IMAGE_BYTES;
+    (!fits).then_some(Uncountable::TooLarge { counters, items, bytes })
 }
 
 fn difference(old: Option<Contribution>, new: Option<Contribution>) -> BTreeMap<ViewKey, Sums> {
@@ -124,9 +172,11 @@ fn difference(old: Option<Contribution>, new: Option<Contribution>) -> BTreeMap<
         old
     });
     for contribution in old.chain(new) {
-        let sums = deltas.entry(contribution.item).or_default();
-        for (counter, amount) in &contribution.amounts {
-            change::add(sums, counter, amount);
+        for item in contribution.items {
+            let sums = deltas.entry(item).or_default();
+            for (counter, amount) in &contribution.amounts {
+                change::add(sums, counter, amount);
+            }
         }
     }
     deltas.retain(|_, sums| !sums.is_empty());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::rollup::AttributeValue;
 use crate::rollup::model::change::{Counter, Sums};
-use crate::rollup::model::expression_size::update_fits;
+use crate::rollup::model::expression_size::{PLACEHOLDER_DIGITS, update_fits};
 use crate::rollup::model::limits;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::view::{OnMissingViewItem, ROLLUP_VERSION, View};
@@ -32,11 +32,12 @@ struct Draft<'a> {
     names: HashMap<&'a str, String>,
     values: Vec<(AttributeValue, String)>,
     numbers: HashMap<String, String>,
+    map_type: Option<String>,
 }
 
 impl<'a> Draft<'a> {
     fn name(&mut self, name: &'a str) -> String {
-        let next = format!("#{}", base36(self.names.len()));
+        let next = format!("#{}", base62(self.names.len()));
         self.names.entry(name).or_insert(next).clone()
     }
 
@@ -51,9 +52,27 @@ impl<'a> Draft<'a> {
     }
 
     fn value(&mut self, value: AttributeValue) -> String {
-        let placeholder = format!(":{}", base36(self.values.len()));
+        let placeholder = format!(":{}", base62(self.values.len()));
         self.values.push((value, placeholder.clone()));
         placeholder
+    }
+
+    fn map_type(&mut self) -> String {
+        if self.map_type.is_none() {
+            self.map_type = Some(self.value(AttributeValue::S("M".to_owned())));
+        }
+        self.map_type.clone().unwrap_or_default()
+    }
+
+    /// Gives the shortest placeholders to what an update has most often. DynamoDB refuses a placeholder that is not used.
+    fn name_what_recurs(&mut self, view: &'a View, sums: &Sums, shape: &Shape) {
+        self.name(ROLLUP_VERSION);
+        for (_, measure) in view.grouped() {
+            self.name(&measure.attribute);
+        }
+        if sums.keys().any(|counter| counter.group.is_some() && !shape.lacks(counter.measure)) {
+            self.number(&Number::zero());
+        }
     }
 
     /// Creates a counter map that must be absent, with the groups that the record adds to.
@@ -67,7 +86,7 @@ impl<'a> Draft<'a> {
 
     /// Adds to groups of a counter map that must be there.
     fn add_to_map(&mut self, attribute: &'a str, groups: impl Iterator<Item = (&'a String, &'a Number)>) {
-        let (name, map_type) = (self.name(attribute), self.value(AttributeValue::S("M".to_owned())));
+        let (name, map_type) = (self.name(attribute), self.map_type());
         self.conditions.push(format!("attribute_type({name},{map_type})"));
         for (group, amount) in groups {
             let (group, zero, amount) = (self.name(group), self.number(&Number::zero()), self.number(amount));
@@ -92,12 +111,12 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn base36(mut number: usize) -> String {
-    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+fn base62(mut number: usize) -> String {
+    const BASE: usize = PLACEHOLDER_DIGITS.len();
     let mut text = String::new();
     loop {
-        text.insert(0, char::from(DIGITS[number % 36]));
-        number /= 36;
+        text.insert(0, char::from(PLACEHOLDER_DIGITS[number % BASE]));
+        number /= BASE;
         if number == 0 {
             return text;
         }
@@ -110,6 +129,7 @@ fn base36(mut number: usize) -> String {
 #[must_use]
 pub fn update(view: &View, sums: &Sums, shape: &Shape, on_missing: OnMissingViewItem) -> Update {
     let mut draft = Draft::default();
+    draft.name_what_recurs(view, sums, shape);
     if on_missing == OnMissingViewItem::Skip {
         let key = draft.name(&view.key()[0].view_attribute);
         draft.conditions.push(format!("attribute_exists({key})"));

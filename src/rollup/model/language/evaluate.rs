@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::rollup::model::attribute_type::type_name;
 use crate::rollup::model::language::syntax::{Literal, Path, Sign, Step, Value};
 use crate::rollup::model::language::{ARITHMETIC_DIGITS, COMPUTED_TEXT_BYTES, shard, time};
 use crate::rollup::model::number::Number;
@@ -56,6 +57,22 @@ impl<'a> Datum<'a> {
             Self::Bool(value) => Some(TextDatum::Text(if value { "true" } else { "false" }.into())),
             Self::OutOfBounds => Some(TextDatum::OutOfBounds),
             Self::Bytes(_) | Self::Null | Self::Document(_) => None,
+        }
+    }
+}
+
+impl Datum<'_> {
+    /// The value's type, as DynamoDB writes it; of a value that is out of bounds, what it is instead.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "S",
+            Self::Number(_) => "N",
+            Self::Bool(_) => "BOOL",
+            Self::Bytes(_) => "B",
+            Self::Null => "NULL",
+            Self::Document(value) => type_name(value),
+            Self::OutOfBounds => "out of bounds",
         }
     }
 }

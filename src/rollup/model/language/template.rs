@@ -36,6 +36,13 @@ pub enum Hole {
 pub struct OutOfBounds;
 
 impl Template {
+    /// The template that is the value of an attribute as it is.
+    #[must_use]
+    pub fn attribute(name: impl Into<String>) -> Self {
+        let hole = Hole::Of(Value::Path(Path::attribute(name)));
+        Self { beginning: String::new(), rest: vec![(hole, String::new())] }
+    }
+
     /// Reads a template. `{{` and `}}` are braces.
     ///
     /// # Errors
