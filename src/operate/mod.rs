@@ -6,24 +6,36 @@
 //! [`demo`] tells a story with it. [`args`] is what all subcommands take, and
 //! [`stop`] how long work ends.
 
+pub mod apply;
 pub mod args;
 pub mod audit;
-pub mod cause;
+pub mod clock;
 pub mod demo;
 pub mod deploy_check;
 pub mod deployment;
 pub mod engine;
+pub mod error;
 pub mod function;
 pub mod local;
+pub mod marker_table;
 pub mod migrate;
+pub mod operator;
 pub mod poller;
+pub mod progress;
 pub mod quarantine;
 pub mod repair;
 pub mod replay;
+pub mod sequence;
 pub mod stop;
+pub mod stream_reader;
 pub mod tables;
 pub mod template;
 pub mod watch;
+
+/// What the local wing still calls `cause`.
+mod cause {
+    pub(super) use super::error::{error_chain as chain, failure_text as cause};
+}
 
 /// How a command ended that could run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,24 +44,6 @@ pub enum Ending {
     AsItShouldBe,
     /// There is something that an operator should look at.
     Found,
-}
-
-/// A table that a command could not use.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot {action} the table {table}: {cause}")]
-pub struct TableError {
-    /// What was tried.
-    pub action: &'static str,
-    /// The table.
-    pub table: String,
-    /// What the service said.
-    pub cause: String,
-}
-
-impl TableError {
-    fn new(action: &'static str, table: &str, cause: impl std::fmt::Display) -> Self {
-        Self { action, table: table.to_owned(), cause: cause.to_string() }
-    }
 }
 
 impl Ending {
