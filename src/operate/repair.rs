@@ -154,14 +154,14 @@ impl Repairer {
             }
             let keys: Vec<ViewKey> = chunk.iter().map(|suspect| suspect.key.clone()).collect();
             let mut examiner = audit.examiner(stop);
-            let mut examined = examiner.examine(&keys).await?;
+            let mut seen = examiner.examine(&keys).await?;
             for key in &keys {
                 progress.add(1);
-                if examined.get(key).is_some_and(Examined::needs_mending) && !stop.requested() {
-                    self.mender.mend(&mut examiner, key, &mut examined, &mut pass).await?;
+                if seen.get(key).is_some_and(Examined::needs_mending) && !stop.requested() {
+                    self.mender.mend(&mut examiner, key, &mut seen, &mut pass).await?;
                 }
             }
-            audit.examined.extend(examined);
+            audit.examined.extend(seen);
         }
         progress.finish();
         Ok(pass)

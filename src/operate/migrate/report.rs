@@ -97,7 +97,7 @@ impl fmt::Display for MigrationReport {
         {
             match outcome {
                 MigrationOutcome::Applied => {
-                    writeln!(f, "{migration}: applied; {changed} of {looked_at} items changed")?
+                    writeln!(f, "{migration}: applied; {changed} of {looked_at} items changed")?;
                 }
                 MigrationOutcome::WouldApply => {
                     writeln!(f, "{migration}: would be applied; {changed} of {looked_at} items would be changed")?;

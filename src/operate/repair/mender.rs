@@ -103,14 +103,14 @@ impl Mender {
         &mut self,
         examiner: &mut Examiner<'_>,
         key: &ViewKey,
-        examined: &mut HashMap<ViewKey, Examined>,
+        seen: &mut HashMap<ViewKey, Examined>,
         pass: &mut Pass,
     ) -> Result<(), AuditError> {
         for _ in 0..LOOKS {
-            let Some(found) = examined.get(key).filter(|found| found.needs_mending()) else { return Ok(()) };
+            let Some(found) = seen.get(key).filter(|found| found.needs_mending()) else { return Ok(()) };
             match self.attempt(examiner.tables, key, found, pass).await? {
                 Attempt::Set => {
-                    examined.remove(key);
+                    seen.remove(key);
                     return Ok(());
                 }
                 Attempt::Left => return Ok(()),
@@ -118,7 +118,7 @@ impl Mender {
                 Attempt::Changed => pause().await,
             }
             if let Some(again) = examiner.look_at_once(key).await? {
-                examined.insert(key.clone(), again);
+                seen.insert(key.clone(), again);
             }
         }
         Ok(())
