@@ -16,9 +16,9 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 
 use super::args::{self, Shared};
-use super::poller::stream::{DynamoStream, StreamError};
 use super::replay::{self, ReplayError};
 use super::stop::{Stop, until_stopped};
+use super::stream::{DynamoStream, StreamError};
 use super::{Ending, TableError};
 use crate::config::{Config, ConfigError};
 use crate::rollup::check::judge::{Orphans, Stored, Verdict, Waiting};

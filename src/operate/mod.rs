@@ -1,29 +1,20 @@
 //! The operator's command, subcommand by subcommand, and what they stand on.
 //!
-//! [`local`] runs the whole pipeline on this machine: it reads what the template declares ([`template`],
-//! [`deployment`]), so that nothing is told twice, starts an [`engine`] with its [`tables`], and lets the [`poller`]
-//! deliver the stream to the [`function`]. [`watch`] shows what comes of it, and
-//! [`demo`] tells a story with it. [`args`] is what all subcommands take, and
-//! [`stop`] how long work ends.
+//! [`local`] runs the whole pipeline on this machine, and is a wing of its own. [`args`] is what all subcommands take,
+//! [`stop`] how long work ends, [`stream`] reads a table's stream, and [`event`] makes Lambda's events of its records.
 
 pub mod args;
 pub mod audit;
 pub mod cause;
-pub mod demo;
 pub mod deploy_check;
-pub mod deployment;
-pub mod engine;
-pub mod function;
+pub mod event;
 pub mod local;
 pub mod migrate;
-pub mod poller;
 pub mod quarantine;
 pub mod repair;
 pub mod replay;
 pub mod stop;
-pub mod tables;
-pub mod template;
-pub mod watch;
+pub mod stream;
 
 /// How a command ended that could run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -80,7 +80,7 @@ pub enum ReplayError {
     },
     /// The stream.
     #[error(transparent)]
-    Stream(#[from] super::poller::stream::StreamError),
+    Stream(#[from] super::stream::StreamError),
     /// The source table has no stream, or cannot be seen.
     #[error("cannot find the stream of the table {table}: {cause}")]
     NoStream {

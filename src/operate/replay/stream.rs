@@ -6,8 +6,8 @@ use super::apply::Applier;
 use super::document::Document;
 use super::{Gone, ReplayError};
 use crate::operate::cause::cause;
-use crate::operate::poller::stream::{Cursor, DynamoStream, Stream};
 use crate::operate::stop::Stop;
+use crate::operate::stream::{Cursor, DynamoStream, Stream};
 
 /// Pages without a record after which an open shard is taken to be read to its end: a page may be empty because the
 /// stream has not got further.

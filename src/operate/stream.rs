@@ -9,8 +9,8 @@ use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsError;
 use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorError;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 
+use super::cause::cause;
 use super::event::EventRecord;
-use crate::operate::cause::cause;
 
 /// A part of a stream whose records have an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
