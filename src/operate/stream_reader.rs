@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::poller::event::EventRecord;
-use super::poller::stream::{Cursor, DynamoStream, Page, Shard, Stream, StreamError};
+use super::event::EventRecord;
 use super::sequence::order;
+use super::stream::{Cursor, DynamoStream, Page, Shard, Stream, StreamError};
 
 mod shard_end;
 

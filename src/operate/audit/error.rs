@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::config::ConfigError;
 use crate::handler::InvocationError;
 use crate::operate::error::TableError;
-use crate::operate::poller::stream::StreamError;
+use crate::operate::stream::StreamError;
 
 /// Why an audit or a repair could not run to its end.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::config::ConfigError;
 use crate::handler::InvocationError;
 use crate::operate::audit::error::AuditError;
-use crate::operate::poller::stream::StreamError;
+use crate::operate::stream::StreamError;
 
 /// Why a replay could not run to its end. What it had applied by then stays applied; run it again.
 #[derive(Debug, thiserror::Error)]

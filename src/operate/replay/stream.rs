@@ -7,8 +7,8 @@ use super::error::ReplayError;
 use super::report::Gone;
 use crate::operate::apply::Applier;
 use crate::operate::error::failure_text;
-use crate::operate::poller::stream::{DynamoStream, StreamError};
 use crate::operate::stop::Stop;
+use crate::operate::stream::{DynamoStream, StreamError};
 use crate::operate::stream_reader::{Range, Reach, StreamReader, read_range};
 
 /// The records of a batch, as far as they are still there.

@@ -1,8 +1,8 @@
 //! Where a shard ended a moment ago. Where writers never pause, no reading of a shard comes to an empty page; it is read up
 //! to now when it has passed the place that was its end.
 
-use crate::operate::poller::stream::{Cursor, DynamoStream, Page, Stream, StreamError};
 use crate::operate::sequence::order;
+use crate::operate::stream::{Cursor, DynamoStream, Page, Stream, StreamError};
 
 /// The end that a shard had when it was first asked for.
 #[derive(Debug, Default)]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{KeyType, ScalarAttributeType, StreamViewType};
 
-use super::poller::Mapping;
-use super::poller::batch::Policy;
+use super::poller::EventSourceMapping;
+use super::poller::batch_delivery::FailurePolicy;
 use super::template::{Property, Template, TemplateError};
 
 /// The template that ships.
-pub const TEMPLATE: &str = include_str!("../../template.json");
+pub const TEMPLATE: &str = include_str!("../../../template.json");
 
 /// Logical ids of the template.
 const SOURCE_TABLE: &str = "SourceTable";
@@ -19,26 +19,26 @@ const IDEMPOTENCY_TABLE: &str = "IdempotencyTable";
 const FUNCTION: &str = "Function";
 const EVENT_SOURCE_MAPPING: &str = "EventSourceMapping";
 
-/// A deployment of the template.
+/// What the template declares, with values for its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deployment {
+pub struct StackDefinition {
     /// The table that is summarised; it has a stream.
-    pub source: Table,
+    pub source: TableDefinition,
     /// The table of the view items.
-    pub view: Table,
+    pub view: TableDefinition,
     /// The table of the markers.
-    pub idempotency: Table,
+    pub idempotency: TableDefinition,
     /// The function's environment variables.
     pub environment: BTreeMap<String, String>,
     /// How the function is connected to the stream.
-    pub mapping: Mapping,
+    pub mapping: EventSourceMapping,
     /// How many batches of a shard Lambda would work on at once. Here it is always one.
     pub parallelization_factor: u32,
 }
 
 /// A table, as far as an engine on one machine keeps what is declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
+pub struct TableDefinition {
     /// The table's name.
     pub name: String,
     /// The key attributes, the partition key first.
@@ -73,7 +73,7 @@ const WITHOUT_EFFECT: [&str; 9] = [
     "Tags",
 ];
 
-impl Deployment {
+impl StackDefinition {
     /// Reads what a template declares.
     ///
     /// # Errors
@@ -107,14 +107,9 @@ impl Deployment {
             mapping: read_mapping(&mapping, &function)?,
         })
     }
-
-    /// The three tables.
-    pub fn tables(&self) -> impl Iterator<Item = &Table> {
-        [&self.source, &self.view, &self.idempotency].into_iter()
-    }
 }
 
-fn read_table(table: &Property<'_>) -> Result<Table, TemplateError> {
+fn read_table(table: &Property<'_>) -> Result<TableDefinition, TemplateError> {
     let mut kinds = BTreeMap::new();
     for attribute in table.get("AttributeDefinitions")?.items()? {
         let kind = attribute.get("AttributeType")?;
@@ -148,7 +143,7 @@ fn read_table(table: &Property<'_>) -> Result<Table, TemplateError> {
     if let Some(name) = table.names().find(|name| !known(name)) {
         return Err(table.wrong(format!("a table with {name} cannot be made on this machine")));
     }
-    Ok(Table { name: table.get("TableName")?.text()?, key, stream, time_to_live })
+    Ok(TableDefinition { name: table.get("TableName")?.text()?, key, stream, time_to_live })
 }
 
 fn read_environment(function: &Property<'_>) -> Result<BTreeMap<String, String>, TemplateError> {
@@ -159,7 +154,7 @@ fn read_environment(function: &Property<'_>) -> Result<BTreeMap<String, String>,
 }
 
 /// What is absent has Lambda's default.
-fn read_mapping(mapping: &Property<'_>, function: &Property<'_>) -> Result<Mapping, TemplateError> {
+fn read_mapping(mapping: &Property<'_>, function: &Property<'_>) -> Result<EventSourceMapping, TemplateError> {
     let position = mapping.get("StartingPosition")?;
     if position.text()? != "TRIM_HORIZON" {
         return Err(position.wrong("it must be TRIM_HORIZON: any other can miss records"));
@@ -167,12 +162,12 @@ fn read_mapping(mapping: &Property<'_>, function: &Property<'_>) -> Result<Mappi
     let answers = mapping.find("FunctionResponseTypes")?.map(|types| types.items()).transpose()?.unwrap_or_default();
     let answers: Vec<_> = answers.iter().map(Property::text).collect::<Result<_, _>>()?;
     let flag = mapping.find("BisectBatchOnFunctionError")?;
-    Ok(Mapping {
+    Ok(EventSourceMapping {
         function: FUNCTION.to_owned(),
         time_limit: Duration::from_secs(number(function, "Timeout", 3)?),
         batch_size: number::<usize>(mapping, "BatchSize", 100)?.max(1),
         batching_window: Duration::from_secs(number(mapping, "MaximumBatchingWindowInSeconds", 0)?),
-        policy: Policy {
+        policy: FailurePolicy {
             report_item_failures: answers.iter().any(|answer| answer == "ReportBatchItemFailures"),
             bisect: flag.map_or(Ok(false), |flag| flag.parse())?,
             // -1 is for ever; so is a limit beyond what is counted.
@@ -197,33 +192,33 @@ mod tests {
 
     use super::*;
 
-    fn deployment(overrides: &[(&str, &str)]) -> Result<Deployment, TemplateError> {
+    fn definition(overrides: &[(&str, &str)]) -> Result<StackDefinition, TemplateError> {
         let overrides = overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Deployment::read(Template::new(TEMPLATE, &overrides)?)
+        StackDefinition::read(Template::new(TEMPLATE, &overrides)?)
     }
 
     #[test]
     fn the_template_that_ships_is_understood() {
-        let deployment = deployment(&[]).unwrap();
-        let key = |table: &Table| {
+        let definition = definition(&[]).unwrap();
+        let key = |table: &TableDefinition| {
             table.key.iter().map(|key| format!("{} {} {}", key.name, key.kind, key.role)).collect::<Vec<_>>()
         };
-        assert_eq!(deployment.source.name, "Point");
-        assert_eq!(key(&deployment.source), ["MapId S HASH", "PointId S RANGE"]);
-        assert_eq!(deployment.source.stream, Some(StreamViewType::NewAndOldImages));
-        assert_eq!(deployment.view.name, "Map");
-        assert_eq!(key(&deployment.view), ["MapId S HASH"]);
-        assert_eq!(deployment.view.stream, None);
-        assert_eq!(deployment.idempotency.name, "Idempotency");
-        assert_eq!(key(&deployment.idempotency), ["SequenceNumber S HASH", "Stream S RANGE"]);
-        assert_eq!(deployment.idempotency.time_to_live.as_deref(), Some("ExpiresAt"));
-        assert_eq!(deployment.environment["ROLLUP_SOURCE_TABLE"], "Point");
-        assert!(deployment.mapping.policy.report_item_failures && deployment.mapping.policy.bisect);
+        assert_eq!(definition.source.name, "Point");
+        assert_eq!(key(&definition.source), ["MapId S HASH", "PointId S RANGE"]);
+        assert_eq!(definition.source.stream, Some(StreamViewType::NewAndOldImages));
+        assert_eq!(definition.view.name, "Map");
+        assert_eq!(key(&definition.view), ["MapId S HASH"]);
+        assert_eq!(definition.view.stream, None);
+        assert_eq!(definition.idempotency.name, "Idempotency");
+        assert_eq!(key(&definition.idempotency), ["SequenceNumber S HASH", "Stream S RANGE"]);
+        assert_eq!(definition.idempotency.time_to_live.as_deref(), Some("ExpiresAt"));
+        assert_eq!(definition.environment["ROLLUP_SOURCE_TABLE"], "Point");
+        assert!(definition.mapping.policy.report_item_failures && definition.mapping.policy.bisect);
     }
 
     #[test]
     fn parameters_reach_what_they_are_for() {
-        let deployment = deployment(&[
+        let definition = definition(&[
             ("SourceTableName", "Site"),
             ("ViewTableName", "Region"),
             ("IdempotencyTableName", "Seen"),
@@ -234,27 +229,27 @@ mod tests {
             ("ParallelizationFactor", "10"),
         ])
         .unwrap();
-        let names: Vec<_> = deployment.tables().map(|table| table.name.as_str()).collect();
+        let names = [&definition.source, &definition.view, &definition.idempotency].map(|table| table.name.as_str());
         assert_eq!(names, ["Site", "Region", "Seen"]);
-        assert_eq!(deployment.environment["ROLLUP_SOURCE_TABLE"], "Site");
-        assert_eq!(deployment.environment["ROLLUP_VIEW_TABLE"], "Region");
-        assert_eq!(deployment.environment["ROLLUP_IDEMPOTENCY_TABLE"], "Seen");
-        assert_eq!(deployment.parallelization_factor, 10);
-        assert_eq!(deployment.mapping.batch_size, 7);
-        assert_eq!(deployment.mapping.batching_window, Duration::from_secs(5));
-        assert_eq!(deployment.mapping.policy.retries, None);
-        assert_eq!(deployment.mapping.maximum_record_age, Some(Duration::from_mins(1)));
+        assert_eq!(definition.environment["ROLLUP_SOURCE_TABLE"], "Site");
+        assert_eq!(definition.environment["ROLLUP_VIEW_TABLE"], "Region");
+        assert_eq!(definition.environment["ROLLUP_IDEMPOTENCY_TABLE"], "Seen");
+        assert_eq!(definition.parallelization_factor, 10);
+        assert_eq!(definition.mapping.batch_size, 7);
+        assert_eq!(definition.mapping.batching_window, Duration::from_secs(5));
+        assert_eq!(definition.mapping.policy.retries, None);
+        assert_eq!(definition.mapping.maximum_record_age, Some(Duration::from_mins(1)));
     }
 
-    fn changed(change: impl FnOnce(&mut Value)) -> Result<Deployment, TemplateError> {
+    fn edited(edit: impl FnOnce(&mut Value)) -> Result<StackDefinition, TemplateError> {
         let mut document: Value = serde_json::from_str(TEMPLATE).unwrap();
-        change(&mut document["Resources"]);
-        Deployment::read(Template::new(&document.to_string(), &BTreeMap::new())?)
+        edit(&mut document["Resources"]);
+        StackDefinition::read(Template::new(&document.to_string(), &BTreeMap::new())?)
     }
 
     #[test]
     fn what_is_absent_has_lambdas_default() {
-        let mapping = changed(|resources| {
+        let mapping = edited(|resources| {
             let mapping = &mut resources["EventSourceMapping"]["Properties"];
             *mapping = json!({
                 "FunctionName": mapping["FunctionName"],
@@ -263,12 +258,12 @@ mod tests {
             });
             resources["Function"]["Properties"] = json!({});
         });
-        let expected = Mapping {
+        let expected = EventSourceMapping {
             function: "Function".into(),
             time_limit: Duration::from_secs(3),
             batch_size: 100,
             batching_window: Duration::ZERO,
-            policy: Policy { report_item_failures: false, bisect: false, retries: None },
+            policy: FailurePolicy { report_item_failures: false, bisect: false, retries: None },
             maximum_record_age: None,
         };
         assert_eq!(mapping.unwrap().mapping, expected);
@@ -276,8 +271,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_run_here_is_named() {
-        type Change = fn(&mut Value);
-        let cases: [(Change, &str); 8] = [
+        type Edit = fn(&mut Value);
+        let cases: [(Edit, &str); 8] = [
             (
                 |r| r["SourceTable"]["Properties"]["GlobalSecondaryIndexes"] = json!([]),
                 "SourceTable in the template: a table with GlobalSecondaryIndexes",
@@ -311,11 +306,11 @@ mod tests {
                 "EventSourceMapping.BatchSize in the template: \"all\" cannot be used",
             ),
         ];
-        for (change, problem) in cases {
-            let error = changed(change).unwrap_err().to_string();
+        for (edit, problem) in cases {
+            let error = edited(edit).unwrap_err().to_string();
             assert!(error.starts_with(problem), "{error}");
         }
-        let error = deployment(&[("ExistingSourceStreamArn", "arn:x")]).unwrap_err().to_string();
+        let error = definition(&[("ExistingSourceStreamArn", "arn:x")]).unwrap_err().to_string();
         assert!(error.contains("the condition SourceTableIsNew does not hold"), "{error}");
     }
 }

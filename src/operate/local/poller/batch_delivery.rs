@@ -7,7 +7,7 @@ use std::ops::Range;
 
 /// What the event source mapping says about failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
+pub struct FailurePolicy {
     /// `FunctionResponseTypes` holds `ReportBatchItemFailures`: the answer names the record from which to go on. Without
     /// it an answer that is no error is a success, whatever it says.
     pub report_item_failures: bool,
@@ -20,7 +20,7 @@ pub struct Policy {
 
 /// What a function made of the part that it was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum DeliveryResult {
     /// All of it is dealt with.
     Succeeded,
     /// The records before this place in the part are dealt with, that one and those after it are not.
@@ -31,7 +31,7 @@ pub enum Verdict {
 
 /// Records to deliver, by their places in the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct BatchPart {
     /// The places, never empty.
     pub places: Range<usize>,
     /// How often these very records were delivered together before.
@@ -62,23 +62,23 @@ impl Condition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp {
     /// What was given up.
-    pub part: Part,
+    pub part: BatchPart,
     /// Why.
     pub condition: Condition,
 }
 
 /// The records of a batch that are not dealt with yet.
 #[derive(Debug)]
-pub struct Batch {
-    policy: Policy,
+pub struct BatchDelivery {
+    policy: FailurePolicy,
     /// Neighbouring parts that reach from the checkpoint to the end of the batch, the next one last.
-    parts: Vec<Part>,
+    parts: Vec<BatchPart>,
 }
 
-impl Batch {
+impl BatchDelivery {
     /// A batch of `records` records, none of which is delivered.
     #[must_use]
-    pub fn new(records: usize, policy: Policy) -> Self {
+    pub fn new(records: usize, policy: FailurePolicy) -> Self {
         let mut batch = Self { policy, parts: Vec::new() };
         batch.push(0..records);
         batch
@@ -86,7 +86,7 @@ impl Batch {
 
     /// What to deliver next, or nothing when the batch is dealt with.
     #[must_use]
-    pub fn next(&self) -> Option<&Part> {
+    pub fn next(&self) -> Option<&BatchPart> {
         self.parts.last()
     }
 
@@ -100,7 +100,7 @@ impl Batch {
         }
         self.push(middle..part.places.end);
         Some(GivenUp {
-            part: Part { places: part.places.start..middle, ..part },
+            part: BatchPart { places: part.places.start..middle, ..part },
             condition: Condition::RecordAgeExceeded,
         })
     }
@@ -110,24 +110,24 @@ impl Batch {
     /// An answer that moves the checkpoint, and a split, start a new count of deliveries: Lambda takes neither from the
     /// retries. A failure at the first record moves nothing, so it is a failure of the whole part; otherwise a single
     /// bad record would take all records behind it to the failure destination.
-    pub fn answer(&mut self, verdict: Verdict) -> Option<GivenUp> {
+    pub fn take(&mut self, result: DeliveryResult) -> Option<GivenUp> {
         let part = self.parts.pop()?;
         let Range { start, end } = part.places;
-        match verdict {
-            Verdict::Succeeded => None,
-            Verdict::FailedFrom(_) if !self.policy.report_item_failures => None,
-            Verdict::FailedFrom(place) if (1..part.places.len()).contains(&place) => {
+        match result {
+            DeliveryResult::Succeeded => None,
+            DeliveryResult::FailedFrom(_) if !self.policy.report_item_failures => None,
+            DeliveryResult::FailedFrom(place) if (1..part.places.len()).contains(&place) => {
                 self.push(start + place..end);
                 None
             }
-            Verdict::FailedFrom(_) | Verdict::Failed if self.policy.bisect && part.places.len() > 1 => {
+            DeliveryResult::FailedFrom(_) | DeliveryResult::Failed if self.policy.bisect && part.places.len() > 1 => {
                 let middle = start + part.places.len() / 2;
                 self.push(middle..end);
                 self.push(start..middle);
                 None
             }
-            Verdict::FailedFrom(_) | Verdict::Failed => {
-                let part = Part { deliveries: part.deliveries.saturating_add(1), ..part };
+            DeliveryResult::FailedFrom(_) | DeliveryResult::Failed => {
+                let part = BatchPart { deliveries: part.deliveries.saturating_add(1), ..part };
                 if self.policy.retries.is_none_or(|retries| part.deliveries <= retries) {
                     self.parts.push(part);
                     return None;
@@ -139,7 +139,7 @@ impl Batch {
 
     fn push(&mut self, places: Range<usize>) {
         if !places.is_empty() {
-            self.parts.push(Part { places, deliveries: 0 });
+            self.parts.push(BatchPart { places, deliveries: 0 });
         }
     }
 }
@@ -157,45 +157,48 @@ mod tests {
 
     /// What happened to a batch whose records at the places of `bad` always fail.
     #[derive(Debug, Default)]
-    struct Story {
+    struct Deliveries {
         delivered: Vec<Range<usize>>,
         succeeded: Vec<usize>,
         given_up: Vec<GivenUp>,
     }
 
-    fn work_off(records: usize, bad: u32, failing: Failing, policy: Policy) -> Story {
+    fn work_off(records: usize, bad: u32, failing: Failing, policy: FailurePolicy) -> Deliveries {
         let is_bad = |place: usize| bad & (1 << place) != 0;
-        let mut batch = Batch::new(records, policy);
-        let mut story = Story::default();
+        let mut batch = BatchDelivery::new(records, policy);
+        let mut deliveries = Deliveries::default();
         while let Some(part) = batch.next() {
             let places = part.places.clone();
-            assert!(story.delivered.len() < 1_000, "it does not end: {records} {bad:b} {policy:?}");
+            assert!(deliveries.delivered.len() < 1_000, "it does not end: {records} {bad:b} {policy:?}");
             assert!(!places.is_empty());
-            let dealt_with = story.succeeded.len() + story.given_up.iter().map(|g| g.part.places.len()).sum::<usize>();
+            let dealt_with =
+                deliveries.succeeded.len() + deliveries.given_up.iter().map(|g| g.part.places.len()).sum::<usize>();
             assert_eq!(places.start, dealt_with, "a delivery starts at the checkpoint");
-            story.delivered.push(places.clone());
+            deliveries.delivered.push(places.clone());
             let first_bad = places.clone().position(is_bad);
-            let (verdict, done) = match (first_bad, failing) {
-                (None, _) => (Verdict::Succeeded, places.len()),
-                (Some(_), Failing::ByError) => (Verdict::Failed, 0),
-                (Some(place), Failing::ByPlace) if policy.report_item_failures => (Verdict::FailedFrom(place), place),
-                (Some(place), Failing::ByPlace) => (Verdict::FailedFrom(place), places.len()),
+            let (result, done) = match (first_bad, failing) {
+                (None, _) => (DeliveryResult::Succeeded, places.len()),
+                (Some(_), Failing::ByError) => (DeliveryResult::Failed, 0),
+                (Some(place), Failing::ByPlace) if policy.report_item_failures => {
+                    (DeliveryResult::FailedFrom(place), place)
+                }
+                (Some(place), Failing::ByPlace) => (DeliveryResult::FailedFrom(place), places.len()),
             };
-            story.succeeded.extend(places.start..places.start + done);
-            story.given_up.extend(batch.answer(verdict));
+            deliveries.succeeded.extend(places.start..places.start + done);
+            deliveries.given_up.extend(batch.take(result));
         }
-        story
+        deliveries
     }
 
-    fn policies() -> impl Iterator<Item = Policy> {
+    fn policies() -> impl Iterator<Item = FailurePolicy> {
         [false, true].into_iter().flat_map(|report_item_failures| {
             [false, true].into_iter().flat_map(move |bisect| {
-                (0..3).map(move |retries| Policy { report_item_failures, bisect, retries: Some(retries) })
+                (0..3).map(move |retries| FailurePolicy { report_item_failures, bisect, retries: Some(retries) })
             })
         })
     }
 
-    fn all(test: impl Fn(usize, u32, Failing, Policy)) {
+    fn all(test: impl Fn(usize, u32, Failing, FailurePolicy)) {
         for policy in policies() {
             for failing in [Failing::ByError, Failing::ByPlace] {
                 for records in 0..=4 {
@@ -210,9 +213,9 @@ mod tests {
     #[test]
     fn every_record_is_dealt_with_once_or_given_up_once() {
         all(|records, bad, failing, policy| {
-            let story = work_off(records, bad, failing, policy);
-            let mut places = story.succeeded.clone();
-            places.extend(story.given_up.iter().flat_map(|given_up| given_up.part.places.clone()));
+            let deliveries = work_off(records, bad, failing, policy);
+            let mut places = deliveries.succeeded.clone();
+            places.extend(deliveries.given_up.iter().flat_map(|given_up| given_up.part.places.clone()));
             places.sort_unstable();
             assert_eq!(places, (0..records).collect::<Vec<_>>(), "{bad:b} {failing:?} {policy:?}");
         });
@@ -224,14 +227,14 @@ mod tests {
             if !policy.bisect || (failing == Failing::ByPlace && !policy.report_item_failures) {
                 return;
             }
-            let story = work_off(records, bad, failing, policy);
+            let deliveries = work_off(records, bad, failing, policy);
             let expected: Vec<_> = (0..records).filter(|place| bad & (1 << place) != 0).map(|at| at..at + 1).collect();
-            let given_up: Vec<_> = story.given_up.iter().map(|given_up| given_up.part.places.clone()).collect();
+            let given_up: Vec<_> = deliveries.given_up.iter().map(|given_up| given_up.part.places.clone()).collect();
             assert_eq!(given_up, expected, "{failing:?} {policy:?}");
-            for given_up in &story.given_up {
-                let deliveries = story.delivered.iter().filter(|places| **places == given_up.part.places).count();
+            for given_up in &deliveries.given_up {
+                let times = deliveries.delivered.iter().filter(|places| **places == given_up.part.places).count();
                 assert_eq!(Some(given_up.part.deliveries), policy.retries.map(|retries| retries + 1));
-                assert_eq!(u32::try_from(deliveries).ok(), Some(given_up.part.deliveries), "{records} {bad:b}");
+                assert_eq!(u32::try_from(times).ok(), Some(given_up.part.deliveries), "{records} {bad:b}");
             }
         });
     }
@@ -242,11 +245,11 @@ mod tests {
             if policy.bisect || failing == Failing::ByPlace || bad == 0 {
                 return;
             }
-            let story = work_off(records, bad, failing, policy);
-            assert_eq!(story.given_up.len(), 1);
-            assert_eq!(story.given_up[0].part.places, 0..records);
-            assert_eq!(story.given_up[0].condition, Condition::RetryAttemptsExhausted);
-            assert!(story.succeeded.is_empty());
+            let deliveries = work_off(records, bad, failing, policy);
+            assert_eq!(deliveries.given_up.len(), 1);
+            assert_eq!(deliveries.given_up[0].part.places, 0..records);
+            assert_eq!(deliveries.given_up[0].condition, Condition::RetryAttemptsExhausted);
+            assert!(deliveries.succeeded.is_empty());
         });
     }
 
@@ -254,75 +257,75 @@ mod tests {
     fn a_named_place_without_the_response_type_is_a_success() {
         all(|records, bad, failing, policy| {
             if failing == Failing::ByPlace && !policy.report_item_failures {
-                let story = work_off(records, bad, failing, policy);
-                assert_eq!(story.delivered.len(), records.min(1));
-                assert!(story.given_up.is_empty());
+                let deliveries = work_off(records, bad, failing, policy);
+                assert_eq!(deliveries.delivered.len(), records.min(1));
+                assert!(deliveries.given_up.is_empty());
             }
         });
     }
 
-    const LASTING: Policy = Policy { report_item_failures: true, bisect: true, retries: None };
+    const LASTING: FailurePolicy = FailurePolicy { report_item_failures: true, bisect: true, retries: None };
 
     #[test]
     fn every_place_of_failure_moves_the_checkpoint_there() {
         for records in 1..=4 {
             for place in 1..records {
-                let mut batch = Batch::new(records, LASTING);
-                assert_eq!(batch.answer(Verdict::FailedFrom(place)), None);
-                assert_eq!(batch.next(), Some(&Part { places: place..records, deliveries: 0 }));
+                let mut batch = BatchDelivery::new(records, LASTING);
+                assert_eq!(batch.take(DeliveryResult::FailedFrom(place)), None);
+                assert_eq!(batch.next(), Some(&BatchPart { places: place..records, deliveries: 0 }));
             }
         }
     }
 
     #[test]
     fn a_batch_is_halved_down_to_one_record_which_is_then_retried_for_ever() {
-        for whole in [Verdict::Failed, Verdict::FailedFrom(0)] {
-            let mut batch = Batch::new(4, LASTING);
+        for whole in [DeliveryResult::Failed, DeliveryResult::FailedFrom(0)] {
+            let mut batch = BatchDelivery::new(4, LASTING);
             for expected in [0..4, 0..2, 0..1] {
-                assert_eq!(batch.next(), Some(&Part { places: expected, deliveries: 0 }));
-                assert_eq!(batch.answer(whole), None);
+                assert_eq!(batch.next(), Some(&BatchPart { places: expected, deliveries: 0 }));
+                assert_eq!(batch.take(whole), None);
             }
             for deliveries in 1..200 {
-                assert_eq!(batch.next(), Some(&Part { places: 0..1, deliveries }));
-                assert_eq!(batch.answer(whole), None);
+                assert_eq!(batch.next(), Some(&BatchPart { places: 0..1, deliveries }));
+                assert_eq!(batch.take(whole), None);
             }
             for expected in [1..2, 2..4] {
-                assert_eq!(batch.answer(Verdict::Succeeded), None);
-                assert_eq!(batch.next(), Some(&Part { places: expected, deliveries: 0 }));
+                assert_eq!(batch.take(DeliveryResult::Succeeded), None);
+                assert_eq!(batch.next(), Some(&BatchPart { places: expected, deliveries: 0 }));
             }
-            assert_eq!(batch.answer(Verdict::Succeeded), None);
+            assert_eq!(batch.take(DeliveryResult::Succeeded), None);
             assert_eq!(batch.next(), None);
         }
     }
 
     #[test]
     fn a_place_beyond_the_part_is_a_failure_of_the_whole() {
-        let mut batch = Batch::new(2, Policy { bisect: false, ..LASTING });
-        assert_eq!(batch.answer(Verdict::FailedFrom(2)), None);
-        assert_eq!(batch.next(), Some(&Part { places: 0..2, deliveries: 1 }));
+        let mut batch = BatchDelivery::new(2, FailurePolicy { bisect: false, ..LASTING });
+        assert_eq!(batch.take(DeliveryResult::FailedFrom(2)), None);
+        assert_eq!(batch.next(), Some(&BatchPart { places: 0..2, deliveries: 1 }));
     }
 
     #[test]
     fn records_that_are_too_old_leave_from_the_front() {
         for records in 1..=4 {
             for old in 0..=5 {
-                let mut batch = Batch::new(records, LASTING);
+                let mut batch = BatchDelivery::new(records, LASTING);
                 let gone = old.min(records);
                 let given_up = batch.expire(old);
                 assert_eq!(given_up.is_some(), gone > 0);
                 if let Some(given_up) = given_up {
-                    assert_eq!(given_up.part, Part { places: 0..gone, deliveries: 0 });
+                    assert_eq!(given_up.part, BatchPart { places: 0..gone, deliveries: 0 });
                     assert_eq!(given_up.condition, Condition::RecordAgeExceeded);
                 }
                 assert_eq!(batch.next().map(|part| part.places.clone()), (gone < records).then_some(gone..records));
             }
         }
-        let mut batch = Batch::new(1, LASTING);
-        assert_eq!(batch.answer(Verdict::Failed), None);
+        let mut batch = BatchDelivery::new(1, LASTING);
+        assert_eq!(batch.take(DeliveryResult::Failed), None);
         let given_up = batch.expire(1).expect("the only record is too old");
         assert_eq!(given_up.part.deliveries, 1, "how often it was tried is told");
         assert_eq!(batch.next(), None);
         assert_eq!(batch.expire(1), None);
-        assert_eq!(batch.answer(Verdict::Failed), None);
+        assert_eq!(batch.take(DeliveryResult::Failed), None);
     }
 }

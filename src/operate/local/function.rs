@@ -1,5 +1,6 @@
 //! The function in this process: the handler that Lambda runs, behind what the poller calls.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -19,19 +20,19 @@ use crate::store::DynamoStore;
 
 /// The roll-up as a function of this process.
 pub struct LocalFunction {
-    rollup: Rollup<Counting<DynamoStore>, OsEntropy>,
-    counts: std::sync::Arc<Counts>,
+    rollup: Rollup<CountingStore<DynamoStore>, OsEntropy>,
+    counts: Arc<TransactionCounts>,
     clock: Clock,
 }
 
 /// What the transactions of a function came to.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct TransactionCounts {
     committed: AtomicUsize,
     duplicates: AtomicUsize,
 }
 
-impl Counts {
+impl TransactionCounts {
     /// Transactions that were committed.
     pub fn committed(&self) -> usize {
         self.committed.load(Ordering::Relaxed)
@@ -47,15 +48,15 @@ impl LocalFunction {
     /// The function with these settings, on the tables of this endpoint.
     #[must_use]
     pub fn new(config: Config, sdk: &SdkConfig, clock: Clock) -> Self {
-        let counts = std::sync::Arc::new(Counts::default());
+        let counts = Arc::new(TransactionCounts::default());
         let store = DynamoStore::new(sdk, config.view.clone(), &config.idempotency_table);
-        let store = Counting { store, counts: std::sync::Arc::clone(&counts) };
+        let store = CountingStore { store, counts: Arc::clone(&counts) };
         Self { rollup: Rollup::new(config, store, OsEntropy), counts, clock }
     }
 
     /// What its transactions came to until now.
     #[must_use]
-    pub fn counts(&self) -> &Counts {
+    pub fn counts(&self) -> &TransactionCounts {
         &self.counts
     }
 }
@@ -71,12 +72,12 @@ impl Function for LocalFunction {
 
 /// A store that counts what comes back.
 #[derive(Debug)]
-struct Counting<S> {
+struct CountingStore<S> {
     store: S,
-    counts: std::sync::Arc<Counts>,
+    counts: Arc<TransactionCounts>,
 }
 
-impl<S: Store> Store for Counting<S> {
+impl<S: Store> Store for CountingStore<S> {
     async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
         let answer = self.store.transact(transaction, token).await;
         match &answer {

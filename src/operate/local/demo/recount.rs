@@ -7,7 +7,7 @@ use std::fmt;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
-use super::items::Item;
+use super::table::SdkItem;
 
 const MAP_ID: &str = "MapId";
 const CATEGORY: &str = "Category";
@@ -15,7 +15,7 @@ const TOTAL_POINTS: &str = "TotalPoints";
 const CATEGORY_COUNTS: &str = "CategoryCounts";
 
 /// The counters of every map, by its id.
-pub type Maps = BTreeMap<String, Counters>;
+pub type CountersByMap = BTreeMap<String, Counters>;
 
 /// The counters of one map. What is stored and is no number is none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,7 +26,7 @@ pub struct Counters {
 
 /// A counter that is not what a recount says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub struct CounterDifference {
     /// The map.
     pub key: String,
     /// The attribute of the map.
@@ -41,9 +41,9 @@ pub struct Difference {
 
 /// The counters that the maps have.
 #[must_use]
-pub fn stored(maps: &[Item]) -> Maps {
+pub fn stored(maps: &[SdkItem]) -> CountersByMap {
     let number = |value: &AttributeValue| value.as_n().ok().and_then(|text| text.parse().ok());
-    let counters = |map: &Item| Counters {
+    let counters = |map: &SdkItem| Counters {
         total: map.get(TOTAL_POINTS).map_or(Some(0), number),
         categories: match map.get(CATEGORY_COUNTS) {
             Some(AttributeValue::M(categories)) => {
@@ -57,8 +57,8 @@ pub fn stored(maps: &[Item]) -> Maps {
 
 /// The counters that the points come to.
 #[must_use]
-pub fn recount(points: &[Item]) -> Maps {
-    let mut maps = Maps::new();
+pub fn recount(points: &[SdkItem]) -> CountersByMap {
+    let mut maps = CountersByMap::new();
     for point in points {
         let Counters { total, categories } = maps.entry(text(point, MAP_ID)).or_default();
         *total = total.or(Some(0)).map(|total| total + 1);
@@ -68,13 +68,13 @@ pub fn recount(points: &[Item]) -> Maps {
     maps
 }
 
-fn text(item: &Item, attribute: &str) -> String {
+fn text(item: &SdkItem, attribute: &str) -> String {
     item.get(attribute).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
 }
 
 /// Where stored counters differ from a recount. A counter of zero is as good as none.
 #[must_use]
-pub fn differences(stored: &Maps, recounted: &Maps) -> Vec<Difference> {
+pub fn differences(stored: &CountersByMap, recounted: &CountersByMap) -> Vec<CounterDifference> {
     let nothing = Counters { total: Some(0), ..Counters::default() };
     let keys: BTreeSet<_> = stored.keys().chain(recounted.keys()).collect();
     let mut found = Vec::new();
@@ -84,7 +84,7 @@ pub fn differences(stored: &Maps, recounted: &Maps) -> Vec<Difference> {
         let mut compare = |measure, group: Option<&String>, stored: Option<i64>, recounted: Option<i64>| {
             let recounted = recounted.unwrap_or_default();
             if stored != Some(recounted) {
-                found.push(Difference { key: key.clone(), measure, group: group.cloned(), stored, recounted });
+                found.push(CounterDifference { key: key.clone(), measure, group: group.cloned(), stored, recounted });
             }
         };
         compare(TOTAL_POINTS, None, is.total, should.total);
@@ -97,13 +97,16 @@ pub fn differences(stored: &Maps, recounted: &Maps) -> Vec<Difference> {
     found
 }
 
+fn number_text(count: Option<i64>) -> String {
+    count.map_or_else(|| "no number".to_owned(), |count| count.to_string())
+}
+
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = |count: &Option<i64>| count.map_or_else(|| "no number".to_owned(), |count| count.to_string());
         let categories: Vec<_> =
-            self.categories.iter().map(|(category, count)| format!("{category} {}", number(count))).collect();
+            self.categories.iter().map(|(category, count)| format!("{category} {}", number_text(*count))).collect();
         let open = if categories.is_empty() { "" } else { ": " };
-        write!(f, "{}{open}{}", number(&self.total), categories.join(", "))
+        write!(f, "{}{open}{}", number_text(self.total), categories.join(", "))
     }
 }
 
@@ -115,16 +118,16 @@ impl Counters {
     }
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for CounterDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, measure, group, stored, recounted } = self;
         let dot = if group.is_some() { "." } else { "" };
-        let stored = stored.map_or_else(|| "no number".to_owned(), |stored| stored.to_string());
+        let stored = number_text(*stored);
         write!(f, "{key} {measure}{dot}{} is {stored}, recounted {recounted}", group.as_deref().unwrap_or_default())
     }
 }
 
-impl Difference {
+impl CounterDifference {
     /// The difference as audits tell it.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -147,11 +150,11 @@ mod tests {
         AttributeValue::N(number.to_owned())
     }
 
-    fn point(map: &str, category: &str) -> Item {
+    fn point(map: &str, category: &str) -> SdkItem {
         HashMap::from([(MAP_ID.to_owned(), s(map)), (CATEGORY.to_owned(), s(category))])
     }
 
-    fn map(id: &str, total: &str, categories: &[(&str, &str)]) -> Item {
+    fn map(id: &str, total: &str, categories: &[(&str, &str)]) -> SdkItem {
         let categories = categories.iter().map(|(category, count)| ((*category).to_owned(), n(count))).collect();
         HashMap::from([
             (MAP_ID.to_owned(), s(id)),
@@ -160,7 +163,7 @@ mod tests {
         ])
     }
 
-    fn found(maps: &[Item], points: &[Item]) -> Vec<String> {
+    fn found(maps: &[SdkItem], points: &[SdkItem]) -> Vec<String> {
         differences(&stored(maps), &recount(points)).iter().map(ToString::to_string).collect()
     }
 

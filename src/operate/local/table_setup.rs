@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, StreamSpecification, StreamViewType, TableDescription,
@@ -10,25 +11,19 @@ use aws_sdk_dynamodb::types::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::deployment::Table;
-use crate::operate::cause::cause;
+use super::stack_definition::TableDefinition;
+
+use crate::operate::error::{TableError, failure_text};
 
 /// How long a new table may take to be there.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A table that is not as it should be.
 #[derive(Debug, thiserror::Error)]
-pub enum TableError {
+pub enum TableSetupError {
     /// A request failed.
-    #[error("cannot {action} the table {table}: {cause}")]
-    Request {
-        /// What was tried.
-        action: &'static str,
-        /// The table.
-        table: String,
-        /// What the engine says.
-        cause: String,
-    },
+    #[error(transparent)]
+    Request(#[from] TableError),
     /// The table is there, but is another.
     #[error(
         "the table {table} is there, but has {found}, where the template declares {declared}; delete it, or name another one"
@@ -53,7 +48,7 @@ pub enum TableError {
 ///
 /// # Errors
 /// When a table of this name is there that is another, or the engine does not do it.
-pub async fn ensure(client: &Client, table: &Table) -> Result<Option<String>, TableError> {
+pub async fn ensure(client: &Client, table: &TableDefinition) -> Result<Option<String>, TableSetupError> {
     let description = match describe(client, table).await? {
         Some(description) => description,
         None => create(client, table).await?,
@@ -62,50 +57,55 @@ pub async fn ensure(client: &Client, table: &Table) -> Result<Option<String>, Ta
     let found = description.stream_specification().filter(|stream| stream.stream_enabled());
     let found = found.and_then(|stream| stream.stream_view_type().cloned());
     compare(table, "the stream", &stream_name(table.stream.as_ref()), &stream_name(found.as_ref()))?;
-    expire(client, table).await?;
+    switch_on_expiry(client, table).await?;
     Ok(found.and(description.latest_stream_arn))
 }
 
-async fn describe(client: &Client, table: &Table) -> Result<Option<TableDescription>, TableError> {
+async fn describe(client: &Client, table: &TableDefinition) -> Result<Option<TableDescription>, TableSetupError> {
     match client.describe_table().table_name(&table.name).send().await {
         Ok(answer) => Ok(answer.table),
         Err(error) if matches!(error.as_service_error(), Some(DescribeTableError::ResourceNotFoundException(_))) => {
             Ok(None)
         }
-        Err(error) => Err(request("look at", table, cause(&error))),
+        Err(error) => Err(TableError::new("look at", &table.name, failure_text(&error)).into()),
     }
 }
 
-async fn create(client: &Client, table: &Table) -> Result<TableDescription, TableError> {
+async fn create(client: &Client, table: &TableDefinition) -> Result<TableDescription, TableSetupError> {
+    let incomplete = |error: BuildError| TableError::new("describe", &table.name, error);
     let mut creation = client.create_table().table_name(&table.name).billing_mode(BillingMode::PayPerRequest);
     for key in &table.key {
         let definition = AttributeDefinition::builder().attribute_name(&key.name).attribute_type(key.kind.clone());
         let element = KeySchemaElement::builder().attribute_name(&key.name).key_type(key.role.clone());
         creation = creation
-            .attribute_definitions(definition.build().map_err(|e| request("describe", table, e.to_string()))?)
-            .key_schema(element.build().map_err(|e| request("describe", table, e.to_string()))?);
+            .attribute_definitions(definition.build().map_err(incomplete)?)
+            .key_schema(element.build().map_err(incomplete)?);
     }
     if let Some(kind) = &table.stream {
         let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(kind.clone());
-        creation =
-            creation.stream_specification(stream.build().map_err(|e| request("describe", table, e.to_string()))?);
+        creation = creation.stream_specification(stream.build().map_err(incomplete)?);
     }
-    creation.send().await.map_err(|e| request("create", table, cause(&e)))?;
+    creation.send().await.map_err(|error| TableError::new("create", &table.name, failure_text(&error)))?;
+    wait_until_active(client, table).await
+}
+
+async fn wait_until_active(client: &Client, table: &TableDefinition) -> Result<TableDescription, TableSetupError> {
     let began = Instant::now();
     loop {
         match describe(client, table).await? {
             Some(description) if description.table_status() == Some(&TableStatus::Active) => return Ok(description),
-            _ if began.elapsed() > CREATION_TIMEOUT => return Err(TableError::Late { table: table.name.clone() }),
+            _ if began.elapsed() > CREATION_TIMEOUT => return Err(TableSetupError::Late { table: table.name.clone() }),
             _ => sleep(Duration::from_millis(100)).await,
         }
     }
 }
 
 /// Switches expiry on where it is declared and off.
-async fn expire(client: &Client, table: &Table) -> Result<(), TableError> {
+async fn switch_on_expiry(client: &Client, table: &TableDefinition) -> Result<(), TableSetupError> {
     let Some(attribute) = &table.time_to_live else { return Ok(()) };
+    let error = |action, cause| TableError::new(action, &table.name, cause);
     let answer = client.describe_time_to_live().table_name(&table.name).send().await;
-    let found = answer.map_err(|e| request("look at the expiry of", table, cause(&e)))?.time_to_live_description;
+    let found = answer.map_err(|e| error("look at the expiry of", failure_text(&e)))?.time_to_live_description;
     let found = found.filter(|found| {
         matches!(found.time_to_live_status(), Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling))
     });
@@ -114,12 +114,13 @@ async fn expire(client: &Client, table: &Table) -> Result<(), TableError> {
         return compare(table, "items that expire by", attribute, &found);
     }
     let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute);
-    let expiry = expiry.build().map_err(|e| request("describe", table, e.to_string()))?;
+    let expiry = expiry.build().map_err(|e| error("describe", e.to_string()))?;
     let answer = client.update_time_to_live().table_name(&table.name).time_to_live_specification(expiry).send().await;
-    answer.map(|_| ()).map_err(|e| request("switch on the expiry of", table, cause(&e)))
+    answer.map_err(|e| error("switch on the expiry of", failure_text(&e)))?;
+    Ok(())
 }
 
-fn declared_key(table: &Table) -> String {
+fn declared_key(table: &TableDefinition) -> String {
     let parts = table.key.iter().map(|key| format!("{} {} ({})", key.role, key.name, key.kind));
     parts.collect::<Vec<_>>().join(", ")
 }
@@ -140,14 +141,10 @@ fn stream_name(kind: Option<&StreamViewType>) -> String {
     kind.map_or_else(|| "NONE".to_owned(), |kind| kind.as_str().to_owned())
 }
 
-fn compare(table: &Table, what: &str, declared: &str, found: &str) -> Result<(), TableError> {
+fn compare(table: &TableDefinition, what: &str, declared: &str, found: &str) -> Result<(), TableSetupError> {
     if declared == found {
         return Ok(());
     }
     let (declared, found) = (format!("{what} {declared}"), format!("{what} {found}"));
-    Err(TableError::Different { table: table.name.clone(), declared, found })
-}
-
-fn request(action: &'static str, table: &Table, cause: String) -> TableError {
-    TableError::Request { action, table: table.name.clone(), cause }
+    Err(TableSetupError::Different { table: table.name.clone(), declared, found })
 }

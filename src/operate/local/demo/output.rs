@@ -1,4 +1,4 @@
-//! How the story is told: step by step for a person, or as one object for a program.
+//! What the demo prints: step by step for a person, or one object for a program.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -6,29 +6,29 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Map, Value, json};
 
-use super::recount::Maps;
+use super::recount::CountersByMap;
 
-/// Tells the steps as they come.
+/// Prints the steps as they come.
 #[derive(Debug)]
-pub struct Story {
+pub struct DemoOutput {
     json: bool,
-    bold: (&'static str, &'static str),
+    bold_headlines: bool,
     steps: Vec<Value>,
 }
 
-impl Story {
-    /// A story for a program, or for a person; on a terminal its headings are bold.
+impl DemoOutput {
+    /// For a program, or for a person; on a terminal its headlines are bold.
     #[must_use]
     pub fn new(json: bool) -> Self {
         let plain = !io::stdout().is_terminal() || env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { json, bold: if plain { ("", "") } else { ("\u{1b}[1m", "\u{1b}[0m") }, steps: Vec::new() }
+        Self { json, bold_headlines: !plain, steps: Vec::new() }
     }
 
     /// Lines for a person only.
     ///
     /// # Errors
     /// When standard output cannot be written.
-    pub fn say(&self, lines: &str) -> io::Result<()> {
+    pub fn line(&self, lines: &str) -> io::Result<()> {
         if self.json { Ok(()) } else { writeln!(io::stdout(), "{lines}") }
     }
 
@@ -37,20 +37,25 @@ impl Story {
     /// # Errors
     /// When standard output cannot be written.
     pub fn headline(&self, line: &str) -> io::Result<()> {
-        let (on, off) = self.bold;
-        self.say(&format!("{on}{line}{off}"))
+        if self.bold_headlines { self.line(&format!("\u{1b}[1m{line}\u{1b}[0m")) } else { self.line(line) }
     }
 
     /// One more step: what was done, what was seen, and the counters that it moved.
     ///
     /// # Errors
     /// When standard output cannot be written.
-    pub fn step(&mut self, title: &str, seen: &[String], before: &Maps, after: &Maps) -> io::Result<()> {
+    pub fn step(
+        &mut self,
+        title: &str,
+        seen: &[String],
+        before: &CountersByMap,
+        after: &CountersByMap,
+    ) -> io::Result<()> {
         self.steps.push(json!({ "title": title, "seen": seen, "counters": counters(after) }));
-        self.say("")?;
+        self.line("")?;
         self.headline(&format!("{}  {title}", self.steps.len()))?;
         for line in seen {
-            self.say(&format!("   {line}"))?;
+            self.line(&format!("   {line}"))?;
         }
         let moved: Vec<_> = after.iter().filter(|(map, counters)| before.get(*map) != Some(counters)).collect();
         if moved.is_empty() {
@@ -59,7 +64,7 @@ impl Story {
         let rows = moved.into_iter().map(|(map, counters)| {
             [map.clone(), before.get(map).map_or_else(|| "-".to_owned(), ToString::to_string), counters.to_string()]
         });
-        self.say("")?;
+        self.line("")?;
         self.table(["map", "before", "after"], rows.collect())
     }
 
@@ -73,7 +78,7 @@ impl Story {
             (0..N).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()).collect();
         for row in rows {
             let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
-            self.say(format!("   {}", cells.join("  ")).trim_end())?;
+            self.line(format!("   {}", cells.join("  ")).trim_end())?;
         }
         Ok(())
     }
@@ -82,18 +87,20 @@ impl Story {
     ///
     /// # Errors
     /// When standard output cannot be written.
-    pub fn end(self, mut summary: Map<String, Value>) -> io::Result<()> {
+    pub fn end(self, mut summary: Value) -> io::Result<()> {
         if !self.json {
             return Ok(());
         }
-        summary.insert("steps".to_owned(), self.steps.into());
-        writeln!(io::stdout(), "{}", Value::Object(summary))
+        if let Some(fields) = summary.as_object_mut() {
+            fields.insert("steps".to_owned(), self.steps.into());
+        }
+        writeln!(io::stdout(), "{summary}")
     }
 }
 
 /// Counters by map, as JSON.
 #[must_use]
-pub fn counters(maps: &Maps) -> Value {
+pub fn counters(maps: &CountersByMap) -> Value {
     maps.iter().map(|(map, counters)| (map.clone(), counters.json())).collect::<Map<_, _>>().into()
 }
 
@@ -105,7 +112,7 @@ pub fn count(number: usize, one: &str, many: &str) -> String {
 
 /// Words with how often each is there: `2 INSERT, 1 MODIFY`.
 #[must_use]
-pub fn tally(words: &[String]) -> String {
+pub fn word_counts(words: &[String]) -> String {
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for word in words {
         *times.entry(word).or_default() += 1;

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::function::{Counts, LocalFunction};
-use super::super::poller::Function;
+use crate::operate::local::function::{LocalFunction, TransactionCounts};
+use crate::operate::local::poller::Function;
 
 /// A function that remembers what it was given.
-pub struct Recorder {
+pub struct RecordingFunction {
     function: LocalFunction,
     deliveries: Mutex<Vec<Vec<String>>>,
 }
 
-impl Recorder {
+impl RecordingFunction {
     /// Remembers what this function is given.
     #[must_use]
     pub fn new(function: LocalFunction) -> Self {
@@ -23,7 +23,7 @@ impl Recorder {
 
     /// What the function's transactions came to.
     #[must_use]
-    pub fn counts(&self) -> &Counts {
+    pub fn counts(&self) -> &TransactionCounts {
         self.function.counts()
     }
 
@@ -34,9 +34,9 @@ impl Recorder {
     }
 }
 
-impl Function for Recorder {
+impl Function for RecordingFunction {
     async fn invoke(&self, event: String, time_limit: Duration) -> Result<String, String> {
-        let records = names(&event);
+        let records = record_names(&event);
         let answer = self.function.invoke(event, time_limit).await;
         if answer.is_ok() {
             self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).push(records);
@@ -46,7 +46,7 @@ impl Function for Recorder {
 }
 
 /// What happened, record by record, in an event's own words.
-fn names(event: &str) -> Vec<String> {
+fn record_names(event: &str) -> Vec<String> {
     let event: Value = serde_json::from_str(event).unwrap_or_default();
     let records = event["Records"].as_array().map_or(&[][..], Vec::as_slice);
     let name = |record: &Value| {

@@ -7,23 +7,31 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
-use super::batch::GivenUp;
-use super::event::{EventRecord, event};
+use super::batch_delivery::GivenUp;
+use crate::operate::event::{EventRecord, event};
 
-/// The last delivery of records that were given up.
+/// What came of the last delivery of records that were given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum LastInvocation {
     /// There was none.
-    NotDelivered,
-    /// The function answered, and named a record that it had not dealt with.
-    Answered,
+    None,
+    /// The function responded, and named a record that it had not dealt with.
+    Responded,
     /// The function failed, or ran out of time.
     Failed,
 }
 
-/// Records that were given up, and what is told about them.
+impl LastInvocation {
+    /// What came of an invocation with this response, or the message of its error.
+    #[must_use]
+    pub fn of(response: &Result<String, String>) -> Self {
+        if response.is_ok() { Self::Responded } else { Self::Failed }
+    }
+}
+
+/// Records that were given up, as Lambda tells a failure destination about them.
 #[derive(Debug)]
-pub struct Failure<'a> {
+pub struct InvocationRecord<'a> {
     /// The function that was called.
     pub function: &'a str,
     /// The stream's ARN.
@@ -34,13 +42,13 @@ pub struct Failure<'a> {
     pub given_up: &'a GivenUp,
     /// The records, never empty.
     pub records: &'a [EventRecord],
-    /// How the last delivery ended.
-    pub ending: Ending,
+    /// What came of the last delivery.
+    pub last_invocation: LastInvocation,
     /// When they were given up.
     pub at: DateTime<Utc>,
 }
 
-impl Failure<'_> {
+impl InvocationRecord<'_> {
     /// What Lambda sends to a queue, with the event in `payload`, as it does for a bucket.
     #[must_use]
     pub fn document(&self) -> Value {
@@ -50,10 +58,10 @@ impl Failure<'_> {
         let arrival = |record: Option<&EventRecord>| record.and_then(|record| record.created_at).map(time);
         let condition = self.given_up.condition.name();
         let call = format!("{} {:?} {condition} {}", self.stream, number(first), self.at);
-        let response = match self.ending {
-            Ending::NotDelivered => Value::Null,
-            Ending::Answered => json!({ "statusCode": 200, "executedVersion": "$LATEST" }),
-            Ending::Failed => {
+        let response = match self.last_invocation {
+            LastInvocation::None => Value::Null,
+            LastInvocation::Responded => json!({ "statusCode": 200, "executedVersion": "$LATEST" }),
+            LastInvocation::Failed => {
                 json!({ "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" })
             }
         };
@@ -87,22 +95,22 @@ fn time(at: DateTime<Utc>) -> String {
 
 /// A place for failures on this machine; it is made when the first one comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
+pub enum FailureDestination {
     /// A folder with a file a failure.
     Folder(PathBuf),
     /// A file with a line a failure.
     Lines(PathBuf),
 }
 
-/// A failure that could not be kept.
+/// Records that could not be kept.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to {path}, where records go that are given up: {cause}")]
-pub struct DestinationError {
+pub struct FailureDestinationError {
     path: String,
     cause: std::io::Error,
 }
 
-impl Destination {
+impl FailureDestination {
     /// A file of lines where the name ends in `.jsonl`, otherwise a folder.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
@@ -122,24 +130,24 @@ impl Destination {
         }
     }
 
-    /// Keeps a failure; once this returns it is on the disk.
+    /// Keeps records; once this returns it is on the disk.
     ///
     /// # Errors
     /// When the folder or file cannot be written.
-    pub async fn keep(&self, failure: &Failure<'_>) -> Result<(), DestinationError> {
-        let document = failure.document();
+    pub async fn keep(&self, record: &InvocationRecord<'_>) -> Result<(), FailureDestinationError> {
+        let document = record.document();
         let kept = match self {
-            Self::Folder(folder) => write_file(folder, &name(failure), &document).await,
+            Self::Folder(folder) => write_file(folder, &file_name(record), &document).await,
             Self::Lines(file) => append_line(file, &document).await,
         };
-        kept.map_err(|cause| DestinationError { path: self.path().display().to_string(), cause })
+        kept.map_err(|cause| FailureDestinationError { path: self.path().display().to_string(), cause })
     }
 }
 
 /// A name that sorts by time and is of these records alone.
-fn name(failure: &Failure<'_>) -> String {
-    let number = failure.records.first().map_or("none", |record| record.sequence_number.as_str());
-    format!("{}-{number}.json", failure.at.format("%Y-%m-%dT%H.%M.%S"))
+fn file_name(record: &InvocationRecord<'_>) -> String {
+    let number = record.records.first().map_or("none", |first| first.sequence_number.as_str());
+    format!("{}-{number}.json", record.at.format("%Y-%m-%dT%H.%M.%S"))
 }
 
 /// Written under another name first: who watches the folder never sees half a file.
@@ -163,7 +171,7 @@ async fn append_line(path: &Path, document: &Value) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::{Condition, Part};
+    use super::super::batch_delivery::{BatchPart, Condition};
     use super::*;
 
     fn record(number: &str) -> EventRecord {
@@ -175,17 +183,17 @@ mod tests {
     }
 
     fn given_up() -> GivenUp {
-        GivenUp { part: Part { places: 3..5, deliveries: 4 }, condition: Condition::RetryAttemptsExhausted }
+        GivenUp { part: BatchPart { places: 3..5, deliveries: 4 }, condition: Condition::RetryAttemptsExhausted }
     }
 
-    fn failure<'a>(given_up: &'a GivenUp, records: &'a [EventRecord]) -> Failure<'a> {
-        Failure {
+    fn invocation_record<'a>(given_up: &'a GivenUp, records: &'a [EventRecord]) -> InvocationRecord<'a> {
+        InvocationRecord {
             function: "Function",
             stream: "arn:stream",
             shard: "shard-1",
             given_up,
             records,
-            ending: Ending::Failed,
+            last_invocation: LastInvocation::Failed,
             at: DateTime::from_timestamp(1_700_000_060, 5_000_000).unwrap(),
         }
     }
@@ -193,7 +201,7 @@ mod tests {
     #[test]
     fn the_document_is_the_one_that_lambda_sends() {
         let records = [record("7"), record("8")];
-        let mut document = failure(&given_up(), &records).document();
+        let mut document = invocation_record(&given_up(), &records).document();
         let id = document["requestContext"]["requestId"].take();
         assert!(Uuid::parse_str(id.as_str().unwrap()).is_ok());
         assert_eq!(
@@ -226,17 +234,17 @@ mod tests {
     async fn a_folder_has_a_file_and_a_file_has_a_line_a_failure() {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = ([record("7")], [record("8")]);
-        let destination = Destination::at(folder.path().join("deep/failures"));
-        destination.keep(&failure(&given_up(), &first)).await.unwrap();
-        destination.keep(&failure(&given_up(), &second)).await.unwrap();
+        let destination = FailureDestination::at(folder.path().join("deep/failures"));
+        destination.keep(&invocation_record(&given_up(), &first)).await.unwrap();
+        destination.keep(&invocation_record(&given_up(), &second)).await.unwrap();
         let mut names: Vec<_> =
             std::fs::read_dir(destination.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["2023-11-14T22.14.20-7.json", "2023-11-14T22.14.20-8.json"]);
 
-        let destination = Destination::at(folder.path().join("failures.jsonl"));
-        destination.keep(&failure(&given_up(), &first)).await.unwrap();
-        destination.keep(&failure(&given_up(), &second)).await.unwrap();
+        let destination = FailureDestination::at(folder.path().join("failures.jsonl"));
+        destination.keep(&invocation_record(&given_up(), &first)).await.unwrap();
+        destination.keep(&invocation_record(&given_up(), &second)).await.unwrap();
         let lines = std::fs::read_to_string(destination.path()).unwrap();
         let numbers: Vec<_> = lines
             .lines()
@@ -252,8 +260,8 @@ mod tests {
     async fn a_place_that_cannot_be_written_is_an_error_that_names_it() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let records = [record("7")];
-        let destination = Destination::at(file.path().join("inside-a-file"));
-        let error = destination.keep(&failure(&given_up(), &records)).await.unwrap_err();
+        let destination = FailureDestination::at(file.path().join("inside-a-file"));
+        let error = destination.keep(&invocation_record(&given_up(), &records)).await.unwrap_err();
         assert!(error.to_string().contains("inside-a-file"), "{error}");
     }
 }
