@@ -27,11 +27,11 @@ use uuid::Uuid;
 use crate::commit::{LookedUp, Store};
 use crate::rollup::Item;
 use crate::rollup::model::limits;
-use crate::rollup::model::marker::{Guard, OUTCOME, Outcome, SEQUENCE_NUMBER};
+use crate::rollup::model::marker::{Guard, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER};
 use crate::rollup::model::view::{View, ViewKey};
 use crate::rollup::pipeline::plan::{Action, Transaction};
 use crate::rollup::pipeline::update::Update;
-use crate::rollup::pipeline::verdict::{self, CancellationReason, Cause, ErrorAnswer, Failure};
+use crate::rollup::pipeline::verdict::{self, CancellationReason, ErrorAnswer, Failure, RetryCause};
 
 /// How long one attempt of a request may take: an answer that is later than this is most likely none.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -80,7 +80,7 @@ impl DynamoStore {
                         .condition_expression(format!("{absent} OR {OUTCOME} = :quarantined"))
                         .expression_attribute_values(
                             ":quarantined",
-                            AttributeValue::S(Outcome::Quarantined.as_str().to_owned()),
+                            AttributeValue::S(MarkerOutcome::Quarantined.as_str().to_owned()),
                         ),
                 };
                 item.put(put.build().map_err(unbuildable)?)
@@ -257,8 +257,8 @@ fn error_answer(error: &impl ProvideErrorMetadata, raw: &HttpResponse) -> ErrorA
 /// the markers are for.
 fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure {
     match error {
-        SdkError::TimeoutError(_) => Failure::Transient(Cause::Timeout),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => Failure::Transient(Cause::Timeout),
+        SdkError::TimeoutError(_) => Failure::Transient(RetryCause::Timeout),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => Failure::Transient(RetryCause::Timeout),
         SdkError::DispatchFailure(failure) => {
             let source = failure.as_connector_error().and_then(Error::source);
             if source.is_some_and(about_credentials) {
@@ -266,10 +266,10 @@ fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure 
             } else if failure.is_user() {
                 broken(error)
             } else {
-                Failure::Transient(Cause::Connection)
+                Failure::Transient(RetryCause::Connection)
             }
         }
-        SdkError::ResponseError(_) => Failure::Transient(Cause::Connection),
+        SdkError::ResponseError(_) => Failure::Transient(RetryCause::Connection),
         _ => broken(error),
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 
 use super::clock::now;
-use crate::commit::Entropy;
+use crate::commit::Randomness;
 use crate::config::Config;
-use crate::entropy::OsEntropy;
 use crate::handler::{Invocation, InvocationError, Rollup};
 use crate::metrics::Summary;
+use crate::randomness::OsRandomness;
 use crate::rollup::model::marker::Guard;
 use crate::store::DynamoStore;
 
@@ -39,7 +39,7 @@ pub struct AppliedRecords {
 
 /// The function in this process, as an operator's replay: it may end a quarantine.
 pub struct Applier {
-    rollup: Rollup<DynamoStore, OsEntropy>,
+    rollup: Rollup<DynamoStore, OsRandomness>,
     last: Arc<Mutex<Summary>>,
     /// What came of it so far.
     pub counts: AppliedRecords,
@@ -52,7 +52,7 @@ impl Applier {
         let store = DynamoStore::new(sdk, config.view.clone(), &config.idempotency_table);
         let last = Arc::<Mutex<Summary>>::default();
         let seen = Arc::clone(&last);
-        let rollup = Rollup::new(Config { guard: Guard::AbsentOrQuarantined, ..config }, store, OsEntropy)
+        let rollup = Rollup::new(Config { guard: Guard::AbsentOrQuarantined, ..config }, store, OsRandomness)
             .observed(move |_, summary| *seen.lock().unwrap_or_else(PoisonError::into_inner) = summary.clone());
         Self { rollup, last, counts: AppliedRecords::default() }
     }
@@ -70,14 +70,14 @@ impl Applier {
     pub async fn apply(&mut self, records: &[String]) -> Result<(), InvocationError> {
         for batch in records.chunks(BATCH_RECORDS) {
             let event = format!(r#"{{"Records":[{}]}}"#, batch.join(","));
-            let request_id = format!("replay-{}", OsEntropy.token());
+            let request_id = format!("replay-{}", OsRandomness.token());
             let invocation = Invocation { request_id, now: now(), time_left: BATCH_TIMEOUT };
             match self.rollup.handle(&event, &invocation).await {
                 // A record without a sequence number is in quarantine now; that is all that can be done about it.
                 Ok(_) | Err(InvocationError::Unnumbered { .. }) => {}
                 Err(error) => return Err(error),
             }
-            let tally = self.last.lock().unwrap_or_else(PoisonError::into_inner).tally;
+            let tally = self.last.lock().unwrap_or_else(PoisonError::into_inner).counts;
             self.counts.read += tally.records;
             self.counts.applied += tally.applied;
             self.counts.duplicates += tally.duplicates;

@@ -23,12 +23,12 @@ use super::stop::{Stop, until_stopped};
 use super::stream::DynamoStream;
 use super::stream_reader::Reach;
 use crate::config::Config;
-use crate::rollup::check::judge::{Orphans, Stored};
-use crate::rollup::check::recount::Tally;
+use crate::rollup::check::judge::{Orphans, StoredCounters};
+use crate::rollup::check::recount::SourceTotals;
 use crate::rollup::model::poison::Image;
+use crate::rollup::model::view::OnMissingViewItem;
 use crate::rollup::model::view::{KeyType, View, ViewKey};
 use crate::rollup::pipeline::delta::contribution;
-use crate::rollup::pipeline::update::OnMissingViewItem;
 use crate::rollup::{AttributeValue, Item};
 
 pub mod error;
@@ -177,8 +177,8 @@ impl Audit {
             return Ok(vec![Suspect { key, source_items: 0 }]);
         }
 
-        let (recounts, unreadable) = (RefCell::new(HashMap::<ViewKey, Tally>::new()), RefCell::new(0));
-        let stored = RefCell::new(HashMap::<ViewKey, Stored>::new());
+        let (recounts, unreadable) = (RefCell::new(HashMap::<ViewKey, SourceTotals>::new()), RefCell::new(0));
+        let stored = RefCell::new(HashMap::<ViewKey, StoredCounters>::new());
         let progress = Progress::reading("source items", self.tables.source.items);
         let sources = self.tables.sources(&progress, |item| match contribution(&view, Image::New, &item) {
             Ok(found) => recounts.borrow_mut().entry(found.item).or_default().add(&found.amounts),
@@ -186,7 +186,7 @@ impl Audit {
         });
         let views = self.tables.views(|item| {
             if let Ok(key) = view.own_key(&item) {
-                stored.borrow_mut().insert(key, Stored::read(&view, Some(&item)));
+                stored.borrow_mut().insert(key, StoredCounters::read(&view, Some(&item)));
             }
         });
         futures_util::future::try_join(sources, views).await?;
@@ -197,7 +197,11 @@ impl Audit {
     }
 
     /// What is equal, and was not written meanwhile, is exact; the others are looked at alone.
-    fn sort_out(&mut self, mut recounts: HashMap<ViewKey, Tally>, stored: &HashMap<ViewKey, Stored>) -> Vec<Suspect> {
+    fn sort_out(
+        &mut self,
+        mut recounts: HashMap<ViewKey, SourceTotals>,
+        stored: &HashMap<ViewKey, StoredCounters>,
+    ) -> Vec<Suspect> {
         let mut restless = std::mem::take(&mut self.records.touched);
         restless.extend(self.records.open.items().cloned());
         let skip = self.tables.config.on_missing == OnMissingViewItem::Skip;
@@ -217,7 +221,7 @@ impl Audit {
             if found.is_none() && (skip || recount.sources == 0 && !restless.contains(&key)) {
                 continue;
             }
-            let nothing = Stored::default();
+            let nothing = StoredCounters::default();
             let differs = !found.unwrap_or(&nothing).differences(&recount.sums).is_empty();
             if differs || restless.contains(&key) {
                 self.listed.insert(key.clone());

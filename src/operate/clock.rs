@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::sleep;
 
-use crate::commit::Entropy;
-use crate::entropy::OsEntropy;
+use crate::commit::Randomness;
+use crate::randomness::OsRandomness;
 
 /// The longest wait between two looks, so that they do not keep step with a writer.
 const PAUSE_MAX: Duration = Duration::from_millis(40);
@@ -25,5 +25,5 @@ pub fn days_later(now: DateTime<Utc>, days: u32) -> DateTime<Utc> {
 
 /// A wait between two looks at an item that somebody writes.
 pub async fn pause() {
-    sleep(OsEntropy.up_to(PAUSE_MAX)).await;
+    sleep(OsRandomness.up_to(PAUSE_MAX)).await;
 }

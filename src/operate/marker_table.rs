@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue as SdkValue;
 use chrono::{DateTime, Utc};
 
 use crate::rollup::check::repair::REPAIRED_BY;
-use crate::rollup::model::marker::{EXPIRES_AT, OUTCOME, Outcome, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::marker::{EXPIRES_AT, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::record::RecordId;
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::{AttributeValue, Item};
@@ -39,8 +39,8 @@ pub fn discard(expires_at: DateTime<Utc>, repaired_by: Option<&str>) -> Update {
     let mut names =
         HashMap::from([("#outcome".to_owned(), OUTCOME.to_owned()), ("#expires".into(), EXPIRES_AT.into())]);
     let mut values = HashMap::from([
-        (":discarded".to_owned(), text(Outcome::Discarded.as_str())),
-        (":quarantined".to_owned(), text(Outcome::Quarantined.as_str())),
+        (":discarded".to_owned(), text(MarkerOutcome::Discarded.as_str())),
+        (":quarantined".to_owned(), text(MarkerOutcome::Quarantined.as_str())),
         (":expires".to_owned(), AttributeValue::N(expires_at.timestamp().to_string())),
     ]);
     if let Some(repair) = repaired_by {

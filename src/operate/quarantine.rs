@@ -20,7 +20,7 @@ use crate::config::{Config, ConfigError};
 use crate::handler::InvocationError;
 use crate::rollup::Item;
 use crate::rollup::model::marker::{
-    OUTCOME, Outcome, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM, kept_record,
+    MarkerOutcome, OUTCOME, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM, kept_record,
 };
 use crate::rollup::model::record::RecordId;
 use crate::rollup::pipeline::update::Update;
@@ -164,7 +164,7 @@ impl Quarantine {
             .table_name(&self.config.idempotency_table)
             .consistent_read(true)
             .expression_attribute_names("#outcome", OUTCOME)
-            .expression_attribute_values(":quarantined", sdk_text(Outcome::Quarantined.as_str()));
+            .expression_attribute_values(":quarantined", sdk_text(MarkerOutcome::Quarantined.as_str()));
         if let Some(number) = &filter.sequence_number {
             conditions.push("#number = :number");
             scan = scan.expression_attribute_names("#number", SEQUENCE_NUMBER);

@@ -8,7 +8,6 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
 use ddb_rollup::config::{Config, Tables};
-use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::operate::audit::Pace;
 use ddb_rollup::operate::migrate::definition;
 use ddb_rollup::operate::migrate::history::History;
@@ -16,6 +15,7 @@ use ddb_rollup::operate::migrate::report::Report;
 use ddb_rollup::operate::migrate::steps::Live;
 use ddb_rollup::operate::migrate::{Migrator, client};
 use ddb_rollup::operate::stop;
+use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::model::view::{Amount, Measure, View};
 use serde_json::{Value, json};
 
@@ -64,13 +64,13 @@ pub async fn markers(engine: &Engine) -> Vec<Item> {
     engine.scan("Idempotency").await.into_iter().filter(|item| item.contains_key("Outcome")).collect()
 }
 
-pub fn migrator<S>(engine: &Engine, who: &str, steps: S) -> Migrator<S, OsEntropy> {
+pub fn migrator<S>(engine: &Engine, who: &str, steps: S) -> Migrator<S, OsRandomness> {
     let config = Config::of(Tables::default()).unwrap();
     Migrator {
         history: History::new(client::patient(&engine.sdk), &config),
         steps,
         wanted: definition::shipped().unwrap(),
-        entropy: OsEntropy,
+        randomness: OsRandomness,
         who: who.to_owned(),
         term: Duration::from_mins(1),
     }

@@ -83,7 +83,7 @@ async fn one_write_that_moves_an_item_to_another_view_item_is_seen_on_both() {
     let report = audit_spots(&engine).await;
     let found = report.drifted.iter().map(|item| {
         let [(difference, _)] = &item.counters[..] else { panic!("{report:?}") };
-        let ddb_rollup::rollup::check::judge::Reading::Number(stored) = &difference.stored else {
+        let ddb_rollup::rollup::check::judge::StoredValue::Number(stored) = &difference.stored else {
             panic!("{report:?}")
         };
         let mut off = stored.clone();

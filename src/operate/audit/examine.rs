@@ -13,11 +13,11 @@ use crate::operate::clock::pause;
 use crate::operate::stop::Stop;
 use crate::operate::stream_reader::Reach;
 use crate::rollup::Item;
-use crate::rollup::check::judge::{Open, Stored, Verdict, Waiting, expected, judge};
-use crate::rollup::check::recount::Tally;
+use crate::rollup::check::judge::{ItemVerdict, NotApplied, PendingRecord, StoredCounters, expected, judge};
+use crate::rollup::check::recount::SourceTotals;
 use crate::rollup::model::change::Sums;
+use crate::rollup::model::view::OnMissingViewItem;
 use crate::rollup::model::view::ViewKey;
-use crate::rollup::pipeline::update::OnMissingViewItem;
 
 /// Source items whose contributions are kept in memory at once, unless one view item has more.
 const SOURCES_AT_ONCE: u64 = 20_000;
@@ -62,44 +62,44 @@ pub struct Examined {
     /// The item; none when it is not there.
     pub item: Option<Item>,
     /// Its source items.
-    pub truth: Tally,
+    pub truth: SourceTotals,
     /// The records that are not applied.
-    pub open: Vec<Open>,
+    pub open: Vec<PendingRecord>,
     /// What follows.
-    pub verdict: Verdict,
+    pub verdict: ItemVerdict,
 }
 
 impl Examined {
     fn unstable() -> Self {
-        Self { item: None, truth: Tally::default(), open: Vec::new(), verdict: Verdict::Unstable }
+        Self { item: None, truth: SourceTotals::default(), open: Vec::new(), verdict: ItemVerdict::Unstable }
     }
 
     /// Whether counters are wrong for no reason.
     #[must_use]
     pub fn is_drifted(&self) -> bool {
-        matches!(self.verdict, Verdict::Drifted(_))
+        matches!(self.verdict, ItemVerdict::Drifted(_))
     }
 
     /// Whether counters are wrong, or right only without records that are in quarantine.
     #[must_use]
     pub fn needs_mending(&self) -> bool {
         match &self.verdict {
-            Verdict::Drifted(_) => true,
-            Verdict::Unstable => false,
-            Verdict::Exact | Verdict::Behind { .. } => self.quarantined().next().is_some(),
+            ItemVerdict::Drifted(_) => true,
+            ItemVerdict::Unstable => false,
+            ItemVerdict::Exact | ItemVerdict::Behind { .. } => self.quarantined().next().is_some(),
         }
     }
 
     /// Its records in quarantine.
-    pub fn quarantined(&self) -> impl Iterator<Item = &Open> {
-        self.open.iter().filter(|open| open.waiting == Waiting::Quarantined)
+    pub fn quarantined(&self) -> impl Iterator<Item = &PendingRecord> {
+        self.open.iter().filter(|open| open.waiting == NotApplied::Quarantined)
     }
 
     /// The counters that a repair sets: the truth, less what the function will add, and less these records that stay in
     /// quarantine.
     #[must_use]
-    pub fn wanted(&self, stay: &[&Open]) -> Sums {
-        let unmarked = self.open.iter().filter(|open| open.waiting == Waiting::Unmarked);
+    pub fn wanted(&self, stay: &[&PendingRecord]) -> Sums {
+        let unmarked = self.open.iter().filter(|open| open.waiting == NotApplied::Unmarked);
         expected(&self.truth.sums, unmarked.chain(stay.iter().copied()))
     }
 }
@@ -204,8 +204,8 @@ impl Examiner<'_> {
     fn judge(&self, key: &ViewKey, item: Option<&Item>) -> Examined {
         let (truth, open) = (self.records.truth(key), self.records.open.of(key));
         let skipped = item.is_none() && self.tables.config.on_missing == OnMissingViewItem::Skip;
-        let stored = Stored::read(self.tables.view(), item);
-        let verdict = if skipped { Verdict::Exact } else { judge(&stored, &truth.sums, &open) };
+        let stored = StoredCounters::read(self.tables.view(), item);
+        let verdict = if skipped { ItemVerdict::Exact } else { judge(&stored, &truth.sums, &open) };
         Examined { item: item.cloned(), truth, open, verdict }
     }
 }

@@ -11,10 +11,12 @@ use super::error::AuditError;
 use super::stream_records::{FINDINGS, retention};
 use super::table_reader::TableReader;
 use crate::operate::marker_table::{MIGRATION, record_id};
-use crate::rollup::check::judge::Waiting;
-use crate::rollup::check::ledger::{Concern, Finding, Standing, concern, inspect, standing};
+use crate::rollup::check::judge::NotApplied;
+use crate::rollup::check::ledger::{
+    Finding, MarkerState, QuarantinedEffect, inspect, marker_state, quarantined_effect,
+};
 use crate::rollup::model::marker::{
-    DELTAS, EVENT_ID, OUTCOME, Outcome, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, SOURCE_KEY, STREAM,
+    DELTAS, EVENT_ID, MarkerOutcome, OUTCOME, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, SOURCE_KEY, STREAM,
 };
 use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
@@ -34,7 +36,7 @@ pub struct Ledger {
     /// Records of repairs.
     pub repairs: u64,
     /// Records in quarantine, with what they are about.
-    pub quarantined: Vec<(RecordId, Concern)>,
+    pub quarantined: Vec<(RecordId, QuarantinedEffect)>,
     /// What cannot be.
     pub findings: Vec<Finding>,
     /// Markers by the hour in which they were written, of the last [`HOURS`].
@@ -64,7 +66,7 @@ impl Ledger {
             Some(AttributeValue::S(value)) => Some(value.as_str()),
             _ => None,
         };
-        if text(OUTCOME) == Some(Outcome::Repaired.as_str()) {
+        if text(OUTCOME) == Some(MarkerOutcome::Repaired.as_str()) {
             self.repairs += 1;
             return;
         }
@@ -75,8 +77,8 @@ impl Ledger {
             *self.hours.entry(hour).or_default() += 1;
         }
         self.find(inspect(tables.view(), &id, marker));
-        if standing(Some(marker)) == Standing::Open(Waiting::Quarantined) {
-            let concern = concern(tables.view(), marker, &retention(tables));
+        if marker_state(Some(marker)) == MarkerState::Pending(NotApplied::Quarantined) {
+            let concern = quarantined_effect(tables.view(), marker, &retention(tables));
             self.quarantined.push((id, concern));
         } else if let Some(event) = text(EVENT_ID).filter(|event| !event.is_empty())
             && self.events.len() < EVENTS

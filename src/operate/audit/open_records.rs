@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use crate::operate::sequence::order;
 use crate::rollup::Item;
-use crate::rollup::check::judge::{Open, Waiting};
-use crate::rollup::check::ledger::{self, Concern, Standing};
+use crate::rollup::check::judge::{NotApplied, PendingRecord};
+use crate::rollup::check::ledger::{self, MarkerState, QuarantinedEffect};
 use crate::rollup::model::change::Sums;
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
@@ -16,11 +16,11 @@ use crate::rollup::model::view::ViewKey;
 #[derive(Debug)]
 pub(super) struct OpenRecord {
     /// Why it is not.
-    pub(super) waiting: Waiting,
+    pub(super) waiting: NotApplied,
     /// When it was written, as far as that is known.
     pub(super) created_at: Option<DateTime<Utc>>,
     /// What it is about.
-    pub(super) concern: Concern,
+    pub(super) concern: QuarantinedEffect,
 }
 
 /// The records that are not in the counters.
@@ -43,13 +43,13 @@ impl OpenRecords {
     pub(super) fn update(&mut self, ids: &[RecordId], markers: &HashMap<RecordId, Item>) -> usize {
         let mut closed = 0;
         for id in ids {
-            match ledger::standing(markers.get(id)) {
-                Standing::Open(waiting) => {
+            match ledger::marker_state(markers.get(id)) {
+                MarkerState::Pending(waiting) => {
                     if let Some(record) = self.records.get_mut(id) {
                         record.waiting = waiting;
                     }
                 }
-                Standing::Closed => {
+                MarkerState::Closed => {
                     self.remove(id);
                     closed += 1;
                 }
@@ -84,13 +84,13 @@ impl OpenRecords {
     }
 
     /// The records of one view item, as what is judged by them.
-    pub(super) fn of(&self, key: &ViewKey) -> Vec<Open> {
+    pub(super) fn of(&self, key: &ViewKey) -> Vec<PendingRecord> {
         let ids = self.of_items.get(key).into_iter().flatten();
         let open = ids.filter_map(|id| {
             let record = self.records.get(id)?;
             let sums = record.concern.deltas.get(key).cloned().unwrap_or_else(Sums::new);
             let others = record.concern.items.iter().filter(|item| *item != key).cloned().collect();
-            Some(Open { id: id.clone(), waiting: record.waiting, sums, others })
+            Some(PendingRecord { id: id.clone(), waiting: record.waiting, sums, others })
         });
         open.collect()
     }
@@ -102,14 +102,14 @@ impl OpenRecords {
 
     /// When the oldest record without a marker was written.
     pub(super) fn oldest_unmarked(&self) -> Option<DateTime<Utc>> {
-        let unmarked = self.records.values().filter(|record| record.waiting == Waiting::Unmarked);
+        let unmarked = self.records.values().filter(|record| record.waiting == NotApplied::Unmarked);
         unmarked.filter_map(|record| record.created_at).min()
     }
 
     /// How many records are in quarantine, of all or of one view item.
     pub(super) fn quarantined(&self, of: Option<&ViewKey>) -> usize {
         let wanted = |record: &&OpenRecord| {
-            record.waiting == Waiting::Quarantined && of.is_none_or(|key| record.concern.items.contains(key))
+            record.waiting == NotApplied::Quarantined && of.is_none_or(|key| record.concern.items.contains(key))
         };
         self.records.values().filter(wanted).count()
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::ledger::HOURS;
 use super::report::{AuditReport, Behind, DriftedCounter, counter_name, reading_text};
-use crate::rollup::check::judge::Reading;
+use crate::rollup::check::judge::StoredValue;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::view::ViewKey;
 
@@ -140,8 +140,8 @@ fn notes(page: &mut String, report: &AuditReport) -> fmt::Result {
 }
 
 /// The drift of one item in one number: of its first counter, which is its total where there is one.
-fn size(stored: &Reading, expected: &Number) -> Option<f64> {
-    let Reading::Number(stored) = stored else { return None };
+fn size(stored: &StoredValue, expected: &Number) -> Option<f64> {
+    let StoredValue::Number(stored) = stored else { return None };
     let mut drift = stored.clone();
     drift += &-expected.clone();
     drift.to_string().parse().ok()
@@ -183,7 +183,7 @@ fn drift(page: &mut String, report: &AuditReport) -> fmt::Result {
         page.push_str("</svg>");
     }
     page.push_str(
-        "<div class=\"wide\"><table id=\"drift\"><thead><tr><th>View item</th><th>Counter</th><th class=\"n\">Stored</th>\
+        "<div class=\"wide\"><table id=\"drift\"><thead><tr><th>View item</th><th>Counter</th><th class=\"n\">StoredCounters</th>\
          <th class=\"n\">Recounted</th><th class=\"n\">Not applied yet</th></tr></thead><tbody>",
     );
     let rows = report.drifted.iter().flat_map(|item| item.counters.iter().map(move |counter| (&item.key, counter)));

@@ -8,7 +8,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::examine::Examined;
-use crate::rollup::check::judge::{Difference, Open, Orphans, Reading, Stored, Verdict, Waiting, expected};
+use crate::rollup::check::judge::{
+    Difference, ItemVerdict, NotApplied, Orphans, PendingRecord, StoredCounters, StoredValue, expected,
+};
 use crate::rollup::check::ledger::Finding;
 use crate::rollup::model::change::Sums;
 use crate::rollup::model::number::Number;
@@ -93,11 +95,11 @@ pub struct Behind {
 impl AuditReport {
     /// Adds what was seen of one view item.
     pub(super) fn add(&mut self, key: ViewKey, examined: Examined) {
-        if examined.item.is_none() && examined.truth.sources == 0 && examined.verdict == Verdict::Exact {
+        if examined.item.is_none() && examined.truth.sources == 0 && examined.verdict == ItemVerdict::Exact {
             // Its last source item went before it had any counters: there is no such view item.
             return;
         }
-        let stored = Stored::read(&self.view, examined.item.as_ref());
+        let stored = StoredCounters::read(&self.view, examined.item.as_ref());
         let finding = |invariant, what| Finding { invariant, subject: key.to_string(), what };
         match stored.negative() {
             0 => {}
@@ -107,10 +109,10 @@ impl AuditReport {
         }
         self.findings.extend(inconsistent(&self.view, &stored, &examined).map(|what| finding("XO-5", what)));
         match examined.verdict {
-            Verdict::Exact => self.exact += 1,
-            Verdict::Behind { unmarked, quarantined } => self.behind.push(Behind { key, unmarked, quarantined }),
-            Verdict::Unstable => self.unstable.push(key),
-            Verdict::Drifted(differences) => {
+            ItemVerdict::Exact => self.exact += 1,
+            ItemVerdict::Behind { unmarked, quarantined } => self.behind.push(Behind { key, unmarked, quarantined }),
+            ItemVerdict::Unstable => self.unstable.push(key),
+            ItemVerdict::Drifted(differences) => {
                 let counters = differences
                     .into_iter()
                     .map(|difference| DriftedCounter { pending: pending(&examined.open, &difference), difference });
@@ -208,8 +210,8 @@ impl AuditReport {
 }
 
 /// What the open records will add to a counter.
-fn pending(open: &[Open], difference: &Difference) -> Number {
-    let unmarked = open.iter().filter(|open| open.waiting == Waiting::Unmarked);
+fn pending(open: &[PendingRecord], difference: &Difference) -> Number {
+    let unmarked = open.iter().filter(|open| open.waiting == NotApplied::Unmarked);
     let mut sum = Number::zero();
     unmarked.filter_map(|open| open.sums.get(&difference.counter)).for_each(|amount| sum += amount);
     sum
@@ -217,14 +219,14 @@ fn pending(open: &[Open], difference: &Difference) -> Number {
 
 /// Whether the totals and their groups contradict each other: what is in a total and in no group are ungrouped items, and
 /// how many these should be is known.
-fn inconsistent(view: &View, stored: &Stored, examined: &Examined) -> Option<String> {
+fn inconsistent(view: &View, stored: &StoredCounters, examined: &Examined) -> Option<String> {
     if !examined.is_drifted() {
         return None;
     }
     let should = expected(&examined.truth.sums, &examined.open);
     let mut is = Sums::new();
     for (counter, value) in &stored.counters {
-        let Reading::Number(value) = value else { return None };
+        let StoredValue::Number(value) = value else { return None };
         is.insert(counter.clone(), value.clone());
     }
     for (total, one) in view.measures().iter().enumerate().filter(|(_, measure)| measure.by.is_none()) {
@@ -258,10 +260,10 @@ fn number(number: &Number) -> Value {
     text.parse::<i64>().map_or_else(|_| text.into(), Value::from)
 }
 
-fn reading(reading: &Reading) -> Value {
+fn reading(reading: &StoredValue) -> Value {
     match reading {
-        Reading::Number(value) => number(value),
-        Reading::Other(kind) => format!("of type {kind}").into(),
+        StoredValue::Number(value) => number(value),
+        StoredValue::Other(kind) => format!("of type {kind}").into(),
     }
 }
 
@@ -272,10 +274,10 @@ pub(in crate::operate) fn counter_name(view: &View, difference: &Difference) -> 
 }
 
 /// What is stored, for people.
-pub(in crate::operate) fn reading_text(reading: &Reading) -> String {
+pub(in crate::operate) fn reading_text(reading: &StoredValue) -> String {
     match reading {
-        Reading::Number(value) => value.to_string(),
-        Reading::Other(kind) => format!("of type {kind}"),
+        StoredValue::Number(value) => value.to_string(),
+        StoredValue::Other(kind) => format!("of type {kind}"),
     }
 }
 

@@ -17,9 +17,9 @@ use crate::operate::event::EventRecord;
 use crate::operate::stream::DynamoStream;
 use crate::operate::stream_reader::{Reach, StreamReader};
 use crate::rollup::Item;
-use crate::rollup::check::judge::Waiting;
-use crate::rollup::check::ledger::{self, Concern, Finding, Standing, Trace};
-use crate::rollup::check::recount::{Recount, SourceKey, Tally};
+use crate::rollup::check::judge::NotApplied;
+use crate::rollup::check::ledger::{self, AuditedRecord, Finding, MarkerState, QuarantinedEffect};
+use crate::rollup::check::recount::{Recount, SourceKey, SourceTotals};
 use crate::rollup::model::change::Counter;
 use crate::rollup::model::marker::{DELTAS, EVENT_ID, OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY, STREAM};
 use crate::rollup::model::number::Number;
@@ -92,8 +92,8 @@ impl StreamRecords {
     async fn take(&mut self, tables: &TableReader, records: &[EventRecord]) -> Result<(), AuditError> {
         let view = tables.view();
         let retention = retention(tables);
-        let traces = records.iter().filter_map(|record| ledger::trace(view, &record.json, &retention));
-        let traces: Vec<Trace<'_>> = traces.collect();
+        let traces = records.iter().filter_map(|record| ledger::audited(view, &record.json, &retention));
+        let traces: Vec<AuditedRecord<'_>> = traces.collect();
         let markers = self.markers_of(tables, &traces).await?;
         for trace in traces {
             let items: BTreeSet<ViewKey> =
@@ -112,12 +112,12 @@ impl StreamRecords {
                 Effect::Quarantine(_) => BTreeMap::new(),
             };
             self.touched.extend(items.iter().cloned());
-            match ledger::standing(markers.get(&id)) {
-                Standing::Open(waiting) => {
-                    let concern = Concern { items, deltas };
+            match ledger::marker_state(markers.get(&id)) {
+                MarkerState::Pending(waiting) => {
+                    let concern = QuarantinedEffect { items, deltas };
                     self.open.add(id, OpenRecord { waiting, created_at: trace.record.created_at, concern });
                 }
-                Standing::Closed => self.read_applied.extend(items),
+                MarkerState::Closed => self.read_applied.extend(items),
             }
         }
         Ok(())
@@ -127,7 +127,7 @@ impl StreamRecords {
     async fn markers_of(
         &mut self,
         tables: &TableReader,
-        traces: &[Trace<'_>],
+        traces: &[AuditedRecord<'_>],
     ) -> Result<HashMap<RecordId, Item>, AuditError> {
         let with_effect = || traces.iter().filter(|trace| trace.effect != Effect::None);
         let ids: Vec<RecordId> = with_effect().map(|trace| trace.record.head.id.clone()).collect();
@@ -143,7 +143,7 @@ impl StreamRecords {
     }
 
     /// Lays a record's new image over the recounts of the view items that are watched.
-    fn lay_over_recounts(&mut self, tables: &TableReader, trace: &Trace<'_>, items: &BTreeSet<ViewKey>) {
+    fn lay_over_recounts(&mut self, tables: &TableReader, trace: &AuditedRecord<'_>, items: &BTreeSet<ViewKey>) {
         let source = SourceKey::of(&tables.source.key, &trace.record.head.source_key);
         for item in items {
             let Some(watched) = self.watched.get_mut(item) else { continue };
@@ -171,14 +171,14 @@ impl StreamRecords {
     }
 
     /// What the source items of a watched view item come to, as of the place up to which the stream was read.
-    pub(super) fn truth(&self, key: &ViewKey) -> Tally {
+    pub(super) fn truth(&self, key: &ViewKey) -> SourceTotals {
         let recount = self.watched.get(key).and_then(|watched| watched.recount.as_ref());
         recount.map(Recount::tally).unwrap_or_default()
     }
 
     /// Notes a record in quarantine that the whole table has told of.
-    pub(super) fn add_quarantined(&mut self, id: RecordId, concern: Concern) {
-        self.open.add(id, OpenRecord { waiting: Waiting::Quarantined, created_at: None, concern });
+    pub(super) fn add_quarantined(&mut self, id: RecordId, concern: QuarantinedEffect) {
+        self.open.add(id, OpenRecord { waiting: NotApplied::Quarantined, created_at: None, concern });
     }
 
     /// Asks again which of the records of these view items are not applied.

@@ -12,10 +12,12 @@ use crate::operate::clock::pause;
 use crate::operate::error::{TableError, failure_text};
 use crate::operate::repair::report::Mode;
 use crate::rollup::Item;
+use crate::rollup::model::attribute_type::type_name;
 use crate::rollup::model::change::Sums;
-use crate::rollup::model::view::{ROLLUP_VERSION, View, type_name};
-use crate::rollup::pipeline::update::{self, OnMissingViewItem, Shape, Update};
+use crate::rollup::model::view::{OnMissingViewItem, ROLLUP_VERSION, View};
+use crate::rollup::pipeline::update::{self, Update};
 use crate::rollup::pipeline::verdict::Failure;
+use crate::rollup::pipeline::view_item::{self, Shape};
 use crate::store::failure;
 
 /// How often an item is tried that transactions are in the way of, before it is given up.
@@ -94,7 +96,7 @@ async fn create_on(live: &LiveTables, mut item: Item, mode: Mode) -> Result<Chan
 /// The item's shape, or why no update can touch it.
 fn faultless_shape(view: &View, item: &Item) -> Result<Shape, String> {
     match item.get(ROLLUP_VERSION) {
-        None | Some(serde_dynamo::AttributeValue::N(_)) => update::shape(view, Some(item)),
+        None | Some(serde_dynamo::AttributeValue::N(_)) => view_item::shape(view, Some(item)),
         Some(other) => Err(format!("its {ROLLUP_VERSION} is of type {}, not a number", type_name(other))),
     }
 }

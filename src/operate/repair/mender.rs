@@ -6,9 +6,8 @@ use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 
 use super::report::{CounterChange, CounterWrite, Mode};
-use crate::commit::Entropy;
+use crate::commit::Randomness;
 use crate::config::Config;
-use crate::entropy::OsEntropy;
 use crate::operate::audit::error::AuditError;
 use crate::operate::audit::examine::{Examined, Examiner, LOOKS};
 use crate::operate::audit::report::{counter_name, reading_text};
@@ -16,7 +15,8 @@ use crate::operate::audit::table_reader::TableReader;
 use crate::operate::clock::{days_later, now, pause};
 use crate::operate::error::{TableError, failure_text};
 use crate::operate::marker_table::{discard, marker_key};
-use crate::rollup::check::judge::{Difference, Open, Stored};
+use crate::randomness::OsRandomness;
+use crate::rollup::check::judge::{Difference, PendingRecord, StoredCounters};
 use crate::rollup::check::repair::{self, REPAIR, set};
 use crate::rollup::model::change::Sums;
 use crate::rollup::model::limits::TRANSACTION_ACTIONS;
@@ -66,17 +66,17 @@ struct Aim<'a> {
     wanted: Sums,
     differences: Vec<Difference>,
     /// Records in quarantine that are in the counters afterwards.
-    close: Vec<&'a Open>,
+    close: Vec<&'a PendingRecord>,
     /// Those that there is no room for in the transaction.
-    stay: Vec<&'a Open>,
+    stay: Vec<&'a PendingRecord>,
 }
 
 impl<'a> Aim<'a> {
     fn of(view: &View, examined: &'a Examined) -> Self {
-        let mut close: Vec<&Open> = examined.quarantined().collect();
+        let mut close: Vec<&PendingRecord> = examined.quarantined().collect();
         let stay = close.split_off(close.len().min(CLOSED_AT_ONCE));
         let wanted = examined.wanted(&stay);
-        let differences = Stored::read(view, examined.item.as_ref()).differences(&wanted);
+        let differences = StoredCounters::read(view, examined.item.as_ref()).differences(&wanted);
         Self { wanted, differences, close, stay }
     }
 
@@ -94,7 +94,7 @@ impl<'a> Aim<'a> {
 impl Mender {
     /// One that sets counters in somebody's name; in a dry run it only tells what it would set.
     pub(super) fn new(mode: Mode, config: Config, who: String) -> Self {
-        let run = format!("repair-run-{}", OsEntropy.token());
+        let run = format!("repair-run-{}", OsRandomness.token());
         Self { mode, config, who, run, set: 0, writes: Vec::new() }
     }
 
@@ -165,7 +165,7 @@ impl Mender {
     ) -> Result<Vec<TransactWriteItem>, BuildError> {
         let markers = &self.config.idempotency_table;
         let (at, retention_days) = (now(), self.config.marker_retention_days);
-        let id = format!("{REPAIR}{}", OsEntropy.token());
+        let id = format!("{REPAIR}{}", OsRandomness.token());
         let counters = set(view, examined.item.as_ref(), &aim.wanted);
         let counters = sdk_update(view.view_table(), &view.key_item(key), counters).build()?;
         let note = repair::Repair { id: &id, who: &self.who, run: &self.run, at, retention_days };
