@@ -8,9 +8,9 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     StreamSpecification, StreamViewType,
 };
-use ddb_rollup::operate::engine::{self, Engine};
-use ddb_rollup::operate::poller::event;
-use ddb_rollup::operate::poller::stream::{Cursor, DynamoStream, Stream};
+use ddb_rollup::operate::event;
+use ddb_rollup::operate::local::engine::{self, Engine};
+use ddb_rollup::operate::stream::{Cursor, DynamoStream, Stream};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ddb_rollup::operate::args::Shared;
-use ddb_rollup::operate::{Ending, audit, demo, deploy_check, local, migrate, quarantine, repair, replay};
+use ddb_rollup::operate::{Ending, audit, deploy_check, local, migrate, quarantine, repair, replay};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -53,8 +53,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let ending = match &cli.command {
-            Command::Local(args) if args.demo => demo::run(&cli.shared, args).await?,
-            Command::Local(args) => local::run(&cli.shared, args).await?,
+            Command::Local(args) => Box::pin(local::run(&cli.shared, args)).await?,
             Command::Audit(args) => Box::pin(audit::run(&cli.shared, args)).await?,
             Command::Repair(args) => Box::pin(repair::run(&cli.shared, args)).await?,
             Command::Migrate(args) => Box::pin(migrate::run(&cli.shared, args)).await?,

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ddb_rollup::operate::poller::batch::Policy;
-use ddb_rollup::operate::poller::destination::Destination;
-use ddb_rollup::operate::poller::event::EventRecord;
-use ddb_rollup::operate::poller::stream::{Cursor, DynamoStream, Page, Shard, Stream, StreamError};
-use ddb_rollup::operate::poller::{Clock, Function, Mapping, POLL_INTERVAL, Poller};
+use ddb_rollup::operate::event::EventRecord;
+use ddb_rollup::operate::local::poller::batch_delivery::FailurePolicy;
+use ddb_rollup::operate::local::poller::failure_destination::FailureDestination;
+use ddb_rollup::operate::local::poller::{Clock, EventSourceMapping, Function, POLL_INTERVAL, Poller};
 use ddb_rollup::operate::stop;
+use ddb_rollup::operate::stream::{Cursor, DynamoStream, Page, Shard, Stream, StreamError};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -108,7 +108,7 @@ impl Function for FakeFunction {
 
 /// A poller at work on fakes, and what came of it.
 struct Run {
-    mapping: Mapping,
+    mapping: EventSourceMapping,
     takes: Duration,
     lasts: Duration,
     destination: Option<std::path::PathBuf>,
@@ -139,8 +139,8 @@ impl Outcome {
 }
 
 fn run() -> Run {
-    let policy = Policy { report_item_failures: true, bisect: true, retries: Some(2) };
-    let mapping = Mapping {
+    let policy = FailurePolicy { report_item_failures: true, bisect: true, retries: Some(2) };
+    let mapping = EventSourceMapping {
         function: "Function".into(),
         time_limit: Duration::from_secs(25),
         batch_size: 100,
@@ -152,7 +152,7 @@ fn run() -> Run {
 }
 
 impl Run {
-    fn policy(mut self, change: impl FnOnce(&mut Policy)) -> Self {
+    fn policy(mut self, change: impl FnOnce(&mut FailurePolicy)) -> Self {
         change(&mut self.mapping.policy);
         self
     }
@@ -171,7 +171,7 @@ impl Run {
             stream,
             function,
             mapping: self.mapping,
-            destination: Destination::at(&file),
+            destination: FailureDestination::at(&file),
             clock,
             interval: POLL_INTERVAL,
         };

@@ -7,10 +7,10 @@ use std::hash::{Hash, Hasher};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
-use super::AuditError;
-use super::tables::{Tables, record_id};
-use super::trail::retention;
-use crate::operate::migrate::{history::MIGRATION, lease::LEASE};
+use super::error::AuditError;
+use super::stream_records::{FINDINGS, retention};
+use super::table_reader::TableReader;
+use crate::operate::marker_table::{MIGRATION, record_id};
 use crate::rollup::check::judge::NotApplied;
 use crate::rollup::check::ledger::{
     Finding, MarkerState, QuarantinedEffect, inspect, marker_state, quarantined_effect,
@@ -24,9 +24,6 @@ use crate::rollup::{AttributeValue, Item};
 /// Events that are compared with each other, so that one that was counted under two numbers is found. Of more there is no
 /// room: each costs some bytes.
 const EVENTS: usize = 4_000_000;
-
-/// Findings that are kept.
-const FINDINGS: usize = 1_000;
 
 /// How far back the hours are counted, in hours.
 pub const HOURS: i64 = 48;
@@ -51,7 +48,7 @@ pub struct Ledger {
 ///
 /// # Errors
 /// When the table cannot be read.
-pub async fn read(tables: &Tables, now: DateTime<Utc>) -> Result<Ledger, AuditError> {
+pub async fn read(tables: &TableReader, now: DateTime<Utc>) -> Result<Ledger, AuditError> {
     let ledger = RefCell::new(Ledger::default());
     let attributes = [SEQUENCE_NUMBER, STREAM, OUTCOME, DELTAS, EVENT_ID, SOURCE_KEY, RECORDED_AT, REASON, RECORD];
     tables.markers(&attributes, |marker| ledger.borrow_mut().take(tables, &marker, now)).await?;
@@ -59,10 +56,10 @@ pub async fn read(tables: &Tables, now: DateTime<Utc>) -> Result<Ledger, AuditEr
 }
 
 impl Ledger {
-    fn take(&mut self, tables: &Tables, marker: &Item, now: DateTime<Utc>) {
+    fn take(&mut self, tables: &TableReader, marker: &Item, now: DateTime<Utc>) {
         let Some(id) = record_id(marker) else { return };
-        // What was migrated, and the lease of it, are no markers.
-        if [MIGRATION, LEASE].contains(&id.sequence_number.as_str()) {
+        // What was migrated is no marker.
+        if id.sequence_number == MIGRATION {
             return;
         }
         let text = |name: &str| match marker.get(name) {

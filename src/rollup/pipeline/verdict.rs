@@ -38,6 +38,26 @@ pub enum RetryCause {
     Connection,
 }
 
+impl Failure {
+    /// Whether an action's condition was not met, and nothing else is in the way for good.
+    #[must_use]
+    pub fn is_unmet_condition(&self) -> bool {
+        let Self::Cancelled(actions) = self else { return false };
+        let unmet = actions.iter().any(|action| matches!(action, ActionVerdict::ConditionFailed(_)));
+        unmet && !actions.iter().any(|action| matches!(action, ActionVerdict::Refused(_)))
+    }
+
+    /// Whether the service said that the request was not carried out and may be sent again. Without an answer, nobody
+    /// knows whether it was.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Transient(RetryCause::Conflict | RetryCause::Throttled | RetryCause::InProgress | RetryCause::Server)
+        )
+    }
+}
+
 impl RetryCause {
     /// Every cause, in the order of their numbers.
     pub const ALL: [Self; 6] =
@@ -142,6 +162,15 @@ pub fn error(answer: &ErrorAnswer) -> Failure {
     }
 }
 
+/// Reads an error answer to a request with one action, whose condition may not have been met.
+#[must_use]
+pub fn single(answer: &ErrorAnswer) -> Failure {
+    match answer.code.as_deref() {
+        Some("ConditionalCheckFailedException") => Failure::Cancelled(vec![ActionVerdict::ConditionFailed(None)]),
+        _ => error(answer),
+    }
+}
+
 /// The codes, of cancellation reasons and of errors, that pass by themselves.
 fn transient(code: &str) -> Option<RetryCause> {
     match code {
@@ -236,5 +265,36 @@ mod tests {
         }
         assert_eq!(error(&ErrorAnswer { status: 502, ..ErrorAnswer::default() }), transient(RetryCause::Server));
         assert!(matches!(error(&ErrorAnswer { status: 403, ..ErrorAnswer::default() }), Failure::Broken(_)));
+    }
+
+    #[test]
+    fn who_sees_an_unmet_condition_looks_again_unless_something_is_refused_for_good() {
+        let unmet = |codes: &[&str]| {
+            cancelled(codes.iter().map(|code| reason(code)).collect(), codes.len()).is_unmet_condition()
+        };
+        assert!(unmet(&["None", "ConditionalCheckFailed"]));
+        assert!(unmet(&["TransactionConflict", "ConditionalCheckFailed"]));
+        assert!(!unmet(&["ConditionalCheckFailed", "ValidationError"]));
+        assert!(!unmet(&["None", "ValidationError"]));
+        assert!(!unmet(&["None", "TransactionConflict"]));
+
+        let answer = |code: &str| ErrorAnswer { status: 400, code: Some(code.to_owned()), message: None };
+        assert!(single(&answer("ConditionalCheckFailedException")).is_unmet_condition());
+        for other in ["TransactionConflictException", "ValidationException", "AccessDeniedException"] {
+            assert_eq!(single(&answer(other)), error(&answer(other)));
+        }
+    }
+
+    #[test]
+    fn what_passes_was_answered() {
+        for cause in RetryCause::ALL {
+            let expected = !matches!(cause, RetryCause::Timeout | RetryCause::Connection);
+            assert_eq!(Failure::Transient(cause).is_passing(), expected, "{cause:?}");
+        }
+        assert!(!Failure::TokenReused.is_passing());
+        let cancelled = |codes: &[&str]| cancelled(codes.iter().map(|code| reason(code)).collect(), codes.len());
+        assert!(cancelled(&["TransactionConflict", "None"]).is_passing());
+        assert!(cancelled(&["None", "ThrottlingError"]).is_passing());
+        assert!(!cancelled(&["ValidationError", "TransactionConflict"]).is_passing());
     }
 }

@@ -1,0 +1,411 @@
+//! The reads of an audit: all of them consistent, none of them faster than the operator allows.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeValue as SdkValue, ConsumedCapacity, KeysAndAttributes, ReturnConsumedCapacity, TableDescription,
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::{Instant, sleep_until};
+
+use super::error::AuditError;
+use crate::config::Config;
+use crate::operate::args::Pace;
+use crate::operate::error::{TableError, failure_text};
+use crate::operate::marker_table::{marker_key, record_id};
+use crate::operate::progress::Progress;
+use crate::rollup::Item;
+use crate::rollup::check::recount::{Recount, SourceKey};
+use crate::rollup::model::limits;
+use crate::rollup::model::poison::Image;
+use crate::rollup::model::record::RecordId;
+use crate::rollup::model::view::{Amount, ROLLUP_VERSION, View, ViewKey};
+use crate::rollup::pipeline::delta::contribution;
+
+/// Bytes of a table for which one more segment of a scan is worth it: each is a scan of its own, and an emulator reads the
+/// whole table for each.
+const SEGMENT_BYTES: i64 = 32 * 1024 * 1024;
+
+/// How the items of one view item are found among the source items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Lookup {
+    /// The view's key begins with the source's partition key: by a query.
+    Query,
+    /// Otherwise by a scan: an index cannot be read consistently.
+    Scan,
+}
+
+/// What is known of the source table.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its key attributes, the partition key first.
+    pub key: Vec<String>,
+    /// The stream that is switched on, by its ARN.
+    pub stream: Option<String>,
+    /// How many items it has, as the service estimates it now and then.
+    pub items: u64,
+    lookup: Lookup,
+}
+
+/// The three tables, read with an operator's care.
+#[derive(Debug)]
+pub struct TableReader {
+    pub(in crate::operate) client: Client,
+    pub(in crate::operate) config: Config,
+    /// What is known of the source table.
+    pub source: Source,
+    /// Requests side by side.
+    pub concurrency: usize,
+    meter: Meter,
+}
+
+/// Holds the reads below a rate of capacity units.
+#[derive(Debug)]
+struct Meter {
+    units_per_second: Option<f64>,
+    used: Mutex<Used>,
+}
+
+#[derive(Debug)]
+struct Used {
+    units: f64,
+    /// When as much as that is within the rate.
+    until: Instant,
+}
+
+impl Meter {
+    /// Waits until what was consumed so far is within the rate.
+    async fn consumed<'a>(&self, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+        let units: f64 = capacity.into_iter().filter_map(ConsumedCapacity::capacity_units).sum();
+        let until = {
+            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            used.units += units;
+            let Some(rate) = self.units_per_second else { return };
+            used.until = used.until.max(Instant::now()) + Duration::from_secs_f64(units / rate);
+            used.until
+        };
+        sleep_until(until).await;
+    }
+}
+
+/// An item as the SDK has it.
+type SdkItem = HashMap<String, SdkValue>;
+
+/// A request's names behind placeholders.
+pub(super) struct Projection {
+    pub(super) expression: String,
+    pub(super) names: HashMap<String, String>,
+}
+
+pub(super) fn projection<'a>(attributes: impl IntoIterator<Item = &'a str>) -> Projection {
+    let attributes: BTreeSet<&str> = attributes.into_iter().collect();
+    let names: HashMap<String, String> =
+        attributes.iter().enumerate().map(|(place, name)| (format!("#p{place}"), (*name).to_owned())).collect();
+    let places: Vec<String> = (0..attributes.len()).map(|place| format!("#p{place}")).collect();
+    Projection { expression: places.join(","), names }
+}
+
+impl TableReader {
+    /// Looks at the tables.
+    ///
+    /// # Errors
+    /// When the source table cannot be described.
+    pub async fn open(sdk: &SdkConfig, config: Config, pace: &Pace) -> Result<Self, AuditError> {
+        let client = Client::new(sdk);
+        let table = config.view.source_table();
+        let described = client.describe_table().table_name(table).send().await;
+        let described = described.map_err(|e| error("describe", table, failure_text(&e)))?.table;
+        let source = described.map(|table| source(&config.view, &table));
+        let source = source.ok_or_else(|| error("describe", table, "the answer is empty"))?;
+        let used = Used { units: 0.0, until: Instant::now() };
+        let meter = Meter { units_per_second: pace.max_read_units, used: Mutex::new(used) };
+        Ok(Self { client, config, source, concurrency: usize::from(pace.concurrency), meter })
+    }
+
+    /// The view.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.config.view
+    }
+
+    /// The read capacity units that were consumed so far, as the service counts them.
+    pub fn consumed_units(&self) -> f64 {
+        self.meter.used.lock().unwrap_or_else(PoisonError::into_inner).units
+    }
+
+    /// Waits until what these requests consumed is within the rate that is allowed.
+    pub(super) async fn consumed<'a>(&self, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+        self.meter.consumed(capacity).await;
+    }
+
+    /// Scans a table in parallel, page by page.
+    async fn scan<'a>(
+        &self,
+        table: &str,
+        attributes: impl IntoIterator<Item = &'a str>,
+        progress: Option<&Progress>,
+        visit: impl Fn(Item),
+    ) -> Result<(), AuditError> {
+        let Projection { expression, names } = projection(attributes);
+        let segments = self.segments(table).await?;
+        let (visit, expression, names) = (&visit, &expression, &names);
+        let scans = (0..segments).map(|segment| async move {
+            let mut from = None;
+            loop {
+                let request = self.client.scan().table_name(table).consistent_read(true);
+                let request = request.segment(segment).total_segments(segments).set_exclusive_start_key(from);
+                let request = request.projection_expression(expression);
+                let request = request.set_expression_attribute_names(Some(names.clone()));
+                let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+                let answer = answer.map_err(|e| error("scan", table, failure_text(&e)))?;
+                if let Some(progress) = progress {
+                    progress.add(u64::try_from(answer.scanned_count).unwrap_or_default());
+                }
+                answer.items.unwrap_or_default().into_iter().map(Item::from).for_each(visit);
+                self.meter.consumed(&answer.consumed_capacity).await;
+                from = answer.last_evaluated_key.filter(|key| !key.is_empty());
+                if from.is_none() {
+                    return Ok::<_, AuditError>(());
+                }
+            }
+        });
+        stream::iter(scans).buffer_unordered(self.concurrency).try_collect::<()>().await
+    }
+
+    /// Into how many segments a scan of a table is divided: as many as are allowed, unless it is known to be small.
+    async fn segments(&self, table: &str) -> Result<i32, AuditError> {
+        let most = i32::try_from(self.concurrency).unwrap_or(i32::MAX);
+        let described = self.client.describe_table().table_name(table).send().await;
+        let described = described.map_err(|e| error("describe", table, failure_text(&e)))?.table;
+        let bytes = described.and_then(|table| table.table_size_bytes).filter(|bytes| *bytes > 0);
+        Ok(bytes.map_or(most, |bytes| i32::try_from(bytes / SEGMENT_BYTES + 2).unwrap_or(most).min(most)))
+    }
+
+    fn source_attributes(&self) -> impl Iterator<Item = &str> {
+        let view = self.view();
+        let keys = view.key().iter().map(|part| part.source_attribute.as_str());
+        let measured = view.measures().iter().flat_map(|measure| {
+            let amount = match &measure.amount {
+                Amount::One => None,
+                Amount::Of(attribute) => Some(attribute.as_str()),
+            };
+            amount.into_iter().chain(measure.by.as_deref())
+        });
+        self.source.key.iter().map(String::as_str).chain(keys).chain(measured)
+    }
+
+    pub(super) fn view_attributes(&self) -> impl Iterator<Item = &str> {
+        let view = self.view();
+        let keys = view.key().iter().map(|part| part.view_attribute.as_str());
+        keys.chain(view.measures().iter().map(|measure| measure.attribute.as_str())).chain([ROLLUP_VERSION])
+    }
+
+    /// Every source item, its keys and measured attributes.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn sources(&self, progress: &Progress, visit: impl Fn(Item)) -> Result<(), AuditError> {
+        self.scan(self.view().source_table(), self.source_attributes(), Some(progress), visit).await
+    }
+
+    /// Every view item, its key, measures and version.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn views(&self, visit: impl Fn(Item)) -> Result<(), AuditError> {
+        self.scan(self.view().view_table(), self.view_attributes(), None, visit).await
+    }
+
+    /// Every marker, these attributes of it.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn markers(&self, attributes: &[&str], visit: impl Fn(Item)) -> Result<(), AuditError> {
+        self.scan(&self.config.idempotency_table, attributes.iter().copied(), None, visit).await
+    }
+
+    /// The source items of one view item, each with what it contributes.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn recount(&self, key: &ViewKey) -> Result<Recount, AuditError> {
+        let search = SourceSearch::of(self, key);
+        let mut recount = Recount::default();
+        let mut from = None;
+        loop {
+            let page = match self.source.lookup {
+                Lookup::Query => self.query(&search, from).await?,
+                Lookup::Scan => self.scan_for(&search, from).await?,
+            };
+            for item in page.items.unwrap_or_default() {
+                let item = Item::from(item);
+                let found = contribution(self.view(), Image::New, &item).ok().filter(|found| found.item == *key);
+                recount.put(SourceKey::of(&self.source.key, &item), found.map(|found| found.amounts));
+            }
+            self.meter.consumed(&page.consumed).await;
+            from = page.next.filter(|key| !key.is_empty());
+            if from.is_none() {
+                return Ok(recount);
+            }
+        }
+    }
+
+    async fn query(&self, search: &SourceSearch, from: Option<SdkItem>) -> Result<SourcePage, AuditError> {
+        let table = self.view().source_table();
+        let request = self.client.query().table_name(table).consistent_read(true).set_exclusive_start_key(from);
+        let request = request.set_key_condition_expression(search.by_key()).set_filter_expression(search.besides_key());
+        let request = request.projection_expression(&search.projection.expression);
+        let request = request.set_expression_attribute_names(Some(search.projection.names.clone()));
+        let request = request.set_expression_attribute_values(Some(search.values.clone()));
+        let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let answer = answer.map_err(|e| error("query", table, failure_text(&e)))?;
+        Ok(SourcePage { items: answer.items, consumed: answer.consumed_capacity, next: answer.last_evaluated_key })
+    }
+
+    async fn scan_for(&self, search: &SourceSearch, from: Option<SdkItem>) -> Result<SourcePage, AuditError> {
+        let table = self.view().source_table();
+        let request = self.client.scan().table_name(table).consistent_read(true).set_exclusive_start_key(from);
+        let request = request.set_filter_expression(search.by_all());
+        let request = request.projection_expression(&search.projection.expression);
+        let request = request.set_expression_attribute_names(Some(search.projection.names.clone()));
+        let request = request.set_expression_attribute_values(Some(search.values.clone()));
+        let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let answer = answer.map_err(|e| error("scan", table, failure_text(&e)))?;
+        Ok(SourcePage { items: answer.items, consumed: answer.consumed_capacity, next: answer.last_evaluated_key })
+    }
+
+    /// View items as they are now; those that are not there are missing in the answer.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn view_items(&self, keys: &[ViewKey]) -> Result<HashMap<ViewKey, Item>, AuditError> {
+        let wanted = keys.iter().map(|key| self.view().key_item(key));
+        let table = self.view().view_table();
+        let items = self.get(table, wanted, self.view_attributes()).await?;
+        let found = items.into_iter().filter_map(|item| Some((self.view().own_key(&item).ok()?, item)));
+        Ok(found.collect())
+    }
+
+    /// The markers of records; those that have none are missing in the answer.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn markers_of(
+        &self,
+        ids: &[RecordId],
+        attributes: &[&str],
+    ) -> Result<HashMap<RecordId, Item>, AuditError> {
+        let items =
+            self.get(&self.config.idempotency_table, ids.iter().map(marker_key), attributes.iter().copied()).await?;
+        Ok(items.into_iter().filter_map(|item| Some((record_id(&item)?, item))).collect())
+    }
+
+    async fn get<'a>(
+        &self,
+        table: &str,
+        wanted: impl Iterator<Item = Item>,
+        attributes: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Vec<Item>, AuditError> {
+        let Projection { expression, names } = projection(attributes);
+        let wanted: Vec<SdkItem> = wanted.map(Into::into).collect();
+        let (expression, names) = (&expression, &names);
+        let gets = wanted.chunks(limits::BATCH_GET_KEYS).map(|keys| async move {
+            let refuse = |cause: String| error("read", table, cause);
+            let request = KeysAndAttributes::builder().set_keys(Some(keys.to_vec())).consistent_read(true);
+            let request = request.projection_expression(expression).set_expression_attribute_names(Some(names.clone()));
+            let request = request.build().map_err(|e| refuse(e.to_string()))?;
+            let mut left = Some(HashMap::from([(table.to_owned(), request)]));
+            let mut found = Vec::new();
+            while let Some(request) = left.filter(|left| !left.is_empty()) {
+                let sent = self.client.batch_get_item().set_request_items(Some(request));
+                let answer = sent.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+                let answer = answer.map_err(|e| refuse(failure_text(&e)))?;
+                // The answer names the table as it wants to, when it was asked for by its ARN.
+                found.extend(answer.responses.unwrap_or_default().into_values().flatten().map(Item::from));
+                self.meter.consumed(answer.consumed_capacity.iter().flatten()).await;
+                left = answer.unprocessed_keys;
+            }
+            Ok::<_, AuditError>(found)
+        });
+        stream::iter(gets).buffer_unordered(self.concurrency).try_concat().await
+    }
+}
+
+/// What the source items of one view item are found by.
+struct SourceSearch {
+    projection: Projection,
+    conditions: Vec<KeyCondition>,
+    values: SdkItem,
+}
+
+/// That an attribute has the value of the view's key.
+struct KeyCondition {
+    expression: String,
+    on_partition_key: bool,
+}
+
+/// A page of source items.
+struct SourcePage {
+    items: Option<Vec<SdkItem>>,
+    consumed: Option<ConsumedCapacity>,
+    next: Option<SdkItem>,
+}
+
+impl SourceSearch {
+    fn of(tables: &TableReader, key: &ViewKey) -> Self {
+        let view = tables.view();
+        let key_values = view.key_item(key);
+        let mut projection = projection(tables.source_attributes());
+        let mut conditions = Vec::new();
+        let mut values = HashMap::new();
+        for (place, part) in view.key().iter().enumerate() {
+            projection.names.insert(format!("#k{place}"), part.source_attribute.clone());
+            if let Some(value) = key_values.get(&part.view_attribute) {
+                values.insert(format!(":k{place}"), value.clone());
+            }
+            conditions.push(KeyCondition {
+                expression: format!("#k{place} = :k{place}"),
+                on_partition_key: part.source_attribute == tables.source.key[0],
+            });
+        }
+        Self { projection, conditions, values: Item::from(values).into() }
+    }
+
+    fn by_key(&self) -> Option<String> {
+        self.joined(|condition| condition.on_partition_key)
+    }
+
+    fn besides_key(&self) -> Option<String> {
+        self.joined(|condition| !condition.on_partition_key)
+    }
+
+    fn by_all(&self) -> Option<String> {
+        self.joined(|_| true)
+    }
+
+    fn joined(&self, chosen: impl Fn(&KeyCondition) -> bool) -> Option<String> {
+        let chosen = self.conditions.iter().filter(|condition| chosen(condition));
+        let joined = chosen.map(|condition| condition.expression.as_str()).collect::<Vec<_>>().join(" AND ");
+        (!joined.is_empty()).then_some(joined)
+    }
+}
+
+fn source(view: &View, table: &TableDescription) -> Source {
+    let key: Vec<String> = table.key_schema().iter().map(|part| part.attribute_name().to_owned()).collect();
+    let by_partition = view.key().iter().any(|part| Some(&part.source_attribute) == key.first());
+    let on = table.stream_specification().is_some_and(|stream| stream.stream_enabled);
+    Source {
+        lookup: if by_partition { Lookup::Query } else { Lookup::Scan },
+        stream: table.latest_stream_arn().filter(|_| on).map(str::to_owned),
+        items: table.item_count().and_then(|items| u64::try_from(items).ok()).unwrap_or_default(),
+        key,
+    }
+}
+
+pub(super) fn error(action: &'static str, table: &str, cause: impl std::fmt::Display) -> AuditError {
+    TableError::new(action, table, cause).into()
+}

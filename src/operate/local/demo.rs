@@ -1,0 +1,165 @@
+//! `ddb-rollup local --demo`: shows that the counters follow the points, and that nothing counts twice.
+//!
+//! The engine's clock stands still and is moved by hand, so that a point can expire without anybody waiting.
+//!
+//! 1. [`changes`]: the tutorial's points are written and changed.
+//! 2. [`redelivery`]: every record is delivered again.
+//! 3. [`recount`]: the points are counted one by one.
+
+pub mod changes;
+pub mod clock;
+pub mod error;
+pub mod observed_stack;
+pub mod output;
+pub mod recording_function;
+pub mod recount;
+pub mod redelivery;
+pub mod table;
+
+use std::io;
+use std::time::Duration;
+
+use chrono::Utc;
+use dynoxide::Database;
+use dynoxide::storage_backend::ManualClock;
+use serde_json::json;
+use tokio::time::Instant;
+
+use self::error::DemoError;
+use self::observed_stack::ObservedStack;
+use self::output::{DemoOutput, count};
+use self::recording_function::RecordingFunction;
+use self::recount::{CounterDifference, CountersByMap, differences};
+use self::redelivery::Redelivered;
+use super::engine::EngineError;
+use super::function::LocalFunction;
+use super::options::Args;
+use super::poller::Poller;
+use super::poller::failure_destination::FailureDestination;
+use super::running_stack::{RunningStack, StackError};
+use crate::operate::Ending;
+use crate::operate::args::Shared;
+use crate::operate::stop;
+use crate::operate::stream::DynamoStream;
+
+/// How often the poller looks for new records.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Runs the demo, and tells whether it ends as it should: every counter is what a recount says, and nothing moved when
+/// all records came again.
+///
+/// # Errors
+/// When it cannot go on.
+pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, DemoError> {
+    let began = Instant::now();
+    let clock = ManualClock::new(u64::try_from(Utc::now().timestamp()).unwrap_or_default());
+    let stack = start_stack(shared, args, &clock).await?;
+    let poller = poller(&stack, args, &clock);
+    let observed = ObservedStack::new(&stack, &clock, &poller);
+    let (stopper, stop) = stop::stop();
+    let steps = async {
+        let ended = run_steps(&observed, DemoOutput::new(shared.json), began).await;
+        stopper.stop();
+        ended
+    };
+    let ((), ended) = tokio::join!(poller.run(&stop), steps);
+    stack.engine.stop().await;
+    ended
+}
+
+async fn start_stack(shared: &Shared, args: &Args, clock: &ManualClock) -> Result<RunningStack, DemoError> {
+    let database = Database::memory_with_clock(clock.arc());
+    let database = database.map_err(|error| StackError::Engine(EngineError::Memory(error.to_string())))?;
+    let mut parameters = shared.parameters();
+    // Nobody should wait for a batch to fill up.
+    parameters.insert("MaximumBatchingWindowInSeconds".to_owned(), "0".to_owned());
+    parameters.extend(args.parameters.iter().cloned());
+    Ok(RunningStack::start(database, args.port.unwrap_or(0), shared.region.as_deref(), &parameters).await?)
+}
+
+fn poller(stack: &RunningStack, args: &Args, clock: &ManualClock) -> Poller<DynamoStream, RecordingFunction> {
+    let function = LocalFunction::new(stack.config.clone(), &stack.sdk, clock::shared(clock));
+    Poller {
+        stream: stack.stream(),
+        function: RecordingFunction::new(function),
+        mapping: stack.definition.mapping.clone(),
+        destination: FailureDestination::at(&args.failures),
+        clock: clock::shared(clock),
+        interval: POLL_INTERVAL,
+    }
+}
+
+async fn run_steps(stack: &ObservedStack<'_>, mut output: DemoOutput, began: Instant) -> Result<Ending, DemoError> {
+    output.headline("Counters that follow a table, each change counted once")?;
+    output.line(&format!(
+        "DynamoDB {}, tables and event source mapping as template.json declares them",
+        stack.stack.engine.url()
+    ))?;
+    let written = changes::make(stack, &mut output).await?;
+    let redelivered = redelivery::deliver_again(stack, &mut output, written).await?;
+    let comparison = compare_with_recount(stack, &mut output).await?;
+    Ok(conclude(stack, output, &DemoResult { records: written, redelivered, comparison, took: began.elapsed() })?)
+}
+
+/// The last step: the counters beside a recount.
+async fn compare_with_recount(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> Result<Comparison, DemoError> {
+    let (stored, recounted) = (stack.counters().await?, stack.recounted().await?);
+    let drift = differences(&stored, &recounted);
+    let seen: Vec<_> = drift.iter().map(ToString::to_string).collect();
+    output.step("The points are counted one by one", &seen, &stored, &stored)?;
+    let rows = stored.iter().map(|(map, counters)| {
+        let recounted = recounted.get(map).map_or_else(|| "0".to_owned(), ToString::to_string);
+        [map.clone(), counters.to_string(), recounted]
+    });
+    output.line("")?;
+    output.table(["map", "stored", "recounted"], rows.collect())?;
+    Ok(Comparison { stored, drift })
+}
+
+/// The stored counters, and where a recount differs from them.
+struct Comparison {
+    stored: CountersByMap,
+    drift: Vec<CounterDifference>,
+}
+
+/// What the demo came to.
+struct DemoResult {
+    /// The records that the changes wrote to the stream.
+    records: usize,
+    redelivered: Redelivered,
+    comparison: Comparison,
+    took: Duration,
+}
+
+/// The verdict, and the figures that it rests on.
+fn conclude(stack: &ObservedStack<'_>, output: DemoOutput, result: &DemoResult) -> io::Result<Ending> {
+    let DemoResult { records, redelivered, comparison: Comparison { stored, drift }, took } = result;
+    let exact = drift.is_empty() && *redelivered == Redelivered::NothingMoved;
+    let (delivered, batches) = (stack.delivered_records(), stack.function.deliveries().len());
+    let counts = stack.function.counts();
+    output.line(&format!(
+        "\n{records} stream records were delivered {delivered} times in {batches} batches: {} committed, {} found.",
+        count(counts.committed(), "transaction", "transactions"),
+        count(counts.duplicates(), "duplicate", "duplicates"),
+    ))?;
+    output.headline(if exact {
+        "Exact: every counter equals the recount, and nothing was counted twice."
+    } else {
+        "Not exact: see above."
+    })?;
+    let summary = json!({
+        "exact": exact,
+        "view_items": stored.len(),
+        "drift": drift.iter().map(CounterDifference::json).collect::<Vec<_>>(),
+        "moved_by_redelivery": *redelivered == Redelivered::SomethingMoved,
+        "records": records,
+        "delivered": delivered,
+        "batches": batches,
+        "transactions": counts.committed(),
+        "duplicates": counts.duplicates(),
+        "counters": output::counters(stored),
+        "seconds": took.as_secs_f64(),
+    });
+    output.end(summary)?;
+    Ok(Ending::found_unless(exact))
+}

@@ -1,0 +1,121 @@
+//! What the demo prints: step by step for a person, or one object for a program.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io::{self, IsTerminal, Write};
+
+use serde_json::{Map, Value, json};
+
+use super::recount::CountersByMap;
+
+/// Prints the steps as they come.
+#[derive(Debug)]
+pub struct DemoOutput {
+    json: bool,
+    bold_headlines: bool,
+    steps: Vec<Value>,
+}
+
+impl DemoOutput {
+    /// For a program, or for a person; on a terminal its headlines are bold.
+    #[must_use]
+    pub fn new(json: bool) -> Self {
+        let plain = !io::stdout().is_terminal() || env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { json, bold_headlines: !plain, steps: Vec::new() }
+    }
+
+    /// Lines for a person only.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn line(&self, lines: &str) -> io::Result<()> {
+        if self.json { Ok(()) } else { writeln!(io::stdout(), "{lines}") }
+    }
+
+    /// A line that stands out.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn headline(&self, line: &str) -> io::Result<()> {
+        if self.bold_headlines { self.line(&format!("\u{1b}[1m{line}\u{1b}[0m")) } else { self.line(line) }
+    }
+
+    /// One more step: what was done, what was seen, and the counters that it moved.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn step(
+        &mut self,
+        title: &str,
+        seen: &[String],
+        before: &CountersByMap,
+        after: &CountersByMap,
+    ) -> io::Result<()> {
+        self.steps.push(json!({ "title": title, "seen": seen, "counters": counters(after) }));
+        self.line("")?;
+        self.headline(&format!("{}  {title}", self.steps.len()))?;
+        for line in seen {
+            self.line(&format!("   {line}"))?;
+        }
+        let moved: Vec<_> = after.iter().filter(|(map, counters)| before.get(*map) != Some(counters)).collect();
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let rows = moved.into_iter().map(|(map, counters)| {
+            [map.clone(), before.get(map).map_or_else(|| "-".to_owned(), ToString::to_string), counters.to_string()]
+        });
+        self.line("")?;
+        self.table(["map", "before", "after"], rows.collect())
+    }
+
+    /// Rows under headings, in columns as wide as they need to be.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn table<const N: usize>(&self, headings: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
+        let rows = std::iter::once(headings.map(str::to_owned)).chain(rows).collect::<Vec<_>>();
+        let widths: Vec<_> =
+            (0..N).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()).collect();
+        for row in rows {
+            let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
+            self.line(format!("   {}", cells.join("  ")).trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// The end, for a program: the summary's fields, and the steps.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn end(self, mut summary: Value) -> io::Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        if let Some(fields) = summary.as_object_mut() {
+            fields.insert("steps".to_owned(), self.steps.into());
+        }
+        writeln!(io::stdout(), "{summary}")
+    }
+}
+
+/// Counters by map, as JSON.
+#[must_use]
+pub fn counters(maps: &CountersByMap) -> Value {
+    maps.iter().map(|(map, counters)| (map.clone(), counters.json())).collect::<Map<_, _>>().into()
+}
+
+/// A number with its noun: `1 batch`, `2 batches`.
+#[must_use]
+pub fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Words with how often each is there: `2 INSERT, 1 MODIFY`.
+#[must_use]
+pub fn word_counts(words: &[String]) -> String {
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for word in words {
+        *times.entry(word).or_default() += 1;
+    }
+    times.iter().map(|(word, times)| format!("{times} {word}")).collect::<Vec<_>>().join(", ")
+}

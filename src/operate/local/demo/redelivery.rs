@@ -1,0 +1,127 @@
+//! Every record of the stream comes again, three times, in other batches and another order.
+
+use super::error::DemoError;
+use super::observed_stack::ObservedStack;
+use super::output::{DemoOutput, count};
+use crate::operate::event::{EventRecord, event};
+use crate::operate::local::poller::Function;
+use crate::operate::stream::{Cursor, DynamoStream, Stream, StreamError};
+
+/// What it did to the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redelivered {
+    /// They are what they were.
+    NothingMoved,
+    /// Something was counted twice, or failed.
+    SomethingMoved,
+}
+
+impl Redelivered {
+    fn of(nothing_moved: bool) -> Self {
+        if nothing_moved { Self::NothingMoved } else { Self::SomethingMoved }
+    }
+}
+
+/// One delivery of all records.
+struct Redelivery {
+    batch_size: usize,
+    order: BatchOrder,
+    words: &'static str,
+}
+
+/// The order in which the batches of a stream are delivered.
+#[derive(Debug, Clone, Copy)]
+enum BatchOrder {
+    OldestFirst,
+    NewestFirst,
+    /// Every other batch first, then the ones between.
+    Alternating,
+}
+
+/// Delivers all records three times. `written` is how many there should be.
+///
+/// # Errors
+/// When the stream or a table cannot be read, or the output cannot be written.
+pub async fn deliver_again(
+    stack: &ObservedStack<'_>,
+    output: &mut DemoOutput,
+    written: usize,
+) -> Result<Redelivered, DemoError> {
+    let records = all_records(&stack.stack.stream()).await?;
+    let (counters, items) = (stack.counters().await?, stack.written_items().await?);
+    let redeliveries = [
+        Redelivery { batch_size: 1, order: BatchOrder::NewestFirst, words: "one by one, the newest first" },
+        Redelivery { batch_size: 5, order: BatchOrder::Alternating, words: "5 at a time, every other batch first" },
+        Redelivery { batch_size: records.len(), order: BatchOrder::OldestFirst, words: "all at once" },
+    ];
+    let mut seen = Vec::new();
+    let mut nothing_moved = true;
+    for redelivery in redeliveries {
+        nothing_moved &= redelivery.deliver(stack, &records, &mut seen).await == Redelivered::NothingMoved;
+    }
+    nothing_moved &= items == stack.written_items().await? && records.len() == written;
+    let conclusion = if nothing_moved {
+        "Every change that counts found its marker, and nothing moved: both tables are what they were, to the last attribute"
+    } else {
+        "Something moved that should not have"
+    };
+    seen.push(conclusion.to_owned());
+    let title = format!("Every one of the {} stream records is delivered again, three times", records.len());
+    output.step(&title, &seen, &counters, &stack.counters().await?)?;
+    Ok(Redelivered::of(nothing_moved))
+}
+
+impl Redelivery {
+    /// Delivers the records, and adds what was seen.
+    async fn deliver(&self, stack: &ObservedStack<'_>, records: &[EventRecord], seen: &mut Vec<String>) -> Redelivered {
+        let counts = stack.function.counts();
+        let (committed, duplicates) = (counts.committed(), counts.duplicates());
+        let batches = self.order.apply(records.chunks(self.batch_size.max(1)).collect());
+        let mut all_acknowledged = true;
+        for batch in &batches {
+            let response = stack.function.invoke(event(batch), stack.time_limit).await;
+            all_acknowledged &= response.is_ok_and(|response| !response.contains("itemIdentifier"));
+        }
+        let committed = counts.committed() - committed;
+        seen.push(format!(
+            "{}, in {}: {} found, {} committed",
+            self.words,
+            count(batches.len(), "batch", "batches"),
+            count(counts.duplicates() - duplicates, "duplicate", "duplicates"),
+            count(committed, "transaction", "transactions"),
+        ));
+        Redelivered::of(all_acknowledged && committed == 0)
+    }
+}
+
+impl BatchOrder {
+    fn apply<T>(self, mut batches: Vec<T>) -> Vec<T> {
+        match self {
+            Self::OldestFirst => {}
+            Self::NewestFirst => batches.reverse(),
+            Self::Alternating => {
+                let (first, between): (Vec<_>, Vec<_>) =
+                    batches.into_iter().enumerate().partition(|(place, _)| place % 2 == 0);
+                batches = first.into_iter().chain(between).map(|(_, batch)| batch).collect();
+            }
+        }
+        batches
+    }
+}
+
+/// Every record that a stream holds, the oldest first.
+async fn all_records(stream: &DynamoStream) -> Result<Vec<EventRecord>, StreamError> {
+    let mut records = Vec::new();
+    for shard in stream.shards().await? {
+        let mut cursor = Cursor::default();
+        loop {
+            let page = stream.read(&shard.id, &mut cursor).await?;
+            let is_last = page.ended || page.records.is_empty();
+            records.extend(page.records);
+            if is_last {
+                break;
+            }
+        }
+    }
+    Ok(records)
+}

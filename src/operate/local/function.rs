@@ -1,0 +1,105 @@
+//! The function in this process: the handler that Lambda runs, behind what the poller calls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use uuid::Uuid;
+
+use super::poller::{Clock, Function};
+use crate::commit::{LookedUp, Randomness, Store};
+use crate::config::Config;
+use crate::handler::{Invocation, Rollup};
+use crate::randomness::OsRandomness;
+use crate::rollup::Item;
+use crate::rollup::model::view::ViewKey;
+use crate::rollup::pipeline::plan::{Action, Transaction};
+use crate::rollup::pipeline::verdict::{ActionVerdict, Failure};
+use crate::store::DynamoStore;
+
+/// The roll-up as a function of this process.
+pub struct LocalFunction {
+    rollup: Rollup<CountingStore<DynamoStore>, OsRandomness>,
+    counts: Arc<TransactionCounts>,
+    clock: Clock,
+}
+
+/// What the transactions of a function came to.
+#[derive(Debug, Default)]
+pub struct TransactionCounts {
+    committed: AtomicUsize,
+    duplicates: AtomicUsize,
+}
+
+impl TransactionCounts {
+    /// Transactions that were committed.
+    pub fn committed(&self) -> usize {
+        self.committed.load(Ordering::Relaxed)
+    }
+
+    /// Markers that were there already when a transaction came to put them.
+    pub fn duplicates(&self) -> usize {
+        self.duplicates.load(Ordering::Relaxed)
+    }
+}
+
+impl LocalFunction {
+    /// The function with these settings, on the tables of this endpoint.
+    #[must_use]
+    pub fn new(config: Config, sdk: &SdkConfig, clock: Clock) -> Self {
+        let counts = Arc::new(TransactionCounts::default());
+        let store = DynamoStore::new(sdk, config.view.clone(), &config.idempotency_table);
+        let store = CountingStore { store, counts: Arc::clone(&counts) };
+        Self { rollup: Rollup::new(config, store, OsRandomness), counts, clock }
+    }
+
+    /// What its transactions came to until now.
+    #[must_use]
+    pub fn counts(&self) -> &TransactionCounts {
+        &self.counts
+    }
+}
+
+impl Function for LocalFunction {
+    async fn invoke(&self, event: String, time_limit: Duration) -> Result<String, String> {
+        let invocation =
+            Invocation { request_id: OsRandomness.token().to_string(), now: (self.clock)(), time_left: time_limit };
+        let response = self.rollup.handle(&event, &invocation).await.map_err(|error| error.to_string())?;
+        serde_json::to_string(&response).map_err(|error| error.to_string())
+    }
+}
+
+/// A store that counts what comes back.
+#[derive(Debug)]
+struct CountingStore<S> {
+    store: S,
+    counts: Arc<TransactionCounts>,
+}
+
+impl<S: Store> Store for CountingStore<S> {
+    async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
+        let answer = self.store.transact(transaction, token).await;
+        match &answer {
+            Ok(()) => {
+                self.counts.committed.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(Failure::Cancelled(verdicts)) => {
+                let met = transaction.actions.iter().zip(verdicts).filter(|(action, verdict)| {
+                    matches!(action, Action::PutMarker { .. }) && matches!(verdict, ActionVerdict::ConditionFailed(_))
+                });
+                self.counts.duplicates.fetch_add(met.count(), Ordering::Relaxed);
+            }
+            Err(_) => {}
+        }
+        answer
+    }
+
+    async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
+        self.store.view_item(key).await
+    }
+
+    async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
+        self.store.look_up(keys).await
+    }
+}

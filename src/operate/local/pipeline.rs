@@ -1,0 +1,150 @@
+//! The pipeline at work until the operator ends it.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use dynoxide::Database;
+use tokio::task::spawn_blocking;
+use tracing::warn;
+
+use super::engine::{self, CREDENTIALS, EngineError, REGION};
+use super::function::LocalFunction;
+use super::options::Args;
+use super::poller::failure_destination::FailureDestination;
+use super::poller::{Clock, POLL_INTERVAL, Poller};
+use super::running_stack::{RunningStack, StackError};
+use super::stack_definition::StackDefinition;
+use super::view_printer::{Format, ViewPrinter};
+use crate::operate::args::Shared;
+use crate::operate::stop::{self, Stop, Stopper};
+use crate::operate::stream::DynamoStream;
+use crate::store::DynamoStore;
+
+/// The port where DynamoDB is expected on a developer's machine.
+const DEFAULT_PORT: u16 = 8000;
+
+/// How often expired items are deleted. DynamoDB takes up to days.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why the pipeline does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// Another endpoint than its own.
+    #[error(
+        "local starts an engine of its own on this machine; leave out --endpoint-url, and choose its port by --port"
+    )]
+    Endpoint,
+    /// The database, which the engine cannot open.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The engine with its tables.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// Output, or signals.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Runs the pipeline until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(shared: &Shared, args: &Args) -> Result<(), PipelineError> {
+    if shared.endpoint_url.is_some() {
+        return Err(PipelineError::Endpoint);
+    }
+    let signal = stop::signal()?;
+    let mut parameters = shared.parameters();
+    parameters.extend(args.parameters.iter().cloned());
+    let database = engine::open(args.data.as_deref())?;
+    let port = args.port.unwrap_or(DEFAULT_PORT);
+    let stack = RunningStack::start(database, port, shared.region.as_deref(), &parameters).await?;
+    write!(io::stderr(), "{}", greeting(&stack, args))?;
+
+    let (stopper, stop) = stop::stop();
+    let format = if shared.json { Format::Json } else { Format::Text };
+    let poller = poller(&stack, &args.failures, format, &stopper);
+    let stop_at_signal = async {
+        tokio::select! {
+            () = signal => stopper.stop(),
+            () = stop.wait() => {}
+        }
+    };
+    tokio::join!(poller.run(&stop), delete_expired(&stack.database, &stop), stop_at_signal);
+    stack.engine.stop().await;
+    writeln!(io::stderr(), "stopped")?;
+    Ok(())
+}
+
+/// The poller that calls the roll-up, and prints what that changes.
+fn poller<'a>(
+    stack: &RunningStack,
+    failures: &Path,
+    format: Format,
+    stopper: &'a Stopper,
+) -> Poller<DynamoStream, ViewPrinter<'a, LocalFunction, DynamoStore>> {
+    let RunningStack { definition, config, sdk, .. } = stack;
+    let clock: Clock = Arc::new(Utc::now);
+    let store = DynamoStore::new(sdk, config.view.clone(), &config.idempotency_table);
+    let function = LocalFunction::new(config.clone(), sdk, Arc::clone(&clock));
+    Poller {
+        stream: stack.stream(),
+        function: ViewPrinter::new(function, config.view.clone(), store, format, stopper),
+        mapping: definition.mapping.clone(),
+        destination: FailureDestination::at(failures),
+        clock,
+        interval: POLL_INTERVAL,
+    }
+}
+
+/// Deletes what has expired, from time to time.
+async fn delete_expired(database: &Database, stop: &Stop) {
+    while !stop.within(EXPIRY_INTERVAL).await {
+        let database = database.clone();
+        match spawn_blocking(move || database.sweep_ttl()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => warn!("cannot delete expired items: {error}"),
+            Err(error) => warn!("cannot delete expired items: {error}"),
+        }
+    }
+}
+
+fn greeting(stack: &RunningStack, args: &Args) -> String {
+    let StackDefinition { source, view, idempotency, mapping, .. } = &stack.definition;
+    let url = stack.engine.url();
+    let kept = match &args.data {
+        Some(file) => format!("kept in {}", file.display()),
+        None => "in memory, gone at the end; --data FILE keeps it".to_owned(),
+    };
+    let parallel = match stack.definition.parallelization_factor {
+        1 => String::new(),
+        factor => format!("\n           One batch of a shard at a time here; on Lambda up to {factor}."),
+    };
+    let key = |name: &str, value: &str| format!(r#""{name}":{{"S":"{value}"}}"#);
+    let example = [key("MapId", "SeattleMapId"), key("PointId", "SpaceNeedleId"), key("Category", "Landmark")];
+    format!(
+        "DynamoDB   {url} ({kept})
+Tables     {} -> {}, markers in {}, as template.json declares them
+Delivery   up to {} records a batch, after {} s at the latest; given up: {}{parallel}
+
+Write a point in another terminal:
+
+  AWS_ACCESS_KEY_ID={CREDENTIALS} AWS_SECRET_ACCESS_KEY={CREDENTIALS} aws dynamodb put-item --region {REGION} \\
+    --endpoint-url {url} --table-name {} --item '{{{}}}'
+
+Every view item that changes is a line on standard output. Ctrl-C stops.
+
+",
+        source.name,
+        view.name,
+        idempotency.name,
+        mapping.batch_size,
+        mapping.batching_window.as_secs(),
+        args.failures.display(),
+        source.name,
+        example.join(","),
+    )
+}

@@ -1,0 +1,307 @@
+//! An event source mapping: reads a stream and calls a function with its records, as Lambda does.
+//!
+//! One batch of a shard is worked on at a time, in the order of the stream; shards go side by side, a child when its
+//! parents are read to the end. In the order in which a record passes the modules:
+//!
+//! 1. [`batch_delivery`]: which records of a batch are delivered next, and what a response means (pure).
+//! 2. [`function_response`]: the function's response as Lambda reads it (pure).
+//! 3. [`failure_destination`]: where records go that are given up.
+
+pub mod batch_delivery;
+pub mod failure_destination;
+pub mod function_response;
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, error, warn};
+
+use self::batch_delivery::{BatchDelivery, DeliveryResult, FailurePolicy, GivenUp};
+use self::failure_destination::{FailureDestination, InvocationRecord, LastInvocation};
+use self::function_response::delivery_result;
+use crate::operate::event::{self, EventRecord};
+use crate::operate::stop::Stop;
+use crate::operate::stream::{Cursor, Shard, Stream};
+
+/// What is called with the records.
+pub trait Function: Send + Sync {
+    /// Calls the function with an event, and gives its response or the message of its error.
+    ///
+    /// `time_limit` is what Lambda would give it; who calls ends it then.
+    fn invoke(&self, event: String, time_limit: Duration) -> impl Future<Output = Result<String, String>> + Send;
+}
+
+/// What tells the time.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// How a stream and a function are connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventSourceMapping {
+    /// The function's name.
+    pub function: String,
+    /// The time that one call of the function may take.
+    pub time_limit: Duration,
+    /// Most records in one call.
+    pub batch_size: usize,
+    /// The longest wait for a batch to fill up.
+    pub batching_window: Duration,
+    /// What to do about failures.
+    pub policy: FailurePolicy,
+    /// The age at which a record is given up; none is for ever.
+    pub maximum_record_age: Option<Duration>,
+}
+
+/// How often Lambda looks for new records.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often new shards are looked for.
+const DISCOVERY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The wait before the first retry of the same records; it doubles with each one.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+
+/// The longest wait before a retry.
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// An event source mapping at work.
+pub struct Poller<S, F> {
+    /// Where the records come from.
+    pub stream: S,
+    /// Where they go.
+    pub function: F,
+    /// How they are connected.
+    pub mapping: EventSourceMapping,
+    /// Where records go that are given up.
+    pub destination: FailureDestination,
+    /// What tells the age of records.
+    pub clock: Clock,
+    /// How long to wait when a shard has nothing new.
+    pub interval: Duration,
+}
+
+impl<S: fmt::Debug, F: fmt::Debug> fmt::Debug for Poller<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Poller");
+        shown.field("stream", &self.stream).field("function", &self.function).field("mapping", &self.mapping);
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl<S: Stream, F: Function> Poller<S, F> {
+    /// Delivers the stream's records, from the oldest that it has, until it is asked to stop.
+    ///
+    /// A call that is under way is waited for. There is no memory of where it stopped: the next start begins at the
+    /// oldest record again, which is harmless to a function that counts a record once.
+    ///
+    /// Unlike Lambda, a record ages here only while this runs: a computer that was off for a day must not give up what
+    /// nobody has tried.
+    pub async fn run(&self, stop: &Stop) {
+        let began = (self.clock)();
+        let mut started: HashSet<String> = HashSet::new();
+        let mut ended: HashSet<String> = HashSet::new();
+        let mut running = FuturesUnordered::new();
+        while !stop.requested() {
+            let shards = self.stream.shards().await.unwrap_or_else(|error| {
+                warn!("{error}; trying again");
+                Vec::new()
+            });
+            let listed: HashSet<_> = shards.iter().map(|shard| shard.id.clone()).collect();
+            for shard in shards {
+                let waits = shard.parent.as_ref().is_some_and(|id| listed.contains(id) && !ended.contains(id));
+                if !waits && started.insert(shard.id.clone()) {
+                    running.push(ShardWorker::new(self, shard, began, stop).run());
+                }
+            }
+            tokio::select! {
+                Some(shard) = running.next() => ended.extend(shard),
+                () = tokio::time::sleep(if started.is_empty() { self.interval } else { DISCOVERY_INTERVAL }) => {}
+                () = stop.wait() => {}
+            }
+        }
+        while running.next().await.is_some() {}
+    }
+}
+
+/// A poller at work on one shard.
+struct ShardWorker<'a, S, F> {
+    poller: &'a Poller<S, F>,
+    stop: &'a Stop,
+    /// When the poller began.
+    began: DateTime<Utc>,
+    shard: Shard,
+    cursor: Cursor,
+    /// Records that are read and not yet in a batch.
+    waiting: VecDeque<EventRecord>,
+    /// The shard is closed and read to its end.
+    read_to_end: bool,
+}
+
+impl<'a, S: Stream, F: Function> ShardWorker<'a, S, F> {
+    fn new(poller: &'a Poller<S, F>, shard: Shard, began: DateTime<Utc>, stop: &'a Stop) -> Self {
+        Self { poller, stop, began, shard, cursor: Cursor::default(), waiting: VecDeque::new(), read_to_end: false }
+    }
+
+    /// Works off the shard; gives its name when it is read to its end, and nothing when asked to stop.
+    async fn run(mut self) -> Option<String> {
+        while !(self.read_to_end && self.waiting.is_empty()) {
+            self.gather().await;
+            if self.stop.requested() {
+                return None;
+            }
+            let fitting = self.fitting();
+            let batch: Vec<_> = self.waiting.drain(..fitting).collect();
+            self.deliver(&batch).await;
+        }
+        Some(self.shard.id)
+    }
+
+    /// How many of the waiting records the next batch takes.
+    fn fitting(&self) -> usize {
+        event::fitting(self.waiting.iter(), self.poller.mapping.batch_size)
+    }
+
+    /// Reads until the waiting records make a full batch, or the first of them has waited for the batching window, or
+    /// the shard has ended; or until asked to stop.
+    async fn gather(&mut self) {
+        let Poller { stream, mapping, interval, .. } = self.poller;
+        let mut window_ends = None;
+        loop {
+            let fitting = self.fitting();
+            if fitting == mapping.batch_size || fitting < self.waiting.len() {
+                return;
+            }
+            let now = Instant::now();
+            let left = (!self.waiting.is_empty())
+                .then(|| window_ends.get_or_insert(now + mapping.batching_window).saturating_duration_since(now));
+            if left == Some(Duration::ZERO) {
+                return;
+            }
+            match stream.read(&self.shard.id, &mut self.cursor).await {
+                Ok(page) => {
+                    let is_empty = page.records.is_empty();
+                    self.waiting.extend(page.records);
+                    self.read_to_end |= page.ended;
+                    if page.ended {
+                        return;
+                    }
+                    if !is_empty {
+                        continue;
+                    }
+                }
+                Err(error) => warn!("{error}; trying again"),
+            }
+            if self.stop.within(left.unwrap_or(*interval).min(*interval)).await {
+                return;
+            }
+        }
+    }
+
+    /// Delivers a batch until every record of it is dealt with or given up, or until asked to stop.
+    async fn deliver(&self, records: &[EventRecord]) {
+        let mut batch = BatchDelivery::new(records.len(), self.poller.mapping.policy);
+        let mut last_invocation = LastInvocation::None;
+        while let Some(part) = batch.next() {
+            let wait = retry_wait(part.deliveries);
+            if self.stop.requested() || (!wait.is_zero() && self.stop.within(wait).await) {
+                return;
+            }
+            let part_records = &records[part.places.clone()];
+            let given_up = match self.too_old(part_records) {
+                0 => {
+                    let response = self.invoke(part_records).await;
+                    last_invocation = LastInvocation::of(&response);
+                    batch.take(self.read_response(response, part_records))
+                }
+                too_old => {
+                    if part.deliveries == 0 {
+                        last_invocation = LastInvocation::None;
+                    }
+                    batch.expire(too_old)
+                }
+            };
+            if let Some(given_up) = given_up {
+                self.give_up(records, &given_up, last_invocation).await;
+            }
+        }
+    }
+
+    /// How many of the first records are older than the mapping allows.
+    fn too_old(&self, records: &[EventRecord]) -> usize {
+        let now = (self.poller.clock)();
+        let is_too_old = |record: &&EventRecord| {
+            let since = record.created_at.map_or(self.began, |created| created.max(self.began));
+            let most = self.poller.mapping.maximum_record_age;
+            most.is_some_and(|most| (now - since).to_std().is_ok_and(|age| age > most))
+        };
+        records.iter().take_while(is_too_old).count()
+    }
+
+    /// Calls the function, within the time that Lambda would give it.
+    async fn invoke(&self, records: &[EventRecord]) -> Result<String, String> {
+        let limit = self.poller.mapping.time_limit;
+        let response = timeout(limit, self.poller.function.invoke(event::event(records), limit)).await;
+        response.unwrap_or_else(|_| Err(format!("timed out after {:.2} seconds", limit.as_secs_f64())))
+    }
+
+    /// What a response means for the records that were delivered.
+    fn read_response(&self, response: Result<String, String>, records: &[EventRecord]) -> DeliveryResult {
+        let shard = &self.shard.id;
+        match response {
+            Ok(answer) => {
+                let numbers: Vec<_> = records.iter().map(|record| record.sequence_number.as_str()).collect();
+                let result = delivery_result(&answer, &numbers);
+                debug!(shard, records = records.len(), verdict = ?result, "the function answered");
+                if result != DeliveryResult::Succeeded {
+                    warn!(shard, records = records.len(), answer, "the function did not deal with all records");
+                }
+                result
+            }
+            Err(error) => {
+                warn!(shard, records = records.len(), error, "the function failed");
+                DeliveryResult::Failed
+            }
+        }
+    }
+
+    /// Keeps what is given up; the shard does not go on before that has succeeded.
+    async fn give_up(&self, records: &[EventRecord], given_up: &GivenUp, last_invocation: LastInvocation) {
+        let Poller { stream, mapping, destination, clock, .. } = self.poller;
+        let record = InvocationRecord {
+            function: &mapping.function,
+            stream: stream.arn(),
+            shard: &self.shard.id,
+            given_up,
+            records: &records[given_up.part.places.clone()],
+            last_invocation,
+            at: clock(),
+        };
+        while let Err(cause) = destination.keep(&record).await {
+            error!("{cause}; trying again");
+            if self.stop.within(RETRY_MAX).await {
+                return;
+            }
+        }
+        error!(
+            shard = self.shard.id,
+            records = record.records.len(),
+            condition = given_up.condition.name(),
+            "records are given up; they are in {}",
+            destination.path().display()
+        );
+    }
+}
+
+/// The wait before records are delivered that were delivered as often as this before.
+fn retry_wait(deliveries: u32) -> Duration {
+    match deliveries.checked_sub(1) {
+        None => Duration::ZERO,
+        Some(doublings) => RETRY_FIRST.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX)).min(RETRY_MAX),
+    }
+}

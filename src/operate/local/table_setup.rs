@@ -1,0 +1,150 @@
+//! Makes the tables that the template declares, or sees that those that are there are the same.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, StreamSpecification, StreamViewType, TableDescription,
+    TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+};
+use tokio::time::{Instant, sleep};
+
+use super::stack_definition::TableDefinition;
+
+use crate::operate::error::{TableError, failure_text};
+
+/// How long a new table may take to be there.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A table that is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum TableSetupError {
+    /// A request failed.
+    #[error(transparent)]
+    Request(#[from] TableError),
+    /// The table is there, but is another.
+    #[error(
+        "the table {table} is there, but has {found}, where the template declares {declared}; delete it, or name another one"
+    )]
+    Different {
+        /// The table.
+        table: String,
+        /// What is declared.
+        declared: String,
+        /// What is there.
+        found: String,
+    },
+    /// The table does not come.
+    #[error("the table {table} is still not there after {CREATION_TIMEOUT:?}")]
+    Late {
+        /// The table.
+        table: String,
+    },
+}
+
+/// Makes a table unless it is there, and gives the ARN of its stream if it has one.
+///
+/// # Errors
+/// When a table of this name is there that is another, or the engine does not do it.
+pub async fn ensure(client: &Client, table: &TableDefinition) -> Result<Option<String>, TableSetupError> {
+    let description = match describe(client, table).await? {
+        Some(description) => description,
+        None => create(client, table).await?,
+    };
+    compare(table, "the key", &declared_key(table), &key(&description))?;
+    let found = description.stream_specification().filter(|stream| stream.stream_enabled());
+    let found = found.and_then(|stream| stream.stream_view_type().cloned());
+    compare(table, "the stream", &stream_name(table.stream.as_ref()), &stream_name(found.as_ref()))?;
+    switch_on_expiry(client, table).await?;
+    Ok(found.and(description.latest_stream_arn))
+}
+
+async fn describe(client: &Client, table: &TableDefinition) -> Result<Option<TableDescription>, TableSetupError> {
+    match client.describe_table().table_name(&table.name).send().await {
+        Ok(answer) => Ok(answer.table),
+        Err(error) if matches!(error.as_service_error(), Some(DescribeTableError::ResourceNotFoundException(_))) => {
+            Ok(None)
+        }
+        Err(error) => Err(TableError::new("look at", &table.name, failure_text(&error)).into()),
+    }
+}
+
+async fn create(client: &Client, table: &TableDefinition) -> Result<TableDescription, TableSetupError> {
+    let incomplete = |error: BuildError| TableError::new("describe", &table.name, error);
+    let mut creation = client.create_table().table_name(&table.name).billing_mode(BillingMode::PayPerRequest);
+    for key in &table.key {
+        let definition = AttributeDefinition::builder().attribute_name(&key.name).attribute_type(key.kind.clone());
+        let element = KeySchemaElement::builder().attribute_name(&key.name).key_type(key.role.clone());
+        creation = creation
+            .attribute_definitions(definition.build().map_err(incomplete)?)
+            .key_schema(element.build().map_err(incomplete)?);
+    }
+    if let Some(kind) = &table.stream {
+        let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(kind.clone());
+        creation = creation.stream_specification(stream.build().map_err(incomplete)?);
+    }
+    creation.send().await.map_err(|error| TableError::new("create", &table.name, failure_text(&error)))?;
+    wait_until_active(client, table).await
+}
+
+async fn wait_until_active(client: &Client, table: &TableDefinition) -> Result<TableDescription, TableSetupError> {
+    let began = Instant::now();
+    loop {
+        match describe(client, table).await? {
+            Some(description) if description.table_status() == Some(&TableStatus::Active) => return Ok(description),
+            _ if began.elapsed() > CREATION_TIMEOUT => return Err(TableSetupError::Late { table: table.name.clone() }),
+            _ => sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// Switches expiry on where it is declared and off.
+async fn switch_on_expiry(client: &Client, table: &TableDefinition) -> Result<(), TableSetupError> {
+    let Some(attribute) = &table.time_to_live else { return Ok(()) };
+    let error = |action, cause| TableError::new(action, &table.name, cause);
+    let answer = client.describe_time_to_live().table_name(&table.name).send().await;
+    let found = answer.map_err(|e| error("look at the expiry of", failure_text(&e)))?.time_to_live_description;
+    let found = found.filter(|found| {
+        matches!(found.time_to_live_status(), Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling))
+    });
+    if let Some(found) = found {
+        let found = found.attribute_name.unwrap_or_default();
+        return compare(table, "items that expire by", attribute, &found);
+    }
+    let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute);
+    let expiry = expiry.build().map_err(|e| error("describe", e.to_string()))?;
+    let answer = client.update_time_to_live().table_name(&table.name).time_to_live_specification(expiry).send().await;
+    answer.map_err(|e| error("switch on the expiry of", failure_text(&e)))?;
+    Ok(())
+}
+
+fn declared_key(table: &TableDefinition) -> String {
+    let parts = table.key.iter().map(|key| format!("{} {} ({})", key.role, key.name, key.kind));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn key(description: &TableDescription) -> String {
+    let kind = |name: &str| {
+        let definition = description.attribute_definitions().iter().find(|one| one.attribute_name() == name);
+        definition.map_or("of no type", |definition| definition.attribute_type().as_str())
+    };
+    let parts = description
+        .key_schema()
+        .iter()
+        .map(|part| format!("{} {} ({})", part.key_type(), part.attribute_name(), kind(part.attribute_name())));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn stream_name(kind: Option<&StreamViewType>) -> String {
+    kind.map_or_else(|| "NONE".to_owned(), |kind| kind.as_str().to_owned())
+}
+
+fn compare(table: &TableDefinition, what: &str, declared: &str, found: &str) -> Result<(), TableSetupError> {
+    if declared == found {
+        return Ok(());
+    }
+    let (declared, found) = (format!("{what} {declared}"), format!("{what} {found}"));
+    Err(TableSetupError::Different { table: table.name.clone(), declared, found })
+}

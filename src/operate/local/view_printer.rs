@@ -1,0 +1,215 @@
+//! Prints the view items as they change.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tracing::warn;
+
+use super::poller::Function;
+use crate::commit::Store;
+use crate::operate::stop::Stopper;
+use crate::rollup::model::record::Images;
+use crate::rollup::model::view::{View, ViewKey};
+use crate::rollup::pipeline::parse::{Parsed, parse};
+use crate::rollup::{AttributeValue, Item};
+
+/// The measures that one view item has, by attribute in the view's order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct MeasureValues(Vec<(String, MeasureValue)>);
+
+/// A measure's number as it is stored, or its number by group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum MeasureValue {
+    Total(String),
+    ByGroup(BTreeMap<String, String>),
+}
+
+impl MeasureValues {
+    fn of(view: &View, item: Option<&Item>) -> Self {
+        let Some(item) = item else { return Self::default() };
+        let measures = view.measures().iter().filter_map(|measure| {
+            let value = match item.get(&measure.attribute)? {
+                AttributeValue::M(groups) => MeasureValue::ByGroup(
+                    groups.iter().map(|(group, count)| (group.clone(), stored_number(count))).collect(),
+                ),
+                other => MeasureValue::Total(stored_number(other)),
+            };
+            Some((measure.attribute.clone(), value))
+        });
+        Self(measures.collect())
+    }
+}
+
+fn stored_number(value: &AttributeValue) -> String {
+    match value {
+        AttributeValue::N(number) => number.clone(),
+        other => format!("not a number: {other:?}"),
+    }
+}
+
+/// A view item whose measures are not what they were.
+#[derive(Debug)]
+struct ViewItemChange {
+    key: ViewKey,
+    /// The measures now.
+    measures: MeasureValues,
+}
+
+impl fmt::Display for ViewItemChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.key)?;
+        for (attribute, value) in &self.measures.0 {
+            match value {
+                MeasureValue::Total(number) => write!(f, "  {attribute} {number}")?,
+                MeasureValue::ByGroup(groups) if groups.is_empty() => {}
+                MeasureValue::ByGroup(groups) => {
+                    let groups: Vec<_> = groups.iter().map(|(group, count)| format!("{group} {count}")).collect();
+                    write!(f, "  {attribute} {}", groups.join(", "))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ViewItemChange {
+    /// The change as one JSON object: the key, and each measure with its number, or its number by group.
+    fn json(&self) -> Value {
+        let measures = self.measures.0.iter().map(|(attribute, value)| {
+            let value = match value {
+                MeasureValue::Total(number) => json_number(number),
+                MeasureValue::ByGroup(groups) => groups
+                    .iter()
+                    .map(|(group, count)| (group.clone(), json_number(count)))
+                    .collect::<Map<_, _>>()
+                    .into(),
+            };
+            (attribute.clone(), value)
+        });
+        json!({ "key": self.key.to_string(), "counters": measures.collect::<Map<_, _>>() })
+    }
+}
+
+/// A number where JSON has it exactly, otherwise its text.
+fn json_number(text: &str) -> Value {
+    text.parse::<i64>().map_or_else(|_| text.into(), Value::from)
+}
+
+/// How a change is printed, a line each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For a person.
+    Text,
+    /// As an object.
+    Json,
+}
+
+/// A function that prints what its calls changed in the view items.
+pub struct ViewPrinter<'a, F, S> {
+    function: F,
+    view: View,
+    store: S,
+    format: Format,
+    last_seen: Mutex<HashMap<ViewKey, MeasureValues>>,
+    stopper: &'a Stopper,
+}
+
+impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
+    /// Prints every view item whose measures are different after a call of the function. When nobody reads that any
+    /// longer, it asks for a stop.
+    pub fn new(function: F, view: View, store: S, format: Format, stopper: &'a Stopper) -> Self {
+        Self { function, view, store, format, last_seen: Mutex::default(), stopper }
+    }
+
+    /// The view items that the records of an event belong to.
+    fn touched_by(&self, event: &str) -> BTreeSet<ViewKey> {
+        let records = parse(event).into_iter().flatten().flatten();
+        let images = records.flat_map(|record| match record {
+            Parsed::Record(record) => match record.images {
+                Images::Inserted(image) | Images::Removed(image) => vec![image],
+                Images::Modified { old, new } => vec![old, new],
+            },
+            Parsed::Poison(_) | Parsed::Unnumbered { .. } => Vec::new(),
+        });
+        images.filter_map(|image| self.view.key_of(&image).ok()).collect()
+    }
+
+    async fn read(&self, key: &ViewKey) -> Option<MeasureValues> {
+        match self.store.view_item(key).await {
+            Ok(item) => Some(MeasureValues::of(&self.view, item.as_ref())),
+            Err(error) => {
+                warn!("cannot show {key}: {error:?}");
+                None
+            }
+        }
+    }
+
+    /// Remembers the measures, and gives those of before.
+    fn remember(&self, key: &ViewKey, measures: MeasureValues) -> Option<MeasureValues> {
+        self.last_seen.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), measures)
+    }
+
+    fn has_seen(&self, key: &ViewKey) -> bool {
+        self.last_seen.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+
+    fn print(&self, change: &ViewItemChange) {
+        let line = match self.format {
+            Format::Text => change.to_string(),
+            Format::Json => change.json().to_string(),
+        };
+        if writeln!(io::stdout(), "{line}").is_err() {
+            self.stopper.stop();
+        }
+    }
+}
+
+impl<F: Function, S: Store + Send> Function for ViewPrinter<'_, F, S> {
+    async fn invoke(&self, event: String, time_limit: Duration) -> Result<String, String> {
+        let touched = self.touched_by(&event);
+        for key in &touched {
+            // What a view item was before its first record here is no change.
+            if !self.has_seen(key)
+                && let Some(measures) = self.read(key).await
+            {
+                self.remember(key, measures);
+            }
+        }
+        let response = self.function.invoke(event, time_limit).await;
+        for key in touched {
+            if let Some(measures) = self.read(&key).await
+                && self.remember(&key, measures.clone()).as_ref() != Some(&measures)
+            {
+                self.print(&ViewItemChange { key, measures });
+            }
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_a_line_or_an_object() {
+        let view = View::points_of_maps("Point", "Map").unwrap();
+        let item = serde_json::from_value::<Item>(json!({
+            "MapId": {"S": "m"},
+            "City": {"S": "Seattle"},
+            "TotalPoints": {"N": "3"},
+            "CategoryCounts": {"M": {"Zoo": {"N": "1"}, "Bar": {"N": "0.5"}}},
+        }));
+        let item = item.unwrap();
+        let change =
+            ViewItemChange { key: view.key_of(&item).unwrap(), measures: MeasureValues::of(&view, Some(&item)) };
+        assert_eq!(change.to_string(), "m  TotalPoints 3  CategoryCounts Bar 0.5, Zoo 1");
+        let expected = json!({"key": "m", "counters": {"TotalPoints": 3, "CategoryCounts": {"Bar": "0.5", "Zoo": 1}}});
+        assert_eq!(change.json(), expected);
+        assert_eq!(MeasureValues::of(&view, None), MeasureValues::default());
+    }
+}

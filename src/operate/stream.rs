@@ -1,0 +1,204 @@
+//! Reading a stream: its shards, parents before children, and the records of a shard in order.
+
+use std::future::Future;
+
+use aws_sdk_dynamodbstreams::Client;
+use aws_sdk_dynamodbstreams::error::SdkError;
+use aws_sdk_dynamodbstreams::operation::describe_stream::DescribeStreamError;
+use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsError;
+use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorError;
+use aws_sdk_dynamodbstreams::types::ShardIteratorType;
+
+use super::error::failure_text;
+use super::event::EventRecord;
+
+/// A part of a stream whose records have an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shard {
+    /// What the shard is known by.
+    pub id: String,
+    /// The shard that it goes on from: its records come first.
+    pub parent: Option<String>,
+}
+
+/// How far a shard has been read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cursor {
+    /// The last record that was read; none is the oldest that the stream still has.
+    last: Option<String>,
+    /// Where the stream says to go on, if it said so.
+    iterator: Option<String>,
+}
+
+/// What one reading of a shard brought.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// The records, in their order; often none.
+    pub records: Vec<EventRecord>,
+    /// The shard is closed and read to its end.
+    pub ended: bool,
+}
+
+/// A stream that could not be read this time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot {action} of the stream {stream}: {cause}")]
+pub struct StreamError {
+    /// What was tried.
+    pub action: &'static str,
+    /// The stream's ARN.
+    pub stream: String,
+    /// What the service said.
+    pub cause: String,
+}
+
+/// What the poller needs of a stream.
+pub trait Stream: Sync {
+    /// The stream's ARN, which is the `eventSourceARN` of its records.
+    fn arn(&self) -> &str;
+
+    /// The shards that the stream has now.
+    fn shards(&self) -> impl Future<Output = Result<Vec<Shard>, StreamError>> + Send;
+
+    /// The next records of a shard, up to what the service gives at once; moves the cursor behind them.
+    fn read(&self, shard: &str, cursor: &mut Cursor) -> impl Future<Output = Result<Page, StreamError>> + Send;
+}
+
+/// A stream of DynamoDB.
+#[derive(Debug, Clone)]
+pub struct DynamoStream {
+    client: Client,
+    arn: String,
+}
+
+impl DynamoStream {
+    /// The stream of this ARN.
+    #[must_use]
+    pub fn new(client: Client, arn: impl Into<String>) -> Self {
+        Self { client, arn: arn.into() }
+    }
+
+    fn error(&self, action: &'static str, cause: String) -> StreamError {
+        StreamError { action, stream: self.arn.clone(), cause }
+    }
+
+    /// Whether there is such a stream; one that was switched off is gone a day later.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn is_there(&self) -> Result<bool, StreamError> {
+        match self.client.describe_stream().stream_arn(&self.arn).limit(1).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(service(&error), Some(DescribeStreamError::ResourceNotFoundException(_))) => {
+                Ok(false)
+            }
+            Err(error) => Err(self.error("find out about the state", failure_text(&error))),
+        }
+    }
+
+    /// A cursor at a record, or at the oldest that the shard still holds when the record is gone; none when the shard is
+    /// gone.
+    ///
+    /// # Errors
+    /// When the shard cannot be looked at.
+    pub async fn cursor_at(&self, shard: &str, sequence_number: &str) -> Result<Option<Cursor>, StreamError> {
+        let request = self.client.get_shard_iterator().stream_arn(&self.arn).shard_id(shard);
+        let request = request.shard_iterator_type(ShardIteratorType::AtSequenceNumber);
+        match request.sequence_number(sequence_number).send().await {
+            Ok(answer) => Ok(Some(Cursor { last: None, iterator: answer.shard_iterator })),
+            Err(error) => match service(&error) {
+                Some(GetShardIteratorError::TrimmedDataAccessException(_)) => Ok(Some(Cursor::default())),
+                Some(GetShardIteratorError::ResourceNotFoundException(_)) => Ok(None),
+                _ => Err(self.error("find the place in a shard", failure_text(&error))),
+            },
+        }
+    }
+
+    /// A cursor behind the newest record of a shard.
+    ///
+    /// # Errors
+    /// When the shard cannot be looked at.
+    pub async fn newest(&self, shard: &str) -> Result<Cursor, StreamError> {
+        let request = self.client.get_shard_iterator().stream_arn(&self.arn).shard_id(shard);
+        let answer = request.shard_iterator_type(ShardIteratorType::Latest).send().await;
+        let answer = answer.map_err(|e| self.error("find the end of a shard", failure_text(&e)))?;
+        Ok(Cursor { last: None, iterator: answer.shard_iterator })
+    }
+
+    async fn iterator(&self, shard: &str, cursor: &mut Cursor) -> Result<Option<String>, StreamError> {
+        if let Some(iterator) = cursor.iterator.take() {
+            return Ok(Some(iterator));
+        }
+        let kind = match cursor.last {
+            None => ShardIteratorType::TrimHorizon,
+            Some(_) => ShardIteratorType::AfterSequenceNumber,
+        };
+        let request = self.client.get_shard_iterator().stream_arn(&self.arn).shard_id(shard).shard_iterator_type(kind);
+        let answer = request.set_sequence_number(cursor.last.clone()).send().await;
+        match answer {
+            Ok(answer) => Ok(answer.shard_iterator),
+            Err(error) => {
+                if matches!(service(&error), Some(GetShardIteratorError::TrimmedDataAccessException(_))) {
+                    cursor.last = None;
+                }
+                Err(self.error("find the place in a shard", failure_text(&error)))
+            }
+        }
+    }
+}
+
+impl Stream for DynamoStream {
+    fn arn(&self) -> &str {
+        &self.arn
+    }
+
+    async fn shards(&self) -> Result<Vec<Shard>, StreamError> {
+        let mut shards = Vec::new();
+        let mut after = None;
+        loop {
+            let request = self.client.describe_stream().stream_arn(&self.arn).set_exclusive_start_shard_id(after);
+            let answer = request.send().await;
+            let answer = answer.map_err(|e| self.error("list the shards", failure_text(&e)))?;
+            let Some(description) = answer.stream_description else { return Ok(shards) };
+            for shard in description.shards.unwrap_or_default() {
+                if let Some(id) = shard.shard_id {
+                    shards.push(Shard { id, parent: shard.parent_shard_id });
+                }
+            }
+            after = description.last_evaluated_shard_id;
+            if after.is_none() {
+                return Ok(shards);
+            }
+        }
+    }
+
+    /// An iterator lives for a quarter of an hour, and a record for a day. When either is over, the next reading goes on
+    /// behind the last record that was read, or at the oldest that is left.
+    async fn read(&self, shard: &str, cursor: &mut Cursor) -> Result<Page, StreamError> {
+        let Some(iterator) = self.iterator(shard, cursor).await? else {
+            return Ok(Page { ended: true, ..Page::default() });
+        };
+        let answer = match self.client.get_records().shard_iterator(iterator).send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                if matches!(service(&error), Some(GetRecordsError::TrimmedDataAccessException(_))) {
+                    cursor.last = None;
+                }
+                return Err(self.error("read the records of a shard", failure_text(&error)));
+            }
+        };
+        let records = answer.records.unwrap_or_default().into_iter();
+        let records: Vec<_> = records.map(|record| EventRecord::new(record, &self.arn)).collect();
+        if let Some(record) = records.last() {
+            cursor.last = Some(record.sequence_number.clone());
+        }
+        cursor.iterator = answer.next_shard_iterator;
+        Ok(Page { records, ended: cursor.iterator.is_none() })
+    }
+}
+
+fn service<E>(error: &SdkError<E>) -> Option<&E> {
+    match error {
+        SdkError::ServiceError(error) => Some(error.err()),
+        _ => None,
+    }
+}
