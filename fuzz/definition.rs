@@ -2,12 +2,14 @@
 
 #![no_main]
 
-use ddb_rollup::rollup::model::definition;
+use ddb_rollup::rollup::model::definition::{self, Defaults};
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    match definition::read(text, "Point", "Map") {
-        Ok(view) => assert!(!view.measures().is_empty()),
+    let on_missing = OnMissingViewItem::Create;
+    match definition::read(text, &Defaults { source_table: "Point", view_table: "Map", on_missing }) {
+        Ok(definition) => assert!(!definition.view.measures().is_empty()),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 });

@@ -65,7 +65,7 @@ mod tests {
 
     fn key(number: usize) -> ViewKey {
         let image = serde_json::json!({ "MapId": { "S": format!("map{number}") } });
-        View::points_of_maps("Point", "Map").unwrap().key_of(&serde_json::from_value(image).unwrap()).unwrap()
+        View::points_of_maps("Point", "Map").unwrap().own_key(&serde_json::from_value(image).unwrap()).unwrap()
     }
 
     #[test]

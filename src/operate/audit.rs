@@ -27,7 +27,7 @@ use crate::rollup::check::judge::{Orphans, StoredCounters};
 use crate::rollup::check::recount::SourceTotals;
 use crate::rollup::model::poison::Image;
 use crate::rollup::model::view::OnMissingViewItem;
-use crate::rollup::model::view::{KeyType, View, ViewKey};
+use crate::rollup::model::view::{KeyType, ROLLUP_VERSION, View, ViewKey};
 use crate::rollup::pipeline::delta::contribution;
 use crate::rollup::{AttributeValue, Item};
 
@@ -181,11 +181,18 @@ impl Audit {
         let stored = RefCell::new(HashMap::<ViewKey, StoredCounters>::new());
         let progress = Progress::reading("source items", self.tables.source.items);
         let sources = self.tables.sources(&progress, |item| match contribution(&view, Image::New, &item) {
-            Ok(found) => recounts.borrow_mut().entry(found.item).or_default().add(&found.amounts),
+            Ok(found) => {
+                for item in found.items {
+                    recounts.borrow_mut().entry(item).or_default().add(&found.amounts);
+                }
+            }
             Err(_) => *unreadable.borrow_mut() += 1,
         });
+        let same_table = view.source_table() == view.view_table();
         let views = self.tables.views(|item| {
-            if let Ok(key) = view.own_key(&item) {
+            // In a table that is source and view, an item without a version is no view item, or not yet.
+            let may_be_of_view = !same_table || item.contains_key(ROLLUP_VERSION);
+            if may_be_of_view && let Ok(key) = view.own_key(&item) {
                 stored.borrow_mut().insert(key, StoredCounters::read(&view, Some(&item)));
             }
         });

@@ -11,7 +11,7 @@ use ddb_rollup::operate::migrate::Migrator;
 use ddb_rollup::operate::migrate::report::MigrationReport;
 use ddb_rollup::operate::migrate::steps::LiveTables;
 use ddb_rollup::operate::stop;
-use ddb_rollup::rollup::model::view::{Amount, Measure, View};
+use ddb_rollup::rollup::model::view::{Measure, View};
 use serde_json::{Value, json};
 
 use crate::command::run;
@@ -108,9 +108,8 @@ async fn what_view_items_lack_is_made_once() {
 async fn a_view_item_gets_exactly_the_maps_that_it_lacks() {
     let engine = Engine::start().await;
     let default = View::points_of_maps("Point", "Map").unwrap();
-    let by =
-        |attribute: &str| Measure { attribute: attribute.into(), amount: Amount::One, by: Some("Category".into()) };
-    let view = View::new("Point", "Map", default.key().to_vec(), vec![by("A"), by("B")]).unwrap();
+    let by = |attribute: &str| Measure::parse(attribute, "count by Category").unwrap();
+    let view = View::new("Point", "Map", None, default.key().to_vec(), vec![by("A"), by("B")]).unwrap();
     let map = |group: &str| AttributeValue::M(HashMap::from([(group.to_owned(), n(7))]));
     let empty = || AttributeValue::M(HashMap::new());
     engine.put("Map", [("MapId", s("neither"))]).await;

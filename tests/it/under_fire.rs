@@ -47,7 +47,7 @@ impl Writes {
     /// The view that the function rolls up.
     pub fn view(self) -> View {
         let view = View::points_of_maps("Point", "Map").unwrap();
-        View::new(self.table(), "Map", view.key().to_vec(), view.measures().to_vec()).unwrap()
+        View::new(self.table(), "Map", None, view.key().to_vec(), view.measures().to_vec()).unwrap()
     }
 
     async fn one(self, engine: &Engine, state: &mut u64) {

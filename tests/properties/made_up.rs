@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ddb_rollup::rollup::model::view::{Amount, KeyPart, KeyType, Measure, View};
+use ddb_rollup::rollup::model::view::{KeyPart, KeyType, Measure, MissingKey, View};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -12,19 +12,18 @@ pub const STREAM: &str = "arn:aws:dynamodb:eu-west-1:123456789012:table/Point/st
 
 /// A view with every kind of measure.
 pub fn view() -> View {
-    let measure = |attribute: &str, sum: bool, by: bool| Measure {
-        attribute: attribute.to_owned(),
-        amount: if sum { Amount::Of("Weight".to_owned()) } else { Amount::One },
-        by: by.then(|| "Category".to_owned()),
+    let measure = |attribute: &str, sum: bool, by: bool| {
+        let words = [if sum { "sum Weight" } else { "count" }, if by { " by Category" } else { "" }].concat();
+        Measure::parse(attribute, &words).unwrap()
     };
-    let key = KeyPart { view_attribute: "MapId".into(), source_attribute: "MapId".into(), key_type: KeyType::S };
+    let key = KeyPart { missing: MissingKey::Quarantine, ..KeyPart::attribute("MapId", KeyType::S) };
     let measures = vec![
         measure("Points", false, false),
         measure("PointsByCategory", false, true),
         measure("Weight", true, false),
         measure("WeightByCategory", true, true),
     ];
-    View::new("Point", "Map", vec![key], measures).unwrap()
+    View::new("Point", "Map", None, vec![key], measures).unwrap()
 }
 
 /// A category, in one of the ways in which an item can have it or not.
@@ -72,6 +71,12 @@ pub struct Point {
 }
 
 impl Point {
+    /// Whether the view counts it: it does not count an amount of more than 13 digits before the point, nor anything else
+    /// of such an item.
+    pub fn counts(&self) -> bool {
+        self.weight.is_none_or(|weight| i128::from(weight).abs() < 10_i128.pow(13) * 1_000)
+    }
+
     fn image(&self, point: usize) -> Value {
         let mut image =
             json!({ "MapId": { "S": format!("map-{}", self.map) }, "PointId": { "S": format!("point-{point}") } });
@@ -137,7 +142,7 @@ pub fn counted<'w>(written: impl IntoIterator<Item = &'w Written>) -> Counters {
     let mut counters = Counters::new();
     for Written { old, new } in written {
         for (point, sign) in [(old, -1), (new, 1)] {
-            let Some(point) = point else { continue };
+            let Some(point) = point.as_ref().filter(|point| point.counts()) else { continue };
             let weight = i128::from(point.weight.unwrap_or(0));
             let mut add = |attribute: &str, group: Option<String>, amount: i128| {
                 let counter = (format!("map-{}", point.map), attribute.to_owned(), group);

@@ -8,6 +8,9 @@
 
 mod algebra;
 mod deliveries;
+mod language;
+#[cfg(feature = "cli")]
+mod language_engine;
 mod made_up;
 mod number;
 mod parse;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use ddb_rollup::rollup::AttributeValue;
-use ddb_rollup::rollup::model::definition;
+use ddb_rollup::rollup::model::definition::{self, Defaults};
 use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use serde_json::Value;
 
@@ -65,7 +65,8 @@ async fn a_view_without_groups_has_first_touches_only_where_missing_items_are_pa
     for (on_missing, expected) in [(OnMissingViewItem::Create, [0, 1, 0]), (OnMissingViewItem::Skip, [1, 1, 0])] {
         let store = Answering::tables();
         let mut config = config();
-        config.view = definition::read(definition, "Point", "Map").unwrap();
+        let defaults = Defaults { source_table: "Point", view_table: "Map", on_missing };
+        config.view = definition::read(definition, &defaults).unwrap().view;
         config.on_missing = on_missing;
         let (_, summary) = Process::new(config, &store).deliver(&[insert(1, "a", "x"), insert(2, "b", "x")]).await;
         assert_eq!(summary.counts.applied, 2);

@@ -9,7 +9,7 @@ use ddb_rollup::rollup::model::number::Number;
 use ddb_rollup::rollup::model::poison::{Poison, Reason};
 use ddb_rollup::rollup::model::record::{Images, RecordHead, RecordId, StreamRecord};
 use ddb_rollup::rollup::model::view::OnMissingViewItem;
-use ddb_rollup::rollup::model::view::{Amount, KeyPart, KeyType, Measure, View};
+use ddb_rollup::rollup::model::view::{KeyPart, KeyType, Measure, View};
 use ddb_rollup::rollup::pipeline::coalesce::{Batch, EntryId, Found, coalesce};
 use ddb_rollup::rollup::pipeline::delta::{Effect, Retention, effect};
 use ddb_rollup::rollup::pipeline::plan::{Setting, assemble, plan};
@@ -202,10 +202,9 @@ fn a_little_room_is_left_rather_than_a_view_item_cut() {
 #[test]
 fn an_expression_is_filled_up_to_its_limit() {
     const MEASURES: usize = 10;
-    let key = KeyPart { view_attribute: "MapId".into(), source_attribute: "MapId".into(), key_type: KeyType::S };
-    let measure =
-        |n| Measure { attribute: format!("Measure{n}"), amount: Amount::One, by: Some("Category".to_owned()) };
-    let view = View::new("Point", "Map", vec![key], (0..MEASURES).map(measure).collect()).unwrap();
+    let key = KeyPart::attribute("MapId", KeyType::S);
+    let measure = |n| Measure::parse(format!("Measure{n}"), "count by Category").unwrap();
+    let view = View::new("Point", "Map", None, vec![key], (0..MEASURES).map(measure).collect()).unwrap();
     let most = (0..100).take_while(|groups| update_fits(view.measures().len(), groups * MEASURES)).last().unwrap();
     assert!((5..30).contains(&most), "{most} groups fit into an expression");
     // Each group comes twice, and costs the expression nothing the second time.
@@ -291,18 +290,18 @@ fn records_that_fill_a_transaction_by_their_bytes_keep_to_the_limits() {
 
 #[test]
 fn views_of_any_number_of_measures_keep_to_the_limits() {
-    let key = KeyPart { view_attribute: "MapId".into(), source_attribute: "MapId".into(), key_type: KeyType::S };
+    let key = KeyPart::attribute("MapId", KeyType::S);
     let mut views = 0;
     for grouped in [0, 1, 2, 5, 10, 20, 30, 31, 32, 33, 34, 35, 40, 50, 60] {
         for plain in [0, 1, 30, 100] {
-            let measure = |n: usize, by: Option<&str>| Measure {
-                attribute: format!("Measure{n}"),
-                amount: if n.is_multiple_of(2) { Amount::One } else { Amount::Of("Weight".to_owned()) },
-                by: by.map(str::to_owned),
+            let measure = |n: usize, by: Option<&str>| {
+                let amount = if n.is_multiple_of(2) { "count" } else { "sum Weight" };
+                let by = by.map_or(String::new(), |by| format!(" by {by}"));
+                Measure::parse(format!("Measure{n}"), &format!("{amount}{by}")).unwrap()
             };
             let measures = (0..grouped).map(|n| measure(n, Some("Category")));
             let measures = measures.chain((grouped..grouped + plain).map(|n| measure(n, None))).collect();
-            let Ok(view) = View::new("Point", "Map", vec![key.clone()], measures) else { continue };
+            let Ok(view) = View::new("Point", "Map", None, vec![key.clone()], measures) else { continue };
             let weighed = |group: usize| {
                 let mut image = point(0, &format!("group-{group}"));
                 image.insert("Weight".to_owned(), AttributeValue::N(format!("0.{}", group + 1)));

@@ -14,7 +14,7 @@ use crate::rollup::check::judge::{
 use crate::rollup::check::ledger::Finding;
 use crate::rollup::model::change::Sums;
 use crate::rollup::model::number::Number;
-use crate::rollup::model::view::{KeyType, View, ViewKey};
+use crate::rollup::model::view::{KeyType, Measure, View, ViewKey};
 
 /// Keys of orphans that are listed; there may be as many as there are view items.
 const ORPHANS: usize = 1_000;
@@ -229,8 +229,12 @@ fn inconsistent(view: &View, stored: &StoredCounters, examined: &Examined) -> Op
         let StoredValue::Number(value) = value else { return None };
         is.insert(counter.clone(), value.clone());
     }
-    for (total, one) in view.measures().iter().enumerate().filter(|(_, measure)| measure.by.is_none()) {
-        for (grouped, by) in view.grouped().filter(|(_, by)| by.amount == one.amount) {
+    for (total, one) in view.measures().iter().enumerate().filter(|(_, measure)| !measure.is_grouped()) {
+        let same_items = |by: &Measure| {
+            let (one, by) = (&one.expression, &by.expression);
+            one.kind == by.kind && one.condition == by.condition && !by.has_each()
+        };
+        for (grouped, by) in view.grouped().filter(|(_, by)| same_items(by)) {
             let (is, wanted) = (ungrouped(&is, total, grouped), ungrouped(&should, total, grouped));
             if is != wanted {
                 let (total, grouped) = (&one.attribute, &by.attribute);

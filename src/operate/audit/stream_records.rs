@@ -96,8 +96,7 @@ impl StreamRecords {
         let traces: Vec<AuditedRecord<'_>> = traces.collect();
         let markers = self.markers_of(tables, &traces).await?;
         for trace in traces {
-            let items: BTreeSet<ViewKey> =
-                trace.old.iter().cloned().chain(trace.new.iter().map(|new| new.item.clone())).collect();
+            let items: BTreeSet<ViewKey> = trace.old.iter().chain(&trace.new.items).cloned().collect();
             self.lay_over_recounts(tables, &trace, &items);
             let id = trace.record.head.id;
             let deltas = match &trace.effect {
@@ -147,8 +146,7 @@ impl StreamRecords {
         let source = SourceKey::of(&tables.source.key, &trace.record.head.source_key);
         for item in items {
             let Some(watched) = self.watched.get_mut(item) else { continue };
-            let new = trace.new.as_ref().filter(|new| new.item == *item);
-            let amounts = new.map(|new| new.amounts.clone());
+            let amounts = trace.new.is_of(item).then(|| trace.new.amounts.clone());
             match &mut watched.recount {
                 Some(recount) => recount.put(source.clone(), amounts),
                 None => drop(watched.later.insert(source.clone(), amounts)),

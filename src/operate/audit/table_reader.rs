@@ -23,7 +23,7 @@ use crate::rollup::check::recount::{Recount, SourceKey};
 use crate::rollup::model::limits;
 use crate::rollup::model::poison::Image;
 use crate::rollup::model::record::RecordId;
-use crate::rollup::model::view::{Amount, ROLLUP_VERSION, View, ViewKey};
+use crate::rollup::model::view::{ROLLUP_VERSION, View, ViewKey};
 use crate::rollup::pipeline::delta::contribution;
 
 /// Bytes of a table for which one more segment of a scan is worth it: each is a scan of its own, and an emulator reads the
@@ -186,16 +186,7 @@ impl TableReader {
     }
 
     fn source_attributes(&self) -> impl Iterator<Item = &str> {
-        let view = self.view();
-        let keys = view.key().iter().map(|part| part.source_attribute.as_str());
-        let measured = view.measures().iter().flat_map(|measure| {
-            let amount = match &measure.amount {
-                Amount::One => None,
-                Amount::Of(attribute) => Some(attribute.as_str()),
-            };
-            amount.into_iter().chain(measure.by.as_deref())
-        });
-        self.source.key.iter().map(String::as_str).chain(keys).chain(measured)
+        self.source.key.iter().map(String::as_str).chain(self.view().reads())
     }
 
     pub(super) fn view_attributes(&self) -> impl Iterator<Item = &str> {
@@ -243,7 +234,7 @@ impl TableReader {
             };
             for item in page.items.unwrap_or_default() {
                 let item = Item::from(item);
-                let found = contribution(self.view(), Image::New, &item).ok().filter(|found| found.item == *key);
+                let found = contribution(self.view(), Image::New, &item).ok().filter(|found| found.is_of(key));
                 recount.put(SourceKey::of(&self.source.key, &item), found.map(|found| found.amounts));
             }
             self.meter.consumed(&page.consumed).await;
@@ -260,7 +251,7 @@ impl TableReader {
         let request = request.set_key_condition_expression(search.by_key()).set_filter_expression(search.besides_key());
         let request = request.projection_expression(&search.projection.expression);
         let request = request.set_expression_attribute_names(Some(search.projection.names.clone()));
-        let request = request.set_expression_attribute_values(Some(search.values.clone()));
+        let request = request.set_expression_attribute_values(search.values.clone());
         let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
         let answer = answer.map_err(|e| error("query", table, failure_text(&e)))?;
         Ok(SourcePage { items: answer.items, consumed: answer.consumed_capacity, next: answer.last_evaluated_key })
@@ -272,7 +263,7 @@ impl TableReader {
         let request = request.set_filter_expression(search.by_all());
         let request = request.projection_expression(&search.projection.expression);
         let request = request.set_expression_attribute_names(Some(search.projection.names.clone()));
-        let request = request.set_expression_attribute_values(Some(search.values.clone()));
+        let request = request.set_expression_attribute_values(search.values.clone());
         let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
         let answer = answer.map_err(|e| error("scan", table, failure_text(&e)))?;
         Ok(SourcePage { items: answer.items, consumed: answer.consumed_capacity, next: answer.last_evaluated_key })
@@ -339,13 +330,13 @@ impl TableReader {
 struct SourceSearch {
     projection: Projection,
     conditions: Vec<KeyCondition>,
-    values: SdkItem,
+    values: Option<SdkItem>,
 }
 
 /// That an attribute has the value of the view's key.
 struct KeyCondition {
     expression: String,
-    on_partition_key: bool,
+    on_source_key: bool,
 }
 
 /// A page of source items.
@@ -363,24 +354,27 @@ impl SourceSearch {
         let mut conditions = Vec::new();
         let mut values = HashMap::new();
         for (place, part) in view.key().iter().enumerate() {
-            projection.names.insert(format!("#k{place}"), part.source_attribute.clone());
+            // The items of a key that is computed are found by computing it.
+            let Some(attribute) = part.source_attribute() else { continue };
+            projection.names.insert(format!("#k{place}"), attribute.to_owned());
             if let Some(value) = key_values.get(&part.view_attribute) {
                 values.insert(format!(":k{place}"), value.clone());
             }
             conditions.push(KeyCondition {
                 expression: format!("#k{place} = :k{place}"),
-                on_partition_key: part.source_attribute == tables.source.key[0],
+                on_source_key: tables.source.key.iter().any(|key| key == attribute),
             });
         }
-        Self { projection, conditions, values: Item::from(values).into() }
+        let values = (!values.is_empty()).then(|| Item::from(values).into());
+        Self { projection, conditions, values }
     }
 
     fn by_key(&self) -> Option<String> {
-        self.joined(|condition| condition.on_partition_key)
+        self.joined(|condition| condition.on_source_key)
     }
 
     fn besides_key(&self) -> Option<String> {
-        self.joined(|condition| !condition.on_partition_key)
+        self.joined(|condition| !condition.on_source_key)
     }
 
     fn by_all(&self) -> Option<String> {
@@ -396,7 +390,7 @@ impl SourceSearch {
 
 fn source(view: &View, table: &TableDescription) -> Source {
     let key: Vec<String> = table.key_schema().iter().map(|part| part.attribute_name().to_owned()).collect();
-    let by_partition = view.key().iter().any(|part| Some(&part.source_attribute) == key.first());
+    let by_partition = view.key().iter().any(|part| part.source_attribute() == key.first().map(String::as_str));
     let on = table.stream_specification().is_some_and(|stream| stream.stream_enabled);
     Source {
         lookup: if by_partition { Lookup::Query } else { Lookup::Scan },

@@ -135,7 +135,8 @@ impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
             },
             Parsed::Poison(_) | Parsed::Unnumbered { .. } => Vec::new(),
         });
-        images.filter_map(|image| self.view.key_of(&image).ok()).collect()
+        let selected = images.filter(|image| self.view.selects(image));
+        selected.filter_map(|image| self.view.keys_of(&image).ok()).flatten().collect()
     }
 
     async fn read(&self, key: &ViewKey) -> Option<MeasureValues> {
@@ -206,7 +207,7 @@ mod tests {
         }));
         let item = item.unwrap();
         let change =
-            ViewItemChange { key: view.key_of(&item).unwrap(), measures: MeasureValues::of(&view, Some(&item)) };
+            ViewItemChange { key: view.own_key(&item).unwrap(), measures: MeasureValues::of(&view, Some(&item)) };
         assert_eq!(change.to_string(), "m  TotalPoints 3  CategoryCounts Bar 0.5, Zoo 1");
         let expected = json!({"key": "m", "counters": {"TotalPoints": 3, "CategoryCounts": {"Bar": "0.5", "Zoo": 1}}});
         assert_eq!(change.json(), expected);

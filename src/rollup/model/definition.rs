@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use crate::rollup::model::language::{Condition, SyntaxError, Template};
+use crate::rollup::model::self_feeding::may_count_its_own_items;
 use crate::rollup::model::view::{
     KeyPart, KeyType, Measure, MissingKey, OnMissingViewItem, ROLLUP_VERSION, View, ViewError,
 };
@@ -64,6 +65,12 @@ pub enum DefinitionError {
         "the view reads the attribute {0:?}, which it writes on the items of the same table; give the measure another name"
     )]
     ReadsItself(String),
+    /// The view would count the items that it creates.
+    #[error(
+        "the view could count the items that it creates in its own source table; add a condition that is false for them, \
+         such as begins_with on a key attribute, or set on_missing to skip"
+    )]
+    CountsItself,
     /// The definition contradicts itself.
     #[error(transparent)]
     View(#[from] ViewError),
@@ -202,8 +209,14 @@ pub fn read(text: &str, defaults: &Defaults<'_>) -> Result<Definition, Definitio
     let measures = measures.0.into_iter().map(measure).collect::<Result<Vec<_>, _>>()?;
     let view_table = table.unwrap_or_else(|| defaults.view_table.to_owned());
     let view = View::new(defaults.source_table, view_table, condition, key, measures)?;
-    does_not_read_itself(&view)?;
-    Ok(Definition { view, on_missing: on_missing.unwrap_or(defaults.on_missing) })
+    let on_missing = on_missing.unwrap_or(defaults.on_missing);
+    if view.source_table() == view.view_table() {
+        does_not_read_itself(&view)?;
+        if on_missing == OnMissingViewItem::Create && may_count_its_own_items(&view) {
+            return Err(DefinitionError::CountsItself);
+        }
+    }
+    Ok(Definition { view, on_missing })
 }
 
 fn key_part(part: PartDocument) -> Result<KeyPart, DefinitionError> {
@@ -224,9 +237,6 @@ fn key_part(part: PartDocument) -> Result<KeyPart, DefinitionError> {
 
 /// What the function writes comes back in the stream where view and source are one table: it must change nothing.
 fn does_not_read_itself(view: &View) -> Result<(), DefinitionError> {
-    if view.source_table() != view.view_table() {
-        return Ok(());
-    }
     let reads = view.reads();
     let mut written = view.measures().iter().map(|measure| measure.attribute.as_str()).chain([ROLLUP_VERSION]);
     match written.find(|attribute| reads.contains(attribute)) {
@@ -330,6 +340,10 @@ mod tests {
             let error = read(&measure(words), &itself).unwrap_err();
             assert!(matches!(error, DefinitionError::ReadsItself(_)), "{words}: {error}");
         }
-        assert!(read(&measure("count where Other > 1"), &itself).is_ok());
+        assert_eq!(read(&measure("count"), &itself), Err(DefinitionError::CountsItself));
+        let of_orders =
+            r#"{ "where": "Other > 1", "key": [{ "attribute": "Id", "type": "S" }], "measures": { "M": "count" } }"#;
+        assert!(read(of_orders, &itself).is_ok());
+        assert!(read(&measure("count"), &Defaults { on_missing: OnMissingViewItem::Skip, ..itself }).is_ok());
     }
 }

@@ -11,4 +11,5 @@ pub mod marker;
 pub mod number;
 pub mod poison;
 pub mod record;
+pub mod self_feeding;
 pub mod view;

@@ -267,6 +267,12 @@ impl View {
         condition.chain(key).chain(measures).collect()
     }
 
+    /// Which images the view is about; all of them without one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&Condition> {
+        self.condition.as_ref()
+    }
+
     /// Whether the view is about an image at all.
     #[must_use]
     pub fn selects(&self, image: &Item) -> bool {

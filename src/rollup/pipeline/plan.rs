@@ -255,7 +255,7 @@ mod tests {
     use crate::rollup::AttributeValue;
     use crate::rollup::model::poison::{Poison, Reason};
     use crate::rollup::model::record::{Images, RecordId, StreamRecord};
-    use crate::rollup::model::view::{Amount, KeyPart, KeyType, Measure};
+    use crate::rollup::model::view::{KeyPart, KeyType, Measure};
     use crate::rollup::pipeline::coalesce::{Found, coalesce};
     use crate::rollup::pipeline::delta::{Effect, Retention, effect};
 
@@ -266,13 +266,12 @@ mod tests {
 
     /// A view of so many measures by an attribute of their own each, and so many without one.
     fn view(grouped: usize, plain: usize) -> View {
-        let key = KeyPart { view_attribute: "MapId".into(), source_attribute: "MapId".into(), key_type: KeyType::S };
-        let measure = |n| Measure {
-            attribute: format!("Measure{n}"),
-            amount: Amount::One,
-            by: (n < grouped).then(|| format!("By{n}")),
+        let key = KeyPart::attribute("MapId", KeyType::S);
+        let measure = |n| {
+            let words = if n < grouped { format!("count by By{n}") } else { "count".to_owned() };
+            Measure::parse(format!("Measure{n}"), &words).unwrap()
         };
-        View::new("Point", "Map", vec![key], (0..grouped + plain).map(measure).collect()).unwrap()
+        View::new("Point", "Map", None, vec![key], (0..grouped + plain).map(measure).collect()).unwrap()
     }
 
     fn id(bytes: usize) -> RecordId {

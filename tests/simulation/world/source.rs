@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use ddb_rollup::rollup::model::view::{Amount, KeyPart, KeyType, Measure, View};
+use ddb_rollup::rollup::model::view::{KeyPart, KeyType, Measure, MissingKey, View};
 use serde_json::{Value, json};
 
 use super::seeded_choices::SeededChoices;
@@ -29,7 +29,7 @@ fn groups() -> Vec<(Value, Option<&'static str>)> {
         (Value::Null, None),
         (json!({"NULL": true}), None),
         (json!({"S": ""}), None),
-        (json!({"BOOL": true}), None),
+        (json!({"BOOL": true}), Some("true")),
         (json!({"S": "x".repeat(TOO_LONG)}), None),
     ]
 }
@@ -60,18 +60,13 @@ impl Measures {
 
     /// The definition.
     pub fn view(self) -> View {
-        let by = || Some("Category".to_owned());
-        let amount = || Amount::Of("Size".to_owned());
-        let mut measures = vec![
-            Measure { attribute: "TotalPoints".into(), amount: Amount::One, by: None },
-            Measure { attribute: "CategoryCounts".into(), amount: Amount::One, by: by() },
-        ];
+        let mut measures = vec![("TotalPoints", "count"), ("CategoryCounts", "count by Category")];
         if self == Self::CountsAndSums {
-            measures.push(Measure { attribute: "Area".into(), amount: amount(), by: None });
-            measures.push(Measure { attribute: "AreaByCategory".into(), amount: amount(), by: by() });
+            measures.extend([("Area", "sum Size"), ("AreaByCategory", "sum Size by Category")]);
         }
-        let key = KeyPart { view_attribute: "MapId".into(), source_attribute: "MapId".into(), key_type: KeyType::S };
-        View::new("Point", "Map", vec![key], measures).unwrap()
+        let measures = measures.into_iter().map(|(name, words)| Measure::parse(name, words).unwrap()).collect();
+        let key = KeyPart { missing: MissingKey::Quarantine, ..KeyPart::attribute("MapId", KeyType::S) };
+        View::new("Point", "Map", None, vec![key], measures).unwrap()
     }
 }
 

@@ -31,7 +31,7 @@ impl<'t> Parser<'t> {
     pub(super) fn new(text: &'t str, from: usize) -> Result<Self, SyntaxError> {
         if text.len() > TEXT_BYTES {
             let message = format!("the text has {} bytes; the limit is {TEXT_BYTES}", text.len());
-            return Err(SyntaxError::new(text, 0..0, message));
+            return Err(SyntaxError::new(text, text.floor_char_boundary(TEXT_BYTES)..text.len(), message));
         }
         let (token, range) = token::next(text, from)?;
         Ok(Self { text, token, range, depth: 0 })

@@ -44,9 +44,9 @@ impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
 }
 
 /// An operand, in parentheses where it would otherwise be read as part of what is around it.
-struct Operand<T>(T, bool);
+struct Part<T>(T, bool);
 
-impl<T: fmt::Display> fmt::Display for Operand<T> {
+impl<T: fmt::Display> fmt::Display for Part<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.1 { write!(f, "({})", self.0) } else { self.0.fmt(f) }
     }
@@ -137,7 +137,7 @@ impl fmt::Display for Value {
 
 impl Value {
     /// An operand of this sum, product or negative.
-    fn operand<'v>(&self, operand: &'v Value) -> Operand<&'v Value> {
+    fn operand<'v>(&self, operand: &'v Value) -> Part<&'v Value> {
         let apart = match (self, operand) {
             (Self::Sum(..), Self::Sum(..))
             | (Self::Product(_) | Self::Negative(_), Self::Sum(..) | Self::Product(_)) => true,
@@ -145,7 +145,7 @@ impl Value {
             (Self::Negative(_), Self::Literal(Literal::Number(number))) => *number >= Number::zero(),
             _ => false,
         };
-        Operand(operand, apart)
+        Part(operand, apart)
     }
 }
 
@@ -176,11 +176,11 @@ impl fmt::Display for Condition {
 
 impl Condition {
     /// A part of this negation or chain.
-    fn part<'c>(&self, part: &'c Condition) -> Operand<&'c Condition> {
+    fn part<'c>(&self, part: &'c Condition) -> Part<&'c Condition> {
         let apart = match self {
             Self::Or(_) => matches!(part, Self::Or(_)),
             _ => matches!(part, Self::Or(_) | Self::And(_)),
         };
-        Operand(part, apart)
+        Part(part, apart)
     }
 }

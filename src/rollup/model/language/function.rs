@@ -168,3 +168,84 @@ impl Parser<'_> {
         Ok(Value::Time { unit, time, offset })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::rollup::model::language::{Condition, Value};
+
+    #[test]
+    fn an_argument_that_a_function_does_not_take_is_refused() {
+        for (text, at, message) in [
+            ("day()", 4, "expected a value"),
+            ("day(a", 5, "expected ) after the last argument"),
+            ("day(a, 1)", 7, "'+01:00'"),
+            ("day(a, b)", 7, "'+01:00'"),
+            ("day(a, '+1:00')", 7, "'+01:00'"),
+            ("day(a, '+24:00')", 7, "'+01:00'"),
+            ("day(a, '+01:00', b)", 15, "expected ) after the last argument"),
+            ("day(a = 1)", 6, "expected ) after the last argument"),
+            ("before(a)", 8, "expected , and the mark"),
+            ("before(a, '')", 10, "not empty"),
+            ("after(a, b)", 9, "not empty"),
+            ("after(a, 1)", 9, "not empty"),
+            ("lower(a, b)", 7, "expected ) after the last argument"),
+            ("concat()", 7, "expected a value"),
+            ("concat(a,)", 9, "expected a value"),
+            ("round(a)", 7, "expected , and the decimals"),
+            ("round(a, b)", 9, "from 0 to 30"),
+            ("round(a, -1)", 9, "from 0 to 30"),
+            ("round(a, 31)", 9, "from 0 to 30"),
+            ("round(a, 2.0)", 9, "from 0 to 30"),
+            ("round(a, '2')", 9, "from 0 to 30"),
+            ("shard(a)", 7, "expected , and the number of shards"),
+            ("shard(a, 1)", 9, "from 2 to 1000"),
+            ("shard(a, 1001)", 9, "from 2 to 1000"),
+            ("shard(a, 99999999999)", 9, "from 2 to 1000"),
+            ("shard(a, n)", 9, "from 2 to 1000"),
+            ("upper(a)", 0, "lower(value)"),
+            ("a + substring(b, 1, 2)", 4, "before(value, 'mark')"),
+            ("Name(a)", 0, "an attribute is written without parentheses"),
+            ("size(a)", 7, "expected a comparison with a number"),
+            ("contains(a, 'x')", 0, "expected a value, not a condition"),
+        ] {
+            let error = Value::parse(text).unwrap_err();
+            assert_eq!(error.at(), at, "{text}: {error}");
+            assert!(error.message().contains(message), "{text}: {error}");
+        }
+        for text in ["round(a, 0)", "round(a, 30)", "shard(a, 2)", "shard(a, 1000)", "day(a, '-23:59')", "year (a)"] {
+            assert!(Value::parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_argument_that_a_condition_does_not_take_is_refused() {
+        for (text, at, message) in [
+            ("begins_with(a)", 13, "expected , and the beginning"),
+            ("begins_with(a, b)", 15, "expected the beginning as a text"),
+            ("begins_with(a, 1)", 15, "expected the beginning as a text"),
+            ("contains('x', 'y')", 9, "expected a path"),
+            ("contains(lower(a), 'x')", 14, "expected , and a literal"),
+            ("contains(a, b)", 12, "expected a literal"),
+            ("attribute_exists('a')", 17, "expected a path"),
+            ("attribute_exists(a, b)", 18, "expected )"),
+            ("attribute_not_exists(1)", 21, "expected a path"),
+            ("attribute_type(a)", 16, "expected , and the type"),
+            ("attribute_type(a, 's')", 18, "one of 'S', 'N', 'B', 'BOOL', 'NULL', 'M', 'L', 'SS', 'NS', 'BS'"),
+            ("attribute_type(a, S)", 18, "expected a type"),
+            ("size(a)", 7, "expected a comparison with a number"),
+            ("size(a) > b", 10, "expected a comparison with a number"),
+            ("size(a) > '1'", 10, "expected a comparison with a number"),
+            ("size(a) BETWEEN 1 AND 2", 8, "expected a comparison with a number"),
+            ("size(lower(a)) > 1", 10, "expected )"),
+            ("size('a') > 1", 5, "expected a path"),
+            ("1 < size(a)", 11, "expected a comparison with a number"),
+            ("lower(a)", 8, "expected =, <>"),
+            ("begins_with(a, 'x') = true", 0, "expected a value, not a condition"),
+            ("exists(a)", 0, "expected a function"),
+        ] {
+            let error = Condition::parse(text).unwrap_err();
+            assert_eq!(error.at(), at, "{text}: {error}");
+            assert!(error.message().contains(message), "{text}: {error}");
+        }
+    }
+}

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::rollup::model::language::amount::{UncountableAmount, Window};
 use crate::rollup::model::language::cursor::Parser;
 use crate::rollup::model::language::elements::is_group_name;
 use crate::rollup::model::language::error::SyntaxError;
 use crate::rollup::model::language::evaluate::Datum;
 use crate::rollup::model::language::group::Group;
 use crate::rollup::model::language::syntax::{Condition, Path, Value, attributes};
-use crate::rollup::model::language::{AMOUNT_DECIMALS, AMOUNT_DIGITS};
 use crate::rollup::model::number::Number;
 use crate::rollup::{AttributeValue, Item};
 
@@ -52,18 +52,6 @@ pub struct Amounts {
     pub amounts: Vec<(Option<String>, Number)>,
     /// How many values or elements could not name a group; see [`Groups`](super::Groups).
     pub ungrouped: usize,
-}
-
-/// The item has an amount that the view cannot count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the amount is out of bounds: rounded to {decimals} decimals it may have {whole_digits} digits before the point"
-)]
-pub struct UncountableAmount {
-    /// The decimals that an amount of this measure is rounded to.
-    pub decimals: u32,
-    /// The digits before the point that it may have.
-    pub whole_digits: u32,
 }
 
 impl Measure {
@@ -176,38 +164,11 @@ impl Parser<'_> {
     }
 }
 
-/// How many digits an amount may have on each side of the point.
-struct Window {
-    decimals: u32,
-}
-
-impl Window {
-    /// The usual window, unless the whole amount is rounded.
-    fn of(value: &Value) -> Self {
-        Self { decimals: if let Value::Round(_, decimals) = value { *decimals } else { AMOUNT_DECIMALS } }
-    }
-
-    /// The amount that an exact number is.
-    fn amount(&self, number: &Number) -> Result<Number, UncountableAmount> {
-        let amount = number.rounded(self.decimals);
-        let fits = amount.whole_digits() <= u64::from(self.whole_digits());
-        if fits { Ok(amount) } else { Err(self.exceeded()) }
-    }
-
-    fn exceeded(&self) -> UncountableAmount {
-        UncountableAmount { decimals: self.decimals, whole_digits: self.whole_digits() }
-    }
-
-    fn whole_digits(&self) -> u32 {
-        AMOUNT_DIGITS - self.decimals
-    }
-}
-
 /// The entries of a map of numbers. What is no number is skipped, and what is no map has no entries.
 fn entries(value: Option<&AttributeValue>) -> Result<Amounts, UncountableAmount> {
     let mut found = Amounts::default();
     let Some(AttributeValue::M(map)) = value else { return Ok(found) };
-    let window = Window { decimals: AMOUNT_DECIMALS };
+    let window = Window::USUAL;
     for (name, value) in map {
         let amount = match Datum::of_attribute(value) {
             Datum::Number(number) => window.amount(&number)?,
@@ -233,5 +194,176 @@ impl fmt::Display for Measure {
         }
         self.by.iter().try_for_each(|group| write!(f, " by {group}"))?;
         self.condition.iter().try_for_each(|condition| write!(f, " where {condition}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn item() -> Item {
+        serde_json::from_value(json!({
+            "Plan": {"S": "pro"}, "Price": {"N": "2.50"}, "Quantity": {"N": "3"}, "Text": {"S": "7"},
+            "Status": {"S": "open"}, "Empty": {"S": ""}, "Code": {"N": "1E3"}, "Paid": {"BOOL": true},
+            "Nothing": {"NULL": true}, "B": {"B": "AQID"}, "L": {"L": []}, "Bad": {"N": "x"},
+            "At": {"S": "2026-03-05T14:07Z"}, "Long": {"S": "x".repeat(1_025)}, "Fits": {"S": "x".repeat(1_024)},
+            "Tags": {"SS": ["b", "a"]}, "Numbers": {"NS": ["1.0", "2"]}, "Bytes": {"BS": ["AQID", "BA=="]},
+            "Mixed": {"L": [{"S": "a"}, {"N": "1"}, {"S": "1"}, {"S": "a"}, {"S": ""}, {"BOOL": true}, {"N": "x"},
+                {"S": "y".repeat(1_025)}, {"NULL": true}, {"L": [{"S": "deep"}]}]},
+            "Votes": {"M": {"yes": {"N": "3"}, "no": {"N": "-1.5"}, "none": {"S": "3"}, "null": {"NULL": true}}},
+            "Huge": {"M": {"yes": {"N": "1e13"}, "no": {"N": "1"}}}, "Odd": {"M": {"": {"N": "1"}, "a": {"N": "0"}}}
+        }))
+        .unwrap()
+    }
+
+    fn shown(text: &str) -> String {
+        let measure = Measure::parse(text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(Measure::parse(&measure.to_string()).as_ref(), Ok(&measure), "{text}");
+        match measure.of(&item()) {
+            Err(UncountableAmount { decimals, whole_digits }) => format!("uncountable {whole_digits}.{decimals}"),
+            Ok(Amounts { amounts, ungrouped }) => {
+                let of = |(group, amount): &(Option<String>, Number)| match group {
+                    Some(group) => format!("{group}: {amount}"),
+                    None => amount.to_string(),
+                };
+                let amounts: Vec<_> = amounts.iter().map(of).collect();
+                let rest = if ungrouped > 0 { format!(" ({ungrouped} not)") } else { String::new() };
+                format!("{}{rest}", amounts.join(", "))
+            }
+        }
+    }
+
+    #[test]
+    fn an_item_adds_to_a_measure() {
+        let long = format!("{}: 1", "x".repeat(1_024));
+        for (text, expected) in [
+            ("count", "1"),
+            ("COUNT", "1"),
+            ("count where Plan IN ('pro', 'team')", "1"),
+            ("count where Plan = 'free'", ""),
+            ("sum Price", "2.5"),
+            ("Sum Price * Quantity", "7.5"),
+            ("sum (Price)", "2.5"),
+            ("sum 3", "3"),
+            ("sum -Price", "-2.5"),
+            ("sum Price - Price", "0"),
+            ("sum Price WHERE Quantity > 3", ""),
+            ("sum Text", ""),
+            ("sum Absent", ""),
+            ("sum Nothing", ""),
+            ("sum Paid", ""),
+            ("sum Price * Text", ""),
+            ("sum Absent by Status", ""),
+            ("count by Status", "open: 1"),
+            ("count BY Code", "1000: 1"),
+            ("count by Paid", "true: 1"),
+            ("count by day(At)", "2026-03-05: 1"),
+            ("count by Price * 2", "5: 1"),
+            ("sum Price by concat(Plan, '/', Status)", "pro/open: 2.5"),
+            ("count by Fits", &long),
+            ("count by Long", " (1 not)"),
+            ("count by Empty", " (1 not)"),
+            ("count by Absent", " (1 not)"),
+            ("count by Nothing", " (1 not)"),
+            ("count by B", " (1 not)"),
+            ("count by L", " (1 not)"),
+            ("count by Tags", " (1 not)"),
+            ("count by Bad", " (1 not)"),
+            ("sum Price by Absent", " (1 not)"),
+            ("count by Absent where Plan = 'free'", ""),
+            ("sum Price by Status where Paid = true", "open: 2.5"),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_element_is_a_group() {
+        for (text, expected) in [
+            ("count by each Tags", "a: 1, b: 1"),
+            ("sum Price by EACH Numbers", "1: 2.5, 2: 2.5"),
+            ("count by each Mixed", "1: 1, a: 1 (6 not)"),
+            ("count by each Votes", "no: 1, none: 1, null: 1, yes: 1"),
+            ("count by each Mixed[9]", "deep: 1"),
+            ("count by each L", ""),
+            ("count by each Bytes", " (2 not)"),
+            ("count by each Status", " (1 not)"),
+            ("count by each Absent", " (1 not)"),
+            ("count by each Nothing", " (1 not)"),
+            ("count by each Tags where Paid = false", ""),
+            ("sum each Votes", "no: -1.5, yes: 3"),
+            ("sum each Votes where Paid = true", "no: -1.5, yes: 3"),
+            ("sum each Odd", "a: 0 (1 not)"),
+            ("sum each Tags", ""),
+            ("sum each Absent", ""),
+            ("sum each Price", ""),
+            ("sum each Huge", "uncountable 13.17"),
+            ("sum each Huge where Plan = 'free'", ""),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused_with_what_to_do_instead() {
+        for (text, instead) in [
+            ("min Price", "query its first item"),
+            ("MAX Price", "query its last item"),
+            ("average Price", "keep count and sum"),
+            ("Avg Price by Plan", "keep count and sum"),
+            ("distinct Plan", "use count by value"),
+            ("count distinct Plan", "use count by value"),
+            ("latest At", "index of the source"),
+        ] {
+            let error = Measure::parse(text).unwrap_err();
+            assert!(error.message().contains(instead) && error.message().contains("cannot be kept"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_measure_is_refused_with_its_place() {
+        for (text, at, message) in [
+            ("", 0, "expected count or sum"),
+            ("median Price", 0, "expected count or sum"),
+            ("count Price", 6, "expected by, where or the end"),
+            ("count(*)", 5, "expected by, where or the end"),
+            ("sum", 3, "expected a value"),
+            ("sum by Plan", 4, "by is a keyword"),
+            ("sum each", 8, "expected a path"),
+            ("sum each Votes by Plan", 15, "sum each has no by"),
+            ("sum each lower(Votes)", 14, "expected where or the end"),
+            ("count by", 8, "expected a value"),
+            ("count by each", 13, "expected a path"),
+            ("count by each 'x'", 14, "expected a path"),
+            ("count by Plan, Status", 13, "where or the end"),
+            ("count by each Tags + 1", 19, "expected where or the end"),
+            ("count where", 11, "expected a value"),
+            ("count where Paid", 16, "a path alone is no condition"),
+            ("count where Paid = true by Plan", 24, "by is written before where"),
+            ("count where Paid = true LIMIT 5", 24, "expected AND, OR or the end"),
+            ("count by Plan by Status", 14, "where or the end"),
+            ("sum Price = 3", 10, "by, where or the end"),
+            ("sum (Price = 3)", 4, "a value, not a condition"),
+        ] {
+            let error = Measure::parse(text).unwrap_err();
+            assert_eq!(error.at(), at, "{text}: {error}");
+            assert!(error.message().contains(message), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_measure_tells_what_it_is_and_reads() {
+        for (text, grouped, each, reads) in [
+            ("count", false, false, ""),
+            ("count by A where B.c = 1", true, false, "A B"),
+            ("sum C * D by each A.x where B = A", true, true, "A B C D"),
+            ("sum each M", true, true, "M"),
+        ] {
+            let measure = Measure::parse(text).unwrap();
+            let read: Vec<_> = measure.reads().into_iter().collect();
+            assert_eq!((measure.is_grouped(), measure.has_each(), read.join(" ").as_str()), (grouped, each, reads));
+        }
     }
 }

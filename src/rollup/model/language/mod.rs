@@ -3,11 +3,11 @@
 //! It is DynamoDB's condition syntax with the values in the text. Everything here is a pure function of one item. The
 //! modules in the order in which a text passes them:
 //!
-//! 1. `token`, `cursor`, `parse`, `function`: from text to what it is made of (`syntax`); `error` is what is wrong with it.
+//! 1. `token`, `cursor`, `parse`, `operand`, `function`: from text to what it is made of (`syntax`); `error` is what is wrong with it.
 //! 2. `display`: back to the one text of each expression, for a fingerprint.
-//! 3. `evaluate`, `time`, `shard`: the value of an expression ([`Value::of`]).
+//! 3. `evaluate`, `arithmetic`, `time`, `shard`: the value of an expression ([`Value::of`]).
 //! 4. `condition`: whether a condition holds ([`Condition::holds`]).
-//! 5. `elements`, `group`, `measure`, `template`: what an item adds to a view item, and which view items.
+//! 5. `elements`, `group`, `amount`, `measure`, `template`: what an item adds to a view item, and which view items.
 //!
 //! ```text
 //! value     = path | literal | function ( value, ... ) | value (* + -) value | - value | ( value )
@@ -25,6 +25,8 @@
 
 use crate::rollup::model::limits;
 
+mod amount;
+mod arithmetic;
 mod condition;
 mod cursor;
 mod display;
@@ -34,6 +36,7 @@ mod evaluate;
 mod function;
 mod group;
 mod measure;
+mod operand;
 mod parse;
 mod shard;
 mod syntax;
@@ -41,10 +44,11 @@ mod template;
 mod time;
 mod token;
 
+pub use amount::UncountableAmount;
 pub use error::SyntaxError;
 pub use evaluate::Datum;
 pub use group::{Group, Groups};
-pub use measure::{Amounts, Measure, MeasureKind, UncountableAmount};
+pub use measure::{Amounts, Measure, MeasureKind};
 pub use syntax::{Comparator, Condition, Literal, Offset, Path, Sign, Step, TimeUnit, Value};
 pub use template::{Hole, OutOfBounds, Template};
 

@@ -3,16 +3,12 @@
 //! A parenthesis can begin a value or a condition, and only what follows tells which. So one set of rules reads both,
 //! and each rule says which of them it needs.
 
-use std::ops::RangeInclusive;
-
 use crate::rollup::model::language::cursor::Parser;
 use crate::rollup::model::language::error::SyntaxError;
-use crate::rollup::model::language::syntax::{Comparator, Condition, Literal, Path, Sign, Step, Value};
-use crate::rollup::model::language::token::{Token, is_reserved};
-use crate::rollup::model::number::Number;
+use crate::rollup::model::language::syntax::{Comparator, Condition, Literal, Sign, Value};
+use crate::rollup::model::language::token::Token;
 
 const COMPARISON: &str = "expected =, <>, <, <=, >, >=, IN or BETWEEN";
-const LITERAL: &str = "expected a literal: 'text', a number, true or false";
 const VALUE: &str = "expected a value: a path, 'text', a number, true, false or a function";
 
 /// What a rule has read.
@@ -214,100 +210,141 @@ impl Parser<'_> {
             Token::Symbol(_) | Token::End => Err(self.unexpected(VALUE)),
         }
     }
+}
 
-    fn refuse_keyword(&self, expected: &str) -> Result<(), SyntaxError> {
-        let Token::Name(name) = *self.token() else { return Ok(()) };
-        if !is_reserved(name) {
-            return Ok(());
+#[cfg(test)]
+mod tests {
+    use crate::rollup::model::language::{Condition, NESTING_DEPTH, Value};
+
+    #[test]
+    fn what_is_no_value_is_refused_with_its_place() {
+        for (text, at, message) in [
+            ("", 0, "expected a value"),
+            ("  ", 2, "expected a value"),
+            ("a b", 2, "expected +, -, * or the end"),
+            ("a +", 3, "expected a value"),
+            ("a + * b", 4, "expected a value"),
+            ("+a", 1, "expected a number"),
+            ("(a", 2, "expected ) or an operator"),
+            ("(a = 1", 6, "expected AND, OR or )"),
+            ("(a = 1)", 0, "expected a value, not a condition"),
+            ("1 + (a = 1) * 2", 4, "expected a value, not a condition"),
+            ("a)", 1, "expected +, -, * or the end"),
+            ("a.", 2, "expected a name after the point"),
+            ("a.'x'", 2, "expected a name after the point"),
+            ("a.0", 1, "backquotes"),
+            ("a[", 2, "expected the place in a list"),
+            ("a[x]", 2, "expected the place in a list"),
+            ("a[-1]", 2, "expected the place in a list"),
+            ("a[1.5]", 2, "expected the place in a list"),
+            ("a[4294967296]", 2, "expected the place in a list"),
+            ("a[1", 3, "expected ]"),
+            ("``", 0, "a name that is not empty"),
+            ("by", 0, "by is a keyword: an attribute of this name is written `by`"),
+            ("a + Where", 4, "Where is a keyword"),
+            ("a.in", 2, "in is a keyword"),
+            ("null", 0, "attribute_type(path, 'NULL')"),
+            ("1e126", 0, "up to 38 digits"),
+            ("123456789012345678901234567890123456789", 0, "up to 38 digits"),
+            ("a = 1", 2, "expected +, -, * or the end"),
+            ("NOT a", 0, "expected a value"),
+            ("'a' 'b'", 4, "expected +, -, * or the end"),
+            ("a,", 1, "expected +, -, * or the end"),
+            ("{a}", 0, "expected a value"),
+        ] {
+            let error = Value::parse(text).unwrap_err();
+            assert_eq!(error.at(), at, "{text}: {error}");
+            assert!(error.message().contains(message), "{text}: {error}");
         }
-        let null =
-            if name.eq_ignore_ascii_case("null") { "; for NULL there is attribute_type(path, 'NULL')" } else { "" };
-        let message = format!("{expected}; {name} is a keyword: an attribute of this name is written `{name}`{null}");
-        Err(self.refuse(self.range(), message))
     }
 
-    /// A path, from its first name on.
-    pub(super) fn path(&mut self) -> Result<Path, SyntaxError> {
-        let name = self.name("expected a path: a name, with .name or [0] for what is inside")?;
-        self.path_from(name)
+    #[test]
+    fn what_is_no_condition_is_refused_with_its_place() {
+        for (text, at, message) in [
+            ("", 0, "expected a value"),
+            ("a", 1, "a path alone is no condition"),
+            ("a AND b = 1", 2, "a path alone is no condition"),
+            ("a + 1 OR b = 1", 6, "expected =, <>"),
+            ("a = 1 AND b", 11, "a path alone is no condition"),
+            ("NOT a", 5, "a path alone is no condition"),
+            ("(a) AND b = 1", 4, "a path alone is no condition"),
+            ("a = 1 b = 2", 6, "expected AND, OR or the end"),
+            ("a = 1 = 2", 6, "expected AND, OR or the end"),
+            ("(a = 1) = 2", 0, "expected a value, not a condition"),
+            ("a = (b = 1)", 4, "expected a value, not a condition"),
+            ("a = 1 LIMIT 5", 6, "expected AND, OR or the end"),
+            ("a = null", 4, "attribute_type(path, 'NULL')"),
+            ("a LIKE 'x%'", 2, "begins_with(value, 'text')"),
+            ("a IS NULL", 2, "attribute_not_exists(path)"),
+            ("a NOT IN (1)", 2, "NOT a IN (...)"),
+            ("a IN 1", 5, "in parentheses"),
+            ("a IN ()", 6, "expected a literal"),
+            ("a IN (b)", 6, "expected a literal"),
+            ("a IN (1", 7, "expected , or )"),
+            ("a IN (1 2)", 8, "expected , or )"),
+            ("a BETWEEN b AND 2", 10, "expected a literal"),
+            ("a BETWEEN 1", 11, "expected AND and the upper bound"),
+            ("a BETWEEN 1 AND", 15, "expected a literal"),
+            ("a AND", 2, "a path alone"),
+            ("a = 1 AND", 9, "expected a value"),
+            ("AND a = 1", 0, "AND is a keyword"),
+            ("a == 1", 2, "write ="),
+            ("a => 1", 3, "expected a value"),
+        ] {
+            let error = Condition::parse(text).unwrap_err();
+            assert_eq!(error.at(), at, "{text}: {error}");
+            assert!(error.message().contains(message), "{text}: {error}");
+        }
     }
 
-    fn name(&mut self, expected: &str) -> Result<String, SyntaxError> {
-        self.refuse_keyword(expected)?;
-        match self.token() {
-            Token::Name(_) | Token::Quoted(_) => {}
-            _ => return Err(self.unexpected(expected)),
-        }
-        let range = self.range();
-        match self.advance()? {
-            Token::Quoted(name) if name.is_empty() => Err(self.refuse(range, "expected a name that is not empty")),
-            Token::Quoted(name) => Ok(name),
-            Token::Name(name) => Ok(name.to_owned()),
-            _ => Err(self.refuse(range, expected)),
-        }
+    #[test]
+    fn a_message_reads_as_a_whole() {
+        let error = Condition::parse("Plan = 'pro' LIMIT 5").unwrap_err().to_string();
+        let expected = "at character 14, \"LIMIT\": expected AND, OR or the end; in `Plan = 'pro' >>>LIMIT 5`";
+        assert_eq!(error, expected);
     }
 
-    /// A path whose first name has been read.
-    fn path_from(&mut self, attribute: String) -> Result<Path, SyntaxError> {
-        let mut steps = Vec::new();
-        loop {
-            if self.take_symbol(".")? {
-                steps.push(Step::Name(self.name("expected a name after the point")?));
-            } else if self.take_symbol("[")? {
-                let index = "expected the place in a list: digits, from 0 on";
-                steps.push(Step::Index(self.whole(index, 0..=u32::MAX)?));
-                self.expect("]", "expected ]")?;
-            } else if matches!(*self.token(), Token::Number(number) if number.starts_with('.')) {
-                let message = "expected an operator, or a name after the point; one that begins with a digit is written in \
-                               backquotes, `name`";
-                return Err(self.unexpected(message));
-            } else {
-                return Ok(Path { attribute, steps });
+    #[test]
+    fn nesting_has_a_limit() {
+        let of = |open: &str, inside: &str, close: &str, depth: usize| {
+            format!("{}{inside}{}", open.repeat(depth), close.repeat(depth))
+        };
+        for (open, inside, close) in
+            [("(", "a", ")"), ("-", "a", ""), ("lower(", "a", ")"), ("concat(b, ", "a", ")"), ("1 + (", "a", ")")]
+        {
+            let fits = Value::parse(&of(open, inside, close, NESTING_DEPTH)).unwrap();
+            assert_eq!(Value::parse(&fits.to_string()), Ok(fits), "{open}");
+            for depth in [NESTING_DEPTH + 1, 600] {
+                let error = Value::parse(&of(open, inside, close, depth)).unwrap_err();
+                assert!(depth > 400 || error.message().contains("nested more than 32 levels deep"), "{open}: {error}");
+            }
+        }
+        for (open, inside, close) in [("NOT ", "a = 1", ""), ("(", "a = 1", ")"), ("NOT (a = 1 OR ", "b = 2", ")")] {
+            let depth = if open.contains("NOT (") { NESTING_DEPTH / 2 } else { NESTING_DEPTH };
+            let fits = Condition::parse(&of(open, inside, close, depth)).unwrap();
+            assert_eq!(Condition::parse(&fits.to_string()), Ok(fits), "{open}");
+            for depth in [depth + 1, 900] {
+                assert!(Condition::parse(&of(open, inside, close, depth)).is_err(), "{open}");
             }
         }
     }
 
-    /// A whole number in plain digits.
-    pub(super) fn whole(&mut self, expected: &str, bounds: RangeInclusive<u32>) -> Result<u32, SyntaxError> {
-        let digits = match *self.token() {
-            Token::Number(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits,
-            _ => return Err(self.unexpected(expected)),
-        };
-        let number = digits.parse().ok().filter(|number| bounds.contains(number));
-        let number = number.ok_or_else(|| self.unexpected(expected))?;
-        self.advance()?;
-        Ok(number)
-    }
-
-    /// A number without a sign.
-    fn number(&mut self) -> Result<Number, SyntaxError> {
-        let Token::Number(digits) = *self.token() else { return Err(self.unexpected("expected a number")) };
-        let number = digits.parse::<Number>().map_err(|_| {
-            self.unexpected("expected a number that DynamoDB can hold: up to 38 digits, between 1e-130 and 9.99e125")
-        })?;
-        self.advance()?;
-        Ok(number)
-    }
-
-    /// A number with or without a sign.
-    pub(super) fn signed_number(&mut self) -> Result<Number, SyntaxError> {
-        if self.take_symbol("-")? {
-            return self.number().map(|number| -number);
+    #[test]
+    fn a_long_chain_is_not_deep() {
+        let sum = Value::parse(&format!("a{}", "+a".repeat(2_000))).unwrap();
+        assert_eq!(sum.paths().len(), 2_001);
+        let product = Value::parse(&format!("a{}", "*-a".repeat(1_000))).unwrap();
+        assert_eq!(product.paths().len(), 1_001);
+        for keyword in ["AND", "OR"] {
+            let condition = Condition::parse(&format!("a=1{}", format!(" {keyword} a=1").repeat(400))).unwrap();
+            assert_eq!(condition.paths().len(), 401);
         }
-        self.take_symbol("+")?;
-        self.number()
     }
 
-    pub(super) fn literal(&mut self) -> Result<Literal, SyntaxError> {
-        match *self.token() {
-            Token::Text(_) => match self.advance()? {
-                Token::Text(text) => Ok(Literal::Text(text)),
-                _ => Err(self.unexpected(LITERAL)),
-            },
-            Token::Number(_) | Token::Symbol("-" | "+") => self.signed_number().map(Literal::Number),
-            Token::Name(name) if name.eq_ignore_ascii_case("true") => self.advance().map(|_| Literal::Bool(true)),
-            Token::Name(name) if name.eq_ignore_ascii_case("false") => self.advance().map(|_| Literal::Bool(false)),
-            _ => Err(self.unexpected(LITERAL)),
-        }
+    #[test]
+    fn a_text_has_a_limit() {
+        let of = |bytes: usize| Value::parse(&format!("'{}'", "x".repeat(bytes - 2)));
+        assert!(of(4_096).is_ok());
+        assert_eq!(of(4_097).unwrap_err().message(), "the text has 4097 bytes; the limit is 4096");
     }
 }
