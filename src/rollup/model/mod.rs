@@ -13,3 +13,4 @@ pub mod poison;
 pub mod record;
 pub mod self_feeding;
 pub mod view;
+pub mod view_key;

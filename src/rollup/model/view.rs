@@ -1,15 +1,15 @@
 //! What is kept about what: a view is a definition, not code.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fmt;
 
 use serde::Deserialize;
 
 use crate::rollup::model::language::{
-    self, Condition, Datum, Group, Hole, MeasureKind, OutOfBounds, Path, SyntaxError, Template, Value,
+    self, Condition, Datum, Group, MeasureKind, OutOfBounds, Path, SyntaxError, Value,
 };
 use crate::rollup::model::limits;
-use crate::rollup::model::number::Number;
+use crate::rollup::model::view_key::key_value;
+pub use crate::rollup::model::view_key::{KeyError, KeyPart, KeyType, MissingKey, ViewKey};
 use crate::rollup::{AttributeValue, Item};
 
 /// The attribute of a view item that counts its transactions: one higher with every one that touches the item.
@@ -24,71 +24,6 @@ pub struct View {
     condition: Option<Condition>,
     key: Vec<KeyPart>,
     measures: Vec<Measure>,
-}
-
-/// One key attribute of the view table, and how its value is made from an image of a source item.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyPart {
-    /// The key attribute of the view table.
-    pub view_attribute: String,
-    /// Its type.
-    pub key_type: KeyType,
-    /// What makes its value.
-    pub value: Template,
-    /// What becomes of a record with an image that has no usable value for it.
-    pub missing: MissingKey,
-}
-
-impl KeyPart {
-    /// A key attribute whose value is the source item's attribute of that name, as in a secondary index.
-    #[must_use]
-    pub fn attribute(name: impl Into<String>, key_type: KeyType) -> Self {
-        let name = name.into();
-        let value = Template::attribute(name.clone());
-        Self { view_attribute: name, key_type, value, missing: MissingKey::Sparse }
-    }
-
-    /// The source item's attribute that is the value as it is; none if the value is computed.
-    #[must_use]
-    pub fn source_attribute(&self) -> Option<&str> {
-        let mut holes = self.value.holes();
-        match (self.value.is_single_hole(), holes.next()) {
-            (true, Some(Hole::Of(Value::Path(path)))) if path.steps.is_empty() => Some(&path.attribute),
-            _ => None,
-        }
-    }
-}
-
-/// What becomes of a record with an image that has no usable value for a key attribute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MissingKey {
-    /// The image is not in the view, as in a sparse index; the other image counts.
-    #[default]
-    Sparse,
-    /// The record is quarantined.
-    Quarantine,
-}
-
-/// The types that a key attribute can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum KeyType {
-    /// A string.
-    S,
-    /// A number.
-    N,
-    /// Bytes.
-    B,
-}
-
-impl fmt::Display for KeyType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::S => "S",
-            Self::N => "N",
-            Self::B => "B",
-        })
-    }
 }
 
 /// One thing that a view item tells about its source items.
@@ -316,124 +251,6 @@ impl View {
         };
         self.key.iter().enumerate().map(value).collect::<Result<_, _>>().map(ViewKey)
     }
-}
-
-/// A value as a key attribute, if it can be one.
-fn key_value(place: usize, part: &KeyPart, value: Datum<'_>) -> Result<KeyValue, KeyError> {
-    let attribute = || part.view_attribute.clone();
-    let key = match (part.key_type, value) {
-        (KeyType::S, Datum::Text(text)) => KeyValue::S(text.into_owned()),
-        (KeyType::N, Datum::Number(number)) if number.is_storable() => KeyValue::N(number),
-        (KeyType::B, Datum::Bytes(bytes)) => KeyValue::B(bytes.to_vec()),
-        (_, Datum::OutOfBounds) | (KeyType::N, Datum::Number(_)) => {
-            return Err(KeyError::OutOfBounds { attribute: attribute() });
-        }
-        (wanted, found) => {
-            return Err(KeyError::Type { attribute: attribute(), found: found.type_name(), wanted });
-        }
-    };
-    let limit = if place == 0 { limits::PARTITION_KEY_BYTES } else { limits::SORT_KEY_BYTES };
-    match key.bytes() {
-        0 => Err(KeyError::Empty { attribute: attribute() }),
-        bytes if bytes > limit => Err(KeyError::TooLong { attribute: attribute(), bytes, limit }),
-        _ => Ok(key),
-    }
-}
-
-/// The key of one view item: the values of the view's key attributes, in their order.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ViewKey(Vec<KeyValue>);
-
-impl ViewKey {
-    /// Bytes of its values.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.0.iter().map(KeyValue::bytes).sum()
-    }
-}
-
-impl fmt::Display for ViewKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, value) in self.0.iter().enumerate() {
-            let comma = if place == 0 { "" } else { ", " };
-            match value {
-                KeyValue::S(text) => write!(f, "{comma}{text}")?,
-                KeyValue::N(number) => write!(f, "{comma}{number}")?,
-                KeyValue::B(bytes) => write!(f, "{comma}{bytes:02x?}")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum KeyValue {
-    S(String),
-    N(Number),
-    B(Vec<u8>),
-}
-
-impl KeyValue {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::S(text) => text.len(),
-            Self::N(number) => number.to_string().len(),
-            Self::B(bytes) => bytes.len(),
-        }
-    }
-
-    fn to_attribute(&self) -> AttributeValue {
-        match self {
-            Self::S(text) => AttributeValue::S(text.clone()),
-            Self::N(number) => AttributeValue::N(number.to_string()),
-            Self::B(bytes) => AttributeValue::B(bytes.clone()),
-        }
-    }
-}
-
-/// An image that does not tell which view item it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
-    /// The attribute is absent.
-    #[error("no attribute {attribute:?}, which names the view item")]
-    Missing {
-        /// The view item's attribute.
-        attribute: String,
-    },
-    /// The attribute is of another type than the view's key.
-    #[error(
-        "the attribute {attribute:?}, which names the view item, is of type {found}; the view's key needs {wanted}"
-    )]
-    Type {
-        /// The view item's attribute.
-        attribute: String,
-        /// Its type.
-        found: &'static str,
-        /// The type of the view table's key.
-        wanted: KeyType,
-    },
-    /// The value is a number that DynamoDB cannot hold, or a text that is longer than any key.
-    #[error("the attribute {attribute:?}, which names the view item, is a number or a text that no key can hold")]
-    OutOfBounds {
-        /// The view item's attribute.
-        attribute: String,
-    },
-    /// A key cannot be empty.
-    #[error("the attribute {attribute:?}, which names the view item, is empty; a key cannot be")]
-    Empty {
-        /// The view item's attribute.
-        attribute: String,
-    },
-    /// The value fits into no key.
-    #[error("the attribute {attribute:?}, which names the view item, has {bytes} bytes; a key has {limit} at the most")]
-    TooLong {
-        /// The view item's attribute.
-        attribute: String,
-        /// Its length in bytes.
-        bytes: usize,
-        /// The longest that a key may be, in bytes.
-        limit: usize,
-    },
 }
 
 #[cfg(test)]
