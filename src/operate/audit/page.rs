@@ -183,7 +183,7 @@ fn drift(page: &mut String, report: &AuditReport) -> fmt::Result {
         page.push_str("</svg>");
     }
     page.push_str(
-        "<div class=\"wide\"><table id=\"drift\"><thead><tr><th>View item</th><th>Counter</th><th class=\"n\">StoredCounters</th>\
+        "<div class=\"wide\"><table id=\"drift\"><thead><tr><th>View item</th><th>Counter</th><th class=\"n\">Stored</th>\
          <th class=\"n\">Recounted</th><th class=\"n\">Not applied yet</th></tr></thead><tbody>",
     );
     let rows = report.drifted.iter().flat_map(|item| item.counters.iter().map(move |counter| (&item.key, counter)));
