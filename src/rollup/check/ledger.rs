@@ -297,11 +297,7 @@ mod tests {
             assert!(found.invariant == "XO-1" && found.what.contains(expected), "{found:?}");
         }
         for (outcome, clean) in [("DISCARDED", true), ("REPAIRED", true), ("QUARANTINED", false), ("", false)] {
-            assert_eq!(
-                inspect(&view(), &id, &item(json!({"Outcome": {"S": outcome}}))).is_none(),
-                clean,
-                "{outcome}"
-            );
+            assert_eq!(inspect(&view(), &id, &item(json!({"Outcome": {"S": outcome}}))).is_none(), clean, "{outcome}");
         }
     }
 
