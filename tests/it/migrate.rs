@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::command::{run, run_with};
 use crate::engine::{Engine, Item, n, s, text};
-use crate::gate::gate;
+use crate::request_hook::before_each_request;
 
 /// Applied, quarantined and discarded markers without a version, and maps without counters and with them.
 async fn old_data() -> Engine {
@@ -303,7 +303,7 @@ async fn a_view_item_that_cannot_be_changed_is_named_and_the_migration_not_recor
 async fn a_function_of_an_earlier_version_that_still_writes_is_found_out() {
     let engine = Engine::start().await;
     let (db, written) = (engine.db.clone(), Arc::new(AtomicUsize::new(0)));
-    let url = gate(&engine.url, move |operation| {
+    let url = before_each_request(&engine.url, move |operation| {
         let (db, written) = (db.clone(), Arc::clone(&written));
         async move {
             if operation == "Scan" {

@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 
 use crate::command::{command, run};
 use crate::engine::{Engine, s, text};
-use crate::gate::hanging;
 use crate::migrate::{forget_versions, history, markers, migrator};
+use crate::request_hook::hang_after;
 
 /// Migrations that this build has.
 const SHIPPED: usize = 3;
@@ -41,7 +41,7 @@ async fn a_run_that_is_killed_keeps_others_out_until_its_lease_ends_and_is_gone_
     }
     engine.function().deliver(&engine.stream_records().await).await;
     forget_versions(&engine).await;
-    let (url, mut hung) = hanging(&engine.url, "UpdateItem", BEFORE_IT_HANGS).await;
+    let (url, mut hung) = hang_after(&engine.url, "UpdateItem", BEFORE_IT_HANGS).await;
     let mut first =
         command(&engine, &["migrate", "--by", "ann", "--endpoint-url", &url]).stderr(Stdio::null()).spawn().unwrap();
     hung.recv().await.unwrap();

@@ -82,7 +82,7 @@ impl DemoTable {
     }
 }
 
-/// DemoTable of texts, from JSON.
+/// Items of texts, from JSON.
 ///
 /// # Errors
 /// When it is something else.
