@@ -8,18 +8,19 @@ use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::config::{Config, Tables};
-use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
+use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::marker::{Guard, Stamp};
-use ddb_rollup::rollup::model::record;
+
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use ddb_rollup::rollup::model::view::ViewKey;
-use ddb_rollup::rollup::pipeline::coalesce::{Found, coalesce};
+use ddb_rollup::rollup::pipeline::coalesce::{EntryId, Found, coalesce};
 use ddb_rollup::rollup::pipeline::delta::{Retention, effect};
-use ddb_rollup::rollup::pipeline::parse::Parsed;
+use ddb_rollup::rollup::pipeline::parse::{Parsed, parse};
 use ddb_rollup::rollup::pipeline::plan::{self, Action, Setting, Transaction};
-use ddb_rollup::rollup::pipeline::update::{OnMissingViewItem, Shape};
 use ddb_rollup::rollup::pipeline::verdict::Failure;
+use ddb_rollup::rollup::pipeline::view_item::Shape;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use uuid::Uuid;
@@ -115,7 +116,7 @@ fn pipeline(criterion: &mut Criterion<ProcessorTime>) {
     let (Ok(runtime), Ok(config)) = (runtime, Config::of(Tables::default())) else { return };
     let event = event();
     let retention = Retention { days: config.marker_retention_days, until: Utc::now() };
-    let parsed = || record::parse(black_box(&event)).into_iter().flatten().flatten();
+    let parsed = || parse(black_box(&event)).into_iter().flatten().flatten();
     let judged = || parsed().filter_map(|record| judge(&config, &retention, record));
 
     let mut group = criterion.benchmark_group("batch of 1,000 records over 20 maps");
@@ -132,7 +133,7 @@ fn pipeline(criterion: &mut Criterion<ProcessorTime>) {
         bencher.iter_batched(|| judged().collect::<Vec<_>>(), coalesce, BatchSize::LargeInput);
     });
     let batch = coalesce(judged());
-    let all: Vec<usize> = (0..batch.entries.len()).collect();
+    let all: Vec<EntryId> = batch.ids().collect();
     group.bench_function("plan", |bencher| bencher.iter(|| plan::plan(&config.view, black_box(&batch), &all)));
     let planned = plan::plan(&config.view, &batch, &all);
     let stamp = Stamp::new(Utc::now(), &Uuid::nil().to_string(), 14);
@@ -140,10 +141,10 @@ fn pipeline(criterion: &mut Criterion<ProcessorTime>) {
     let setting = Setting { view: config.view.clone(), on_missing, guard, stamp };
     let shapes = vec![Shape::Complete; batch.items.len()];
     group.bench_function("assemble", |bencher| {
-        let assemble = |members: &Vec<usize>| put(&plan::assemble(&setting, &batch, &shapes, members));
+        let assemble = |members: &Vec<EntryId>| put(&plan::assemble(&setting, &batch, &shapes, members));
         bencher.iter(|| planned.iter().for_each(assemble));
     });
-    let rollup = Rollup::new(config.clone(), AtOnce, OsEntropy);
+    let rollup = Rollup::new(config.clone(), AtOnce, OsRandomness);
     let invocation =
         Invocation { request_id: "request".to_owned(), now: Utc::now(), time_left: Duration::from_mins(1) };
     group.bench_function("invocation", |bencher| {
@@ -154,7 +155,7 @@ fn pipeline(criterion: &mut Criterion<ProcessorTime>) {
 
 fn judge<'e>(config: &Config, retention: &Retention, parsed: Parsed<'e>) -> Option<Found<'e>> {
     match parsed {
-        Parsed::Record(record) => Some(Found::Record(record.id.clone(), effect(&config.view, record, retention))),
+        Parsed::Record(record) => Some(Found::Record(effect(&config.view, record, retention))),
         _ => None,
     }
 }

@@ -18,10 +18,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use chrono::DateTime;
-use ddb_rollup::commit::{Entropy, LookedUp, Store};
+use ddb_rollup::commit::{Randomness, LookedUp, Store};
 use ddb_rollup::config::{Config, Tables as TableNames};
 use ddb_rollup::handler::{Invocation, Rollup};
-use ddb_rollup::rollup::model::marker::{Met, SEQUENCE_NUMBER, STREAM, meet};
+use ddb_rollup::rollup::model::marker::{ExistingMarker, SEQUENCE_NUMBER, STREAM, existing};
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::parse::{Parsed, parse};
 use ddb_rollup::rollup::pipeline::verdict::Failure;
@@ -54,7 +54,7 @@ impl Store for &Memory {
     }
 }
 
-impl Entropy for &Memory {
+impl Randomness for &Memory {
     fn token(&self) -> Uuid {
         let next = &mut self.tables.lock().unwrap().1;
         *next += 1;
@@ -85,19 +85,19 @@ fuzz_target!(|text: &str| {
     let (Ok(response), Ok(records)) = (first, parse(text)) else { return };
     let failed = response.batch_item_failures.first().and_then(|failure| failure.item_identifier.clone());
     for parsed in records {
-        let (id, event_id, source_key, raw) = match parsed {
-            Ok(Parsed::Record(record)) => (record.id, record.event_id, record.source_key, record.raw),
-            Ok(Parsed::Poison(poison)) => (poison.id, poison.event_id, poison.source_key, poison.raw),
+        let (head, raw) = match parsed {
+            Ok(Parsed::Record(record)) => (record.head, record.raw),
+            Ok(Parsed::Poison(poison)) => (poison.head, poison.raw),
             Ok(Parsed::Unnumbered { .. }) | Err(_) => panic!("an event with such a record fails as a whole"),
         };
-        if failed.as_ref() == Some(&id.sequence_number) {
+        if failed.as_ref() == Some(&head.id.sequence_number) {
             break;
         }
         let is =
             |marker: &Item, name: &str, value: &str| marker.get(name) == Some(&AttributeValue::S(value.to_owned()));
         let of_record =
-            |marker: &Item| is(marker, SEQUENCE_NUMBER, &id.sequence_number) && is(marker, STREAM, &id.stream);
-        let of_event = |marker: &Item| meet(Some(marker), (&event_id, &source_key)) != Met::Collision;
+            |marker: &Item| is(marker, SEQUENCE_NUMBER, &head.id.sequence_number) && is(marker, STREAM, &head.id.stream);
+        let of_event = |marker: &Item| existing(Some(marker), &head) != ExistingMarker::Collision;
         let marked = after.markers().filter(|marker| of_record(marker)).any(of_event);
         assert!(marked || rollup.has_no_effect(raw, now), "acknowledged without a marker: {raw}");
     }

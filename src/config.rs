@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use crate::rollup::model::definition;
 use crate::rollup::model::limits::{MARKER_RETENTION_MAX_DAYS, MAX_IN_FLIGHT};
 use crate::rollup::model::marker::Guard;
+use crate::rollup::model::view::OnMissingViewItem;
 use crate::rollup::model::view::View;
-use crate::rollup::pipeline::update::OnMissingViewItem;
 
 /// The table whose stream is read; `Point` by default.
 pub const SOURCE_TABLE: &str = "ROLLUP_SOURCE_TABLE";

@@ -7,18 +7,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::commit::complete_items::Known;
-use crate::commit::{self, Broken, Entropy, Report, Store};
+use crate::commit::complete_items::CompleteItems;
+use crate::commit::{Broken, CommitReport, Committer, Randomness, Store};
 use crate::config::Config;
 use crate::metrics::{self, Summary};
 use crate::rollup::model::marker::Stamp;
 use crate::rollup::model::record::RecordId;
-use crate::rollup::pipeline::coalesce::{Batch, Entry, Found, Place, coalesce};
+use crate::rollup::pipeline::coalesce::{Batch, Disposition, Entry, EntryId, Found, coalesce};
 use crate::rollup::pipeline::delta::{Effect, Retention, effect};
 use crate::rollup::pipeline::parse::{EventError, Parsed, parse, parse_record};
 use crate::rollup::pipeline::plan::Setting;
-use crate::rollup::pipeline::response::{Outcome, Unresolved, response};
-use crate::rollup::pipeline::update::negative_counters;
+use crate::rollup::pipeline::response::{EntryOutcome, Unresolved, response};
+use crate::rollup::pipeline::view_item::negative_counters;
 
 /// The longest time before the deadline at which the work ends, so that the response still arrives.
 const MARGIN_MAX: Duration = Duration::from_secs(1);
@@ -33,9 +33,9 @@ type Observer = Box<dyn Fn(&Invocation, &Summary) + Send + Sync>;
 pub struct Rollup<S, E> {
     config: Config,
     store: S,
-    entropy: E,
-    known: Known,
-    observe: Observer,
+    randomness: E,
+    complete_items: CompleteItems,
+    observe: Option<Observer>,
 }
 
 /// What an invocation comes with, besides its event.
@@ -90,16 +90,16 @@ impl InvocationError {
     }
 }
 
-impl<S: Store, E: Entropy> Rollup<S, E> {
+impl<S: Store, E: Randomness> Rollup<S, E> {
     /// A roll-up as configured, on a store.
-    pub fn new(config: Config, store: S, entropy: E) -> Self {
-        Self { config, store, entropy, known: Known::default(), observe: Box::new(|_, _| {}) }
+    pub fn new(config: Config, store: S, randomness: E) -> Self {
+        Self { config, store, randomness, complete_items: CompleteItems::default(), observe: None }
     }
 
     /// Lets `observe` see what each invocation did.
     #[must_use]
     pub fn observed(mut self, observe: impl Fn(&Invocation, &Summary) + Send + Sync + 'static) -> Self {
-        self.observe = Box::new(observe);
+        self.observe = Some(Box::new(observe));
         self
     }
 
@@ -116,14 +116,21 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
         let found = parse(event)?.map(|record| record.map(|record| self.judge(record, &retention)));
         let mut batch = coalesce(found.collect::<Result<Vec<_>, _>>()?);
         let commit_began = Instant::now();
-        let (known, most) = (&self.known, self.config.max_in_flight);
-        let report = commit::commit(&self.store, &self.entropy, &setting, &mut batch, known, most, deadline).await?;
-        let (response, tally) = response(&batch, &report.outcomes);
+        let committer = Committer {
+            store: &self.store,
+            randomness: &self.randomness,
+            setting: &setting,
+            complete_items: &self.complete_items,
+            max_in_flight: self.config.max_in_flight,
+            deadline,
+        };
+        let report = committer.commit(&mut batch).await?;
+        let (response, counts) = response(&batch, &report.outcomes);
 
         let commit = commit_began.elapsed();
         let negative_counters = self.negative_counters(&batch, &report, deadline).await;
         let summary = Summary {
-            tally,
+            counts,
             ungrouped: ungrouped(&batch, &report),
             transactions: report.requests,
             retries: report.retries.clone(),
@@ -133,7 +140,9 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
             took: began.elapsed(),
         };
         log(&batch, &report, &summary);
-        (self.observe)(invocation, &summary);
+        if let Some(observe) = &self.observe {
+            observe(invocation, &summary);
+        }
         unnumbered(&batch, &report).map_or(Ok(response), Err)
     }
 
@@ -142,17 +151,17 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
     pub fn has_no_effect(&self, raw: &str, now: DateTime<Utc>) -> bool {
         let retention = Retention { days: self.config.marker_retention_days, until: now };
         let judged = parse_record(raw).map(|record| self.judge(record, &retention));
-        matches!(judged, Ok(Found::Record(_, Effect::None)))
+        matches!(judged, Ok(Found::Record(Effect::None)))
     }
 
     /// How many counters of one view item are below zero, of those that this batch lowered.
     ///
     /// A transaction does not tell the new values, and reading every item would double the cost of a delete. A counter
     /// that is below zero stays so until it is repaired, so one item an invocation finds it in time.
-    async fn negative_counters(&self, batch: &Batch<'_>, report: &Report, deadline: Instant) -> usize {
+    async fn negative_counters(&self, batch: &Batch<'_>, report: &CommitReport, deadline: Instant) -> usize {
         let lowered =
             batch.entries.iter().zip(&report.outcomes).rev().find_map(|(entry, outcome)| match (entry, outcome) {
-                (Entry::Apply { change, .. }, Outcome::Applied) => change.lowered(),
+                (Entry::Apply { change, .. }, EntryOutcome::Applied) => change.lowered(),
                 _ => None,
             });
         let Some(key) = lowered else { return 0 };
@@ -166,10 +175,8 @@ impl<S: Store, E: Entropy> Rollup<S, E> {
 
     fn judge<'a>(&self, record: Parsed<'a>, retention: &Retention) -> Found<'a> {
         match record {
-            Parsed::Record(record) => {
-                Found::Record(record.head.id.clone(), effect(&self.config.view, record, retention))
-            }
-            Parsed::Poison(poison) => Found::Record(poison.head.id.clone(), Effect::Quarantine(poison)),
+            Parsed::Record(record) => Found::Record(effect(&self.config.view, record, retention)),
+            Parsed::Poison(poison) => Found::Record(Effect::Quarantine(poison)),
             Parsed::Unnumbered { reason, raw } => Found::Unnumbered { reason, raw },
         }
     }
@@ -194,27 +201,28 @@ fn working_time(time_left: Duration) -> Duration {
     time_left.saturating_sub((time_left / 4).min(MARGIN_MAX))
 }
 
-fn ungrouped(batch: &Batch<'_>, report: &Report) -> usize {
+fn ungrouped(batch: &Batch<'_>, report: &CommitReport) -> usize {
     let entries = batch.entries.iter().zip(&report.outcomes);
     let applied = entries.filter_map(|(entry, outcome)| match (entry, outcome) {
-        (Entry::Apply { change, .. }, Outcome::Applied) => Some(change.ungrouped),
+        (Entry::Apply { change, .. }, EntryOutcome::Applied) => Some(change.ungrouped),
         _ => None,
     });
     applied.sum()
 }
 
-fn unnumbered(batch: &Batch<'_>, report: &Report) -> Option<InvocationError> {
-    let entry = |place: &Place| match place {
-        Place::Unnumbered(entry) => Some(*entry),
+fn unnumbered(batch: &Batch<'_>, report: &CommitReport) -> Option<InvocationError> {
+    let entry = |disposition: &Disposition| match disposition {
+        Disposition::Unnumbered(entry) => Some(*entry),
         _ => None,
     };
-    let entries: Vec<usize> = batch.places.iter().filter_map(entry).collect();
-    let kept = |entry: &&usize| matches!(report.outcomes[**entry], Outcome::Quarantined | Outcome::Duplicate);
+    let entries: Vec<EntryId> = batch.dispositions.iter().filter_map(entry).collect();
+    let kept =
+        |entry: &&EntryId| matches!(report.outcomes[entry.0], EntryOutcome::Quarantined | EntryOutcome::Duplicate);
     Some(InvocationError::Unnumbered {
         count: entries.len(),
-        records: batch.places.len(),
+        records: batch.dispositions.len(),
         kept: entries.iter().filter(kept).count(),
-        marker: batch.entries[*entries.first()?].head().id.sequence_number.clone(),
+        marker: batch[*entries.first()?].head().id.sequence_number.clone(),
     })
 }
 
@@ -230,18 +238,18 @@ const RECORD_LINES: usize = 20;
 
 /// One line an invocation, and one for each of the first records that need an operator's eye. No line shows what is in an
 /// item.
-fn log(batch: &Batch<'_>, report: &Report, summary: &Summary) {
+fn log(batch: &Batch<'_>, report: &CommitReport, summary: &Summary) {
     let judged = batch.entries.iter().zip(&report.outcomes);
     let notable = judged.filter_map(|(entry, outcome)| match (entry, outcome) {
-        (Entry::Quarantine(poison), Outcome::Quarantined) => {
+        (Entry::Quarantine(poison), EntryOutcome::Quarantined) => {
             Some((&entry.head().id, Notable::Quarantined(poison.reason.kind())))
         }
-        (_, Outcome::Unresolved(Unresolved::NotKept)) => Some((&entry.head().id, Notable::NotKept)),
-        (_, Outcome::Unresolved(Unresolved::Collision)) => Some((&entry.head().id, Notable::Collision)),
+        (_, EntryOutcome::Unresolved(Unresolved::NotKept)) => Some((&entry.head().id, Notable::NotKept)),
+        (_, EntryOutcome::Unresolved(Unresolved::Collision)) => Some((&entry.head().id, Notable::Collision)),
         _ => None,
     });
-    let repeated = batch.places.iter().filter_map(|place| match place {
-        Place::Collision(id) => Some((id, Notable::Collision)),
+    let repeated = batch.dispositions.iter().filter_map(|disposition| match disposition {
+        Disposition::Collision(id) => Some((id, Notable::Collision)),
         _ => None,
     });
     for (RecordId { sequence_number, stream }, notable) in notable.chain(repeated).take(RECORD_LINES) {
@@ -258,16 +266,16 @@ fn log(batch: &Batch<'_>, report: &Report, summary: &Summary) {
             }
         }
     }
-    if report.outcomes.contains(&Outcome::Unresolved(Unresolved::OutOfTime)) {
+    if report.outcomes.contains(&EntryOutcome::Unresolved(Unresolved::OutOfTime)) {
         warn!(retries = ?summary.retries, "out of time: the rest is reported to Lambda");
     }
     info!(
-        records = summary.tally.records,
-        applied = summary.tally.applied,
-        duplicates = summary.tally.duplicates,
-        no_effect = summary.tally.no_effect,
-        quarantined = summary.tally.quarantined,
-        unresolved = summary.tally.unresolved,
+        records = summary.counts.records,
+        applied = summary.counts.applied,
+        duplicates = summary.counts.duplicates,
+        no_effect = summary.counts.no_effect,
+        quarantined = summary.counts.quarantined,
+        unresolved = summary.counts.unresolved,
         transactions = summary.transactions,
         retries = summary.retries.values().sum::<usize>(),
         milliseconds = metrics::milliseconds(summary.took),

@@ -29,16 +29,16 @@
 //! - [`commit`] sends the transactions, and has the only retry loop.
 //! - [`store`] is DynamoDB at the border.
 //! - [`metrics`] names every metric, and [`xray`] puts requests into the invocation's trace.
-//! - [`config`], [`entropy`], [`logging`], [`shutdown`] and [`tls`] are what a process needs besides.
+//! - [`config`], [`randomness`], [`logging`], [`shutdown`] and [`tls`] are what a process needs besides.
 
 pub mod commit;
 pub mod config;
-pub mod entropy;
 pub mod handler;
 pub mod logging;
 pub mod metrics;
 #[cfg(feature = "cli")]
 pub mod operate;
+pub mod randomness;
 pub mod rollup;
 pub mod shutdown;
 pub mod store;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::rollup::pipeline::response::Tally;
-use crate::rollup::pipeline::verdict::Cause;
+use crate::rollup::pipeline::response::RecordCounts;
+use crate::rollup::pipeline::verdict::RetryCause;
 
 /// The namespace of the function's metrics.
 pub const NAMESPACE: &str = "ddb-rollup";
@@ -21,13 +21,13 @@ pub const DIMENSION: &str = "FunctionName";
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Summary {
     /// The records, by what became of them.
-    pub tally: Tally,
+    pub counts: RecordCounts,
     /// Images of applied records that have no usable value for a group.
     pub ungrouped: usize,
     /// Requests to commit that were sent, retries and refused ones included.
     pub transactions: usize,
     /// Requests that were sent again, by cause.
-    pub retries: BTreeMap<Cause, usize>,
+    pub retries: BTreeMap<RetryCause, usize>,
     /// View items whose counter maps were created.
     pub first_touches: usize,
     /// Counters below zero, of the one view item that was looked at.
@@ -54,21 +54,21 @@ const fn count(name: &'static str, value: fn(&Summary) -> usize) -> Metric {
 
 /// Every metric that the function has.
 pub const METRICS: [Metric; 19] = [
-    count("Records", |summary| summary.tally.records),
-    count("Applied", |summary| summary.tally.applied),
-    count("Duplicates", |summary| summary.tally.duplicates),
-    count("NoEffect", |summary| summary.tally.no_effect),
+    count("Records", |summary| summary.counts.records),
+    count("Applied", |summary| summary.counts.applied),
+    count("Duplicates", |summary| summary.counts.duplicates),
+    count("NoEffect", |summary| summary.counts.no_effect),
     count("Ungrouped", |summary| summary.ungrouped),
-    count("Quarantined", |summary| summary.tally.quarantined),
-    count("Unresolved", |summary| summary.tally.unresolved),
+    count("Quarantined", |summary| summary.counts.quarantined),
+    count("Unresolved", |summary| summary.counts.unresolved),
     count("Transactions", |summary| summary.transactions),
     count("Retries", |summary| summary.retries.values().sum()),
-    count("Conflicts", |summary| summary.retried(Cause::Conflict)),
-    count("Throttles", |summary| summary.retried(Cause::Throttled)),
-    count("RetriesInProgress", |summary| summary.retried(Cause::InProgress)),
-    count("RetriesServer", |summary| summary.retried(Cause::Server)),
-    count("RetriesTimeout", |summary| summary.retried(Cause::Timeout)),
-    count("RetriesConnection", |summary| summary.retried(Cause::Connection)),
+    count("Conflicts", |summary| summary.retried(RetryCause::Conflict)),
+    count("Throttles", |summary| summary.retried(RetryCause::Throttled)),
+    count("RetriesInProgress", |summary| summary.retried(RetryCause::InProgress)),
+    count("RetriesServer", |summary| summary.retried(RetryCause::Server)),
+    count("RetriesTimeout", |summary| summary.retried(RetryCause::Timeout)),
+    count("RetriesConnection", |summary| summary.retried(RetryCause::Connection)),
     count("FirstTouches", |summary| summary.first_touches),
     count("NegativeCounters", |summary| summary.negative_counters),
     Metric { name: "CommitLatency", unit: "Milliseconds", value: |summary| milliseconds(summary.commit) },
@@ -76,7 +76,7 @@ pub const METRICS: [Metric; 19] = [
 ];
 
 impl Summary {
-    fn retried(&self, cause: Cause) -> usize {
+    fn retried(&self, cause: RetryCause) -> usize {
         self.retries.get(&cause).copied().unwrap_or_default()
     }
 }
@@ -117,10 +117,10 @@ mod tests {
     #[test]
     fn the_line_is_what_cloudwatch_reads() {
         let summary = Summary {
-            tally: Tally { records: 9, applied: 4, duplicates: 2, no_effect: 1, quarantined: 1, unresolved: 1 },
+            counts: RecordCounts { records: 9, applied: 4, duplicates: 2, no_effect: 1, quarantined: 1, unresolved: 1 },
             ungrouped: 3,
             transactions: 7,
-            retries: [(Cause::Conflict, 2), (Cause::Timeout, 1)].into(),
+            retries: [(RetryCause::Conflict, 2), (RetryCause::Timeout, 1)].into(),
             first_touches: 5,
             negative_counters: 6,
             commit: Duration::from_millis(12),

@@ -10,10 +10,12 @@ use aws_sdk_dynamodb::config::ConfigBag;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-    Update as SdkUpdate,
+    AttributeValue, CancellationReason as SdkReason, ConditionCheck, KeysAndAttributes, Put,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as SdkUpdate,
 };
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
@@ -25,11 +27,11 @@ use uuid::Uuid;
 use crate::commit::{LookedUp, Store};
 use crate::rollup::Item;
 use crate::rollup::model::limits;
-use crate::rollup::model::marker::{Guard, OUTCOME, Outcome, SEQUENCE_NUMBER};
+use crate::rollup::model::marker::{Guard, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER};
 use crate::rollup::model::view::{View, ViewKey};
 use crate::rollup::pipeline::plan::{Action, Transaction};
 use crate::rollup::pipeline::update::Update;
-use crate::rollup::pipeline::verdict::{self, CancellationReason, Cause, ErrorAnswer, Failure};
+use crate::rollup::pipeline::verdict::{self, CancellationReason, ErrorAnswer, Failure, RetryCause};
 
 /// How long one attempt of a request may take: an answer that is later than this is most likely none.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -78,25 +80,14 @@ impl DynamoStore {
                         .condition_expression(format!("{absent} OR {OUTCOME} = :quarantined"))
                         .expression_attribute_values(
                             ":quarantined",
-                            AttributeValue::S(Outcome::Quarantined.as_str().to_owned()),
+                            AttributeValue::S(MarkerOutcome::Quarantined.as_str().to_owned()),
                         ),
                 };
                 item.put(put.build().map_err(unbuildable)?)
             }
             Action::UpdateView { key, update, .. } => {
-                let Update { expression, condition, names, values } = update;
-                item.update(
-                    SdkUpdate::builder()
-                        .table_name(self.view.view_table())
-                        .set_key(Some(key.clone().into()))
-                        .update_expression(expression)
-                        .set_condition_expression(condition.clone())
-                        .set_expression_attribute_names(Some(names.clone()))
-                        .set_expression_attribute_values(Some(Item::from(values.clone()).into()))
-                        .return_values_on_condition_check_failure(returned)
-                        .build()
-                        .map_err(unbuildable)?,
-                )
+                let update = sdk_update(self.view.view_table(), key, update.clone());
+                item.update(update.return_values_on_condition_check_failure(returned).build().map_err(unbuildable)?)
             }
             Action::CheckAbsent { key, check, .. } => item.condition_check(
                 ConditionCheck::builder()
@@ -123,21 +114,7 @@ impl Store for DynamoStore {
             .client_request_token(token.to_string())
             .send()
             .await;
-        match sent {
-            Ok(_) => Ok(()),
-            Err(SdkError::ServiceError(answer)) => Err(match answer.err() {
-                TransactWriteItemsError::TransactionCanceledException(cancelled) => {
-                    let reasons = cancelled.cancellation_reasons().iter().map(|reason| CancellationReason {
-                        code: reason.code.clone(),
-                        message: reason.message.clone(),
-                        item: reason.item.clone().map(Item::from),
-                    });
-                    verdict::cancelled(reasons.collect(), transaction.actions.len())
-                }
-                error => verdict::error(&error_answer(error, answer.raw())),
-            }),
-            Err(other) => Err(unanswered(&other)),
-        }
+        sent.map(drop).map_err(|error| transaction_failure(&error, transaction.actions.len()))
     }
 
     async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
@@ -153,13 +130,8 @@ impl Store for DynamoStore {
             .build()
             .map_err(unbuildable)?;
         let request = self.client.batch_get_item().request_items(self.view.view_table(), wanted);
-        let output = match request.customize().interceptor(AtMost(limits::LOOK_UP_BYTES)).send().await {
-            Ok(output) => output,
-            Err(SdkError::ServiceError(answer)) => {
-                return Err(verdict::error(&error_answer(answer.err(), answer.raw())));
-            }
-            Err(other) => return Err(unanswered(&other)),
-        };
+        let sent = request.customize().interceptor(AtMost(limits::LOOK_UP_BYTES)).send().await;
+        let output = sent.map_err(|error| failure(&error))?;
         let of = |item: HashMap<_, _>| self.view.own_key(&Item::from(item)).ok();
         let left = output.unprocessed_keys.into_iter().flat_map(HashMap::into_values);
         let left: HashSet<ViewKey> = left.flat_map(|table| table.keys).filter_map(of).collect();
@@ -182,12 +154,71 @@ impl Store for DynamoStore {
             .consistent_read(true)
             .send()
             .await;
-        match sent {
-            Ok(output) => Ok(output.item.map(Item::from)),
-            Err(SdkError::ServiceError(answer)) => Err(verdict::error(&error_answer(answer.err(), answer.raw()))),
-            Err(other) => Err(unanswered(&other)),
+        sent.map(|output| output.item.map(Item::from)).map_err(|error| failure(&error))
+    }
+}
+
+/// What a failed request means, of any operation that is no transaction.
+pub fn failure<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E, HttpResponse>) -> Failure {
+    match error {
+        SdkError::ServiceError(answer) => verdict::single(&error_answer(answer.err(), answer.raw())),
+        other => unanswered(other),
+    }
+}
+
+/// What a failed transaction of so many actions means.
+pub fn transaction_failure<E: Cancellable>(error: &SdkError<E, HttpResponse>, actions: usize) -> Failure {
+    match error {
+        SdkError::ServiceError(answer) => match answer.err().reasons() {
+            Some(reasons) => {
+                let reasons = reasons.iter().map(|reason| CancellationReason {
+                    code: reason.code.clone(),
+                    message: reason.message.clone(),
+                    item: reason.item.clone().map(Item::from),
+                });
+                verdict::cancelled(reasons.collect(), actions)
+            }
+            None => verdict::error(&error_answer(answer.err(), answer.raw())),
+        },
+        other => unanswered(other),
+    }
+}
+
+/// The error of an operation that is a transaction.
+pub trait Cancellable: Error + ProvideErrorMetadata + 'static {
+    /// Why it was cancelled, an answer for each action; none when the error is another one.
+    fn reasons(&self) -> Option<&[SdkReason]>;
+}
+
+impl Cancellable for TransactWriteItemsError {
+    fn reasons(&self) -> Option<&[SdkReason]> {
+        match self {
+            Self::TransactionCanceledException(cancelled) => Some(cancelled.cancellation_reasons()),
+            _ => None,
         }
     }
+}
+
+impl Cancellable for TransactGetItemsError {
+    fn reasons(&self) -> Option<&[SdkReason]> {
+        match self {
+            Self::TransactionCanceledException(cancelled) => Some(cancelled.cancellation_reasons()),
+            _ => None,
+        }
+    }
+}
+
+/// An update of one item as the SDK takes it.
+#[must_use]
+pub fn sdk_update(table: &str, key: &Item, update: Update) -> UpdateBuilder {
+    let Update { expression, condition, names, values } = update;
+    SdkUpdate::builder()
+        .table_name(table)
+        .set_key(Some(key.clone().into()))
+        .update_expression(expression)
+        .set_condition_expression(condition)
+        .set_expression_attribute_names(Some(names))
+        .set_expression_attribute_values(Some(Item::from(values).into()))
 }
 
 /// Refuses an answer that is longer than so many bytes, before its body is read.
@@ -226,8 +257,8 @@ fn error_answer(error: &impl ProvideErrorMetadata, raw: &HttpResponse) -> ErrorA
 /// the markers are for.
 fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure {
     match error {
-        SdkError::TimeoutError(_) => Failure::Transient(Cause::Timeout),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => Failure::Transient(Cause::Timeout),
+        SdkError::TimeoutError(_) => Failure::Transient(RetryCause::Timeout),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => Failure::Transient(RetryCause::Timeout),
         SdkError::DispatchFailure(failure) => {
             let source = failure.as_connector_error().and_then(Error::source);
             if source.is_some_and(about_credentials) {
@@ -235,10 +266,10 @@ fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure 
             } else if failure.is_user() {
                 broken(error)
             } else {
-                Failure::Transient(Cause::Connection)
+                Failure::Transient(RetryCause::Connection)
             }
         }
-        SdkError::ResponseError(_) => Failure::Transient(Cause::Connection),
+        SdkError::ResponseError(_) => Failure::Transient(RetryCause::Connection),
         _ => broken(error),
     }
 }

@@ -11,11 +11,11 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::commit::{Entropy, LookedUp, Store};
+use crate::commit::{LookedUp, Randomness, Store};
 use crate::rollup::Item;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::plan::Transaction;
-use crate::rollup::pipeline::verdict::{Cause, Failure};
+use crate::rollup::pipeline::verdict::{Failure, RetryCause};
 
 /// Where Lambda says that the daemon is.
 pub const DAEMON_ADDRESS: &str = "AWS_XRAY_DAEMON_ADDRESS";
@@ -43,23 +43,23 @@ impl Place {
 #[derive(Debug)]
 pub struct Traced<S, E> {
     store: S,
-    entropy: E,
+    randomness: E,
     clock: fn() -> DateTime<Utc>,
     daemon: Option<UdpSocket>,
     place: Mutex<Option<Place>>,
 }
 
-impl<S, E: Entropy> Traced<S, E> {
+impl<S, E: Randomness> Traced<S, E> {
     /// Tells the daemon at this address of the store's requests. Without an address, or with one that cannot be used,
     /// nothing is told: a trace is not worth an invocation.
-    pub fn new(store: S, entropy: E, clock: fn() -> DateTime<Utc>, daemon: Option<&str>) -> Self {
+    pub fn new(store: S, randomness: E, clock: fn() -> DateTime<Utc>, daemon: Option<&str>) -> Self {
         let connect = |address: &str| {
             let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
             socket.set_nonblocking(true).ok()?;
             socket.connect(address).ok()?;
             Some(socket)
         };
-        Self { store, entropy, clock, daemon: daemon.and_then(connect), place: Mutex::default() }
+        Self { store, randomness, clock, daemon: daemon.and_then(connect), place: Mutex::default() }
     }
 
     /// Begins an invocation with this trace header; an environment has one invocation at a time.
@@ -71,7 +71,7 @@ impl<S, E: Entropy> Traced<S, E> {
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (Some(daemon), Some(place)) = (&self.daemon, place) else { return };
         let ended = (self.clock)();
-        let document = document(&place, self.entropy.token(), operation, (began, ended), answer.as_ref().err());
+        let document = document(&place, self.randomness.token(), operation, (began, ended), answer.as_ref().err());
         // Whether it arrives is not the invocation's business.
         let _ = daemon.send(format!("{FRAME}{document}").as_bytes());
     }
@@ -88,8 +88,9 @@ fn document(
         let text = format!("{}.{:06}", time.timestamp(), time.timestamp_subsec_micros());
         text.parse::<f64>().unwrap_or_default()
     };
-    let throttled = matches!(failure, Some(Failure::Transient(Cause::Throttled)));
-    let fault = matches!(failure, Some(Failure::Transient(Cause::Server | Cause::Timeout | Cause::Connection)));
+    let throttled = matches!(failure, Some(Failure::Transient(RetryCause::Throttled)));
+    let fault =
+        matches!(failure, Some(Failure::Transient(RetryCause::Server | RetryCause::Timeout | RetryCause::Connection)));
     json!({
         "name": "DynamoDB",
         "id": format!("{:016x}", id.as_u64_pair().0),
@@ -106,7 +107,7 @@ fn document(
     })
 }
 
-impl<S: Store + Send, E: Entropy + Send> Store for &Traced<S, E> {
+impl<S: Store + Send, E: Randomness + Send> Store for &Traced<S, E> {
     async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
         let began = (self.clock)();
         let answer = self.store.transact(transaction, token).await;
@@ -132,7 +133,7 @@ impl<S: Store + Send, E: Entropy + Send> Store for &Traced<S, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entropy::OsEntropy;
+    use crate::randomness::OsRandomness;
 
     const HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
@@ -141,7 +142,7 @@ mod tests {
 
     impl Store for Throttled {
         async fn transact(&self, _: &Transaction<'_>, _: Uuid) -> Result<(), Failure> {
-            Err(Failure::Transient(Cause::Throttled))
+            Err(Failure::Transient(RetryCause::Throttled))
         }
 
         async fn view_item(&self, _: &ViewKey) -> Result<Option<Item>, Failure> {
@@ -169,7 +170,7 @@ mod tests {
     async fn a_request_is_told_to_the_daemon() {
         let daemon = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = daemon.local_addr().unwrap().to_string();
-        let traced = Traced::new(Throttled, OsEntropy, Utc::now, Some(&address));
+        let traced = Traced::new(Throttled, OsRandomness, Utc::now, Some(&address));
         (&traced).transact(&Transaction::default(), Uuid::nil()).await.unwrap_err();
         traced.begin(Some(HEADER));
         (&traced).transact(&Transaction::default(), Uuid::nil()).await.unwrap_err();
@@ -189,7 +190,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_daemon_nothing_fails() {
         for address in [None, Some("nowhere"), Some("127.0.0.1:1")] {
-            let traced = Traced::new(Throttled, OsEntropy, Utc::now, address);
+            let traced = Traced::new(Throttled, OsRandomness, Utc::now, address);
             traced.begin(Some(HEADER));
             (&traced).transact(&Transaction::default(), Uuid::nil()).await.unwrap_err();
         }

@@ -11,20 +11,20 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use chrono::Utc;
-use ddb_rollup::commit::{Entropy, LookedUp, Store};
+use ddb_rollup::commit::{LookedUp, Randomness, Store};
 use ddb_rollup::config::{Config, Tables};
-use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
+use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::marker::{Guard, Stamp};
-use ddb_rollup::rollup::model::record;
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::coalesce::{Batch, Found, coalesce};
 use ddb_rollup::rollup::pipeline::delta::{Retention, effect};
-use ddb_rollup::rollup::pipeline::parse::Parsed;
+use ddb_rollup::rollup::pipeline::parse::{Parsed, parse};
 use ddb_rollup::rollup::pipeline::plan::{self, Setting, Transaction};
-use ddb_rollup::rollup::pipeline::update::{OnMissingViewItem, Shape};
 use ddb_rollup::rollup::pipeline::verdict::Failure;
+use ddb_rollup::rollup::pipeline::view_item::Shape;
 use ddb_rollup::store::DynamoStore;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
@@ -108,7 +108,7 @@ pub async fn run(contestant: Contestant, world: &World, event: &str, in_flight: 
 
 /// A process of the function, and what it sends.
 pub struct Process {
-    rollup: Rollup<Counting, OsEntropy>,
+    rollup: Rollup<Counting, OsRandomness>,
     sent: std::sync::Arc<Mutex<Took>>,
 }
 
@@ -118,7 +118,7 @@ impl Process {
         config.max_in_flight = in_flight;
         let sent = std::sync::Arc::<Mutex<Took>>::default();
         let store = Counting { store: store(world), sent: sent.clone(), item_kb };
-        Self { rollup: Rollup::new(config, store, OsEntropy), sent }
+        Self { rollup: Rollup::new(config, store, OsRandomness), sent }
     }
 
     pub async fn deliver(&self, event: &str) -> Took {
@@ -179,8 +179,8 @@ fn store(world: &World) -> DynamoStore {
 /// What stands before planning, as the handler does it.
 pub fn batch<'e>(config: &Config, event: &'e str) -> Batch<'e> {
     let retention = Retention { days: config.marker_retention_days, until: Utc::now() };
-    coalesce(record::parse(event).unwrap().map(|parsed| match parsed.unwrap() {
-        Parsed::Record(record) => Found::Record(record.id.clone(), effect(&config.view, record, &retention)),
+    coalesce(parse(event).unwrap().map(|parsed| match parsed.unwrap() {
+        Parsed::Record(record) => Found::Record(effect(&config.view, record, &retention)),
         other => panic!("not a record: {other:?}"),
     }))
 }
@@ -193,12 +193,12 @@ pub fn setting(config: &Config) -> Setting {
 async fn planned(world: &World, event: &str, in_flight: usize, item_kb: usize) -> Took {
     let (config, store) = (config(), &store(world));
     let (batch, setting) = (batch(&config, event), setting(&config));
-    let (all, shapes) = ((0..batch.entries.len()).collect::<Vec<_>>(), vec![Shape::Complete; batch.items.len()]);
+    let (all, shapes) = (batch.ids().collect::<Vec<_>>(), vec![Shape::Complete; batch.items.len()]);
     let planned = plan::plan(&config.view, &batch, &all);
     let planned: Vec<_> = planned.iter().map(|members| plan::assemble(&setting, &batch, &shapes, members)).collect();
     let (requests, write_units) = (planned.len(), planned.iter().map(|one| units(one, item_kb)).sum());
     let began = Instant::now();
-    let sent = planned.iter().map(|one| async { store.transact(one, OsEntropy.token()).await.unwrap() });
+    let sent = planned.iter().map(|one| async { store.transact(one, OsRandomness.token()).await.unwrap() });
     stream::iter(sent).buffer_unordered(in_flight).collect::<Vec<()>>().await;
     Took { time: began.elapsed(), requests, write_units }
 }

@@ -9,8 +9,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use chrono::Utc;
 use ddb_rollup::config::{self, Config, ConfigError, ENDPOINTS};
-use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
+use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::store::DynamoStore;
 use ddb_rollup::xray::{self, Traced};
 use ddb_rollup::{logging, metrics, shutdown, tls};
@@ -44,8 +44,8 @@ async fn run() -> Result<(), lambda_runtime::Error> {
     let store = DynamoStore::new(&sdk, config.view.clone(), &config.idempotency_table);
     let name = env::var(FUNCTION_NAME)?;
     let daemon = env::var(xray::DAEMON_ADDRESS).ok();
-    let store = &Traced::new(store, OsEntropy, Utc::now, daemon.as_deref());
-    let rollup = &Rollup::new(config, store, OsEntropy).observed(move |invocation, summary| {
+    let store = &Traced::new(store, OsRandomness, Utc::now, daemon.as_deref());
+    let rollup = &Rollup::new(config, store, OsRandomness).observed(move |invocation, summary| {
         logging::line(&metrics::line(summary, &name, &invocation.request_id, invocation.now));
     });
 

@@ -13,7 +13,7 @@ use crate::rollup::model::view::ViewKey;
 /// was presumed of its item, so it decides about a request, never about a counter. Keys are kept as hashes, so that an
 /// item takes 8 bytes, however long its key is.
 #[derive(Debug, Default)]
-pub struct Known(Mutex<Generations>);
+pub struct CompleteItems(Mutex<Generations>);
 
 /// When the recent ones are as many as are remembered, they become the older ones, and those are forgotten.
 #[derive(Debug, Default)]
@@ -22,30 +22,30 @@ struct Generations {
     older: HashSet<u64>,
 }
 
-impl Known {
+impl CompleteItems {
     /// Whether a view item is remembered as complete.
     #[must_use]
-    pub fn has(&self, key: &ViewKey) -> bool {
+    pub fn contains(&self, key: &ViewKey) -> bool {
         let name = name(key);
-        self.with(|known| known.recent.contains(&name) || known.older.contains(&name))
+        self.with(|generations| generations.recent.contains(&name) || generations.older.contains(&name))
     }
 
     /// Remembers a view item as complete.
-    pub fn add(&self, key: &ViewKey) {
-        self.with(|known| {
-            if known.recent.len() == limits::KNOWN_VIEW_ITEMS {
-                known.older = std::mem::take(&mut known.recent);
+    pub fn insert(&self, key: &ViewKey) {
+        self.with(|generations| {
+            if generations.recent.len() == limits::COMPLETE_VIEW_ITEMS {
+                generations.older = std::mem::take(&mut generations.recent);
             }
-            known.recent.insert(name(key));
+            generations.recent.insert(name(key));
         });
     }
 
     /// Forgets a view item that turned out not to be complete.
-    pub fn forget(&self, key: &ViewKey) {
+    pub fn remove(&self, key: &ViewKey) {
         let name = name(key);
-        self.with(|known| {
-            known.recent.remove(&name);
-            known.older.remove(&name);
+        self.with(|generations| {
+            generations.recent.remove(&name);
+            generations.older.remove(&name);
         });
     }
 
@@ -70,24 +70,24 @@ mod tests {
 
     #[test]
     fn what_is_added_is_known_until_it_is_forgotten() {
-        let known = Known::default();
-        assert!(!known.has(&key(1)));
-        known.add(&key(1));
-        known.add(&key(1));
-        assert!(known.has(&key(1)) && !known.has(&key(2)));
-        known.forget(&key(1));
-        assert!(!known.has(&key(1)));
+        let items = CompleteItems::default();
+        assert!(!items.contains(&key(1)));
+        items.insert(&key(1));
+        items.insert(&key(1));
+        assert!(items.contains(&key(1)) && !items.contains(&key(2)));
+        items.remove(&key(1));
+        assert!(!items.contains(&key(1)));
     }
 
     #[test]
     fn it_remembers_the_last_ones_and_never_more_than_twice_the_limit() {
-        let known = Known::default();
-        let added = 2 * limits::KNOWN_VIEW_ITEMS + 1;
-        (0..added).for_each(|number| known.add(&key(number)));
-        let of = |from: usize, to: usize| (from..to).filter(|number| known.has(&key(*number))).count();
-        assert_eq!(of(added - limits::KNOWN_VIEW_ITEMS, added), limits::KNOWN_VIEW_ITEMS);
-        assert_eq!(of(0, added), limits::KNOWN_VIEW_ITEMS + 1);
-        known.forget(&key(added - 2));
-        assert!(!known.has(&key(added - 2)), "an older one is forgotten too");
+        let items = CompleteItems::default();
+        let added = 2 * limits::COMPLETE_VIEW_ITEMS + 1;
+        (0..added).for_each(|number| items.insert(&key(number)));
+        let of = |from: usize, to: usize| (from..to).filter(|number| items.contains(&key(*number))).count();
+        assert_eq!(of(added - limits::COMPLETE_VIEW_ITEMS, added), limits::COMPLETE_VIEW_ITEMS);
+        assert_eq!(of(0, added), limits::COMPLETE_VIEW_ITEMS + 1);
+        items.remove(&key(added - 2));
+        assert!(!items.contains(&key(added - 2)), "an older one is forgotten too");
     }
 }

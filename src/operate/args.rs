@@ -1,9 +1,14 @@
-//! The options that every subcommand has.
+//! The options that every subcommand has, those of every subcommand that reads whole tables, and how values are read.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use crate::config::{Config, ConfigError, IDEMPOTENCY_TABLE, SOURCE_TABLE, Tables, VIEW_TABLE, endpoint};
 
@@ -77,6 +82,14 @@ impl Shared {
         })
     }
 
+    /// Writes results on standard output, in the form that is asked for.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn write(&self, object: &Value, text: &impl Display) -> io::Result<()> {
+        if self.json { writeln!(io::stdout(), "{object}") } else { write!(io::stdout(), "{text}") }
+    }
+
     /// The template's parameters for the tables that were named.
     #[must_use]
     pub fn parameters(&self) -> BTreeMap<String, String> {
@@ -106,6 +119,57 @@ impl Shared {
     }
 }
 
+/// How fast tables are read, and how long the stream is waited for.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Pace {
+    /// Seconds within which a write is taken to appear in the stream
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub settle: Duration,
+
+    /// Requests side by side
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = concurrency)]
+    pub concurrency: u16,
+
+    /// Read capacity units that may be consumed a second, in all tables; without it as many as there are
+    #[arg(long, value_name = "UNITS", value_parser = units)]
+    pub max_read_units: Option<f64>,
+}
+
+impl Default for Pace {
+    /// As the command reads when nothing else is said.
+    fn default() -> Self {
+        Self { settle: Duration::from_secs(5), concurrency: 8, max_read_units: None }
+    }
+}
+
+fn concurrency(text: &str) -> Result<u16, String> {
+    whole(text, 1, 256)
+}
+
+/// A number of seconds of at most an hour; else the text says so.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().map_err(|_| "it is no number".to_owned())?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|seconds| *seconds <= Duration::from_hours(1))
+        .ok_or_else(|| "accepted is 0 to 3600, fractions included".to_owned())
+}
+
+fn units(text: &str) -> Result<f64, String> {
+    let units = text.parse::<f64>().map_err(|_| "it is no number".to_owned())?;
+    if units >= 1.0 && units.is_finite() { Ok(units) } else { Err("accepted is 1 or more".to_owned()) }
+}
+
+/// A day and a time with their zone; else the text says so.
+pub(super) fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    text.parse().map_err(|_| "accepted is a day and a time with their zone, as 2026-01-31T12:00:00Z".to_owned())
+}
+
+/// The URL of a queue; else the text says where to find it.
+pub(super) fn queue(text: &str) -> Result<String, String> {
+    endpoint(text).map_err(|_| "accepted is the queue's URL, as the stack's output FailureQueueUrl has it".to_owned())
+}
+
 /// A whole number within bounds; else the text says what they are.
 pub(super) fn whole(text: &str, least: u16, most: u16) -> Result<u16, String> {
     let number = text.parse().ok().filter(|number| (least..=most).contains(number));
@@ -121,6 +185,19 @@ fn region(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settling_and_capacity_are_numbers_within_reason() {
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        assert_eq!(seconds("0"), Ok(Duration::ZERO));
+        for text in ["", "-1", "NaN", "inf", "5s", "3601"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+        assert_eq!(units("100"), Ok(100.0));
+        for text in ["0", "-5", "NaN", "inf", "many"] {
+            assert!(units(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn what_is_named_reaches_the_tables_and_the_template() {

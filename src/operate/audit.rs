@@ -2,49 +2,51 @@
 //!
 //! One pass over the tables finds what is equal; the rest is looked at alone. In the order of the work:
 //!
-//! 1. [`trail`]: the stream up to now, and which of its records are not applied.
-//! 2. [`tables`]: the source added up per view item, beside the view items; [`ledger`], the markers.
-//! 3. [`examine`]: what differs, or was written meanwhile, seen at one moment.
-//! 4. [`report`]: what came of it; [`page`], the same for a browser. [`progress`] is what is seen of it meanwhile.
+//! 1. [`stream_records`]: the stream up to now, and which of its records are not applied ([`open_records`]).
+//! 2. [`table_reader`]: the source added up per view item, beside the view items; [`ledger`], the markers.
+//! 3. [`examine`]: what differs, or was written meanwhile, seen at one moment ([`snapshot`]).
+//! 4. [`report`]: what came of it; [`page`], the same for a browser.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::io;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use tokio::time::Instant;
 
-use super::args::{self, Shared};
-use super::replay::{self, ReplayError};
+use super::Ending;
+use super::args::{Pace, Shared};
+use super::clock::now;
+use super::progress::Progress;
 use super::stop::{Stop, until_stopped};
-use super::stream::{DynamoStream, StreamError};
-use super::{Ending, TableError};
-use crate::config::{Config, ConfigError};
-use crate::rollup::check::judge::{Orphans, Stored, Verdict, Waiting};
-use crate::rollup::check::ledger::Finding;
-use crate::rollup::check::recount::Tally;
+use super::stream::DynamoStream;
+use super::stream_reader::Reach;
+use crate::config::Config;
+use crate::rollup::check::judge::{Orphans, StoredCounters};
+use crate::rollup::check::recount::SourceTotals;
 use crate::rollup::model::poison::Image;
-use crate::rollup::model::view::{View, ViewKey};
+use crate::rollup::model::view::OnMissingViewItem;
+use crate::rollup::model::view::{KeyType, View, ViewKey};
 use crate::rollup::pipeline::delta::contribution;
-use crate::rollup::pipeline::update::OnMissingViewItem;
 use crate::rollup::{AttributeValue, Item};
 
+pub mod error;
 pub mod examine;
 pub mod ledger;
+mod open_records;
 pub mod page;
-pub mod progress;
 pub mod report;
 mod snapshot;
-pub mod tables;
-mod tip;
-pub mod trail;
+pub mod stream_records;
+pub mod table_reader;
 
-use examine::{Examiner, LookOnly, Mend, Seen};
-use progress::Progress;
-use report::Report;
-use tables::Tables;
-use trail::{Reach, Trail};
+use error::AuditError;
+use examine::{Examined, Examiner, Suspect, chunks};
+use ledger::Ledger;
+use report::AuditReport;
+use stream_records::StreamRecords;
+use table_reader::TableReader;
 
 /// Compare every counter with a recount; writers and the function go on meanwhile
 ///
@@ -54,7 +56,7 @@ use trail::{Reach, Trail};
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub(super) reading: Reading,
+    scope: AuditScope,
 
     /// Write a report for people, a page in one file
     #[arg(long, value_name = "FILE")]
@@ -63,7 +65,7 @@ pub struct Args {
 
 /// What is read, and how.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Reading {
+pub struct AuditScope {
     /// Only this view item: its key, or for another key than one string, an object as {"Id":{"N":"1"}}
     #[arg(long, value_name = "KEY")]
     pub item: Option<String>,
@@ -73,97 +75,19 @@ pub struct Reading {
     pub pace: Pace,
 }
 
-/// How fast tables are read, and how long the stream is waited for.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Pace {
-    /// Seconds within which a write is taken to appear in the stream
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
-    pub settle: Duration,
-
-    /// Requests side by side
-    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = concurrency)]
-    pub concurrency: u16,
-
-    /// Read capacity units that may be consumed a second, in all tables; without it as many as there are
-    #[arg(long, value_name = "UNITS", value_parser = units)]
-    pub max_read_units: Option<f64>,
-}
-
-impl Default for Pace {
-    /// As the command reads when nothing else is said.
-    fn default() -> Self {
-        Self { settle: Duration::from_secs(5), concurrency: 8, max_read_units: None }
-    }
-}
-
-fn concurrency(text: &str) -> Result<u16, String> {
-    args::whole(text, 1, 256)
-}
-
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<f64>().map_err(|_| "it is no number".to_owned())?;
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|settle| *settle <= Duration::from_hours(1))
-        .ok_or_else(|| "accepted is 0 to 3600, fractions included".to_owned())
-}
-
-fn units(text: &str) -> Result<f64, String> {
-    let units = text.parse::<f64>().map_err(|_| "it is no number".to_owned())?;
-    if units >= 1.0 && units.is_finite() { Ok(units) } else { Err("accepted is 1 or more".to_owned()) }
-}
-
-/// Why an audit or a repair could not run to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditError {
-    /// A setting of the environment.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A table.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// The stream.
-    #[error(transparent)]
-    Stream(#[from] StreamError),
-    /// The key of one view item.
-    #[error("--item {given} is no key of the view table: {cause}; give {wanted}")]
-    Item {
-        /// What was given.
-        given: String,
-        /// What is wrong with it.
-        cause: String,
-        /// What is accepted.
-        wanted: String,
-    },
-    /// Applying records, in a repair.
-    #[error(transparent)]
-    Apply(#[from] ReplayError),
-    /// The report for people.
-    #[error("cannot write the report {file}: {cause}")]
-    Html {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        cause: io::Error,
-    },
-    /// Output, or signals.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
 /// Audits, and writes the report.
 ///
 /// # Errors
 /// When it could not run to its end.
 pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, AuditError> {
     let sdk = shared.sdk().await;
-    let report = until_stopped(async |stop| audit(&sdk, shared.config()?, &args.reading, stop).await).await?;
+    let report = until_stopped(async |stop| audit(&sdk, shared.config()?, &args.scope, stop).await).await?;
     if let Some(file) = &args.html {
-        let page = page::page(&report, replay::now());
+        let page = page::page(&report, now());
         let written = tokio::fs::write(file, page).await;
         written.map_err(|cause| AuditError::Html { file: file.clone(), cause })?;
     }
-    report.write(shared.json)?;
+    shared.write(&report.json(), &report)?;
     Ok(Ending::found_unless(report.is_clean()))
 }
 
@@ -171,103 +95,103 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, AuditError> {
 ///
 /// # Errors
 /// When a table or the stream cannot be read.
-pub async fn audit(sdk: &SdkConfig, config: Config, reading: &Reading, stop: &Stop) -> Result<Report, AuditError> {
-    let mut audit = Audit::begin(sdk, config, reading).await?;
-    if reading.item.is_none() {
+pub async fn audit(
+    sdk: &SdkConfig,
+    config: Config,
+    scope: &AuditScope,
+    stop: &Stop,
+) -> Result<AuditReport, AuditError> {
+    let mut audit = Audit::begin(sdk, config, scope).await?;
+    if scope.item.is_none() {
         audit.read_ledger().await?;
     }
-    let suspects = audit.first_pass(reading).await?;
-    let mut nothing = HashSet::new();
-    audit.examine(suspects.clone(), &mut LookOnly, &mut nothing, reading, stop).await?;
+    let suspects = audit.first_pass().await?;
+    audit.examine(&suspects, stop).await?;
     // What differs may be in quarantine since before the stream's oldest record: only the whole table tells.
-    if reading.item.is_some() && audit.has_drift() {
+    if scope.item.is_some() && audit.examined.values().any(Examined::is_drifted) {
         audit.read_ledger().await?;
-        audit.examine(suspects, &mut LookOnly, &mut nothing, reading, stop).await?;
+        audit.examine(&suspects, stop).await?;
     }
     Ok(audit.report())
 }
 
 /// An audit that goes on.
 pub(super) struct Audit {
-    pub(super) tables: Tables,
-    pub(super) trail: Trail,
-    ledger: ledger::Ledger,
+    tables: TableReader,
+    pub(super) records: StreamRecords,
+    settle: Duration,
+    /// The only view item that is asked for.
+    only: Option<ViewKey>,
+    ledger: Ledger,
     /// View items that the first pass found to be equal and at rest.
     equal: u64,
-    /// The others, as they were seen last; none is not seen yet.
-    pub(super) seen: HashMap<ViewKey, Option<Seen>>,
-    /// The only view item that is asked for.
-    one: Option<ViewKey>,
+    /// The others.
+    listed: BTreeSet<ViewKey>,
+    /// How they were seen last; those that are missing are not seen yet.
+    pub(super) examined: HashMap<ViewKey, Examined>,
     orphans: Orphans,
     sources: u64,
     unreadable: u64,
-    pub(super) repaired: u64,
-    began: tokio::time::Instant,
+    began: Instant,
 }
 
 impl Audit {
-    pub(super) async fn begin(sdk: &SdkConfig, config: Config, reading: &Reading) -> Result<Self, AuditError> {
-        let began = tokio::time::Instant::now();
-        let tables =
-            Tables::open(sdk, config, usize::from(reading.pace.concurrency), reading.pace.max_read_units).await?;
-        let stream = tables.source.stream.as_ref();
+    pub(super) async fn begin(sdk: &SdkConfig, config: Config, scope: &AuditScope) -> Result<Self, AuditError> {
+        let began = Instant::now();
+        let tables = TableReader::open(sdk, config, &scope.pace).await?;
+        let only = scope.item.as_ref().map(|given| key(tables.view(), given)).transpose()?;
         let streams = aws_sdk_dynamodbstreams::Client::new(sdk);
-        let trail = Trail::new(stream.map(|arn| DynamoStream::new(streams, arn)));
+        let stream = tables.source.stream.as_ref().map(|arn| DynamoStream::new(streams, arn));
         Ok(Self {
             tables,
-            trail,
-            ledger: ledger::Ledger::default(),
+            records: StreamRecords::new(stream),
+            settle: scope.pace.settle,
+            only,
+            ledger: Ledger::default(),
             equal: 0,
-            seen: HashMap::new(),
-            one: None,
+            listed: BTreeSet::new(),
+            examined: HashMap::new(),
             orphans: Orphans::default(),
             sources: 0,
             unreadable: 0,
-            repaired: 0,
             began,
         })
     }
 
     /// Reads all markers: what is in quarantine, and what they tell about themselves.
     pub(super) async fn read_ledger(&mut self) -> Result<(), AuditError> {
-        self.ledger = ledger::read(&self.tables, replay::now()).await?;
+        self.ledger = ledger::read(&self.tables, now()).await?;
         for (id, concern) in std::mem::take(&mut self.ledger.quarantined) {
-            self.trail.wait(id, Waiting::Quarantined, None, concern);
+            self.records.add_quarantined(id, concern);
         }
         Ok(())
     }
 
-    fn has_drift(&self) -> bool {
-        self.seen.values().flatten().any(|seen| matches!(seen.verdict, Verdict::Drifted(_)))
-    }
-
-    /// Finds the view items that have to be looked at alone, each with its number of source items.
-    pub(super) async fn first_pass(&mut self, reading: &Reading) -> Result<Vec<(ViewKey, u64)>, AuditError> {
+    /// Finds the view items that have to be looked at alone.
+    pub(super) async fn first_pass(&mut self) -> Result<Vec<Suspect>, AuditError> {
         let view = self.tables.view().clone();
-        let one = reading.item.as_ref().map(|given| key(&view, given)).transpose()?;
-        self.trail.catch_up(&self.tables, Reach::Thorough).await?;
-        self.trail.touched.clear();
-        if let Some(key) = one {
-            self.one = Some(key.clone());
-            self.seen.insert(key.clone(), None);
-            return Ok(vec![(key, 0)]);
+        self.records.catch_up(&self.tables, Reach::Thorough).await?;
+        self.records.touched.clear();
+        if let Some(key) = self.only.clone() {
+            self.listed.insert(key.clone());
+            return Ok(vec![Suspect { key, source_items: 0 }]);
         }
 
-        let (recounts, unreadable) = (RefCell::new(HashMap::<ViewKey, Tally>::new()), RefCell::new(0));
-        let stored = RefCell::new(HashMap::<ViewKey, Stored>::new());
-        let progress = Progress::of("source items", self.tables.source.items);
+        let (recounts, unreadable) = (RefCell::new(HashMap::<ViewKey, SourceTotals>::new()), RefCell::new(0));
+        let stored = RefCell::new(HashMap::<ViewKey, StoredCounters>::new());
+        let progress = Progress::reading("source items", self.tables.source.items);
         let sources = self.tables.sources(&progress, |item| match contribution(&view, Image::New, &item) {
             Ok(found) => recounts.borrow_mut().entry(found.item).or_default().add(&found.amounts),
             Err(_) => *unreadable.borrow_mut() += 1,
         });
         let views = self.tables.views(|item| {
             if let Ok(key) = view.own_key(&item) {
-                stored.borrow_mut().insert(key, Stored::read(&view, Some(&item)));
+                stored.borrow_mut().insert(key, StoredCounters::read(&view, Some(&item)));
             }
         });
         futures_util::future::try_join(sources, views).await?;
         progress.finish();
-        self.trail.catch_up(&self.tables, Reach::Thorough).await?;
+        self.records.catch_up(&self.tables, Reach::Thorough).await?;
         self.unreadable = unreadable.into_inner();
         Ok(self.sort_out(recounts.into_inner(), &stored.into_inner()))
     }
@@ -275,33 +199,33 @@ impl Audit {
     /// What is equal, and was not written meanwhile, is exact; the others are looked at alone.
     fn sort_out(
         &mut self,
-        mut recounts: HashMap<ViewKey, Tally>,
-        stored: &HashMap<ViewKey, Stored>,
-    ) -> Vec<(ViewKey, u64)> {
-        let mut restless = std::mem::take(&mut self.trail.touched);
-        restless.extend(self.trail.waiting_items().cloned());
+        mut recounts: HashMap<ViewKey, SourceTotals>,
+        stored: &HashMap<ViewKey, StoredCounters>,
+    ) -> Vec<Suspect> {
+        let mut restless = std::mem::take(&mut self.records.touched);
+        restless.extend(self.records.open.items().cloned());
         let skip = self.tables.config.on_missing == OnMissingViewItem::Skip;
         let mut suspects = Vec::new();
         let keys: BTreeSet<ViewKey> = stored.keys().chain(recounts.keys()).chain(&restless).cloned().collect();
         for key in keys {
             let recount = recounts.remove(&key).unwrap_or_default();
             self.sources += recount.sources;
-            match stored.get(&key) {
+            let found = stored.get(&key);
+            match found {
                 None if recount.sources > 0 => self.orphans.without_view_item.push(key.clone()),
                 Some(found) if recount.sources == 0 && found.has_counters => {
                     self.orphans.without_sources.push(key.clone());
                 }
                 _ => {}
             }
-            let nothing = Stored::default();
-            let found = stored.get(&key);
-            let differs = !found.unwrap_or(&nothing).differences(&recount.sums).is_empty();
             if found.is_none() && (skip || recount.sources == 0 && !restless.contains(&key)) {
                 continue;
             }
+            let nothing = StoredCounters::default();
+            let differs = !found.unwrap_or(&nothing).differences(&recount.sums).is_empty();
             if differs || restless.contains(&key) {
-                self.seen.insert(key.clone(), None);
-                suspects.push((key, recount.sources));
+                self.listed.insert(key.clone());
+                suspects.push(Suspect { key, source_items: recount.sources });
             } else {
                 self.equal += 1;
             }
@@ -309,34 +233,48 @@ impl Audit {
         suspects
     }
 
-    /// Looks at view items alone, and mends those that need it.
-    pub(super) async fn examine(
-        &mut self,
-        suspects: Vec<(ViewKey, u64)>,
-        mender: &mut impl Mend,
-        set: &mut HashSet<ViewKey>,
-        reading: &Reading,
-        stop: &Stop,
-    ) -> Result<(), AuditError> {
-        let progress = Progress::of("view items", u64::try_from(suspects.len()).unwrap_or_default());
-        let mut examiner = Examiner { tables: &self.tables, trail: &mut self.trail, settle: reading.pace.settle, stop };
-        let mut seen = examiner.examine(&suspects, mender, set, &progress).await?;
-        progress.finish();
-        for (key, _) in suspects {
-            self.seen.insert(key.clone(), seen.remove(&key));
+    /// Looks at view items alone.
+    pub(super) async fn examine(&mut self, suspects: &[Suspect], stop: &Stop) -> Result<(), AuditError> {
+        self.forget(suspects);
+        let progress = Progress::reading("view items", u64::try_from(suspects.len()).unwrap_or_default());
+        for chunk in chunks(suspects) {
+            if stop.requested() {
+                break;
+            }
+            let keys: Vec<ViewKey> = chunk.iter().map(|suspect| suspect.key.clone()).collect();
+            let examined = self.examiner(stop).examine(&keys).await?;
+            self.examined.extend(examined);
+            progress.add(u64::try_from(chunk.len()).unwrap_or_default());
         }
+        progress.finish();
         Ok(())
     }
 
-    pub(super) fn report(self) -> Report {
-        let mut findings: Vec<Finding> = self.ledger.findings;
-        findings.extend(self.trail.findings.iter().cloned());
+    /// View items that are to be looked at anew.
+    pub(super) fn forget(&mut self, suspects: &[Suspect]) {
+        for suspect in suspects {
+            self.listed.insert(suspect.key.clone());
+            self.examined.remove(&suspect.key);
+        }
+    }
+
+    pub(super) fn examiner<'a>(&'a mut self, stop: &'a Stop) -> Examiner<'a> {
+        Examiner { tables: &self.tables, records: &mut self.records, settle: self.settle, stop }
+    }
+
+    pub(super) fn report(mut self) -> AuditReport {
+        let mut findings = self.ledger.findings;
+        findings.append(&mut self.records.findings);
         findings.dedup();
-        let quarantined: BTreeSet<_> = self.trail.quarantined(self.one.as_ref()).collect();
-        let mut report = Report {
-            quarantined: u64::try_from(quarantined.len()).unwrap_or_default(),
+        let quarantined = self.records.open.quarantined(self.only.as_ref());
+        let mut report = AuditReport {
             view: self.tables.view().clone(),
             exact: self.equal,
+            behind: Vec::new(),
+            unstable: Vec::new(),
+            drifted: Vec::new(),
+            not_examined: 0,
+            quarantined: u64::try_from(quarantined).unwrap_or_default(),
             source_items: self.sources,
             unreadable_source_items: self.unreadable,
             orphans: self.orphans,
@@ -344,17 +282,16 @@ impl Audit {
             markers: self.ledger.markers,
             repairs: self.ledger.repairs,
             hours: self.ledger.hours,
-            stream_records: self.trail.is_followed().then_some(self.trail.records),
-            oldest_unmarked: self.trail.oldest_unmarked(),
+            stream_records: self.records.is_followed().then_some(self.records.count),
+            oldest_unmarked: self.records.open.oldest_unmarked(),
             read_units: self.tables.consumed_units(),
             took: self.began.elapsed(),
-            repaired: self.repaired,
-            ..Report::empty(self.tables.view().clone())
         };
-        let mut seen: Vec<_> = self.seen.into_iter().collect();
-        seen.sort_by(|(a, _), (b, _)| a.cmp(b));
-        for (key, seen) in seen {
-            report.add(key, seen);
+        for key in self.listed {
+            match self.examined.remove(&key) {
+                Some(examined) => report.add(key, examined),
+                None => report.not_examined += 1,
+            }
         }
         report
     }
@@ -362,9 +299,9 @@ impl Audit {
 
 /// The key of a view item, as an operator writes it and `--json` prints it.
 fn key(view: &View, given: &str) -> Result<ViewKey, AuditError> {
-    let whole = matches!(view.key(), [part] if part.key_type == crate::rollup::model::view::KeyType::S);
+    let whole = matches!(view.key(), [part] if part.key_type == KeyType::S);
     let wanted = if whole { "its string" } else { r#"an object of attribute to value, as {"Id":{"N":"1"}}"# };
-    let refuse = |cause: String| AuditError::Item { given: given.to_owned(), cause, wanted: wanted.to_owned() };
+    let refuse = |cause: String| AuditError::Item { given: given.to_owned(), cause, wanted };
     let item = if whole {
         let value = AttributeValue::S(given.to_owned());
         Item::from(HashMap::from([(view.key()[0].view_attribute.clone(), value)]))
@@ -377,19 +314,6 @@ fn key(view: &View, given: &str) -> Result<ViewKey, AuditError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn settling_and_capacity_are_numbers_within_reason() {
-        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
-        assert_eq!(seconds("0"), Ok(Duration::ZERO));
-        for text in ["", "-1", "NaN", "inf", "5s", "3601"] {
-            assert!(seconds(text).is_err(), "{text}");
-        }
-        assert_eq!(units("100"), Ok(100.0));
-        for text in ["0", "-5", "NaN", "inf", "many"] {
-            assert!(units(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_key_of_one_string_is_written_as_it_is() {

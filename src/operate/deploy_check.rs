@@ -2,8 +2,8 @@
 
 pub mod check;
 
-use std::fmt::{self, Display, Write as _};
-use std::io::{self, Write};
+use std::fmt::{self, Display};
+use std::io;
 
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{TableDescription, TimeToLiveDescription};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use self::check::Check;
 use super::Ending;
 use super::args::Shared;
-use super::cause::cause;
+use super::error::{TableError, failure_text};
 use crate::config::{Config, ConfigError};
 
 /// Check that the tables, the stream, the event source mapping and the function are what the roll-up relies on
@@ -37,15 +37,8 @@ pub enum DeployCheckError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// DynamoDB did not answer.
-    #[error("cannot {action} the table {table}: {cause}")]
-    Table {
-        /// What was tried.
-        action: &'static str,
-        /// The table.
-        table: String,
-        /// What the service said.
-        cause: String,
-    },
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// Lambda did not answer.
     #[error("cannot {action}: {cause}; --tables-only checks what does not need Lambda")]
     Lambda {
@@ -64,9 +57,9 @@ pub enum DeployCheckError {
 
 /// Everything that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Report(Vec<Check>);
+pub struct DeploymentReport(Vec<Check>);
 
-impl Report {
+impl DeploymentReport {
     /// Whether all is as it should be.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -90,7 +83,7 @@ impl Report {
     }
 }
 
-impl Display for Report {
+impl Display for DeploymentReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for check in &self.0 {
             let Check { subject, what, found, needed, why } = check;
@@ -132,10 +125,8 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, DeployCheckErro
         checks.extend(function(&lambda, &config, stream, args.function.as_deref()).await?);
     }
 
-    let report = Report(checks);
-    let mut text = String::new();
-    let _ = if shared.json { writeln!(text, "{}", report.json()) } else { write!(text, "{report}") };
-    io::stdout().write_all(text.as_bytes())?;
+    let report = DeploymentReport(checks);
+    shared.write(&report.json(), &report)?;
     Ok(Ending::found_unless(report.is_clean()))
 }
 
@@ -148,7 +139,7 @@ async fn describe(
         Err(error) if matches!(error.as_service_error(), Some(DescribeTableError::ResourceNotFoundException(_))) => {
             Ok(None)
         }
-        Err(error) => Err(table_error("describe", table, cause(&error))),
+        Err(error) => Err(TableError::new("describe", table, failure_text(&error)).into()),
     }
 }
 
@@ -157,7 +148,8 @@ async fn time_to_live(
     table: &str,
 ) -> Result<Option<TimeToLiveDescription>, DeployCheckError> {
     let answer = client.describe_time_to_live().table_name(table).send().await;
-    Ok(answer.map_err(|error| table_error("look at the expiry of", table, cause(&error)))?.time_to_live_description)
+    let answer = answer.map_err(|e| TableError::new("look at the expiry of", table, failure_text(&e)))?;
+    Ok(answer.time_to_live_description)
 }
 
 /// What connects the stream to the function, and the function.
@@ -171,7 +163,7 @@ async fn function(
     // Of a named function every mapping is wanted: it may read a stream that was switched off.
     let request = request.set_event_source_arn(name.is_none().then(|| stream.to_owned()));
     let pages = request.into_paginator().items().send().try_collect().await;
-    let mappings = pages.map_err(|error| lambda_error("list the event source mappings", cause(&error)))?;
+    let mappings = pages.map_err(|error| lambda_error("list the event source mappings", failure_text(&error)))?;
     let mut functions: Vec<&str> = mappings.iter().filter_map(|mapping| mapping.function_arn()).collect();
     functions.sort_unstable();
     functions.dedup();
@@ -182,15 +174,12 @@ async fn function(
     let reads = |mapping: &&EventSourceMappingConfiguration| mapping.event_source_arn() == Some(stream);
     if let Some(function) = mappings.iter().find(reads).and_then(|mapping| mapping.function_arn()) {
         let found = client.get_function_configuration().function_name(function).send().await;
-        let found = found.map_err(|error| lambda_error(&format!("look at the function {function}"), cause(&error)))?;
+        let found =
+            found.map_err(|error| lambda_error(&format!("look at the function {function}"), failure_text(&error)))?;
         let variables = found.environment().and_then(|environment| environment.variables());
         checks.extend(check::settings(config, found.function_name().unwrap_or(function), variables));
     }
     Ok(checks)
-}
-
-fn table_error(action: &'static str, table: &str, cause: String) -> DeployCheckError {
-    DeployCheckError::Table { action, table: table.to_owned(), cause }
 }
 
 fn lambda_error(action: &str, cause: String) -> DeployCheckError {

@@ -1,20 +1,33 @@
-//! The operator's command, subcommand by subcommand, and what they stand on.
+//! The operator's command: its subcommands, and what they stand on.
 //!
-//! [`local`] runs the whole pipeline on this machine, and is a wing of its own. [`args`] is what all subcommands take,
-//! [`stop`] how long work ends, [`stream`] reads a table's stream, and [`event`] makes Lambda's events of its records.
+//! A subcommand a room: [`local`] runs the whole pipeline on this machine, and is a wing of its own; [`audit`],
+//! [`repair`], [`replay`], [`quarantine`], [`migrate`] and [`deploy_check`] work on the tables of a deployment. Below them:
+//!
+//! - What was asked for: [`args`], the options that several have; [`operator`], who asks; [`stop`], the wish to end.
+//! - The time: [`clock`]. What is told meanwhile: [`progress`]. What went wrong: [`error`].
+//! - The stream: [`stream_reader`] reads a [`stream`] to its end, in the order of the [`sequence`] numbers, and [`event`]
+//!   makes Lambda's events of its records.
+//! - The counters: [`apply`] adds records by the function's own way; [`marker_table`] has the keys of their markers.
 
+pub mod apply;
 pub mod args;
 pub mod audit;
-pub mod cause;
+pub mod clock;
 pub mod deploy_check;
+pub mod error;
 pub mod event;
 pub mod local;
+pub mod marker_table;
 pub mod migrate;
+pub mod operator;
+pub mod progress;
 pub mod quarantine;
 pub mod repair;
 pub mod replay;
+pub mod sequence;
 pub mod stop;
 pub mod stream;
+pub mod stream_reader;
 
 /// How a command ended that could run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,24 +36,6 @@ pub enum Ending {
     AsItShouldBe,
     /// There is something that an operator should look at.
     Found,
-}
-
-/// A table that a command could not use.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot {action} the table {table}: {cause}")]
-pub struct TableError {
-    /// What was tried.
-    pub action: &'static str,
-    /// The table.
-    pub table: String,
-    /// What the service said.
-    pub cause: String,
-}
-
-impl TableError {
-    fn new(action: &'static str, table: &str, cause: impl std::fmt::Display) -> Self {
-        Self { action, table: table.to_owned(), cause: cause.to_string() }
-    }
 }
 
 impl Ending {

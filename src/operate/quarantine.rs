@@ -1,25 +1,30 @@
 //! `ddb-rollup quarantine`: what is kept because it could not be applied.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::fmt::{self, Display};
+use std::io;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::args::Shared;
-use super::replay::apply::Applier;
-use super::replay::{self, ReplayError};
-use super::{Ending, TableError};
+use super::Ending;
+use super::apply::Applier;
+use super::args::{self, Shared};
+use super::clock::{days_later, now};
+use super::error::{TableError, failure_text};
+use super::marker_table::{discard, marker_key, sdk_text};
+use super::replay::report::ReplayReport;
 use crate::config::{Config, ConfigError};
-use crate::operate::cause::cause;
+use crate::handler::InvocationError;
 use crate::rollup::Item;
 use crate::rollup::model::marker::{
-    EXPIRES_AT, OUTCOME, Outcome, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM, kept_record,
+    MarkerOutcome, OUTCOME, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM, kept_record,
 };
+use crate::rollup::model::record::RecordId;
+use crate::rollup::pipeline::update::Update;
+use crate::store::failure;
 
 /// Look at records in quarantine, apply them again, or give them up
 #[derive(Debug, Clone, clap::Args)]
@@ -54,16 +59,12 @@ pub struct Filter {
     pub reason: Option<String>,
 
     /// Only records that came into quarantine at this time or later, as 2026-01-31T12:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = args::time)]
     pub since: Option<DateTime<Utc>>,
 
     /// Only records that came into quarantine before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = args::time)]
     pub until: Option<DateTime<Utc>>,
-}
-
-fn time(text: &str) -> Result<DateTime<Utc>, String> {
-    text.parse().map_err(|_| "accepted is a day and a time with their zone, as 2026-01-31T12:00:00Z".to_owned())
 }
 
 /// Which records, said on purpose.
@@ -90,7 +91,7 @@ pub enum QuarantineError {
     Table(#[from] TableError),
     /// Applying records again.
     #[error(transparent)]
-    Replay(#[from] ReplayError),
+    Apply(#[from] InvocationError),
     /// Output.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -99,10 +100,8 @@ pub enum QuarantineError {
 /// A record in quarantine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quarantined {
-    /// Its sequence number.
-    pub sequence_number: String,
-    /// Its stream.
-    pub stream: String,
+    /// Which one.
+    pub id: RecordId,
     /// Why it is there.
     pub reason: String,
     /// Since when, as the marker says.
@@ -115,8 +114,7 @@ impl Quarantined {
     fn read(item: HashMap<String, AttributeValue>) -> Self {
         let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
         Self {
-            sequence_number: text(SEQUENCE_NUMBER),
-            stream: text(STREAM),
+            id: RecordId { sequence_number: text(SEQUENCE_NUMBER), stream: text(STREAM) },
             reason: text(REASON),
             recorded_at: text(RECORDED_AT),
             record: kept_record(&Item::from(item)),
@@ -127,8 +125,8 @@ impl Quarantined {
         // What does not parse is kept as the text that it is.
         let record = self.record.as_ref().map(|raw| serde_json::from_str(raw).unwrap_or_else(|_| json!(raw)));
         json!({
-            "sequence_number": self.sequence_number,
-            "stream": self.stream,
+            "sequence_number": self.id.sequence_number,
+            "stream": self.id.stream,
             "reason": self.reason,
             "recorded_at": self.recorded_at,
             "record": record,
@@ -166,32 +164,32 @@ impl Quarantine {
             .table_name(&self.config.idempotency_table)
             .consistent_read(true)
             .expression_attribute_names("#outcome", OUTCOME)
-            .expression_attribute_values(":quarantined", text(Outcome::Quarantined.as_str()));
+            .expression_attribute_values(":quarantined", sdk_text(MarkerOutcome::Quarantined.as_str()));
         if let Some(number) = &filter.sequence_number {
             conditions.push("#number = :number");
             scan = scan.expression_attribute_names("#number", SEQUENCE_NUMBER);
-            scan = scan.expression_attribute_values(":number", text(number));
+            scan = scan.expression_attribute_values(":number", sdk_text(number));
         }
         if let Some(stream) = &filter.stream {
             conditions.push("#stream = :stream");
             scan = scan.expression_attribute_names("#stream", STREAM);
-            scan = scan.expression_attribute_values(":stream", text(stream));
+            scan = scan.expression_attribute_values(":stream", sdk_text(stream));
         }
         if let Some(reason) = &filter.reason {
             conditions.push("contains(#reason, :reason)");
             scan = scan.expression_attribute_names("#reason", REASON);
-            scan = scan.expression_attribute_values(":reason", text(reason));
+            scan = scan.expression_attribute_values(":reason", sdk_text(reason));
         }
         let pages = scan.filter_expression(conditions.join(" AND ")).into_paginator().items().send();
         let items: Result<Vec<_>, _> = pages.collect().await;
-        let items = items.map_err(|error| self.error("read", cause(&error)))?;
+        let items = items.map_err(|error| self.error("read", failure_text(&error)))?;
         let mut found: Vec<_> = items.into_iter().map(Quarantined::read).collect();
         found.retain(|record| {
             let at = record.recorded_at.parse::<DateTime<Utc>>().ok();
             let since = filter.since.is_none_or(|since| at.is_none_or(|at| at >= since));
             since && filter.until.is_none_or(|until| at.is_none_or(|at| at < until))
         });
-        found.sort_by(|a, b| (&a.recorded_at, &a.sequence_number).cmp(&(&b.recorded_at, &b.sequence_number)));
+        found.sort_by(|a, b| (&a.recorded_at, &a.id).cmp(&(&b.recorded_at, &b.id)));
         Ok(found)
     }
 
@@ -200,27 +198,41 @@ impl Quarantine {
     /// # Errors
     /// When the table cannot be written.
     pub async fn discard(&self, record: &Quarantined, now: DateTime<Utc>) -> Result<bool, QuarantineError> {
-        let expires_at = now + TimeDelta::days(i64::from(self.config.marker_retention_days));
-        let request = self
-            .client
-            .update_item()
-            .table_name(&self.config.idempotency_table)
-            .key(SEQUENCE_NUMBER, text(&record.sequence_number))
-            .key(STREAM, text(&record.stream))
-            .update_expression("SET #outcome = :discarded, #expires = :expires")
-            .condition_expression("#outcome = :quarantined")
-            .expression_attribute_names("#outcome", OUTCOME)
-            .expression_attribute_names("#expires", EXPIRES_AT)
-            .expression_attribute_values(":discarded", text(Outcome::Discarded.as_str()))
-            .expression_attribute_values(":quarantined", text(Outcome::Quarantined.as_str()))
-            .expression_attribute_values(":expires", AttributeValue::N(expires_at.timestamp().to_string()));
-        match request.send().await {
+        let expires_at = days_later(now, self.config.marker_retention_days);
+        let Update { expression, condition, names, values } = discard(expires_at, None);
+        let request = self.client.update_item().table_name(&self.config.idempotency_table);
+        let request = request.set_key(Some(marker_key(&record.id).into())).update_expression(expression);
+        let request = request.set_condition_expression(condition).set_expression_attribute_names(Some(names));
+        match request.set_expression_attribute_values(Some(Item::from(values).into())).send().await {
             Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(self.error("write", cause(&error))),
-            },
+            Err(error) if failure(&error).is_unmet_condition() => Ok(false),
+            Err(error) => Err(self.error("write", failure_text(&error))),
         }
+    }
+
+    /// Gives every one of these records up; tells how many were still in quarantine.
+    async fn discard_all<'a>(
+        &self,
+        records: impl IntoIterator<Item = &'a Quarantined>,
+    ) -> Result<usize, QuarantineError> {
+        let mut discarded = 0;
+        for record in records {
+            discarded += usize::from(self.discard(record, now()).await?);
+        }
+        Ok(discarded)
+    }
+
+    /// Applies records again; what still cannot be applied stays.
+    async fn replay(&self, records: &[Quarantined], mut applier: Applier) -> Result<ReplayReport, QuarantineError> {
+        let kept: Vec<String> = records.iter().filter_map(|record| record.record.clone()).collect();
+        applier.apply(&kept).await?;
+        let lost = records.len() - kept.len();
+        applier.counts.read += lost;
+        applier.counts.quarantined += lost;
+        // A record that has no effect, as the view is now, needs no marker; it would stay in quarantine for ever.
+        let without_effect = |found: &&Quarantined| found.record.as_ref().is_some_and(|raw| applier.has_no_effect(raw));
+        self.discard_all(records.iter().filter(without_effect)).await?;
+        Ok(ReplayReport { applied: applier.counts, ..ReplayReport::default() })
     }
 }
 
@@ -235,66 +247,40 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, QuarantineError
     match &args.command {
         Command::List(filter) => {
             let found = quarantine.list(filter).await?;
-            if shared.json {
-                let records: Vec<_> = found.iter().map(Quarantined::json).collect();
-                writeln!(io::stdout(), "{}", json!({ "quarantined": records }))?;
-            } else {
-                write!(io::stdout(), "{}", table(&found))?;
-            }
+            let records: Vec<_> = found.iter().map(Quarantined::json).collect();
+            shared.write(&json!({ "quarantined": records }), &List(&found))?;
             Ok(Ending::found_unless(found.is_empty()))
         }
         Command::Replay(choice) => {
             let found = quarantine.list(&choice.filter).await?;
-            let mut applier = Applier::new(config, &sdk);
-            let (kept, lost): (Vec<_>, Vec<_>) = found.into_iter().partition(|record| record.record.is_some());
-            let records: Vec<String> = kept.iter().filter_map(|record| record.record.clone()).collect();
-            applier.apply(&records).await?;
-            applier.applied.read += lost.len();
-            applier.applied.quarantined += lost.len();
-            // A record that has no effect, as the view is now, needs no marker; it would stay in quarantine for ever.
-            for record in &kept {
-                let raw = record.record.as_deref().unwrap_or_default();
-                if applier.has_no_effect(raw) {
-                    quarantine.discard(record, replay::now()).await?;
-                }
-            }
-            let report = replay::Report { applied: applier.applied, ..replay::Report::default() };
-            report.write(shared.json)?;
+            let report = quarantine.replay(&found, Applier::new(config, &sdk)).await?;
+            shared.write(&report.json(), &report)?;
             Ok(Ending::found_unless(report.is_clean()))
         }
         Command::Discard(choice) => {
-            let found = quarantine.list(&choice.filter).await?;
-            let mut discarded = 0;
-            for record in &found {
-                discarded += usize::from(quarantine.discard(record, replay::now()).await?);
-            }
-            if shared.json {
-                writeln!(io::stdout(), "{}", json!({ "discarded": discarded }))?;
-            } else {
-                writeln!(io::stdout(), "{discarded} records discarded; repair the view items that they belong to")?;
-            }
+            let discarded = quarantine.discard_all(&quarantine.list(&choice.filter).await?).await?;
+            let told = format!("{discarded} records discarded; repair the view items that they belong to\n");
+            shared.write(&json!({ "discarded": discarded }), &told)?;
             Ok(Ending::AsItShouldBe)
         }
     }
 }
 
-fn table(found: &[Quarantined]) -> String {
-    let mut table = String::new();
-    for record in found {
-        let Quarantined { sequence_number, stream, reason, recorded_at, record } = record;
-        let _ = writeln!(table, "{recorded_at}  {sequence_number}  {stream}\n    {reason}");
-        if record.is_none() {
-            let _ = writeln!(table, "    the record itself did not fit: {RECORD} is with the failure destination");
+/// Records in quarantine, for people.
+struct List<'a>(&'a [Quarantined]);
+
+impl Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Quarantined { id, reason, recorded_at, record } in self.0 {
+            writeln!(f, "{recorded_at}  {}  {}\n    {reason}", id.sequence_number, id.stream)?;
+            if record.is_none() {
+                writeln!(f, "    the record itself did not fit: {RECORD} is with the failure destination")?;
+            }
+        }
+        match self.0.len() {
+            0 => writeln!(f, "nothing is in quarantine"),
+            1 => writeln!(f, "1 record in quarantine"),
+            many => writeln!(f, "{many} records in quarantine"),
         }
     }
-    let _ = match found.len() {
-        0 => writeln!(table, "nothing is in quarantine"),
-        1 => writeln!(table, "1 record in quarantine"),
-        many => writeln!(table, "{many} records in quarantine"),
-    };
-    table
-}
-
-fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
 }

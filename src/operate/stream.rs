@@ -9,7 +9,7 @@ use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsError;
 use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorError;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 
-use super::cause::cause;
+use super::error::failure_text;
 use super::event::EventRecord;
 
 /// A part of a stream whose records have an order.
@@ -91,7 +91,7 @@ impl DynamoStream {
             Err(error) if matches!(service(&error), Some(DescribeStreamError::ResourceNotFoundException(_))) => {
                 Ok(false)
             }
-            Err(error) => Err(self.error("find out about the state", cause(&error))),
+            Err(error) => Err(self.error("find out about the state", failure_text(&error))),
         }
     }
 
@@ -108,7 +108,7 @@ impl DynamoStream {
             Err(error) => match service(&error) {
                 Some(GetShardIteratorError::TrimmedDataAccessException(_)) => Ok(Some(Cursor::default())),
                 Some(GetShardIteratorError::ResourceNotFoundException(_)) => Ok(None),
-                _ => Err(self.error("find the place in a shard", cause(&error))),
+                _ => Err(self.error("find the place in a shard", failure_text(&error))),
             },
         }
     }
@@ -120,7 +120,7 @@ impl DynamoStream {
     pub async fn newest(&self, shard: &str) -> Result<Cursor, StreamError> {
         let request = self.client.get_shard_iterator().stream_arn(&self.arn).shard_id(shard);
         let answer = request.shard_iterator_type(ShardIteratorType::Latest).send().await;
-        let answer = answer.map_err(|e| self.error("find the end of a shard", cause(&e)))?;
+        let answer = answer.map_err(|e| self.error("find the end of a shard", failure_text(&e)))?;
         Ok(Cursor { last: None, iterator: answer.shard_iterator })
     }
 
@@ -140,7 +140,7 @@ impl DynamoStream {
                 if matches!(service(&error), Some(GetShardIteratorError::TrimmedDataAccessException(_))) {
                     cursor.last = None;
                 }
-                Err(self.error("find the place in a shard", cause(&error)))
+                Err(self.error("find the place in a shard", failure_text(&error)))
             }
         }
     }
@@ -157,7 +157,7 @@ impl Stream for DynamoStream {
         loop {
             let request = self.client.describe_stream().stream_arn(&self.arn).set_exclusive_start_shard_id(after);
             let answer = request.send().await;
-            let answer = answer.map_err(|e| self.error("list the shards", cause(&e)))?;
+            let answer = answer.map_err(|e| self.error("list the shards", failure_text(&e)))?;
             let Some(description) = answer.stream_description else { return Ok(shards) };
             for shard in description.shards.unwrap_or_default() {
                 if let Some(id) = shard.shard_id {
@@ -183,7 +183,7 @@ impl Stream for DynamoStream {
                 if matches!(service(&error), Some(GetRecordsError::TrimmedDataAccessException(_))) {
                     cursor.last = None;
                 }
-                return Err(self.error("read the records of a shard", cause(&error)));
+                return Err(self.error("read the records of a shard", failure_text(&error)));
             }
         };
         let records = answer.records.unwrap_or_default().into_iter();

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use ddb_rollup::config::{Config, Tables};
-use ddb_rollup::operate::audit::{Pace, Reading, audit};
+use ddb_rollup::operate::args::Pace;
+use ddb_rollup::operate::audit::{AuditScope, audit};
 use ddb_rollup::operate::stop;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
@@ -80,8 +81,10 @@ async fn an_audit_is_bounded_by_the_queries_of_its_items() {
     let points = setting("AUDIT_SPEED_POINTS").unwrap_or(400);
     let engine = Engine::start().await;
     load(&engine, maps, points, true).await;
-    let reading =
-        Reading { item: None, pace: Pace { settle: Duration::ZERO, concurrency: CONCURRENCY, max_read_units: None } };
+    let scope = AuditScope {
+        item: None,
+        pace: Pace { settle: Duration::ZERO, concurrency: CONCURRENCY, max_read_units: None },
+    };
     let (_stopper, stop) = stop::stop();
     let (mut bare, mut audited) = (Duration::MAX, Duration::MAX);
     for _ in 0..RUNS {
@@ -89,7 +92,7 @@ async fn an_audit_is_bounded_by_the_queries_of_its_items() {
         assert_eq!(count, points);
         bare = bare.min(took);
         let began = Instant::now();
-        let report = audit(&engine.sdk, Config::of(Tables::default()).unwrap(), &reading, &stop).await.unwrap();
+        let report = audit(&engine.sdk, Config::of(Tables::default()).unwrap(), &scope, &stop).await.unwrap();
         audited = audited.min(began.elapsed());
         assert_eq!((report.exact, report.view_items()), (maps as u64, maps as u64));
     }

@@ -14,8 +14,8 @@ use aws_sdk_dynamodb::types::{
     StreamSpecification, StreamViewType,
 };
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
-use ddb_rollup::commit::Entropy;
-use ddb_rollup::entropy::OsEntropy;
+use ddb_rollup::commit::Randomness;
+use ddb_rollup::randomness::OsRandomness;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -67,7 +67,7 @@ impl Engine {
     }
 
     fn client(url: &str, database: Option<dynoxide::Database>, stop: oneshot::Sender<()>) -> Self {
-        let access_key = OsEntropy.token().simple().to_string();
+        let access_key = OsRandomness.token().simple().to_string();
         let sdk = sdk(url, &access_key);
         Self {
             db: Client::new(&sdk),

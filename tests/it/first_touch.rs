@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use ddb_rollup::rollup::pipeline::update::OnMissingViewItem;
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 
 use crate::engine::{Engine, n, s};
 

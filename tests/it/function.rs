@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ddb_rollup::config::{Config, Tables};
-use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
 use ddb_rollup::metrics::Summary;
+use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::store::DynamoStore;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::engine::Engine;
 
 /// The function under test.
 pub struct Function {
-    rollup: Rollup<DynamoStore, OsEntropy>,
+    rollup: Rollup<DynamoStore, OsRandomness>,
     summaries: Arc<Mutex<Vec<Summary>>>,
 }
 
@@ -27,7 +27,7 @@ impl Engine {
         let store = DynamoStore::new(&self.sdk, config.view.clone(), &config.idempotency_table);
         let summaries = Arc::<Mutex<Vec<Summary>>>::default();
         let seen = Arc::clone(&summaries);
-        let rollup = Rollup::new(config, store, OsEntropy)
+        let rollup = Rollup::new(config, store, OsRandomness)
             .observed(move |_, summary| seen.lock().unwrap().push(summary.clone()));
         Function { rollup, summaries }
     }

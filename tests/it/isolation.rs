@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::config::{Config, Tables};
-use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::metrics::Summary;
+use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure};
@@ -92,7 +92,7 @@ fn insert(number: usize, category: &str) -> Value {
 
 async fn deliver(store: &'static Cursed, records: &[Value], time_left: Duration) -> (Option<String>, Summary) {
     let (seen, summary) = std::sync::mpsc::channel();
-    let rollup = Rollup::new(Config::of(Tables::default()).unwrap(), store, OsEntropy)
+    let rollup = Rollup::new(Config::of(Tables::default()).unwrap(), store, OsRandomness)
         .observed(move |_, summary| seen.send(summary.clone()).unwrap());
     let invocation = Invocation { request_id: "r".into(), now: chrono::Utc::now(), time_left };
     let response = rollup.handle(&json!({ "Records": records }).to_string(), &invocation).await.unwrap();
@@ -113,7 +113,7 @@ async fn only_the_records_at_fault_go_to_quarantine() {
     assert_eq!(failed, None);
     let cursed = (0..200).filter(|number| category(*number) == "Cursed").map(|number| number.to_string()).collect();
     assert_eq!(*store.quarantined.lock().unwrap(), cursed);
-    assert_eq!(summary.tally.applied + summary.tally.quarantined, 200);
+    assert_eq!(summary.counts.applied + summary.counts.quarantined, 200);
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,7 +122,7 @@ async fn a_neighbour_of_a_duplicate_is_not_blamed_for_it() {
     let (cursed, fine) = (insert(1, "Cursed"), insert(2, "Fine"));
     store.markers.lock().unwrap().insert("1".to_owned());
     let (failed, summary) = deliver(store, &[cursed, fine], Duration::from_mins(1)).await;
-    assert_eq!((failed, summary.tally.duplicates, summary.tally.applied), (None, 1, 1));
+    assert_eq!((failed, summary.counts.duplicates, summary.counts.applied), (None, 1, 1));
     assert!(store.quarantined.lock().unwrap().is_empty());
 }
 
@@ -132,6 +132,6 @@ async fn every_invocation_gets_on_however_short_it_is() {
     let short = store(Cursed { silent_after: Some(25), ..Cursed::default() });
     let (failed, summary) = deliver(short, &records, Duration::from_secs(25)).await;
     assert!(failed.is_some());
-    assert!(summary.tally.quarantined > 0, "{summary:?}");
-    assert_eq!(summary.tally.unresolved + summary.tally.quarantined, 990);
+    assert!(summary.counts.quarantined > 0, "{summary:?}");
+    assert_eq!(summary.counts.unresolved + summary.counts.quarantined, 990);
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::config::{Config, Tables};
-use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
+use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::plan::Transaction;
@@ -63,7 +63,7 @@ async fn transactions(engine: &Engine, records: &[Value]) -> usize {
     let tokens = Mutex::default();
     let config = Config::of(Tables::default()).unwrap();
     let store = DynamoStore::new(&engine.sdk, config.view.clone(), &config.idempotency_table);
-    let rollup = Rollup::new(config, Counting { store, tokens: &tokens }, OsEntropy);
+    let rollup = Rollup::new(config, Counting { store, tokens: &tokens }, OsRandomness);
     let event = json!({ "Records": records }).to_string();
     let invocation = Invocation { request_id: "r".into(), now: chrono::Utc::now(), time_left: Duration::from_mins(2) };
     let response = rollup.handle(&event, &invocation).await.unwrap();
@@ -130,7 +130,7 @@ async fn an_engine_that_never_answers_does_not_hold_an_invocation_past_its_deadl
     let records = inserts(&engine, 3, 1).await;
     let config = Config::of(Tables::default()).unwrap();
     let store = DynamoStore::new(&crate::engine::sdk(&silent, "local"), config.view.clone(), &config.idempotency_table);
-    let rollup = Rollup::new(config, store, OsEntropy);
+    let rollup = Rollup::new(config, store, OsRandomness);
     let event = json!({ "Records": records }).to_string();
     let time_left = Duration::from_secs(1);
     let invocation = Invocation { request_id: "r".into(), now: chrono::Utc::now(), time_left };

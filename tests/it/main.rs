@@ -23,7 +23,7 @@ mod limits;
 mod local;
 mod migrate;
 mod migrate_adoption;
-mod migrate_lease;
+mod migrate_interrupted;
 mod moves;
 mod persisted;
 mod poison;

@@ -1,30 +1,24 @@
-//! Migrations of live data: from what older versions wrote, beside a function that goes on.
+//! Migrations of live data, beside a function that goes on.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
 use ddb_rollup::config::{Config, Tables};
-use ddb_rollup::entropy::OsEntropy;
-use ddb_rollup::operate::audit::Pace;
-use ddb_rollup::operate::migrate::definition;
-use ddb_rollup::operate::migrate::history::History;
-use ddb_rollup::operate::migrate::report::Report;
-use ddb_rollup::operate::migrate::steps::Live;
-use ddb_rollup::operate::migrate::{Migrator, client};
+use ddb_rollup::operate::args::Pace;
+use ddb_rollup::operate::migrate::Migrator;
+use ddb_rollup::operate::migrate::report::MigrationReport;
+use ddb_rollup::operate::migrate::steps::LiveTables;
 use ddb_rollup::operate::stop;
 use ddb_rollup::rollup::model::view::{Amount, Measure, View};
 use serde_json::{Value, json};
 
-use crate::command::{run, run_with};
+use crate::command::run;
 use crate::engine::{Engine, Item, n, s, text};
-use crate::request_hook::before_each_request;
 
-/// Applied, quarantined and discarded markers without a version, and maps without counters and with them.
-async fn old_data() -> Engine {
+/// Applied, quarantined and discarded markers, and maps without counters and with them.
+async fn mixed_data() -> Engine {
     let engine = Engine::start().await;
     engine.put("Map", [("MapId", s("broken")), ("TotalPoints", s("broken"))]).await;
     for (map, category) in [("m", Some("Park")), ("broken", Some("Zoo")), ("m", None), ("broken", None)] {
@@ -35,7 +29,6 @@ async fn old_data() -> Engine {
     assert_eq!(run(&engine, &["quarantine", "discard", "--sequence-number", &number]).await.code, 0);
     engine.put("Map", [("MapId", s("broken"))]).await;
     engine.put("Map", [("MapId", s("untouched")), ("City", s("Seattle"))]).await;
-    forget_versions(&engine).await;
     engine
 }
 
@@ -43,15 +36,6 @@ async fn quarantined(engine: &Engine) -> Vec<Item> {
     let mut markers = engine.scan("Idempotency").await;
     markers.retain(|marker| marker["Outcome"] == s("QUARANTINED"));
     markers
-}
-
-/// Markers as they were written before they had a version.
-pub async fn forget_versions(engine: &Engine) {
-    for marker in engine.scan("Idempotency").await {
-        let request = engine.db.update_item().table_name("Idempotency").update_expression("REMOVE FormatVersion");
-        let request = request.key("SequenceNumber", marker["SequenceNumber"].clone());
-        request.key("Stream", marker["Stream"].clone()).send().await.unwrap();
-    }
 }
 
 /// What is in the idempotency table besides markers.
@@ -64,27 +48,15 @@ pub async fn markers(engine: &Engine) -> Vec<Item> {
     engine.scan("Idempotency").await.into_iter().filter(|item| item.contains_key("Outcome")).collect()
 }
 
-pub fn migrator<S>(engine: &Engine, who: &str, steps: S) -> Migrator<S, OsEntropy> {
-    let config = Config::of(Tables::default()).unwrap();
-    Migrator {
-        history: History::new(client::patient(&engine.sdk), &config),
-        steps,
-        wanted: definition::shipped().unwrap(),
-        entropy: OsEntropy,
-        who: who.to_owned(),
-        term: Duration::from_mins(1),
-    }
-}
-
-/// The shipped steps, without waiting for a stream that has no delay here.
-fn live(engine: &Engine, config: Config) -> Live {
+/// What this build carries, without waiting for a stream that has no delay here.
+pub fn migrator(engine: &Engine, config: Config) -> Migrator {
     let pace = Pace { settle: Duration::ZERO, ..Pace::default() };
-    Live { client: client::patient(&engine.sdk), sdk: engine.sdk.clone(), config, pace, who: "ann".to_owned() }
+    Migrator::new(LiveTables::new(engine.sdk.clone(), config, pace, "ann".to_owned())).unwrap()
 }
 
 #[tokio::test]
-async fn what_older_versions_wrote_is_brought_up_to_date_once() {
-    let engine = old_data().await;
+async fn what_view_items_lack_is_made_once() {
+    let engine = mixed_data().await;
     let before = markers(&engine).await;
     let closed = text(&quarantined(&engine).await[0]["SequenceNumber"]);
     let ran = run(&engine, &["migrate", "--by", "ann", "--json", "--settle", "0"]).await;
@@ -93,16 +65,11 @@ async fn what_older_versions_wrote_is_brought_up_to_date_once() {
         let one = ran.json()["migrations"][place].clone();
         (one["name"].clone(), one["outcome"].clone(), one["looked_at"].clone(), one["changed"].clone())
     };
-    // The lease is looked at too.
-    assert_eq!(outcome(0), (json!("format_version_of_markers"), json!("applied"), json!(5), json!(4)));
-    assert_eq!(outcome(1), (json!("counter_maps_of_view_items"), json!("applied"), json!(3), json!(2)));
-    assert!(ran.err.contains("V1__format_version_of_markers: 5 items looked at, 4 to change"), "{}", ran.err);
+    assert_eq!(outcome(0), (json!("counter_maps_of_view_items"), json!("applied"), json!(3), json!(2)));
+    assert!(ran.err.contains("V1__counter_maps_of_view_items: 3 items looked at, 2 to change"), "{}", ran.err);
 
     let mut after = markers(&engine).await;
     after.retain(|marker| marker["Outcome"] != s("REPAIRED"));
-    for marker in &mut after {
-        assert_eq!(marker.remove("FormatVersion"), Some(n(1)));
-    }
     let by_number = |items: Vec<Item>| -> BTreeMap<_, _> {
         items.into_iter().map(|item| (text(&item["SequenceNumber"]), item)).collect()
     };
@@ -120,13 +87,9 @@ async fn what_older_versions_wrote_is_brought_up_to_date_once() {
     assert_eq!(maps["untouched"], untouched.map(|(name, value)| (name.to_owned(), value)).into());
 
     let applied = history(&engine).await;
-    assert_eq!(
-        applied.keys().collect::<Vec<_>>(),
-        ["migration Map#V0001", "migration Map#V0002", "migration Map#V0003"],
-        "no lease is left"
-    );
+    assert_eq!(applied.keys().collect::<Vec<_>>(), ["migration Map#V0001", "migration Map#V0002"]);
     let first = &applied["migration Map#V0001"];
-    assert_eq!((&first["AppliedBy"], &first["Name"]), (&s("ann"), &s("format_version_of_markers")));
+    assert_eq!((&first["AppliedBy"], &first["Name"]), (&s("ann"), &s("counter_maps_of_view_items")));
     assert!(text(&first["AppliedAt"]).parse::<DateTime<Utc>>().is_ok());
     assert!(!first.contains_key("ExpiresAt"), "what was applied is kept for good");
 
@@ -155,11 +118,11 @@ async fn a_view_item_gets_exactly_the_maps_that_it_lacks() {
     engine.put("Map", [("MapId", s("only b")), ("B", map("Park"))]).await;
     engine.put("Map", [("MapId", s("both")), ("A", map("Park")), ("B", map("Zoo")), ("RollupVersion", n(9))]).await;
     let config = Config { view, ..Config::of(Tables::default()).unwrap() };
-    let mut migrator = migrator(&engine, "ann", live(&engine, config));
+    let mut migrator = migrator(&engine, config);
     // What the maps hold is not what the points come to, and is to be found again.
-    migrator.wanted.truncate(2);
+    migrator.wanted.truncate(1);
     let (_stopper, stop) = stop::stop();
-    migrator.apply(&mut Report::default(), &stop).await.unwrap();
+    migrator.apply(&mut MigrationReport::default(), &stop).await.unwrap();
     let maps: BTreeMap<_, _> = engine.scan("Map").await.into_iter().map(|map| (text(&map["MapId"]), map)).collect();
     let shape = |id: &str| (maps[id]["A"].clone(), maps[id]["B"].clone(), maps[id]["RollupVersion"].clone());
     assert_eq!(shape("neither"), (empty(), empty(), n(1)));
@@ -180,7 +143,6 @@ async fn beside_a_live_function_counters_stay_exact_and_no_marker_is_lost() {
     let records = engine.stream_records().await;
     let function = engine.function();
     function.deliver(&records[..60]).await;
-    forget_versions(&engine).await;
     let live = async {
         for batch in records[60..].chunks(12) {
             function.deliver(batch).await;
@@ -192,7 +154,6 @@ async fn beside_a_live_function_counters_stay_exact_and_no_marker_is_lost() {
     engine.assert_exact().await;
     let markers = markers(&engine).await;
     assert_eq!(markers.len(), records.len());
-    assert!(markers.iter().all(|marker| marker["FormatVersion"] == n(1)));
     assert!(engine.scan("Map").await.iter().all(|map| matches!(map["CategoryCounts"], AttributeValue::M(_))));
 
     // A late delivery finds its markers.
@@ -227,7 +188,7 @@ async fn an_edited_and_a_missing_migration_are_refused_by_name() {
         assert_eq!(engine.everything().await, before);
     };
     change("migration Map#V0001", &[("Checksum", s("another"))]).await;
-    refused("edited", 1, &["V1__format_version_of_markers was edited", "by ann", "another", "V2__counter_maps"]).await;
+    refused("edited", 1, &["V1__counter_maps_of_view_items was edited", "by ann", "another", "V2__counters_of"]).await;
     change("migration Map#V0001", &[]).await;
     assert_eq!(run(&engine, &["migrate", "status"]).await.code, 0);
     change("migration Map#V0002", &[("Stream", s("Map#V0042")), ("Number", n(42)), ("Name", s("of_the_future"))]).await;
@@ -247,15 +208,15 @@ async fn migrations_of_one_view_are_none_of_another_with_a_similar_name() {
 
 #[tokio::test]
 async fn a_dry_run_tells_what_would_change_and_writes_nothing() {
-    let engine = old_data().await;
+    let engine = mixed_data().await;
     let before = engine.everything().await;
     let ran = run(&engine, &["migrate", "--dry-run", "--json", "--settle", "0"]).await;
     assert_eq!(ran.code, 1, "something is pending: {ran:?}");
     let changed: Vec<Value> =
         ran.json()["migrations"].as_array().unwrap().iter().map(|one| one["changed"].clone()).collect();
-    assert_eq!((ran.json()["dry_run"].clone(), changed), (json!(true), vec![json!(4), json!(2), json!(1)]));
+    assert_eq!((ran.json()["dry_run"].clone(), changed), (json!(true), vec![json!(2), json!(1)]));
     let ran = run(&engine, &["migrate", "--dry-run", "--settle", "0"]).await;
-    assert!(ran.out.contains("V2__counter_maps_of_view_items: would be applied; 2 of 3 items would be"), "{}", ran.out);
+    assert!(ran.out.contains("V1__counter_maps_of_view_items: would be applied; 2 of 3 items would be"), "{}", ran.out);
     assert_eq!(engine.everything().await, before);
     assert_eq!(run(&engine, &["migrate", "--settle", "0"]).await.code, 0);
     let ran = run(&engine, &["migrate", "--dry-run"]).await;
@@ -267,14 +228,14 @@ async fn status_tells_how_every_migration_stands() {
     let engine = Engine::start().await;
     let ran = run(&engine, &["migrate", "status"]).await;
     assert_eq!(ran.code, 1);
-    assert!(ran.out.contains("V1    format_version_of_markers   pending\n"), "{}", ran.out);
-    assert!(history(&engine).await.is_empty(), "to look is not to take the lease");
+    assert!(ran.out.contains("V1    counter_maps_of_view_items  pending\n"), "{}", ran.out);
+    assert!(history(&engine).await.is_empty(), "to look is not to write");
     run(&engine, &["migrate", "--by", "ann"]).await;
     let ran = run(&engine, &["--json", "migrate", "status"]).await;
     let first = &ran.json()["migrations"][0];
     assert_eq!((ran.code, &first["state"], &first["applied_by"]), (0, &json!("applied"), &json!("ann")));
     assert_eq!(first["checksum"], first["applied_checksum"]);
-    assert_eq!((&ran.json()["lease"], &ran.json()["refusal"]), (&Value::Null, &Value::Null));
+    assert_eq!(&ran.json()["refusal"], &Value::Null);
 }
 
 #[tokio::test]
@@ -285,41 +246,19 @@ async fn a_view_item_that_cannot_be_changed_is_named_and_the_migration_not_recor
     engine.put("Map", [("MapId", s("good"))]).await;
     let ran = run(&engine, &["migrate", "--json"]).await;
     assert_eq!(ran.code, 1, "{ran:?}");
-    let second = ran.json()["migrations"][1].clone();
-    assert_eq!((&second["outcome"], &second["changed"]), (&json!("incomplete"), &json!(1)));
-    let mut left = second["left"].as_array().unwrap().clone();
+    let first = ran.json()["migrations"][0].clone();
+    assert_eq!((&first["outcome"], &first["changed"]), (&json!("incomplete"), &json!(1)));
+    let mut left = first["left"].as_array().unwrap().clone();
     left.sort_by_key(ToString::to_string);
     assert_eq!(left[0], json!({ "key": "bad", "reason": "its CategoryCounts is of type N, not a map" }));
     assert_eq!(left[1], json!({ "key": "worse", "reason": "its RollupVersion is of type S, not a number" }));
-    assert_eq!(history(&engine).await.keys().collect::<Vec<_>>(), ["migration Map#V0001"]);
+    assert_eq!(ran.json()["migrations"].as_array().unwrap().len(), 1, "later ones wait for it");
+    assert!(history(&engine).await.is_empty());
 
     engine.put("Map", [("MapId", s("bad"))]).await;
     engine.put("Map", [("MapId", s("worse"))]).await;
     let ran = run(&engine, &["migrate"]).await;
-    assert_eq!((ran.code, ran.out.contains("V2__counter_maps_of_view_items: applied; 2 of 3")), (0, true), "{ran:?}");
-}
-
-#[tokio::test]
-async fn a_function_of_an_earlier_version_that_still_writes_is_found_out() {
-    let engine = Engine::start().await;
-    let (db, written) = (engine.db.clone(), Arc::new(AtomicUsize::new(0)));
-    let url = before_each_request(&engine.url, move |operation| {
-        let (db, written) = (db.clone(), Arc::clone(&written));
-        async move {
-            if operation == "Scan" {
-                let number = written.fetch_add(1, Ordering::SeqCst).to_string();
-                let marker = db.put_item().table_name("Idempotency").item("SequenceNumber", s(&number));
-                marker.item("Stream", s("arn")).item("Outcome", s("APPLIED")).send().await.unwrap();
-            }
-        }
-    })
-    .await;
-    let ran = run_with(&engine, &["migrate", "--endpoint-url", &url], &[]).await;
-    assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.err.contains("a function of an earlier version still writes"), "{}", ran.err);
-    assert!(history(&engine).await.is_empty(), "nothing is recorded, and the lease is given back");
-    // The function is deployed.
-    assert_eq!(run(&engine, &["migrate"]).await.code, 0);
+    assert_eq!((ran.code, ran.out.contains("V1__counter_maps_of_view_items: applied; 2 of 3")), (0, true), "{ran:?}");
 }
 
 #[tokio::test]
@@ -329,6 +268,9 @@ async fn without_a_table_it_is_said_which_and_nothing_is_recorded() {
     assert_eq!((ran.code, ran.err.contains("Elsewhere")), (2, true), "{ran:?}");
     let ran = run(&engine, &["migrate", "--view-table", "Nowhere"]).await;
     assert_eq!((ran.code, ran.err.contains("Nowhere")), (2, true), "{ran:?}");
-    assert_eq!(history(&engine).await.keys().collect::<Vec<_>>(), ["migration Nowhere#V0001"]);
-    assert!(ran.out.contains("V1__format_version_of_markers: applied"), "what was done is told: {ran:?}");
+    assert!(history(&engine).await.is_empty());
+    let ran = run(&engine, &["migrate", "--source-table", "Elsewhere"]).await;
+    assert_eq!((ran.code, ran.err.contains("Elsewhere")), (2, true), "{ran:?}");
+    assert_eq!(history(&engine).await.keys().collect::<Vec<_>>(), ["migration Map#V0001"]);
+    assert!(ran.out.contains("V1__counter_maps_of_view_items: applied"), "what was done is told: {ran:?}");
 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ddb_rollup::config::{Config, Tables};
-use ddb_rollup::operate::audit::report::Report;
-use ddb_rollup::operate::audit::{Pace, Reading, audit as audit_view};
+use ddb_rollup::operate::args::Pace;
+use ddb_rollup::operate::audit::report::{AuditReport, DriftedCounter};
+use ddb_rollup::operate::audit::{AuditScope, audit as audit_view};
 use ddb_rollup::operate::repair::repair as repair_view;
+use ddb_rollup::operate::repair::report::RepairReport;
 use ddb_rollup::operate::stop;
 use ddb_rollup::rollup::model::number::Number;
 
@@ -48,18 +50,18 @@ fn config() -> Config {
     Config { view: Writes::Spots.view(), ..Config::of(Tables::default()).unwrap() }
 }
 
-fn reading() -> Reading {
-    Reading { item: None, pace: Pace { settle: Duration::from_millis(50), ..Pace::default() } }
+fn scope() -> AuditScope {
+    AuditScope { item: None, pace: Pace { settle: Duration::from_millis(50), ..Pace::default() } }
 }
 
-async fn audit_spots(engine: &Engine) -> Report {
+async fn audit_spots(engine: &Engine) -> AuditReport {
     let (_stopper, stop) = stop::stop();
-    Box::pin(audit_view(&engine.sdk, config(), &reading(), &stop)).await.unwrap()
+    Box::pin(audit_view(&engine.sdk, config(), &scope(), &stop)).await.unwrap()
 }
 
-async fn repair_spots(engine: &Engine) -> Report {
+async fn repair_spots(engine: &Engine) -> RepairReport {
     let (_stopper, stop) = stop::stop();
-    Box::pin(repair_view(&engine.sdk, config(), &reading(), "ann", &stop)).await.unwrap()
+    Box::pin(repair_view(&engine.sdk, config(), &scope(), "ann", &stop)).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,8 +84,8 @@ async fn one_write_that_moves_an_item_to_another_view_item_is_seen_on_both() {
     add(&engine, "busy1", 1).await;
     let report = audit_spots(&engine).await;
     let found = report.drifted.iter().map(|item| {
-        let [(difference, _)] = &item.counters[..] else { panic!("{report:?}") };
-        let ddb_rollup::rollup::check::judge::Reading::Number(stored) = &difference.stored else {
+        let [DriftedCounter { difference, .. }] = &item.counters[..] else { panic!("{report:?}") };
+        let ddb_rollup::rollup::check::judge::StoredValue::Number(stored) = &difference.stored else {
             panic!("{report:?}")
         };
         let mut off = stored.clone();
@@ -94,7 +96,7 @@ async fn one_write_that_moves_an_item_to_another_view_item_is_seen_on_both() {
     assert_eq!(found.collect::<Vec<_>>(), expected);
     let (one, other) = tokio::join!(repair_spots(&engine), repair_spots(&engine));
     for report in [one, other] {
-        assert!(report.drifted.is_empty() && report.unstable.is_empty(), "{report:?}");
+        assert!(report.audit.drifted.is_empty() && report.audit.unstable.is_empty(), "{report:?}");
     }
     fire.put_out(&engine).await;
     engine.assert_exact_of("Spot").await;

@@ -7,13 +7,13 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::config::{Config, Tables};
-use ddb_rollup::entropy::OsEntropy;
 use ddb_rollup::handler::{Invocation, Rollup};
+use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::Item;
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::plan::Transaction;
-use ddb_rollup::rollup::pipeline::update::OnMissingViewItem;
-use ddb_rollup::rollup::pipeline::verdict::{Cause, Failure};
+use ddb_rollup::rollup::pipeline::verdict::{Failure, RetryCause};
 use ddb_rollup::store::DynamoStore;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -102,14 +102,14 @@ async fn engine(maps: usize, before: Before) -> Engine {
 /// A process of the function.
 struct Process<'p> {
     recording: &'p Recording,
-    rollup: Rollup<&'p Recording, OsEntropy>,
+    rollup: Rollup<&'p Recording, OsRandomness>,
 }
 
 impl<'p> Process<'p> {
     fn begin(recording: &'p Recording, on_missing: OnMissingViewItem) -> Self {
         let mut config = Config::of(Tables::default()).unwrap();
         config.on_missing = on_missing;
-        Self { recording, rollup: Rollup::new(config, recording, OsEntropy) }
+        Self { recording, rollup: Rollup::new(config, recording, OsRandomness) }
     }
 
     /// Delivers a batch and tells what was sent for it.
@@ -234,7 +234,7 @@ async fn with_skip_nothing_is_found_out_by_failing_either() {
 
 #[tokio::test]
 async fn what_a_look_up_does_not_tell_is_found_out_by_failing() {
-    for failure in [Failure::Transient(Cause::Throttled), Failure::Refused("ValidationException".to_owned())] {
+    for failure in [Failure::Transient(RetryCause::Throttled), Failure::Refused("ValidationException".to_owned())] {
         let engine = engine(5, Before::Absent).await;
         let batch = inserts(&engine, 50, 5).await;
         let mut recording = recording(&engine);

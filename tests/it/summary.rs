@@ -1,6 +1,6 @@
 //! What an invocation says of itself.
 
-use ddb_rollup::rollup::pipeline::response::Tally;
+use ddb_rollup::rollup::pipeline::response::RecordCounts;
 use serde_json::json;
 
 use crate::engine::{Engine, n, s};
@@ -24,8 +24,8 @@ async fn every_record_is_in_the_tally_once() {
     records.push(records[1].clone());
     function.deliver(&records).await;
     let summary = function.summary();
-    let expected = Tally { records: 6, applied: 2, duplicates: 2, no_effect: 1, quarantined: 1, unresolved: 0 };
-    assert_eq!(summary.tally, expected);
+    let expected = RecordCounts { records: 6, applied: 2, duplicates: 2, no_effect: 1, quarantined: 1, unresolved: 0 };
+    assert_eq!(summary.counts, expected);
     assert_eq!((summary.ungrouped, summary.first_touches), (1, 1));
     assert!(summary.transactions >= 3, "a duplicate, then a first touch, then the rest: {summary:?}");
     assert!(summary.retries.is_empty());

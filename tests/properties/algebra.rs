@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::DateTime;
 use ddb_rollup::rollup::model::number::Number;
 use ddb_rollup::rollup::model::view::View;
-use ddb_rollup::rollup::pipeline::coalesce::{Batch, Entry, Found, coalesce};
+use ddb_rollup::rollup::pipeline::coalesce::{Batch, Entry, EntryId, Found, coalesce};
 use ddb_rollup::rollup::pipeline::delta::{Effect, Retention, effect};
 use ddb_rollup::rollup::pipeline::parse::{Parsed, parse};
 use ddb_rollup::rollup::pipeline::plan::plan;
@@ -18,14 +18,19 @@ use crate::made_up::{Category, Counters, Written, counted, event, sequence_numbe
 pub fn batch<'e>(view: &View, event: &'e str) -> Batch<'e> {
     let retention = Retention { days: 14, until: DateTime::default() };
     coalesce(parse(event).unwrap().map(|parsed| match parsed.unwrap() {
-        Parsed::Record(record) => Found::Record(record.id.clone(), effect(view, record, &retention)),
-        Parsed::Poison(poison) => Found::Record(poison.id.clone(), Effect::Quarantine(poison)),
+        Parsed::Record(record) => Found::Record(effect(view, record, &retention)),
+        Parsed::Poison(poison) => Found::Record(Effect::Quarantine(poison)),
         Parsed::Unnumbered { reason, raw } => Found::Unnumbered { reason, raw },
     }))
 }
 
 /// Adds what some entries of a batch come to.
-fn add(totals: &mut BTreeMap<(String, String, Option<String>), Number>, view: &View, batch: &Batch<'_>, of: &[usize]) {
+fn add(
+    totals: &mut BTreeMap<(String, String, Option<String>), Number>,
+    view: &View,
+    batch: &Batch<'_>,
+    of: &[EntryId],
+) {
     for (item, sums) in batch.sums(of) {
         for (counter, amount) in sums {
             let attribute = view.measures()[counter.measure].attribute.clone();
@@ -76,12 +81,12 @@ proptest! {
         for positions in &deliveries {
             let event = event(&writes, positions);
             let batch = batch(&view, &event);
-            prop_assert_eq!(batch.places.len(), positions.len());
-            let all: Vec<usize> = (0..batch.entries.len()).collect();
+            prop_assert_eq!(batch.dispositions.len(), positions.len());
+            let all: Vec<EntryId> = batch.ids().collect();
             let mut planned = Vec::new();
             for members in plan(&view, &batch, &all) {
                 // What the markers' conditions do.
-                let new: Vec<usize> = members.iter().copied().filter(|&entry| marked.insert(batch.entries[entry].id().clone())).collect();
+                let new: Vec<EntryId> = members.iter().copied().filter(|&entry| marked.insert(batch[entry].head().id.clone())).collect();
                 add(&mut totals, &view, &batch, &new);
                 planned.extend(members);
             }
@@ -102,14 +107,14 @@ proptest! {
         let mut totals = BTreeMap::new();
         let mut seen = HashSet::new();
         for part in parts {
-            let of: Vec<usize> = part.into_iter().filter(|entry| *entry < batch.entries.len() && seen.insert(*entry)).collect();
+            let of: Vec<EntryId> = part.into_iter().map(EntryId).filter(|entry| entry.0 < batch.entries.len() && seen.insert(*entry)).collect();
             add(&mut totals, &view, &batch, &of);
             for (item, sums) in batch.sums(&of) {
-                let touched = of.iter().any(|&entry| batch.entries[entry].touches().contains(&item));
+                let touched = of.iter().any(|&entry| batch[entry].touches().contains(&item));
                 prop_assert!(touched, "only what is touched has sums");
                 prop_assert!(sums.values().all(|amount| !amount.is_zero()), "no sum is zero");
             }
-            let touched: HashSet<_> = of.iter().flat_map(|&entry| batch.entries[entry].touches().to_vec()).collect();
+            let touched: HashSet<_> = of.iter().flat_map(|&entry| batch[entry].touches().to_vec()).collect();
             prop_assert_eq!(touched.len(), batch.sums(&of).len(), "what is touched stays, even when its sums cancel out");
         }
         prop_assert_eq!(without_zeros(totals), counted(&writes));
@@ -124,7 +129,7 @@ proptest! {
         let by_group = view.grouped().count();
         for entry in &batch.entries {
             let Entry::Apply { change, .. } = entry else { panic!("nothing of it is poison: {entry:?}") };
-            let write = &writes[positions.iter().position(|&at| sequence_number(at) == change.id.sequence_number).unwrap()];
+            let write = &writes[positions.iter().position(|&at| sequence_number(at) == change.head.id.sequence_number).unwrap()];
             let images = [&write.old, &write.new].into_iter().flatten();
             let without = images.filter(|point| matches!(point.category, Category::None(_))).count();
             prop_assert_eq!(change.ungrouped, by_group * without);
@@ -139,7 +144,7 @@ proptest! {
         let positions: Vec<usize> = (0..both.len()).collect();
         let event = event(&both, &positions);
         let batch = batch(&view, &event);
-        let all: Vec<usize> = (0..batch.entries.len()).collect();
+        let all: Vec<EntryId> = batch.ids().collect();
         prop_assert!(batch.sums(&all).values().all(BTreeMap::is_empty));
         for entry in &batch.entries {
             let Entry::Apply { change, .. } = entry else { panic!("nothing of it is poison: {entry:?}") };

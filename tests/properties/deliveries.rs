@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::DateTime;
-use ddb_rollup::commit::Entropy;
+use ddb_rollup::commit::Randomness;
 use ddb_rollup::config::{Config, Tables as TableNames};
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::rollup::model::marker::{OUTCOME, SEQUENCE_NUMBER};
@@ -25,7 +25,7 @@ use crate::tables::Tables;
 #[derive(Debug, Default)]
 struct Counted(AtomicU64);
 
-impl Entropy for Counted {
+impl Randomness for Counted {
     fn token(&self) -> Uuid {
         Uuid::from_u64_pair(0, self.0.fetch_add(1, Ordering::Relaxed))
     }

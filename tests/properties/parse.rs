@@ -24,8 +24,8 @@ fn hold(raw: &str) {
     let of_a_stream = |stream: &str| assert!((1..=limits::SORT_KEY_BYTES).contains(&stream.len()), "{raw}");
     match parse_record(raw) {
         Ok(Parsed::Record(record)) => {
-            numbered(&record.id.sequence_number);
-            of_a_stream(&record.id.stream);
+            numbered(&record.head.id.sequence_number);
+            of_a_stream(&record.head.id.stream);
             let empty = match &record.images {
                 Images::Inserted(image) | Images::Removed(image) => image.is_empty(),
                 Images::Modified { old, new } => old.is_empty() || new.is_empty(),
@@ -34,8 +34,8 @@ fn hold(raw: &str) {
             assert_eq!(record.raw, raw);
         }
         Ok(Parsed::Poison(poison)) => {
-            numbered(&poison.id.sequence_number);
-            of_a_stream(&poison.id.stream);
+            numbered(&poison.head.id.sequence_number);
+            of_a_stream(&poison.head.id.stream);
             assert!(!poison.reason.to_string().is_empty());
             assert!(poison.reason.to_string().len() <= limits::REASON_BYTES + 100, "{}", poison.reason);
             assert_eq!(poison.raw, raw, "it is kept as it came");

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::DateTime;
 use ddb_rollup::rollup::model::change::Counter;
 use ddb_rollup::rollup::model::marker::{Guard, Stamp};
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use ddb_rollup::rollup::model::view::View;
-use ddb_rollup::rollup::pipeline::coalesce::Batch;
+use ddb_rollup::rollup::pipeline::coalesce::{Batch, EntryId};
 use ddb_rollup::rollup::pipeline::plan::{Action, Setting, Transaction, assemble, plan};
-use ddb_rollup::rollup::pipeline::update::{OnMissingViewItem, Shape};
+use ddb_rollup::rollup::pipeline::view_item::Shape;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -116,7 +117,7 @@ fn shape() -> impl Strategy<Value = Shape> {
 }
 
 /// The entries whose markers are in a transaction.
-fn marked(transaction: &Transaction<'_>) -> BTreeSet<usize> {
+fn marked(transaction: &Transaction<'_>) -> BTreeSet<EntryId> {
     let entry = |action: &Action<'_>| match action {
         Action::PutMarker { entry, .. } => Some(*entry),
         _ => None,
@@ -125,14 +126,14 @@ fn marked(transaction: &Transaction<'_>) -> BTreeSet<usize> {
 }
 
 /// Whether two transactions would clearly be one: far below every limit that planning reckons with.
-fn would_be_one(batch: &Batch<'_>, first: &[usize], second: &[usize]) -> bool {
-    let members: Vec<usize> = first.iter().chain(second).copied().collect();
+fn would_be_one(batch: &Batch<'_>, first: &[EntryId], second: &[EntryId]) -> bool {
+    let members: Vec<EntryId> = first.iter().chain(second).copied().collect();
     let sums = batch.sums(&members);
     let mut counters: BTreeMap<usize, BTreeSet<&Counter>> = BTreeMap::new();
     for (item, sums) in &sums {
         counters.entry(item.0).or_default().extend(sums.keys());
     }
-    let raw: usize = members.iter().map(|&member| batch.entries[member].id().sequence_number.len() + 6_000).sum();
+    let raw: usize = members.iter().map(|&member| batch[member].head().id.sequence_number.len() + 6_000).sum();
     members.len() + sums.len() <= 60 && counters.values().all(|counters| counters.len() <= 10) && raw <= 500_000
 }
 
@@ -145,9 +146,9 @@ proptest! {
         let records: Vec<Value> = writes.iter().enumerate().map(|(position, write)| lengths.record(position, write)).collect();
         let event = json!({ "Records": records }).to_string();
         let batch = batch(&view, &event);
-        let all: Vec<usize> = (0..batch.entries.len()).collect();
+        let all: Vec<EntryId> = batch.ids().collect();
         let planned = plan(&view, &batch, &all);
-        let mut members: Vec<usize> = planned.iter().flatten().copied().collect();
+        let mut members: Vec<EntryId> = planned.iter().flatten().copied().collect();
         members.sort_unstable();
         prop_assert_eq!(members, all, "every entry is in exactly one transaction");
 
@@ -174,7 +175,7 @@ proptest! {
         let records: Vec<Value> = inserts.enumerate().map(|(position, write)| lengths.record(position, &write)).collect();
         let event = json!({ "Records": records }).to_string();
         let batch = batch(&view, &event);
-        let all: Vec<usize> = (0..batch.entries.len()).collect();
+        let all: Vec<EntryId> = batch.ids().collect();
         let planned = plan(&view, &batch, &all);
         let most = (102 * (all.len() + batch.items.len())).div_ceil(100 * 100) + 1;
         prop_assert!(planned.len() <= most, "{} transactions, not {}", planned.len(), most);

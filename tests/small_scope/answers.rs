@@ -11,10 +11,11 @@ use ddb_rollup::config::Config;
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::metrics::Summary;
 use ddb_rollup::rollup::model::marker::{Guard, OUTCOME, REASON, SOURCE_KEY};
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use ddb_rollup::rollup::model::view::ViewKey;
+use ddb_rollup::rollup::pipeline::coalesce::EntryId;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
-use ddb_rollup::rollup::pipeline::update::OnMissingViewItem;
-use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Cause, Failure};
+use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure, RetryCause};
 use ddb_rollup::rollup::{AttributeValue, Item};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -179,9 +180,9 @@ async fn first_touches_are_counted_once_a_view_item() {
     let store = Answering::tables();
     let process = Process::new(config(), &store);
     let (_, first) = process.deliver(&[insert(1, "a", "x"), insert(2, "b", "x"), insert(3, "a", "y")]).await;
-    assert_eq!((first.first_touches, first.tally.applied), (2, 3));
+    assert_eq!((first.first_touches, first.counts.applied), (2, 3));
     let (_, second) = process.deliver(&[insert(4, "a", "x"), insert(5, "c", "x")]).await;
-    assert_eq!((second.first_touches, second.tally.applied), (1, 2));
+    assert_eq!((second.first_touches, second.counts.applied), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,7 +190,7 @@ async fn a_record_that_comes_twice_in_a_batch_is_a_duplicate_once() {
     let store = Answering::tables();
     let (answer, summary) = deliver(&store, &[insert(1, "a", "x"), insert(2, "a", "x"), insert(1, "a", "x")]).await;
     assert_eq!(answer, Answer::All);
-    assert_eq!((summary.tally.applied, summary.tally.duplicates, summary.tally.records), (2, 1, 3));
+    assert_eq!((summary.counts.applied, summary.counts.duplicates, summary.counts.records), (2, 1, 3));
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,7 +202,7 @@ async fn a_record_that_quarantine_cannot_hold_is_reported() {
     let poison = record(2, &json!({ "Text": { "S": text } }));
     let (answer, summary) = deliver(&store, &[insert(1, "a", "x"), poison]).await;
     assert_eq!(answer, Answer::Before(format!("{:021}", 2)));
-    assert_eq!((summary.tally.applied, summary.tally.quarantined, summary.tally.unresolved), (1, 0, 1));
+    assert_eq!((summary.counts.applied, summary.counts.quarantined, summary.counts.unresolved), (1, 0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,11 +211,11 @@ async fn what_is_in_quarantine_already_is_a_duplicate_to_the_function_and_in_qua
         let store = Answering::tables();
         let poison = record(1, &json!({ "Text": { "S": "of no map" } }));
         let (_, first) = deliver(&store, std::slice::from_ref(&poison)).await;
-        assert_eq!((first.tally.duplicates, first.tally.quarantined), (0, 1));
+        assert_eq!((first.counts.duplicates, first.counts.quarantined), (0, 1));
         let mut config = config();
         config.guard = guard;
         let (_, again) = Process::new(config, &store).deliver(&[poison]).await;
-        assert_eq!((again.tally.duplicates, again.tally.quarantined), wanted, "{guard:?}");
+        assert_eq!((again.counts.duplicates, again.counts.quarantined), wanted, "{guard:?}");
     }
     // What is applied is a duplicate to both.
     let store = Answering::tables();
@@ -222,7 +223,7 @@ async fn what_is_in_quarantine_already_is_a_duplicate_to_the_function_and_in_qua
     let mut config = config();
     config.guard = Guard::AbsentOrQuarantined;
     let (_, again) = Process::new(config, &store).deliver(&[insert(1, "a", "x")]).await;
-    assert_eq!((again.tally.duplicates, again.tally.quarantined, again.tally.applied), (1, 0, 0));
+    assert_eq!((again.counts.duplicates, again.counts.quarantined, again.counts.applied), (1, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,7 +239,7 @@ async fn a_view_item_that_came_into_being_is_counted_on_though_the_answer_does_n
     let mut config = config();
     config.on_missing = OnMissingViewItem::Skip;
     let (answer, summary) = Process::new(config, &store).deliver(&[insert(1, "a", "x")]).await;
-    assert_eq!((answer, summary.tally.applied, store.transactions()), (Answer::All, 1, 2));
+    assert_eq!((answer, summary.counts.applied, store.transactions()), (Answer::All, 1, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,7 +250,7 @@ async fn a_first_touch_that_is_met_lets_the_others_be_looked_up() {
     config.max_in_flight = 1;
     let records: Vec<Value> = (0..180).map(|n| insert(n, ["a", "b"][n % 2], "x")).collect();
     let (_, summary) = Process::new(config, &store).deliver(&records).await;
-    assert_eq!((summary.tally.applied, summary.first_touches, store.look_ups()), (180, 2, 2));
+    assert_eq!((summary.counts.applied, summary.first_touches, store.look_ups()), (180, 2, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -257,14 +258,14 @@ async fn whoever_is_left_when_the_others_are_duplicates_is_not_suspected_yet() {
     // The duplicate's part of the update may be what the view item could not take.
     let store = Answering::new(|transaction, number| {
         let verdict = |action: &Action<'_>| match action {
-            Action::PutMarker { entry: 0, .. } => ActionVerdict::ConditionFailed(None),
+            Action::PutMarker { entry: EntryId(0), .. } => ActionVerdict::ConditionFailed(None),
             Action::PutMarker { .. } => ActionVerdict::Fine,
             _ => ActionVerdict::Refused("no room".to_owned()),
         };
         (number == 0).then(|| cancelled(transaction, verdict))
     });
     let (answer, summary) = deliver(&store, &[insert(1, "a", "x"), insert(2, "a", "x")]).await;
-    assert_eq!((answer, summary.tally.applied, summary.tally.duplicates), (Answer::All, 1, 1));
+    assert_eq!((answer, summary.counts.applied, summary.counts.duplicates), (Answer::All, 1, 1));
     assert_eq!((store.transactions(), store.reads()), (2, 0));
 }
 
@@ -287,7 +288,7 @@ async fn a_view_item_that_refuses_all_writes_costs_its_neighbours_nothing() {
     let store = refuses("full");
     let records: Vec<Value> = (0..8).map(|n| insert(n, ["full", "b", "c", "full"][n % 4], "x")).collect();
     let (answer, summary) = deliver(&store, &records).await;
-    assert_eq!((answer, summary.tally.applied, summary.tally.quarantined), (Answer::All, 4, 4));
+    assert_eq!((answer, summary.counts.applied, summary.counts.quarantined), (Answer::All, 4, 4));
     let reasons = store.reasons();
     assert_eq!(reasons.len(), 4);
     for reason in reasons {
@@ -305,7 +306,7 @@ async fn counters_that_can_be_seen_to_be_broken_are_found_by_one_look() {
     );
     let records: Vec<Value> = (0..8).map(|n| insert(n, "a", ["broken", "fine"][n % 2])).collect();
     let (answer, summary) = deliver(&store, &records).await;
-    assert_eq!((answer, summary.tally.applied, summary.tally.quarantined), (Answer::All, 4, 4));
+    assert_eq!((answer, summary.counts.applied, summary.counts.quarantined), (Answer::All, 4, 4));
     // Refused; then what is left, and what goes to quarantine.
     assert_eq!((store.transactions(), store.reads()), (3, 1));
     for reason in store.reasons() {
@@ -327,7 +328,7 @@ async fn counters_that_can_be_seen_to_be_broken_are_found_by_one_look_where_no_a
     let store = Answering::new(terse).with("a", &[("CategoryCounts", groups)]);
     let records: Vec<Value> = (0..8).map(|n| insert(n, "a", ["broken", "fine"][n % 2])).collect();
     let (answer, summary) = deliver(&store, &records).await;
-    assert_eq!((answer, summary.tally.applied, summary.tally.quarantined), (Answer::All, 4, 4));
+    assert_eq!((answer, summary.counts.applied, summary.counts.quarantined), (Answer::All, 4, 4));
     assert_eq!((store.transactions(), store.reads()), (3, 1));
 }
 
@@ -348,7 +349,7 @@ async fn a_marker_whose_key_is_refused_is_kept_without_it_and_reported_if_that_i
         });
         let poison = record(1, &json!({ "Text": { "S": "of no map" } }));
         let (answer, summary) = deliver(&store, &[poison]).await;
-        assert_eq!(summary.tally.quarantined, quarantined);
+        assert_eq!(summary.counts.quarantined, quarantined);
         assert_eq!(answer == Answer::All, !refuse_all, "{answer:?}");
         assert_eq!(store.transactions(), 2);
     }
@@ -357,12 +358,12 @@ async fn a_marker_whose_key_is_refused_is_kept_without_it_and_reported_if_that_i
 #[tokio::test(start_paused = true)]
 async fn retries_are_counted_by_their_causes() {
     let busy = |_: &Transaction<'_>, number: usize| {
-        let cause = if number == 0 { Cause::Throttled } else { Cause::Conflict };
+        let cause = if number == 0 { RetryCause::Throttled } else { RetryCause::Conflict };
         (number < 3).then_some(Err(Failure::Transient(cause)))
     };
     let (_, summary) = deliver(&Answering::new(busy), &[insert(1, "a", "x")]).await;
-    assert_eq!(summary.retries, [(Cause::Throttled, 1), (Cause::Conflict, 2)].into());
-    assert_eq!((summary.transactions, summary.tally.applied), (4, 1));
+    assert_eq!(summary.retries, [(RetryCause::Throttled, 1), (RetryCause::Conflict, 2)].into());
+    assert_eq!((summary.transactions, summary.counts.applied), (4, 1));
     let (_, summary) = deliver(&Answering::tables(), &[insert(1, "a", "x")]).await;
     assert_eq!(summary.retries, [].into());
 }

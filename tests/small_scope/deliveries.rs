@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use ddb_rollup::rollup::Item;
-use ddb_rollup::rollup::pipeline::verdict::Cause;
+use ddb_rollup::rollup::pipeline::verdict::RetryCause;
 
 use crate::function::{Answer, Counted, Function, Seen, config, name_of};
 use crate::history::{History, Map, Write};
@@ -106,8 +106,8 @@ impl Search {
                     let faults = [
                         Passage::CrashBefore,
                         Passage::CrashAfter,
-                        Passage::Fails(Cause::Throttled),
-                        Passage::AnswerLost(Cause::Timeout),
+                        Passage::Fails(RetryCause::Throttled),
+                        Passage::AnswerLost(RetryCause::Timeout),
                         Passage::Conflict,
                     ];
                     let faults = faults.into_iter().map(move |fault| Luck::Fault(request, fault));

@@ -7,11 +7,13 @@ use ddb_rollup::commit::Store;
 use ddb_rollup::rollup::model::change::{Counter, Sums};
 use ddb_rollup::rollup::model::marker::{Guard, Marker};
 use ddb_rollup::rollup::model::number::Number;
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use ddb_rollup::rollup::model::view::View;
-use ddb_rollup::rollup::pipeline::coalesce::ItemId;
+use ddb_rollup::rollup::pipeline::coalesce::{EntryId, ItemId};
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
-use ddb_rollup::rollup::pipeline::update::{self, OnMissingViewItem, Shape, Update};
+use ddb_rollup::rollup::pipeline::update::{self, Update};
 use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure};
+use ddb_rollup::rollup::pipeline::view_item::Shape;
 use ddb_rollup::rollup::{AttributeValue, Item};
 use ddb_rollup::store::DynamoStore;
 use uuid::Uuid;
@@ -119,7 +121,7 @@ fn marker(number: usize, guard: Guard, bytes: usize) -> Action<'static> {
         ("Outcome".to_owned(), text(if number.is_multiple_of(3) { "QUARANTINED" } else { "APPLIED" }.to_owned())),
         ("Reason".to_owned(), text("x".repeat(bytes))),
     ]);
-    Action::PutMarker { entry: 0, guard, marker: Marker::Item(Item::from(marker)) }
+    Action::PutMarker { entry: EntryId(0), guard, marker: Marker::Item(Item::from(marker)) }
 }
 
 fn update_of(map: usize, update: Update) -> Action<'static> {

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 
+use ddb_rollup::rollup::model::attribute_type::type_name;
 use ddb_rollup::rollup::model::number::Number;
-use ddb_rollup::rollup::model::view::type_name;
 use ddb_rollup::rollup::pipeline::update::Update;
 use ddb_rollup::rollup::{AttributeValue, Item};
 

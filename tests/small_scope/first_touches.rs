@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use ddb_rollup::rollup::AttributeValue;
 use ddb_rollup::rollup::model::definition;
-use ddb_rollup::rollup::pipeline::update::OnMissingViewItem;
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use serde_json::Value;
 
 use crate::answers::{Answering, Process, insert};
@@ -23,7 +23,7 @@ async fn cold(records: usize, maps: usize, absent: Option<usize>) -> Sent {
     let process = Process::new(config(), &store);
     let batch: Vec<Value> = (0..records).map(|n| insert(n, &format!("map{}", n % maps), "x")).collect();
     let (_, summary) = process.deliver(&batch).await;
-    assert_eq!(summary.tally.applied, records);
+    assert_eq!(summary.counts.applied, records);
     assert_eq!(summary.first_touches, absent.map_or(0, |every| maps / every));
     [store.look_ups(), store.transactions(), store.cancelled()]
 }
@@ -68,7 +68,7 @@ async fn a_view_without_groups_has_first_touches_only_where_missing_items_are_pa
         config.view = definition::read(definition, "Point", "Map").unwrap();
         config.on_missing = on_missing;
         let (_, summary) = Process::new(config, &store).deliver(&[insert(1, "a", "x"), insert(2, "b", "x")]).await;
-        assert_eq!(summary.tally.applied, 2);
+        assert_eq!(summary.counts.applied, 2);
         assert_eq!([store.look_ups(), store.transactions(), store.cancelled()], expected, "{on_missing:?}");
     }
 }

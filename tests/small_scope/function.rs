@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use aws_lambda_events::event::streams::DynamoDbEventResponse;
 use chrono::{DateTime, Utc};
-use ddb_rollup::commit::Entropy;
+use ddb_rollup::commit::Randomness;
 use ddb_rollup::config::{Config, Tables as TableNames};
 use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
 use ddb_rollup::rollup::model::marker::{OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY};
@@ -38,7 +38,7 @@ impl Counted {
     }
 }
 
-impl Entropy for Counted {
+impl Randomness for Counted {
     fn token(&self) -> Uuid {
         Uuid::from_u64_pair(0, self.0.fetch_add(1, Ordering::Relaxed))
     }
@@ -62,7 +62,7 @@ pub enum Answer {
 /// The function under test. Each delivery is a process of its own, unless they are all the same one's.
 pub struct Function<L> {
     config: Config,
-    entropy: Counted,
+    randomness: Counted,
     process: Option<Rollup<MemoryStore<L>, Counted>>,
     pub store: MemoryStore<L>,
 }
@@ -74,8 +74,8 @@ pub fn config() -> Config {
 
 impl<L: Line + Send + Clone> Function<L> {
     /// The function on a store.
-    pub fn new(store: MemoryStore<L>, config: Config, entropy: Counted) -> Self {
-        Self { config, entropy, process: None, store }
+    pub fn new(store: MemoryStore<L>, config: Config, randomness: Counted) -> Self {
+        Self { config, randomness, process: None, store }
     }
 
     /// The same with one process for all deliveries. What it remembers of view items is wrong as soon as the tables are
@@ -86,7 +86,7 @@ impl<L: Line + Send + Clone> Function<L> {
     }
 
     fn begin(&self) -> Rollup<MemoryStore<L>, Counted> {
-        Rollup::new(self.config.clone(), self.store.clone(), self.entropy.clone())
+        Rollup::new(self.config.clone(), self.store.clone(), self.randomness.clone())
     }
 
     /// Delivers an event, until it is answered or the line lets the function crash.

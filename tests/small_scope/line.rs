@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use ddb_rollup::rollup::pipeline::verdict::Cause;
+use ddb_rollup::rollup::pipeline::verdict::RetryCause;
 use tokio::sync::oneshot;
 
 /// What becomes of one request.
@@ -13,9 +13,9 @@ pub enum Passage {
     /// It is carried out and answered.
     Through,
     /// It never arrives.
-    Fails(Cause),
+    Fails(RetryCause),
     /// It is carried out, and its answer is lost.
-    AnswerLost(Cause),
+    AnswerLost(RetryCause),
     /// Another transaction holds one of its items.
     Conflict,
     /// The function dies while the request is on its way.
@@ -65,7 +65,7 @@ impl Line for Script {
         let request = written.requests;
         written.requests += 1;
         if written.silent_from.is_some_and(|from| request >= from) {
-            return Passage::Fails(Cause::Timeout);
+            return Passage::Fails(RetryCause::Timeout);
         }
         written.faults.get(&request).copied().unwrap_or(Passage::Through)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ddb_rollup::rollup::pipeline::verdict::Cause;
+use ddb_rollup::rollup::pipeline::verdict::RetryCause;
 
 use crate::function::{Answer, Counted, Function, Seen, config};
 use crate::history::{Category, History, Map, Place, Point, Write, sequence_number};
@@ -69,8 +69,8 @@ async fn a_batch_of_several_transactions_counts_exactly_with_any_fault_at_any_re
             Passage::CrashBefore,
             Passage::CrashAfter,
             Passage::Conflict,
-            Passage::Fails(Cause::Throttled),
-            Passage::AnswerLost(Cause::Timeout),
+            Passage::Fails(RetryCause::Throttled),
+            Passage::AnswerLost(RetryCause::Timeout),
         ];
         for fault in once.map(Some).into_iter().chain([None]) {
             function.store.restore(Tables::default());

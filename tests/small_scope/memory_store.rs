@@ -8,7 +8,7 @@ use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::view::{View, ViewKey};
 use ddb_rollup::rollup::pipeline::plan::Transaction;
-use ddb_rollup::rollup::pipeline::verdict::{self, Cause, Failure};
+use ddb_rollup::rollup::pipeline::verdict::{self, Failure, RetryCause};
 use uuid::Uuid;
 
 use crate::line::{Line, Passage};
@@ -101,7 +101,7 @@ impl<L: Line + Send> Store for MemoryStore<L> {
 
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
         let key = self.view.key_item(key);
-        self.request(|| Failure::Transient(Cause::Conflict), |tables| Ok(tables.view(&key).cloned())).await
+        self.request(|| Failure::Transient(RetryCause::Conflict), |tables| Ok(tables.view(&key).cloned())).await
     }
 
     async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
@@ -110,6 +110,6 @@ impl<L: Line + Send> Store for MemoryStore<L> {
             let item = |key: &ViewKey| tables.view(&self.view.key_item(key)).cloned();
             keys.iter().map(|key| (key.clone(), item(key))).collect::<LookedUp>()
         };
-        self.request(|| Failure::Transient(Cause::Conflict), |tables| Ok(found(tables))).await
+        self.request(|| Failure::Transient(RetryCause::Conflict), |tables| Ok(found(tables))).await
     }
 }

@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::DateTime;
+use ddb_rollup::rollup::model::expression_size::update_fits;
 use ddb_rollup::rollup::model::marker::{Guard, Stamp};
 use ddb_rollup::rollup::model::number::Number;
 use ddb_rollup::rollup::model::poison::{Poison, Reason};
-use ddb_rollup::rollup::model::record::{Images, RecordId, StreamRecord};
+use ddb_rollup::rollup::model::record::{Images, RecordHead, RecordId, StreamRecord};
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use ddb_rollup::rollup::model::view::{Amount, KeyPart, KeyType, Measure, View};
-use ddb_rollup::rollup::pipeline::coalesce::{Batch, Found, coalesce};
+use ddb_rollup::rollup::pipeline::coalesce::{Batch, EntryId, Found, coalesce};
 use ddb_rollup::rollup::pipeline::delta::{Effect, Retention, effect};
 use ddb_rollup::rollup::pipeline::plan::{Setting, assemble, plan};
-use ddb_rollup::rollup::pipeline::update::{OnMissingViewItem, Shape, fits};
+use ddb_rollup::rollup::pipeline::view_item::Shape;
 use ddb_rollup::rollup::{AttributeValue, Item};
 
 use crate::function::{config, now};
@@ -43,27 +45,26 @@ fn id(position: usize) -> RecordId {
 
 fn found(view: &View, position: usize, images: Images) -> Found<'static> {
     let record = StreamRecord {
-        id: id(position),
-        event_id: format!("{position:032}"),
-        event_name: "MODIFY".to_owned(),
-        source_key: item([("MapId", "map".to_owned()), ("PointId", position.to_string())]),
+        head: RecordHead {
+            id: id(position),
+            event_id: format!("{position:032}"),
+            event_name: "MODIFY".to_owned(),
+            source_key: item([("MapId", "map".to_owned()), ("PointId", position.to_string())]),
+        },
         created_at: None,
         images,
         raw: "",
     };
-    Found::Record(record.id.clone(), effect(view, record, &Retention { days: 14, until: now() }))
+    Found::Record(effect(view, record, &Retention { days: 14, until: now() }))
 }
 
 fn poison(position: usize, raw: &str) -> Found<'_> {
     let poison = Poison {
-        id: id(position),
-        event_id: position.to_string(),
-        event_name: String::new(),
-        source_key: item([]),
+        head: RecordHead { id: id(position), event_id: position.to_string(), ..RecordHead::default() },
         reason: Reason::NoImage,
         raw,
     };
-    Found::Record(id(position), Effect::Quarantine(poison))
+    Found::Record(Effect::Quarantine(poison))
 }
 
 fn changes(view: &View, images: impl IntoIterator<Item = Images>) -> Batch<'static> {
@@ -85,9 +86,9 @@ fn every_case() -> Vec<Case> {
 /// Plans a batch, and holds every transaction against every limit in each of these cases. Gives the number of
 /// transactions.
 fn transactions_of(view: &View, batch: &Batch<'_>, cases: &[Case]) -> usize {
-    let all: Vec<usize> = (0..batch.entries.len()).collect();
+    let all: Vec<EntryId> = batch.ids().collect();
     let planned = plan(view, batch, &all);
-    let mut members: Vec<usize> = planned.iter().flatten().copied().collect();
+    let mut members: Vec<EntryId> = planned.iter().flatten().copied().collect();
     members.sort_unstable();
     assert_eq!(members, all, "every entry is in exactly one transaction");
 
@@ -176,9 +177,9 @@ fn spread(entries: &[usize]) -> Vec<Vec<usize>> {
     let maps = entries.iter().enumerate().flat_map(|(map, &entries)| std::iter::repeat_n(map, entries));
     let maps: Vec<usize> = maps.collect();
     let batch = changes(&view, maps.iter().map(|&map| inserted(map, "a")));
-    let all: Vec<usize> = (0..maps.len()).collect();
+    let all: Vec<EntryId> = batch.ids().collect();
     let planned = plan(&view, &batch, &all).into_iter().map(|members| {
-        let here = |map: usize| members.iter().filter(|&&member| maps[member] == map).count();
+        let here = |map: usize| members.iter().filter(|&&member| maps[member.0] == map).count();
         (0..entries.len()).map(here).collect()
     });
     planned.collect()
@@ -205,11 +206,11 @@ fn an_expression_is_filled_up_to_its_limit() {
     let measure =
         |n| Measure { attribute: format!("Measure{n}"), amount: Amount::One, by: Some("Category".to_owned()) };
     let view = View::new("Point", "Map", vec![key], (0..MEASURES).map(measure).collect()).unwrap();
-    let most = (0..100).take_while(|groups| fits(&view, groups * MEASURES)).last().unwrap();
+    let most = (0..100).take_while(|groups| update_fits(view.measures().len(), groups * MEASURES)).last().unwrap();
     assert!((5..30).contains(&most), "{most} groups fit into an expression");
     // Each group comes twice, and costs the expression nothing the second time.
     let batch = changes(&view, (0..4 * most).map(|n| inserted(0, &format!("group-{:03}", n / 2))));
-    let all: Vec<usize> = (0..batch.entries.len()).collect();
+    let all: Vec<EntryId> = batch.ids().collect();
     let planned: Vec<usize> = plan(&view, &batch, &all).iter().map(Vec::len).collect();
     assert_eq!(planned, [2 * most, 2 * most]);
 }

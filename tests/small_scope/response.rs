@@ -1,12 +1,9 @@
 //! The response to every combination of what can become of up to four records.
 
-use std::collections::HashMap;
-
 use ddb_rollup::rollup::model::poison::{Poison, Reason};
-use ddb_rollup::rollup::model::record::RecordId;
-use ddb_rollup::rollup::pipeline::coalesce::{Batch, Entry, Place};
-use ddb_rollup::rollup::pipeline::response::{Outcome, Unresolved, response};
-use ddb_rollup::rollup::{AttributeValue, Item};
+use ddb_rollup::rollup::model::record::{RecordHead, RecordId};
+use ddb_rollup::rollup::pipeline::coalesce::{Batch, Disposition, Entry, EntryId};
+use ddb_rollup::rollup::pipeline::response::{EntryOutcome, Unresolved, response};
 
 use crate::history::{STREAM, sequence_number};
 use crate::schedule::Schedule;
@@ -15,7 +12,7 @@ use crate::schedule::Schedule;
 #[derive(Debug, Clone, PartialEq)]
 enum Fate {
     NoEffect,
-    Entry(Outcome),
+    Entry(EntryOutcome),
     /// The first entry once more; without one it has no effect.
     Repeat,
     Collision,
@@ -24,12 +21,12 @@ enum Fate {
 
 fn fates() -> Vec<Fate> {
     let outcomes = [
-        Outcome::Applied,
-        Outcome::Duplicate,
-        Outcome::Quarantined,
-        Outcome::Unresolved(Unresolved::OutOfTime),
-        Outcome::Unresolved(Unresolved::Collision),
-        Outcome::Unresolved(Unresolved::NotKept),
+        EntryOutcome::Applied,
+        EntryOutcome::Duplicate,
+        EntryOutcome::Quarantined,
+        EntryOutcome::Unresolved(Unresolved::OutOfTime),
+        EntryOutcome::Unresolved(Unresolved::Collision),
+        EntryOutcome::Unresolved(Unresolved::NotKept),
     ];
     let others = [Fate::NoEffect, Fate::Repeat, Fate::Collision, Fate::Unnumbered];
     outcomes.into_iter().map(Fate::Entry).chain(others).collect()
@@ -41,44 +38,44 @@ fn id(sequence_number: &str) -> RecordId {
 
 fn entry(sequence_number: &str) -> Entry<'static> {
     Entry::Quarantine(Poison {
-        id: id(sequence_number),
-        event_id: String::new(),
-        event_name: String::new(),
-        source_key: Item::from(HashMap::<String, AttributeValue>::new()),
+        head: RecordHead { id: id(sequence_number), ..RecordHead::default() },
         reason: Reason::NoImage,
         raw: "",
     })
 }
 
 /// The batch of these fates, its outcomes, and the sequence number that must be reported.
-fn batch<'n>(fates: &[Fate], numbers: &[&'n str]) -> (Batch<'static>, Vec<Outcome>, Option<&'n str>) {
+fn batch<'n>(fates: &[Fate], numbers: &[&'n str]) -> (Batch<'static>, Vec<EntryOutcome>, Option<&'n str>) {
     let (mut batch, mut outcomes, mut first) = (Batch::default(), Vec::new(), None);
-    let mut repeated: Option<(&str, Outcome)> = None;
+    let mut repeated: Option<(&str, EntryOutcome)> = None;
     for (fate, number) in fates.iter().zip(numbers) {
         let (place, unresolved) = match fate {
-            Fate::NoEffect => (Place::NoEffect, None),
-            Fate::Collision => (Place::Collision(id(number)), Some(*number)),
+            Fate::NoEffect => (Disposition::NoEffect, None),
+            Fate::Collision => (Disposition::Collision(id(number)), Some(*number)),
             Fate::Unnumbered => {
                 batch.entries.push(entry("unnumbered"));
-                outcomes.push(Outcome::Quarantined);
-                (Place::Unnumbered(batch.entries.len() - 1), None)
+                outcomes.push(EntryOutcome::Quarantined);
+                (Disposition::Unnumbered(EntryId(batch.entries.len() - 1)), None)
             }
             Fate::Entry(outcome) => {
                 batch.entries.push(entry(number));
                 outcomes.push(outcome.clone());
                 repeated.get_or_insert((*number, outcome.clone()));
-                let unresolved = matches!(outcome, Outcome::Unresolved(_)).then_some(*number);
-                (Place::Entry(batch.entries.len() - 1), unresolved)
+                let unresolved = matches!(outcome, EntryOutcome::Unresolved(_)).then_some(*number);
+                (Disposition::Entry(EntryId(batch.entries.len() - 1)), unresolved)
             }
             Fate::Repeat => match &repeated {
-                None => (Place::NoEffect, None),
+                None => (Disposition::NoEffect, None),
                 Some((number, outcome)) => {
-                    let first = batch.entries.iter().position(|entry| entry.id().sequence_number == *number);
-                    (Place::Repeat(first.unwrap()), matches!(outcome, Outcome::Unresolved(_)).then_some(*number))
+                    let first = batch.entries.iter().position(|entry| entry.head().id.sequence_number == *number);
+                    (
+                        Disposition::Repeat(EntryId(first.unwrap())),
+                        matches!(outcome, EntryOutcome::Unresolved(_)).then_some(*number),
+                    )
                 }
             },
         };
-        batch.places.push(place);
+        batch.dispositions.push(place);
         first = first.or(unresolved);
     }
     (batch, outcomes, first)

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use ddb_rollup::rollup::pipeline::verdict::Cause;
+use ddb_rollup::rollup::pipeline::verdict::RetryCause;
 
 use crate::function::{Answer, Counted, Function, Seen, answer, config};
 use crate::history::{History, Write};
@@ -22,7 +22,7 @@ use crate::tables::Tables;
 const LONGER_THAN_A_BACKOFF: Duration = Duration::from_secs(1);
 
 /// What may happen to one request of a run; all others go through.
-const FAULTS: [Passage; 3] = [Passage::Conflict, Passage::AnswerLost(Cause::Timeout), Passage::CrashAfter];
+const FAULTS: [Passage; 3] = [Passage::Conflict, Passage::AnswerLost(RetryCause::Timeout), Passage::CrashAfter];
 
 /// Two functions whose requests wait to be let through, and one whose do not, on the same tables.
 struct Pair {

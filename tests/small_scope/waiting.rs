@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ddb_rollup::commit::{Entropy, Store};
+use ddb_rollup::commit::{Randomness, Store};
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::rollup::pipeline::plan::Action;
-use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Cause, Failure};
+use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure, RetryCause};
 use ddb_rollup::rollup::{AttributeValue, Item};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -29,7 +29,7 @@ impl Waits {
     }
 }
 
-impl Entropy for Waits {
+impl Randomness for Waits {
     fn token(&self) -> Uuid {
         Uuid::nil()
     }
@@ -58,7 +58,7 @@ fn mistaken(times: usize) -> Answering {
 }
 
 /// Delivers one insert, with so much time, and tells how long it took.
-async fn deliver(rollup: &Rollup<impl Store, impl Entropy>, time_left: Duration) -> (Answer, Duration) {
+async fn deliver(rollup: &Rollup<impl Store, impl Randomness>, time_left: Duration) -> (Answer, Duration) {
     let event = serde_json::json!({ "Records": [insert(1, "map", "a")] });
     let began = Instant::now();
     let invocation = Invocation { request_id: "request".to_owned(), now: now(), time_left };
@@ -70,7 +70,7 @@ async fn deliver(rollup: &Rollup<impl Store, impl Entropy>, time_left: Duration)
 async fn the_wait_before_a_retry_doubles_up_to_a_second() {
     let (script, waits) = (Script::default(), Waits::default());
     // The first request is the look-up.
-    script.begin((1..=9).map(|request| (request, Passage::Fails(Cause::Throttled))));
+    script.begin((1..=9).map(|request| (request, Passage::Fails(RetryCause::Throttled))));
     let rollup = Rollup::new(config(), MemoryStore::new(config().view, script.clone()), waits.clone());
     let (answer, took) = deliver(&rollup, Duration::from_mins(1)).await;
     assert_eq!(answer, Answer::All);

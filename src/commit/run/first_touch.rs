@@ -7,11 +7,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Job, Run, Step};
-use crate::commit::LookedUp;
+use super::Run;
+use crate::commit::job::{Job, Step};
+use crate::commit::seams::LookedUp;
 use crate::rollup::model::limits;
+use crate::rollup::model::view::OnMissingViewItem;
 use crate::rollup::pipeline::coalesce::ItemId;
-use crate::rollup::pipeline::update::{self, OnMissingViewItem, Shape};
+use crate::rollup::pipeline::view_item::{self, Shape};
 
 impl Run<'_, '_> {
     /// Puts in front what is to tell of the view items that nothing is known of.
@@ -21,7 +23,7 @@ impl Run<'_, '_> {
             return;
         }
         let touched = self.waiting.iter().flat_map(|job| &job.items);
-        self.unseen = touched.filter(|item| !self.known.has(&self.batch.items[item.0])).copied().collect();
+        self.unseen = touched.filter(|item| !self.complete_items.contains(&self.batch[**item])).copied().collect();
 
         let actions = |job: &Job| job.members.len() + job.items.len();
         let all: usize = self.waiting.iter().map(actions).sum();
@@ -64,8 +66,8 @@ impl Run<'_, '_> {
         let mut first_touch = false;
         for item in &job.items {
             // One whose map is none is left to the transaction that touches it, which tells the records at fault.
-            if let Some(found) = found.get(&self.batch.items[item.0])
-                && let Ok(shape) = update::shape(&self.setting.view, found.as_ref())
+            if let Some(found) = found.get(&self.batch[*item])
+                && let Ok(shape) = view_item::shape(&self.setting.view, found.as_ref())
             {
                 first_touch |= self.see(*item, shape);
             }
@@ -77,11 +79,11 @@ impl Run<'_, '_> {
 
     /// Notes the shape that a view item was seen to have, and says whether its next update is a first touch.
     pub(super) fn see(&mut self, item: ItemId, shape: Shape) -> bool {
-        let (key, first_touch) = (&self.batch.items[item.0], shape != Shape::Complete);
+        let (key, first_touch) = (&self.batch[item], shape != Shape::Complete);
         if first_touch {
-            self.known.forget(key);
+            self.complete_items.remove(key);
         } else {
-            self.known.add(key);
+            self.complete_items.insert(key);
         }
         self.unseen.remove(&item);
         self.shapes[item.0] = shape;

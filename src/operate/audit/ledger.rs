@@ -7,14 +7,16 @@ use std::hash::{Hash, Hasher};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
-use super::AuditError;
-use super::tables::{Tables, record_id};
-use super::trail::retention;
-use crate::operate::migrate::{history::MIGRATION, lease::LEASE};
-use crate::rollup::check::judge::Waiting;
-use crate::rollup::check::ledger::{Concern, Finding, Standing, concern, inspect, standing};
+use super::error::AuditError;
+use super::stream_records::{FINDINGS, retention};
+use super::table_reader::TableReader;
+use crate::operate::marker_table::{MIGRATION, record_id};
+use crate::rollup::check::judge::NotApplied;
+use crate::rollup::check::ledger::{
+    Finding, MarkerState, QuarantinedEffect, inspect, marker_state, quarantined_effect,
+};
 use crate::rollup::model::marker::{
-    DELTAS, EVENT_ID, OUTCOME, Outcome, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, SOURCE_KEY, STREAM,
+    DELTAS, EVENT_ID, MarkerOutcome, OUTCOME, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, SOURCE_KEY, STREAM,
 };
 use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
@@ -22,9 +24,6 @@ use crate::rollup::{AttributeValue, Item};
 /// Events that are compared with each other, so that one that was counted under two numbers is found. Of more there is no
 /// room: each costs some bytes.
 const EVENTS: usize = 4_000_000;
-
-/// Findings that are kept.
-const FINDINGS: usize = 1_000;
 
 /// How far back the hours are counted, in hours.
 pub const HOURS: i64 = 48;
@@ -37,7 +36,7 @@ pub struct Ledger {
     /// Records of repairs.
     pub repairs: u64,
     /// Records in quarantine, with what they are about.
-    pub quarantined: Vec<(RecordId, Concern)>,
+    pub quarantined: Vec<(RecordId, QuarantinedEffect)>,
     /// What cannot be.
     pub findings: Vec<Finding>,
     /// Markers by the hour in which they were written, of the last [`HOURS`].
@@ -49,7 +48,7 @@ pub struct Ledger {
 ///
 /// # Errors
 /// When the table cannot be read.
-pub async fn read(tables: &Tables, now: DateTime<Utc>) -> Result<Ledger, AuditError> {
+pub async fn read(tables: &TableReader, now: DateTime<Utc>) -> Result<Ledger, AuditError> {
     let ledger = RefCell::new(Ledger::default());
     let attributes = [SEQUENCE_NUMBER, STREAM, OUTCOME, DELTAS, EVENT_ID, SOURCE_KEY, RECORDED_AT, REASON, RECORD];
     tables.markers(&attributes, |marker| ledger.borrow_mut().take(tables, &marker, now)).await?;
@@ -57,17 +56,17 @@ pub async fn read(tables: &Tables, now: DateTime<Utc>) -> Result<Ledger, AuditEr
 }
 
 impl Ledger {
-    fn take(&mut self, tables: &Tables, marker: &Item, now: DateTime<Utc>) {
+    fn take(&mut self, tables: &TableReader, marker: &Item, now: DateTime<Utc>) {
         let Some(id) = record_id(marker) else { return };
-        // What was migrated, and the lease of it, are no markers.
-        if [MIGRATION, LEASE].contains(&id.sequence_number.as_str()) {
+        // What was migrated is no marker.
+        if id.sequence_number == MIGRATION {
             return;
         }
         let text = |name: &str| match marker.get(name) {
             Some(AttributeValue::S(value)) => Some(value.as_str()),
             _ => None,
         };
-        if text(OUTCOME) == Some(Outcome::Repaired.as_str()) {
+        if text(OUTCOME) == Some(MarkerOutcome::Repaired.as_str()) {
             self.repairs += 1;
             return;
         }
@@ -78,8 +77,8 @@ impl Ledger {
             *self.hours.entry(hour).or_default() += 1;
         }
         self.find(inspect(tables.view(), &id, marker));
-        if standing(Some(marker)) == Standing::Open(Waiting::Quarantined) {
-            let concern = concern(tables.view(), marker, &retention(tables));
+        if marker_state(Some(marker)) == MarkerState::Pending(NotApplied::Quarantined) {
+            let concern = quarantined_effect(tables.view(), marker, &retention(tables));
             self.quarantined.push((id, concern));
         } else if let Some(event) = text(EVENT_ID).filter(|event| !event.is_empty())
             && self.events.len() < EVENTS

@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Write};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::ledger::HOURS;
-use super::report::{Report, counter_name, reading_text};
-use crate::rollup::check::judge::Reading;
+use super::report::{AuditReport, Behind, DriftedCounter, counter_name, reading_text};
+use crate::rollup::check::judge::StoredValue;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::view::ViewKey;
 
@@ -65,14 +65,14 @@ impl<T: Display> Display for Text<T> {
 
 /// The page.
 #[must_use]
-pub fn page(report: &Report, now: DateTime<Utc>) -> String {
+pub fn page(report: &AuditReport, now: DateTime<Utc>) -> String {
     let mut page = String::new();
     // Writing to a string cannot fail.
     let _ = write(&mut page, report, now);
     page
 }
 
-fn write(page: &mut String, report: &Report, now: DateTime<Utc>) -> fmt::Result {
+fn write(page: &mut String, report: &AuditReport, now: DateTime<Utc>) -> fmt::Result {
     let (source, view) = (Text(report.view.source_table()), Text(report.view.view_table()));
     let at = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     write!(
@@ -100,7 +100,7 @@ fn write(page: &mut String, report: &Report, now: DateTime<Utc>) -> fmt::Result 
     Ok(())
 }
 
-fn cards(page: &mut String, report: &Report) -> fmt::Result {
+fn cards(page: &mut String, report: &AuditReport) -> fmt::Result {
     let bad = |count: usize| if count > 0 { "bad" } else { "" };
     let lag = if report.behind.is_empty() { "" } else { "lag" };
     page.push_str("<div class=\"cards\">");
@@ -119,7 +119,7 @@ fn cards(page: &mut String, report: &Report) -> fmt::Result {
     Ok(())
 }
 
-fn notes(page: &mut String, report: &Report) -> fmt::Result {
+fn notes(page: &mut String, report: &AuditReport) -> fmt::Result {
     let missing = report.orphans.without_view_item.len();
     write!(
         page,
@@ -140,14 +140,14 @@ fn notes(page: &mut String, report: &Report) -> fmt::Result {
 }
 
 /// The drift of one item in one number: of its first counter, which is its total where there is one.
-fn size(stored: &Reading, expected: &Number) -> Option<f64> {
-    let Reading::Number(stored) = stored else { return None };
+fn size(stored: &StoredValue, expected: &Number) -> Option<f64> {
+    let StoredValue::Number(stored) = stored else { return None };
     let mut drift = stored.clone();
     drift += &-expected.clone();
     drift.to_string().parse().ok()
 }
 
-fn drift(page: &mut String, report: &Report) -> fmt::Result {
+fn drift(page: &mut String, report: &AuditReport) -> fmt::Result {
     if report.drifted.is_empty() {
         return Ok(());
     }
@@ -155,7 +155,7 @@ fn drift(page: &mut String, report: &Report) -> fmt::Result {
         .drifted
         .iter()
         .filter_map(|item| {
-            let sizes = item.counters.iter().filter_map(|(one, _)| size(&one.stored, &one.expected));
+            let sizes = item.counters.iter().filter_map(|one| size(&one.difference.stored, &one.difference.expected));
             sizes.max_by(|a, b| a.abs().total_cmp(&b.abs())).map(|size| (&item.key, size))
         })
         .collect();
@@ -183,11 +183,11 @@ fn drift(page: &mut String, report: &Report) -> fmt::Result {
         page.push_str("</svg>");
     }
     page.push_str(
-        "<div class=\"wide\"><table id=\"drift\"><thead><tr><th>View item</th><th>Counter</th><th class=\"n\">Stored</th>\
+        "<div class=\"wide\"><table id=\"drift\"><thead><tr><th>View item</th><th>Counter</th><th class=\"n\">StoredCounters</th>\
          <th class=\"n\">Recounted</th><th class=\"n\">Not applied yet</th></tr></thead><tbody>",
     );
     let rows = report.drifted.iter().flat_map(|item| item.counters.iter().map(move |counter| (&item.key, counter)));
-    for (key, (difference, pending)) in rows.clone().take(ROWS) {
+    for (key, DriftedCounter { difference, pending }) in rows.clone().take(ROWS) {
         write!(
             page,
             "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{pending}</td></tr>",
@@ -201,7 +201,7 @@ fn drift(page: &mut String, report: &Report) -> fmt::Result {
     more(page, rows.count())
 }
 
-fn events(page: &mut String, report: &Report, now: DateTime<Utc>) -> fmt::Result {
+fn events(page: &mut String, report: &AuditReport, now: DateTime<Utc>) -> fmt::Result {
     let most = report.hours.values().copied().max().unwrap_or_default();
     write!(page, "<h2>Events of the last {HOURS} hours</h2>")?;
     if most == 0 {
@@ -239,7 +239,7 @@ fn events(page: &mut String, report: &Report, now: DateTime<Utc>) -> fmt::Result
     write!(page, "<text x=\"{WIDTH}\" y=\"{}\" text-anchor=\"end\">now (UTC)</text></svg>", HEIGHT + 18)
 }
 
-fn findings(page: &mut String, report: &Report) -> fmt::Result {
+fn findings(page: &mut String, report: &AuditReport) -> fmt::Result {
     if report.findings.is_empty() {
         return Ok(());
     }
@@ -255,7 +255,7 @@ fn findings(page: &mut String, report: &Report) -> fmt::Result {
     more(page, report.findings.len())
 }
 
-fn waiting(page: &mut String, report: &Report) -> fmt::Result {
+fn waiting(page: &mut String, report: &AuditReport) -> fmt::Result {
     if report.behind.is_empty() && report.unstable.is_empty() {
         return Ok(());
     }
@@ -263,7 +263,7 @@ fn waiting(page: &mut String, report: &Report) -> fmt::Result {
         "<h2>Behind or unstable</h2><div class=\"wide\"><table id=\"waiting\"><thead><tr><th>View item</th>\
          <th class=\"n\">Without a marker</th><th class=\"n\">In quarantine</th></tr></thead><tbody>",
     );
-    for (key, unmarked, quarantined) in report.behind.iter().take(ROWS) {
+    for Behind { key, unmarked, quarantined } in report.behind.iter().take(ROWS) {
         let key = Text(key);
         write!(page, "<tr><td>{key}</td><td class=\"n\">{unmarked}</td><td class=\"n\">{quarantined}</td></tr>")?;
     }

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Write};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use super::examine::Seen;
-use crate::rollup::check::judge::{Difference, Open, Orphans, Reading, Stored, Verdict, Waiting, expected};
+use super::examine::Examined;
+use crate::rollup::check::judge::{
+    Difference, ItemVerdict, NotApplied, Orphans, PendingRecord, StoredCounters, StoredValue, expected,
+};
 use crate::rollup::check::ledger::Finding;
+use crate::rollup::model::change::Sums;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::view::{KeyType, View, ViewKey};
 
@@ -22,13 +24,13 @@ const LINES: usize = 20;
 
 /// What an audit found.
 #[derive(Debug, Clone)]
-pub struct Report {
+pub struct AuditReport {
     /// The view.
     pub view: View,
     /// View items whose counters equal the recount.
     pub exact: u64,
-    /// View items that lack records which are not applied, with how many: without a marker, and in quarantine.
-    pub behind: Vec<(ViewKey, usize, usize)>,
+    /// View items that lack records which are not applied.
+    pub behind: Vec<Behind>,
     /// View items that never rested.
     pub unstable: Vec<ViewKey>,
     /// View items with counters that nothing explains.
@@ -37,8 +39,6 @@ pub struct Report {
     pub not_examined: u64,
     /// Records in quarantine.
     pub quarantined: u64,
-    /// View items that a repair set.
-    pub repaired: u64,
     /// Source items of the first pass.
     pub source_items: u64,
     /// Source items that belong to no view item.
@@ -68,67 +68,55 @@ pub struct Report {
 pub struct Drifted {
     /// Which one.
     pub key: ViewKey,
-    /// Each counter, with what records that are not applied will add to it.
-    pub counters: Vec<(Difference, Number)>,
+    /// Each of these counters.
+    pub counters: Vec<DriftedCounter>,
 }
 
-impl Report {
-    pub(super) fn empty(view: View) -> Self {
-        Self {
-            view,
-            exact: 0,
-            behind: Vec::new(),
-            unstable: Vec::new(),
-            drifted: Vec::new(),
-            not_examined: 0,
-            quarantined: 0,
-            repaired: 0,
-            source_items: 0,
-            unreadable_source_items: 0,
-            orphans: Orphans::default(),
-            findings: Vec::new(),
-            markers: 0,
-            repairs: 0,
-            hours: BTreeMap::new(),
-            stream_records: None,
-            oldest_unmarked: None,
-            read_units: 0.0,
-            took: Duration::ZERO,
-        }
-    }
+/// A counter that nothing explains.
+#[derive(Debug, Clone)]
+pub struct DriftedCounter {
+    /// What it is, and what it should be.
+    pub difference: Difference,
+    /// What records that are not applied will add to it.
+    pub pending: Number,
+}
 
-    /// Adds what was seen of one view item; none when it was not got to.
-    pub(super) fn add(&mut self, key: ViewKey, seen: Option<Seen>) {
-        let Some(seen) = seen else {
-            self.not_examined += 1;
-            return;
-        };
-        if seen.item.is_none() && seen.truth.sources == 0 && seen.verdict == Verdict::Exact {
+/// A view item that lacks records which are not applied.
+#[derive(Debug, Clone)]
+pub struct Behind {
+    /// Which one.
+    pub key: ViewKey,
+    /// Records without a marker.
+    pub unmarked: usize,
+    /// Records in quarantine.
+    pub quarantined: usize,
+}
+
+impl AuditReport {
+    /// Adds what was seen of one view item.
+    pub(super) fn add(&mut self, key: ViewKey, examined: Examined) {
+        if examined.item.is_none() && examined.truth.sources == 0 && examined.verdict == ItemVerdict::Exact {
             // Its last source item went before it had any counters: there is no such view item.
             return;
         }
-        let stored = Stored::read(&self.view, seen.item.as_ref());
+        let stored = StoredCounters::read(&self.view, examined.item.as_ref());
+        let finding = |invariant, what| Finding { invariant, subject: key.to_string(), what };
         match stored.negative() {
             0 => {}
-            count => self.findings.push(Finding {
-                invariant: "XO-4",
-                subject: key.to_string(),
-                what: format!("{count} of its counters are below zero: history is missing"),
-            }),
+            count => self
+                .findings
+                .push(finding("XO-4", format!("{count} of its counters are below zero: history is missing"))),
         }
-        if let Some(what) = inconsistent(&self.view, &stored, &seen) {
-            self.findings.push(Finding { invariant: "XO-5", subject: key.to_string(), what });
-        }
-        match seen.verdict {
-            Verdict::Exact => self.exact += 1,
-            Verdict::Behind { unmarked, quarantined } => self.behind.push((key, unmarked, quarantined)),
-            Verdict::Unstable => self.unstable.push(key),
-            Verdict::Drifted(differences) => {
-                let with_pending = |difference: Difference| {
-                    let pending = pending(&seen.open, &difference);
-                    (difference, pending)
-                };
-                self.drifted.push(Drifted { key, counters: differences.into_iter().map(with_pending).collect() });
+        self.findings.extend(inconsistent(&self.view, &stored, &examined).map(|what| finding("XO-5", what)));
+        match examined.verdict {
+            ItemVerdict::Exact => self.exact += 1,
+            ItemVerdict::Behind { unmarked, quarantined } => self.behind.push(Behind { key, unmarked, quarantined }),
+            ItemVerdict::Unstable => self.unstable.push(key),
+            ItemVerdict::Drifted(differences) => {
+                let counters = differences
+                    .into_iter()
+                    .map(|difference| DriftedCounter { pending: pending(&examined.open, &difference), difference });
+                self.drifted.push(Drifted { key, counters: counters.collect() });
             }
         }
     }
@@ -147,34 +135,10 @@ impl Report {
         nothing && self.quarantined == 0 && self.not_examined == 0
     }
 
-    /// Writes the report to standard output.
-    ///
-    /// # Errors
-    /// When standard output is closed.
-    pub fn write(&self, as_json: bool) -> io::Result<()> {
-        if as_json { writeln!(io::stdout(), "{}", self.json()) } else { write!(io::stdout(), "{self}") }
-    }
-
     /// The report as an object. A key of one string is that string; another one is an object of attribute to value, as
     /// DynamoDB writes it. A number that is not whole, or too long for most readers of JSON, is a text.
     #[must_use]
     pub fn json(&self) -> Value {
-        let keys = |keys: &[ViewKey]| keys.iter().take(ORPHANS).map(|key| self.key(key)).collect::<Vec<_>>();
-        let drift = self.drifted.iter().flat_map(|item| {
-            item.counters.iter().map(|(difference, pending)| {
-                json!({
-                    "key": self.key(&item.key),
-                    "measure": self.view.measures()[difference.counter.measure].attribute,
-                    "group": difference.counter.group,
-                    "stored": reading(&difference.stored),
-                    "recounted": number(&difference.expected),
-                    "pending": number(pending),
-                })
-            })
-        });
-        let behind = self.behind.iter().map(|(key, unmarked, quarantined)| {
-            json!({ "key": self.key(key), "unmarked": unmarked, "quarantined": quarantined })
-        });
         let ledger = self
             .findings
             .iter()
@@ -187,14 +151,14 @@ impl Report {
             "drifted": self.drifted.len(),
             "quarantined": self.quarantined,
             "not_examined": self.not_examined,
-            "drift": drift.collect::<Vec<_>>(),
-            "behind_items": behind.collect::<Vec<_>>(),
-            "unstable_items": keys(&self.unstable),
+            "drift": self.drift_json(),
+            "behind_items": self.behind.iter().map(|item| self.behind_json(item)).collect::<Vec<_>>(),
+            "unstable_items": self.keys(&self.unstable),
             "orphans": {
                 "view_items_without_source_items": self.orphans.without_sources.len(),
                 "missing_view_items": self.orphans.without_view_item.len(),
-                "view_items": keys(&self.orphans.without_sources),
-                "missing": keys(&self.orphans.without_view_item),
+                "view_items": self.keys(&self.orphans.without_sources),
+                "missing": self.keys(&self.orphans.without_view_item),
             },
             "ledger": ledger.collect::<Vec<_>>(),
             "markers": self.markers,
@@ -208,18 +172,33 @@ impl Report {
         })
     }
 
+    fn drift_json(&self) -> Vec<Value> {
+        let counters = self.drifted.iter().flat_map(|item| item.counters.iter().map(move |counter| (item, counter)));
+        let json = counters.map(|(item, DriftedCounter { difference, pending })| {
+            json!({
+                "key": self.key(&item.key),
+                "measure": self.view.measures()[difference.counter.measure].attribute,
+                "group": difference.counter.group,
+                "stored": reading(&difference.stored),
+                "recounted": number(&difference.expected),
+                "pending": number(pending),
+            })
+        });
+        json.collect()
+    }
+
+    fn behind_json(&self, Behind { key, unmarked, quarantined }: &Behind) -> Value {
+        json!({ "key": self.key(key), "unmarked": unmarked, "quarantined": quarantined })
+    }
+
+    fn keys(&self, keys: &[ViewKey]) -> Vec<Value> {
+        keys.iter().take(ORPHANS).map(|key| self.key(key)).collect()
+    }
+
     /// The keys of the view items that drifted, as scripts read them.
     #[must_use]
     pub fn drifted_keys(&self) -> Vec<Value> {
         self.drifted.iter().map(|item| self.key(&item.key)).collect()
-    }
-
-    /// The report of a repair as an object: the same, and how many view items it set.
-    #[must_use]
-    pub fn repair_json(&self) -> Value {
-        let mut json = self.json();
-        json["repaired"] = json!(self.repaired);
-        json
     }
 
     fn key(&self, key: &ViewKey) -> Value {
@@ -231,8 +210,8 @@ impl Report {
 }
 
 /// What the open records will add to a counter.
-fn pending(open: &[Open], difference: &Difference) -> Number {
-    let unmarked = open.iter().filter(|open| open.waiting == Waiting::Unmarked);
+fn pending(open: &[PendingRecord], difference: &Difference) -> Number {
+    let unmarked = open.iter().filter(|open| open.waiting == NotApplied::Unmarked);
     let mut sum = Number::zero();
     unmarked.filter_map(|open| open.sums.get(&difference.counter)).for_each(|amount| sum += amount);
     sum
@@ -240,28 +219,20 @@ fn pending(open: &[Open], difference: &Difference) -> Number {
 
 /// Whether the totals and their groups contradict each other: what is in a total and in no group are ungrouped items, and
 /// how many these should be is known.
-fn inconsistent(view: &View, stored: &Stored, seen: &Seen) -> Option<String> {
-    let should = expected(&seen.truth.sums, &seen.open);
+fn inconsistent(view: &View, stored: &StoredCounters, examined: &Examined) -> Option<String> {
+    if !examined.is_drifted() {
+        return None;
+    }
+    let should = expected(&examined.truth.sums, &examined.open);
+    let mut is = Sums::new();
+    for (counter, value) in &stored.counters {
+        let StoredValue::Number(value) = value else { return None };
+        is.insert(counter.clone(), value.clone());
+    }
     for (total, one) in view.measures().iter().enumerate().filter(|(_, measure)| measure.by.is_none()) {
         for (grouped, by) in view.grouped().filter(|(_, by)| by.amount == one.amount) {
-            let mut is = Number::zero();
-            for (counter, value) in &stored.counters {
-                let Reading::Number(value) = value else { return None };
-                match counter.measure {
-                    measure if measure == total => is += value,
-                    measure if measure == grouped => is += &-value.clone(),
-                    _ => {}
-                }
-            }
-            let mut wanted = Number::zero();
-            for (counter, value) in &should {
-                match counter.measure {
-                    measure if measure == total => wanted += value,
-                    measure if measure == grouped => wanted += &-value.clone(),
-                    _ => {}
-                }
-            }
-            if matches!(seen.verdict, Verdict::Drifted(_)) && is != wanted {
+            let (is, wanted) = (ungrouped(&is, total, grouped), ungrouped(&should, total, grouped));
+            if is != wanted {
                 let (total, grouped) = (&one.attribute, &by.attribute);
                 return Some(format!("{total} less the sum of {grouped} is {is}, and {wanted} items are ungrouped"));
             }
@@ -270,16 +241,29 @@ fn inconsistent(view: &View, stored: &Stored, seen: &Seen) -> Option<String> {
     None
 }
 
+/// A total less the sum of its groups.
+fn ungrouped(counters: &Sums, total: usize, grouped: usize) -> Number {
+    let mut sum = Number::zero();
+    for (counter, value) in counters {
+        match counter.measure {
+            measure if measure == total => sum += value,
+            measure if measure == grouped => sum += &-value.clone(),
+            _ => {}
+        }
+    }
+    sum
+}
+
 /// A number where JSON has it exactly, otherwise its text.
 fn number(number: &Number) -> Value {
     let text = number.to_string();
     text.parse::<i64>().map_or_else(|_| text.into(), Value::from)
 }
 
-fn reading(reading: &Reading) -> Value {
+fn reading(reading: &StoredValue) -> Value {
     match reading {
-        Reading::Number(value) => number(value),
-        Reading::Other(kind) => format!("of type {kind}").into(),
+        StoredValue::Number(value) => number(value),
+        StoredValue::Other(kind) => format!("of type {kind}").into(),
     }
 }
 
@@ -290,14 +274,14 @@ pub(in crate::operate) fn counter_name(view: &View, difference: &Difference) -> 
 }
 
 /// What is stored, for people.
-pub(in crate::operate) fn reading_text(reading: &Reading) -> String {
+pub(in crate::operate) fn reading_text(reading: &StoredValue) -> String {
     match reading {
-        Reading::Number(value) => value.to_string(),
-        Reading::Other(kind) => format!("of type {kind}"),
+        StoredValue::Number(value) => value.to_string(),
+        StoredValue::Other(kind) => format!("of type {kind}"),
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for AuditReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
@@ -311,15 +295,23 @@ impl fmt::Display for Report {
         if self.not_examined > 0 {
             writeln!(f, "interrupted: {} view items were not looked at; run it again", self.not_examined)?;
         }
+        self.show_view_items(f)?;
+        self.show_ledger(f)?;
+        self.show_source(f)
+    }
+}
+
+impl AuditReport {
+    fn show_view_items(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for item in self.drifted.iter().take(LINES) {
             writeln!(f, "drifted   {}", item.key)?;
-            for (difference, _) in &item.counters {
+            for DriftedCounter { difference, .. } in &item.counters {
                 let name = counter_name(&self.view, difference);
                 writeln!(f, "    {name} is {}, should be {}", reading_text(&difference.stored), difference.expected)?;
             }
         }
         more(f, self.drifted.len(), "drifted")?;
-        for (key, unmarked, quarantined) in self.behind.iter().take(LINES) {
+        for Behind { key, unmarked, quarantined } in self.behind.iter().take(LINES) {
             writeln!(f, "behind    {key} by {unmarked} records without a marker, {quarantined} in quarantine")?;
         }
         more(f, self.behind.len(), "behind")?;
@@ -329,14 +321,20 @@ impl fmt::Display for Report {
         for key in self.unstable.iter().take(LINES) {
             writeln!(f, "unstable  {key}: it is written too often to be seen at rest; run the audit with --item")?;
         }
-        more(f, self.unstable.len(), "unstable")?;
+        more(f, self.unstable.len(), "unstable")
+    }
+
+    fn show_ledger(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.quarantined > 0 {
             writeln!(f, "{} records in quarantine: see `ddb-rollup quarantine list`", self.quarantined)?;
         }
         for Finding { invariant, subject, what } in self.findings.iter().take(LINES) {
             writeln!(f, "{invariant}  {subject}: {what}")?;
         }
-        more(f, self.findings.len(), "findings in the ledger")?;
+        more(f, self.findings.len(), "findings in the ledger")
+    }
+
+    fn show_source(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (alone, missing) = (self.orphans.without_sources.len(), self.orphans.without_view_item.len());
         if alone + missing > 0 {
             writeln!(f, "{alone} view items have counters and no source items; {missing} are missing")?;

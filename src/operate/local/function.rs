@@ -8,10 +8,10 @@ use aws_config::SdkConfig;
 use uuid::Uuid;
 
 use super::poller::{Clock, Function};
-use crate::commit::{Entropy, LookedUp, Store};
+use crate::commit::{LookedUp, Randomness, Store};
 use crate::config::Config;
-use crate::entropy::OsEntropy;
 use crate::handler::{Invocation, Rollup};
+use crate::randomness::OsRandomness;
 use crate::rollup::Item;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::plan::{Action, Transaction};
@@ -20,7 +20,7 @@ use crate::store::DynamoStore;
 
 /// The roll-up as a function of this process.
 pub(super) struct LocalFunction {
-    rollup: Rollup<CountingStore<DynamoStore>, OsEntropy>,
+    rollup: Rollup<CountingStore<DynamoStore>, OsRandomness>,
     counts: Arc<TransactionCounts>,
     clock: Clock,
 }
@@ -50,7 +50,7 @@ impl LocalFunction {
         let counts = Arc::new(TransactionCounts::default());
         let store = DynamoStore::new(sdk, config.view.clone(), &config.idempotency_table);
         let store = CountingStore { store, counts: Arc::clone(&counts) };
-        Self { rollup: Rollup::new(config, store, OsEntropy), counts, clock }
+        Self { rollup: Rollup::new(config, store, OsRandomness), counts, clock }
     }
 
     /// What its transactions came to until now.
@@ -62,7 +62,7 @@ impl LocalFunction {
 impl Function for LocalFunction {
     async fn invoke(&self, event: String, time_limit: Duration) -> Result<String, String> {
         let invocation =
-            Invocation { request_id: OsEntropy.token().to_string(), now: (self.clock)(), time_left: time_limit };
+            Invocation { request_id: OsRandomness.token().to_string(), now: (self.clock)(), time_left: time_limit };
         let response = self.rollup.handle(&event, &invocation).await.map_err(|error| error.to_string())?;
         serde_json::to_string(&response).map_err(|error| error.to_string())
     }

@@ -12,8 +12,8 @@ use aws_sdk_dynamodb::types::{
 use tokio::time::{Instant, sleep};
 
 use super::stack_definition::TableDefinition;
-use crate::operate::TableError;
-use crate::operate::cause::cause;
+
+use crate::operate::error::{TableError, failure_text};
 
 /// How long a new table may take to be there.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -64,7 +64,7 @@ async fn describe(client: &Client, table: &TableDefinition) -> Result<Option<Tab
         Err(error) if matches!(error.as_service_error(), Some(DescribeTableError::ResourceNotFoundException(_))) => {
             Ok(None)
         }
-        Err(error) => Err(TableError::new("look at", &table.name, cause(&error)).into()),
+        Err(error) => Err(TableError::new("look at", &table.name, failure_text(&error)).into()),
     }
 }
 
@@ -82,7 +82,7 @@ async fn create(client: &Client, table: &TableDefinition) -> Result<TableDescrip
         let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(kind.clone());
         creation = creation.stream_specification(stream.build().map_err(incomplete)?);
     }
-    creation.send().await.map_err(|error| TableError::new("create", &table.name, cause(&error)))?;
+    creation.send().await.map_err(|error| TableError::new("create", &table.name, failure_text(&error)))?;
     wait_until_active(client, table).await
 }
 
@@ -102,7 +102,7 @@ async fn switch_on_expiry(client: &Client, table: &TableDefinition) -> Result<()
     let Some(attribute) = &table.time_to_live else { return Ok(()) };
     let error = |action, cause| TableError::new(action, &table.name, cause);
     let answer = client.describe_time_to_live().table_name(&table.name).send().await;
-    let found = answer.map_err(|e| error("look at the expiry of", cause(&e)))?.time_to_live_description;
+    let found = answer.map_err(|e| error("look at the expiry of", failure_text(&e)))?.time_to_live_description;
     let found = found.filter(|found| {
         matches!(found.time_to_live_status(), Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling))
     });
@@ -113,7 +113,7 @@ async fn switch_on_expiry(client: &Client, table: &TableDefinition) -> Result<()
     let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute);
     let expiry = expiry.build().map_err(|e| error("describe", e.to_string()))?;
     let answer = client.update_time_to_live().table_name(&table.name).time_to_live_specification(expiry).send().await;
-    answer.map_err(|e| error("switch on the expiry of", cause(&e)))?;
+    answer.map_err(|e| error("switch on the expiry of", failure_text(&e)))?;
     Ok(())
 }
 

@@ -187,7 +187,7 @@ impl Template {
 }
 
 /// A property of a resource, or what is inside one.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Property<'a> {
     template: &'a Template,
     place: String,

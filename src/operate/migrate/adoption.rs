@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::MigrateError;
-use super::progress::Progress;
-use super::steps::{Did, Left, Live, Mode};
-use crate::operate::audit::Reading;
-use crate::operate::audit::report::{Report, reading_text};
-use crate::operate::repair::{Mender, line, repair_by};
+use super::error::MigrateError;
+use super::steps::{LeftItem, LiveTables, StepResult};
+use crate::operate::audit::AuditScope;
+use crate::operate::audit::report::reading_text;
+use crate::operate::progress::Progress;
+use crate::operate::repair::Repairer;
+use crate::operate::repair::report::{Mode, RepairReport};
 use crate::operate::stop;
 use crate::rollup::model::view::ViewKey;
 
@@ -15,45 +16,48 @@ use crate::rollup::model::view::ViewKey;
 ///
 /// # Errors
 /// When the tables or the stream cannot be read or written.
-pub(super) async fn adopt(live: &Live, title: &str, mode: Mode) -> Result<Did, MigrateError> {
-    let dry_run = mode == Mode::DryRun;
-    let mut mender = Mender::new(dry_run, live.config.clone(), live.who.clone());
-    let reading = Reading { item: None, pace: live.pace.clone() };
+pub(super) async fn adopt(live: &LiveTables, title: &str, mode: Mode) -> Result<StepResult, MigrateError> {
+    let mut repairer = Repairer::new(mode, live.config.clone(), live.who.clone());
+    let scope = AuditScope { item: None, pace: live.pace.clone() };
     // Whoever wants to stop a migration drops the step: a view item is set in one transaction or not at all.
     let (_stopper, stop) = stop::stop();
-    let report = Box::pin(repair_by(&live.sdk, live.config.clone(), &reading, &mut mender, &stop)).await?;
-    let did = if dry_run { would_do(&report, &mender) } else { did(&report, &mender) };
+    let report = Box::pin(repairer.repair(&live.sdk, &scope, &stop)).await?;
+    let result = match mode {
+        Mode::DryRun => would_do(&report),
+        Mode::Write => did(&report),
+    };
     // The repair has shown its own progress; this is the line that every step ends with.
-    let mut progress = Progress::begin(title, None);
-    progress.advance(did.looked_at, did.changed);
-    progress.end();
-    Ok(did)
+    let progress = Progress::changing(title, None);
+    progress.add(result.looked_at);
+    progress.add_changed(result.changed);
+    progress.finish();
+    Ok(result)
 }
 
-fn did(report: &Report, mender: &Mender) -> Did {
+fn did(report: &RepairReport) -> StepResult {
     let mut left = restless(report);
-    for drifted in &report.drifted {
-        let counter = drifted.counters.first().map(|(difference, _)| reading_text(&difference.stored));
+    for drifted in &report.audit.drifted {
+        let counter = drifted.counters.first().map(|counter| reading_text(&counter.difference.stored));
         let reason = format!("a counter is {} and could not be set", counter.unwrap_or_default());
-        left.push(Left { key: drifted.key.to_string(), reason });
+        left.push(LeftItem { key: drifted.key.to_string(), reason });
     }
-    let applied = (mender.applied > 0).then(|| format!("{} records without a marker were applied", mender.applied));
-    Did { looked_at: report.view_items(), changed: report.repaired, left, notes: applied.into_iter().collect() }
+    let applied = (report.applied > 0).then(|| format!("{} records without a marker were applied", report.applied));
+    let looked_at = report.audit.view_items();
+    StepResult { looked_at, changed: report.repaired, left, notes: applied.into_iter().collect() }
 }
 
-fn would_do(report: &Report, mender: &Mender) -> Did {
-    let mut notes: Vec<String> = mender.writes.iter().map(|write| format!("would set {}", line(write))).collect();
-    let set: HashSet<&str> = mender.writes.iter().filter_map(|write| write["item"].as_str()).collect();
-    let only_behind = |key: &ViewKey| !set.contains(key.to_string().as_str());
-    let behind = report.behind.iter().filter(|(key, unmarked, _)| *unmarked > 0 && only_behind(key)).count();
-    if behind > 0 {
-        notes.push(format!("would apply records without a marker, of {behind} view items"));
+fn would_do(report: &RepairReport) -> StepResult {
+    let mut notes: Vec<String> = report.writes.iter().map(|write| format!("would set {write}")).collect();
+    let set: HashSet<&ViewKey> = report.writes.iter().map(|write| &write.item).collect();
+    let only_behind = report.audit.behind.iter().filter(|item| item.unmarked > 0 && !set.contains(&item.key)).count();
+    if only_behind > 0 {
+        notes.push(format!("would apply records without a marker, of {only_behind} view items"));
     }
-    let changed = u64::try_from(mender.writes.len() + behind).unwrap_or(u64::MAX);
-    Did { looked_at: report.view_items(), changed, left: restless(report), notes }
+    let changed = u64::try_from(report.writes.len() + only_behind).unwrap_or(u64::MAX);
+    StepResult { looked_at: report.audit.view_items(), changed, left: restless(report), notes }
 }
 
-fn restless(report: &Report) -> Vec<Left> {
+fn restless(report: &RepairReport) -> Vec<LeftItem> {
     let reason = "it never rested long enough to be seen; run this again".to_owned();
-    report.unstable.iter().map(|key| Left { key: key.to_string(), reason: reason.clone() }).collect()
+    report.audit.unstable.iter().map(|key| LeftItem { key: key.to_string(), reason: reason.clone() }).collect()
 }

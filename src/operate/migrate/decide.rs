@@ -7,7 +7,7 @@ use super::definition::Migration;
 
 /// A migration that was applied, as the idempotency table has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
+pub struct AppliedMigration {
     /// Its place in the order.
     pub number: u32,
     /// Its name.
@@ -20,7 +20,7 @@ pub struct Applied {
     pub applied_by: String,
 }
 
-impl fmt::Display for Applied {
+impl fmt::Display for AppliedMigration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "V{}__{}", self.number, self.name)
     }
@@ -28,18 +28,18 @@ impl fmt::Display for Applied {
 
 /// How one migration stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State<'a> {
+pub enum MigrationState<'a> {
     /// It was applied, as it is here.
-    Applied(&'a Applied),
+    Applied(&'a AppliedMigration),
     /// It will be applied.
     Pending(&'a Migration),
     /// It was applied, and is another here.
-    Edited(&'a Applied, &'a Migration),
+    Edited(&'a AppliedMigration, &'a Migration),
     /// It was applied, and is not here.
-    Missing(&'a Applied),
+    Missing(&'a AppliedMigration),
 }
 
-impl State<'_> {
+impl MigrationState<'_> {
     fn number(&self) -> u32 {
         match self {
             Self::Applied(applied) | Self::Edited(applied, _) | Self::Missing(applied) => applied.number,
@@ -50,8 +50,8 @@ impl State<'_> {
 
 /// How every migration stands, whether applied, wanted or both, by number.
 #[must_use]
-pub fn states<'a>(applied: &'a [Applied], wanted: &'a [Migration]) -> Vec<State<'a>> {
-    let mut numbers: BTreeMap<u32, (Option<&Applied>, Vec<&Migration>)> = BTreeMap::new();
+pub fn states<'a>(applied: &'a [AppliedMigration], wanted: &'a [Migration]) -> Vec<MigrationState<'a>> {
+    let mut numbers: BTreeMap<u32, (Option<&AppliedMigration>, Vec<&Migration>)> = BTreeMap::new();
     for one in applied {
         numbers.entry(one.number).or_default().0 = Some(one);
     }
@@ -61,12 +61,12 @@ pub fn states<'a>(applied: &'a [Applied], wanted: &'a [Migration]) -> Vec<State<
     let mut states = Vec::new();
     for (applied, wanted) in numbers.values() {
         match applied {
-            Some(applied) if wanted.is_empty() => states.push(State::Missing(applied)),
+            Some(applied) if wanted.is_empty() => states.push(MigrationState::Missing(applied)),
             Some(applied) => states.extend(wanted.iter().map(|wanted| {
                 let same = applied.name == wanted.name && applied.checksum == wanted.checksum;
-                if same { State::Applied(applied) } else { State::Edited(applied, wanted) }
+                if same { MigrationState::Applied(applied) } else { MigrationState::Edited(applied, wanted) }
             })),
-            None => states.extend(wanted.iter().map(|wanted| State::Pending(wanted))),
+            None => states.extend(wanted.iter().map(|wanted| MigrationState::Pending(wanted))),
         }
     }
     states
@@ -95,7 +95,7 @@ pub enum Refusal {
         /// As it is here.
         wanted: Box<Migration>,
         /// As it was applied.
-        applied: Box<Applied>,
+        applied: Box<AppliedMigration>,
         /// All that was applied.
         so_far: SoFar,
     },
@@ -107,7 +107,7 @@ pub enum Refusal {
     )]
     Missing {
         /// As it was applied.
-        applied: Box<Applied>,
+        applied: Box<AppliedMigration>,
         /// All that was applied.
         so_far: SoFar,
     },
@@ -155,7 +155,7 @@ pub enum Refusal {
 /// # Errors
 /// When an applied migration was edited or is missing here, when a number is missing or given twice, or when something
 /// would be applied after its turn.
-pub fn decide<'a>(applied: &[Applied], wanted: &'a [Migration]) -> Result<Vec<&'a Migration>, Refusal> {
+pub fn decide<'a>(applied: &[AppliedMigration], wanted: &'a [Migration]) -> Result<Vec<&'a Migration>, Refusal> {
     let mut order: Vec<_> = applied.iter().collect();
     order.sort_by_key(|one| one.number);
     let so_far = || SoFar(order.iter().map(ToString::to_string).collect());
@@ -168,26 +168,28 @@ pub fn decide<'a>(applied: &[Applied], wanted: &'a [Migration]) -> Result<Vec<&'
     let states = states(applied, wanted);
     for state in &states {
         match state {
-            State::Edited(applied, wanted) => {
+            MigrationState::Edited(applied, wanted) => {
                 let (wanted, applied) = (Box::new((*wanted).clone()), Box::new((*applied).clone()));
                 return Err(Refusal::Edited { wanted, applied, so_far: so_far() });
             }
-            State::Missing(applied) => {
+            MigrationState::Missing(applied) => {
                 return Err(Refusal::Missing { applied: Box::new((*applied).clone()), so_far: so_far() });
             }
-            State::Applied(_) | State::Pending(_) => {}
+            MigrationState::Applied(_) | MigrationState::Pending(_) => {}
         }
     }
     for (expected, state) in (1..).zip(&states) {
         if state.number() != expected {
             let next = match state {
-                State::Pending(migration) => migration.to_string(),
-                State::Applied(applied) | State::Edited(applied, _) | State::Missing(applied) => applied.to_string(),
+                MigrationState::Pending(migration) => migration.to_string(),
+                MigrationState::Applied(applied)
+                | MigrationState::Edited(applied, _)
+                | MigrationState::Missing(applied) => applied.to_string(),
             };
             return Err(Refusal::Gap { number: expected, next, so_far: so_far() });
         }
     }
-    let pending = states.iter().zip(&sorted).filter(|(state, _)| matches!(state, State::Pending(_)));
+    let pending = states.iter().zip(&sorted).filter(|(state, _)| matches!(state, MigrationState::Pending(_)));
     let pending: Vec<_> = pending.map(|(_, migration)| *migration).collect();
     if let (Some(first), Some(last)) = (pending.first(), order.last())
         && first.number < last.number
@@ -215,8 +217,8 @@ mod tests {
         text.split_whitespace().map(one).collect()
     }
 
-    fn applied(text: &str) -> Vec<Applied> {
-        let applied = |one: Migration| Applied {
+    fn applied(text: &str) -> Vec<AppliedMigration> {
+        let applied = |one: Migration| AppliedMigration {
             number: one.number,
             name: one.name,
             checksum: one.checksum,
@@ -276,10 +278,10 @@ mod tests {
     fn every_migration_has_a_state() {
         let (was, want) = (applied("1a 2b 4d"), wanted("1a 2x 3c"));
         let expected = [
-            State::Applied(&was[0]),
-            State::Edited(&was[1], &want[1]),
-            State::Pending(&want[2]),
-            State::Missing(&was[2]),
+            MigrationState::Applied(&was[0]),
+            MigrationState::Edited(&was[1], &want[1]),
+            MigrationState::Pending(&want[2]),
+            MigrationState::Missing(&was[2]),
         ];
         assert_eq!(states(&was, &want), expected);
     }

@@ -7,9 +7,8 @@ use sha2::{Digest, Sha256};
 
 /// The files, by name, in their order. A test compares them with the folder.
 const FILES: &[(&str, &str)] = &[
-    ("V1__format_version_of_markers.json", include_str!("../../../migrations/V1__format_version_of_markers.json")),
-    ("V2__counter_maps_of_view_items.json", include_str!("../../../migrations/V2__counter_maps_of_view_items.json")),
-    ("V3__counters_of_source_items.json", include_str!("../../../migrations/V3__counters_of_source_items.json")),
+    ("V1__counter_maps_of_view_items.json", include_str!("../../../migrations/V1__counter_maps_of_view_items.json")),
+    ("V2__counters_of_source_items.json", include_str!("../../../migrations/V2__counters_of_source_items.json")),
 ];
 
 /// A change of live data, as its file defines it.
@@ -37,11 +36,6 @@ impl fmt::Display for Migration {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
-    /// Markers without a format version get this one.
-    FormatVersionOfMarkers {
-        /// The version that markers without one are of.
-        version: u32,
-    },
     /// View items get the counter maps that they lack.
     CounterMapsOfViewItems {},
     /// View items get the counters that their source items come to: those are adopted that nobody counted, or counted
@@ -105,7 +99,6 @@ mod tests {
 
     use super::*;
     use crate::operate::migrate::decide::decide;
-    use crate::rollup::model::marker;
 
     #[test]
     fn every_file_of_the_folder_is_in_the_binary() {
@@ -128,19 +121,8 @@ mod tests {
         let checksums: Vec<_> = shipped().unwrap().iter().map(|one| format!("{one} {}", &one.checksum[..16])).collect();
         assert_eq!(
             checksums,
-            [
-                "V1__format_version_of_markers 25b046fbd198a179",
-                "V2__counter_maps_of_view_items d10e20ce58bf17af",
-                "V3__counters_of_source_items fbdf922fcfe24c24"
-            ]
+            ["V1__counter_maps_of_view_items d10e20ce58bf17af", "V2__counters_of_source_items fbdf922fcfe24c24"]
         );
-    }
-
-    #[test]
-    fn markers_without_a_version_get_the_one_that_was_written_until_then() {
-        let first = Step::FormatVersionOfMarkers { version: 1 };
-        assert_eq!(shipped().unwrap()[0].step, first);
-        assert_eq!(marker::FORMAT, 1, "a new form needs a migration of its own, not another version in the old one");
     }
 
     #[test]
@@ -158,7 +140,7 @@ mod tests {
             ("V1__a.json", r#"{"step": {"kind": "counter_maps_of_view_items"}}"#, "why"),
             ("V1__a.json", r#"{"why": "w", "step": {"kind": "drop_everything"}}"#, "drop_everything"),
             ("V1__a.json", r#"{"why": "w", "step": {"kind": "counter_maps_of_view_items", "of": 1}}"#, "of"),
-            ("V1__a.json", r#"{"why": "w", "step": {"kind": "format_version_of_markers"}}"#, "version"),
+            ("V1__a.json", r#"{"why": "w", "step": {}}"#, "kind"),
         ] {
             let error = read(name, text).unwrap_err().to_string();
             assert!(error.starts_with(&format!("migrations/{name}: ")) && error.contains(problem), "{error}");

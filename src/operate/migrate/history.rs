@@ -7,22 +7,19 @@ use std::collections::HashMap;
 use std::fmt::Display;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
-use chrono::{DateTime, Utc};
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::MigrateError;
-use super::decide::Applied;
+use super::decide::AppliedMigration;
 use super::definition::Migration;
-use super::lease::{Lease, stamp};
-use super::steps::Did;
+use super::error::MigrateError;
+use super::steps::StepResult;
 use crate::config::Config;
-use crate::operate::TableError;
-use crate::operate::cause::cause;
+use crate::operate::error::{TableError, failure_text};
+use crate::operate::marker_table::{MIGRATION, sdk_text as text};
 use crate::rollup::model::marker::{SEQUENCE_NUMBER, STREAM};
+use crate::store::failure;
 
-/// The sequence number of the items; no stream record can have it.
-pub const MIGRATION: &str = "migration";
 /// The migration's number.
 pub const NUMBER: &str = "Number";
 /// Its name.
@@ -41,10 +38,10 @@ pub const CHANGED: &str = "Changed";
 /// The migrations of one view, in its idempotency table.
 #[derive(Debug, Clone)]
 pub struct History {
-    pub(super) client: Client,
-    pub(super) table: String,
+    client: Client,
+    table: String,
     /// The view table's name, also where the setting is its ARN.
-    pub(super) view: String,
+    view: String,
 }
 
 impl History {
@@ -56,7 +53,7 @@ impl History {
         Self { client, table: config.idempotency_table.clone(), view }
     }
 
-    pub(super) fn error(&self, action: &'static str, cause: impl Display) -> MigrateError {
+    fn error(&self, action: &'static str, cause: impl Display) -> MigrateError {
         TableError::new(action, &self.table, cause).into()
     }
 
@@ -64,7 +61,7 @@ impl History {
     ///
     /// # Errors
     /// When the table cannot be read, or holds an item that is none of ours under our key.
-    pub async fn applied(&self) -> Result<Vec<Applied>, MigrateError> {
+    pub async fn applied(&self) -> Result<Vec<AppliedMigration>, MigrateError> {
         let query = self
             .client
             .query()
@@ -77,11 +74,11 @@ impl History {
             // No table's name has a '#' in it: "Map" does not find what is of "Map2".
             .expression_attribute_values(":view", text(&format!("{}#", self.view)));
         let items: Result<Vec<_>, _> = query.into_paginator().items().send().collect().await;
-        let items = items.map_err(|error| self.error("read", cause(&error)))?;
+        let items = items.map_err(|error| self.error("read", failure_text(&error)))?;
         items.iter().map(|item| self.read(item)).collect()
     }
 
-    fn read(&self, item: &HashMap<String, AttributeValue>) -> Result<Applied, MigrateError> {
+    fn read(&self, item: &HashMap<String, AttributeValue>) -> Result<AppliedMigration, MigrateError> {
         let missing = |name: &str| {
             let place = item.get(STREAM).and_then(|value| value.as_s().ok()).map_or("", String::as_str);
             self.error(
@@ -91,7 +88,7 @@ impl History {
         };
         let of = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().ok_or_else(|| missing(name));
         let number = item.get(NUMBER).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok());
-        Ok(Applied {
+        Ok(AppliedMigration {
             number: number.ok_or_else(|| missing(NUMBER))?,
             name: of(NAME)?,
             checksum: of(CHECKSUM)?,
@@ -100,56 +97,37 @@ impl History {
         })
     }
 
-    /// Records that a migration was applied, on the condition that the lease is still held.
+    /// Records that a migration was applied, unless another run has done it meanwhile: a step that two do at once is done
+    /// all the same.
     ///
     /// # Errors
-    /// When the lease was lost, or the table cannot be written.
+    /// When the table cannot be written.
     pub async fn record(
         &self,
-        lease: &Lease<'_>,
         migration: &Migration,
-        (who, at): (&str, DateTime<Utc>),
-        did: &Did,
+        who: &str,
+        at: DateTime<Utc>,
+        result: &StepResult,
     ) -> Result<(), MigrateError> {
         let number = |number: u64| AttributeValue::N(number.to_string());
-        let put = Put::builder()
+        let request = self
+            .client
+            .put_item()
             .table_name(&self.table)
             .item(SEQUENCE_NUMBER, text(MIGRATION))
             .item(STREAM, text(&format!("{}#V{:04}", self.view, migration.number)))
             .item(NUMBER, number(migration.number.into()))
             .item(NAME, text(&migration.name))
             .item(CHECKSUM, text(&migration.checksum))
-            .item(APPLIED_AT, text(&stamp(at)))
+            .item(APPLIED_AT, text(&at.to_rfc3339_opts(SecondsFormat::Millis, true)))
             .item(APPLIED_BY, text(who))
-            .item(LOOKED_AT, number(did.looked_at))
-            .item(CHANGED, number(did.changed))
+            .item(LOOKED_AT, number(result.looked_at))
+            .item(CHANGED, number(result.changed))
             .condition_expression("attribute_not_exists(#number)")
-            .expression_attribute_names("#number", SEQUENCE_NUMBER)
-            .build()
-            .map_err(|error| self.error("write", error))?;
-        let request = self
-            .client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().condition_check(lease.check()?).build())
-            .transact_items(TransactWriteItem::builder().put(put).build());
+            .expression_attribute_names("#number", SEQUENCE_NUMBER);
         match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                // Either the lease is another's, or another had recorded it: both mean that this run is not alone.
-                Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
-                    if cancelled
-                        .cancellation_reasons()
-                        .iter()
-                        .any(|reason| reason.code() == Some("ConditionalCheckFailed")) =>
-                {
-                    Err(MigrateError::Lost)
-                }
-                _ => Err(self.error("write", cause(&error))),
-            },
+            Err(error) if !failure(&error).is_unmet_condition() => Err(self.error("write", failure_text(&error))),
+            _ => Ok(()),
         }
     }
-}
-
-pub(super) fn text(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
 }

@@ -1,18 +1,16 @@
 //! What is told of migrations: to people a table or lines, to programs one object.
 
 use std::fmt;
-use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::decide::{Applied, State, decide, states};
+use super::decide::{AppliedMigration, MigrationState, decide, states};
 use super::definition::Migration;
-use super::lease::Held;
-use super::steps::Did;
+use super::steps::StepResult;
 
 /// What became of a migration in one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum MigrationOutcome {
     /// It is applied and recorded.
     Applied,
     /// It would be applied: this is a dry run.
@@ -21,7 +19,7 @@ pub enum Outcome {
     Incomplete,
 }
 
-impl Outcome {
+impl MigrationOutcome {
     fn as_str(self) -> &'static str {
         match self {
             Self::Applied => "applied",
@@ -33,57 +31,78 @@ impl Outcome {
 
 /// What a run did, migration by migration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Report(Vec<(Migration, Outcome, Did)>);
+pub struct MigrationReport {
+    /// Whether it is one of a run that changes nothing.
+    dry_run: bool,
+    migrations: Vec<MigrationRun>,
+}
 
-impl Report {
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct MigrationRun {
+    migration: Migration,
+    outcome: MigrationOutcome,
+    result: StepResult,
+}
+
+impl MigrationReport {
+    /// The report of a run that changes nothing.
+    #[must_use]
+    pub fn of_dry_run() -> Self {
+        Self { dry_run: true, migrations: Vec::new() }
+    }
+
     /// Adds what became of a migration.
-    pub fn add(&mut self, migration: &Migration, outcome: Outcome, did: Did) {
-        self.0.push((migration.clone(), outcome, did));
+    pub fn add(&mut self, migration: &Migration, outcome: MigrationOutcome, result: StepResult) {
+        self.migrations.push(MigrationRun { migration: migration.clone(), outcome, result });
     }
 
     /// Whether there is nothing to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.migrations.is_empty()
     }
 
     /// Whether nothing is left to do.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.0.iter().all(|(_, outcome, _)| *outcome == Outcome::Applied)
+        self.migrations.iter().all(|run| run.outcome == MigrationOutcome::Applied)
     }
 
-    /// A list with an object for each migration.
+    /// The report as an object, with a list of the migrations.
     #[must_use]
     pub fn json(&self) -> Value {
-        let one = |(migration, outcome, did): &(Migration, Outcome, Did)| {
-            let left = did.left.iter().map(|left| json!({ "key": left.key, "reason": left.reason }));
+        let one = |MigrationRun { migration, outcome, result }: &MigrationRun| {
+            let left = result.left.iter().map(|left| json!({ "key": left.key, "reason": left.reason }));
             json!({
                 "number": migration.number,
                 "name": migration.name,
                 "outcome": outcome.as_str(),
-                "looked_at": did.looked_at,
-                "changed": did.changed,
+                "looked_at": result.looked_at,
+                "changed": result.changed,
                 "left": left.collect::<Vec<_>>(),
-                "notes": did.notes,
+                "notes": result.notes,
             })
         };
-        self.0.iter().map(one).collect()
+        json!({ "dry_run": self.dry_run, "migrations": self.migrations.iter().map(one).collect::<Vec<_>>() })
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for MigrationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
             return writeln!(f, "nothing to apply");
         }
-        for (migration, outcome, Did { looked_at, changed, left, notes }) in &self.0 {
+        for MigrationRun { migration, outcome, result: StepResult { looked_at, changed, left, notes } } in
+            &self.migrations
+        {
             match outcome {
-                Outcome::Applied => writeln!(f, "{migration}: applied; {changed} of {looked_at} items changed")?,
-                Outcome::WouldApply => {
+                MigrationOutcome::Applied => {
+                    writeln!(f, "{migration}: applied; {changed} of {looked_at} items changed")?;
+                }
+                MigrationOutcome::WouldApply => {
                     writeln!(f, "{migration}: would be applied; {changed} of {looked_at} items would be changed")?;
                 }
-                Outcome::Incomplete => writeln!(
+                MigrationOutcome::Incomplete => writeln!(
                     f,
                     "{migration}: not complete; {changed} of {looked_at} items changed. Mend or delete what is named, and \
                      run this again"
@@ -100,12 +119,11 @@ impl fmt::Display for Report {
     }
 }
 
-/// How every migration stands, and who is at it.
+/// How every migration stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
+pub struct MigrationStatus {
     rows: Vec<Row>,
     refusal: Option<String>,
-    held: Option<Held>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,18 +131,17 @@ struct Row {
     number: u32,
     name: String,
     state: &'static str,
-    applied: Option<Applied>,
+    applied: Option<AppliedMigration>,
     checksum_here: Option<String>,
 }
 
-impl Status {
+impl MigrationStatus {
     /// Compares what was applied with what this build has.
     #[must_use]
-    pub fn new(applied: &[Applied], wanted: &[Migration], held: Option<Held>) -> Self {
+    pub fn new(applied: &[AppliedMigration], wanted: &[Migration]) -> Self {
         Self {
             rows: states(applied, wanted).into_iter().map(Row::from).collect(),
             refusal: decide(applied, wanted).err().map(|refusal| refusal.to_string()),
-            held,
         }
     }
 
@@ -151,14 +168,13 @@ impl Status {
         json!({
             "migrations": self.rows.iter().map(row).collect::<Vec<_>>(),
             "refusal": self.refusal,
-            "lease": self.held.as_ref().map(|held| json!({ "holder": held.holder, "ends_at": held.ends_at })),
         })
     }
 }
 
-impl From<State<'_>> for Row {
-    fn from(state: State<'_>) -> Self {
-        let was = |one: &Applied, state| Self {
+impl From<MigrationState<'_>> for Row {
+    fn from(state: MigrationState<'_>) -> Self {
+        let was = |one: &AppliedMigration, state| Self {
             number: one.number,
             name: one.name.clone(),
             state,
@@ -167,14 +183,14 @@ impl From<State<'_>> for Row {
         };
         let here = |one: &Migration| Some(one.checksum.clone());
         match state {
-            State::Applied(applied) => {
+            MigrationState::Applied(applied) => {
                 Self { checksum_here: Some(applied.checksum.clone()), ..was(applied, "applied") }
             }
-            State::Missing(applied) => was(applied, "missing"),
-            State::Edited(applied, wanted) => {
+            MigrationState::Missing(applied) => was(applied, "missing"),
+            MigrationState::Edited(applied, wanted) => {
                 Self { name: wanted.name.clone(), checksum_here: here(wanted), ..was(applied, "edited") }
             }
-            State::Pending(wanted) => Self {
+            MigrationState::Pending(wanted) => Self {
                 number: wanted.number,
                 name: wanted.name.clone(),
                 state: "pending",
@@ -185,7 +201,7 @@ impl From<State<'_>> for Row {
     }
 }
 
-impl fmt::Display for Status {
+impl fmt::Display for MigrationStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or_default();
         for Row { number, name, state, applied, .. } in &self.rows {
@@ -203,17 +219,6 @@ impl fmt::Display for Status {
         if let Some(refusal) = &self.refusal {
             writeln!(f, "\n{refusal}")?;
         }
-        if let Some(held) = &self.held {
-            writeln!(f, "\n{} is applying migrations; the lease lasts until {}", held.holder, held.ends_at)?;
-        }
         Ok(())
     }
-}
-
-/// Writes a report on standard output, in one form or the other.
-///
-/// # Errors
-/// When standard output is closed.
-pub fn write(as_json: bool, object: &Value, text: &impl fmt::Display) -> io::Result<()> {
-    if as_json { writeln!(io::stdout(), "{object}") } else { write!(io::stdout(), "{text}") }
 }

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 /// A pointer into a stream, as Lambda sends it to a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
+pub struct BatchPointer {
     /// The stream's ARN.
     pub stream: String,
     /// The shard.
@@ -24,7 +24,7 @@ pub struct Document {
 
 /// Reads a message of a failure destination; none when it is something else.
 #[must_use]
-pub fn pointer(message: &str) -> Option<Document> {
+pub fn pointer(message: &str) -> Option<BatchPointer> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Info {
@@ -44,7 +44,7 @@ pub fn pointer(message: &str) -> Option<Document> {
         info: Info,
     }
     let Message { info } = serde_json::from_str(message).ok()?;
-    Some(Document {
+    Some(BatchPointer {
         stream: info.stream_arn,
         shard: info.shard_id,
         first: info.start_sequence_number,

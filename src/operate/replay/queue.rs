@@ -1,12 +1,14 @@
 //! The failure queue.
 
 use aws_config::SdkConfig;
+use aws_sdk_sqs::types::Message;
 
-use super::apply::Applier;
 use super::document;
-use super::stream::Reader;
-use super::{ReplayError, Report};
-use crate::operate::cause::cause;
+use super::error::ReplayError;
+use super::report::ReplayReport;
+use super::stream;
+use crate::operate::apply::Applier;
+use crate::operate::error::failure_text;
 use crate::operate::stop::Stop;
 
 /// How long a message is hidden from others while its records are applied, in seconds.
@@ -35,55 +37,67 @@ impl Queue {
     fn error(&self, action: &'static str, cause: String) -> ReplayError {
         ReplayError::Queue { action, url: self.url.clone(), cause }
     }
-}
 
-/// Applies the records of every message, and deletes the message once they are dealt with. A message whose records are
-/// gone, or that is none of a failure destination, stays.
-///
-/// # Errors
-/// When the queue or a stream cannot be read, or the tables cannot be written.
-pub async fn drain(
-    queue: &Queue,
-    reader: &Reader,
-    applier: &mut Applier,
-    report: &mut Report,
-    stop: &Stop,
-) -> Result<(), ReplayError> {
-    let mut left = Vec::new();
-    while !stop.requested() {
-        let request = queue.client.receive_message().queue_url(&queue.url).max_number_of_messages(MESSAGES);
-        let request = request.visibility_timeout(VISIBILITY_SECONDS).wait_time_seconds(WAIT_SECONDS);
-        let answer = request.send().await;
-        let answer = answer.map_err(|error| queue.error("read", cause(&error)))?;
-        let messages = answer.messages.unwrap_or_default();
-        if messages.is_empty() {
-            break;
-        }
-        for message in messages {
-            let Some(pointer) = message.body.as_deref().and_then(document::pointer) else {
-                report.foreign += 1;
-                left.extend(message.receipt_handle);
-                continue;
-            };
-            let (records, gone) = reader.read(&pointer).await?;
-            let unresolved = applier.applied.unresolved;
-            applier.apply(&records).await?;
-            let dealt_with = gone.is_none() && applier.applied.unresolved == unresolved;
-            report.gone.extend(gone);
-            let Some(receipt) = message.receipt_handle else { continue };
-            if dealt_with {
-                let request = queue.client.delete_message().queue_url(&queue.url).receipt_handle(receipt);
-                let answer = request.send().await;
-                answer.map_err(|error| queue.error("delete a message of", cause(&error)))?;
-            } else {
-                left.push(receipt);
+    /// Applies the records of every message, and deletes the message once they are dealt with. A message whose records are
+    /// gone, or that is none of a failure destination, stays.
+    ///
+    /// # Errors
+    /// When the queue or a stream cannot be read, or the tables cannot be written.
+    pub async fn drain(
+        &self,
+        sdk: &SdkConfig,
+        applier: &mut Applier,
+        report: &mut ReplayReport,
+        stop: &Stop,
+    ) -> Result<(), ReplayError> {
+        let mut left = Vec::new();
+        while !stop.requested() {
+            let messages = self.receive().await?;
+            if messages.is_empty() {
+                break;
+            }
+            for message in messages {
+                let dealt_with = apply(sdk, message.body.as_deref(), applier, report).await?;
+                let Some(receipt) = message.receipt_handle else { continue };
+                if dealt_with { self.delete(receipt).await? } else { left.push(receipt) }
             }
         }
+        for receipt in left {
+            // It would come back by itself, only later.
+            let request = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
+            let _ = request.visibility_timeout(0).send().await;
+        }
+        Ok(())
     }
-    for receipt in left {
-        // It would come back by itself, only later.
-        let request = queue.client.change_message_visibility().queue_url(&queue.url).receipt_handle(receipt);
-        let _ = request.visibility_timeout(0).send().await;
+
+    async fn receive(&self) -> Result<Vec<Message>, ReplayError> {
+        let request = self.client.receive_message().queue_url(&self.url).max_number_of_messages(MESSAGES);
+        let request = request.visibility_timeout(VISIBILITY_SECONDS).wait_time_seconds(WAIT_SECONDS);
+        let answer = request.send().await.map_err(|error| self.error("read", failure_text(&error)))?;
+        Ok(answer.messages.unwrap_or_default())
     }
-    Ok(())
+
+    async fn delete(&self, receipt: String) -> Result<(), ReplayError> {
+        let answer = self.client.delete_message().queue_url(&self.url).receipt_handle(receipt).send().await;
+        answer.map(drop).map_err(|error| self.error("delete a message of", failure_text(&error)))
+    }
+}
+
+/// Applies the records that a message points at; tells whether all of them are dealt with.
+async fn apply(
+    sdk: &SdkConfig,
+    message: Option<&str>,
+    applier: &mut Applier,
+    report: &mut ReplayReport,
+) -> Result<bool, ReplayError> {
+    let Some(pointer) = message.and_then(document::pointer) else {
+        report.foreign += 1;
+        return Ok(false);
+    };
+    let found = stream::read(sdk, &pointer).await?;
+    let unresolved = applier.counts.unresolved;
+    applier.apply(&found.records).await?;
+    let dealt_with = found.gone.is_none() && applier.counts.unresolved == unresolved;
+    report.gone.extend(found.gone);
+    Ok(dealt_with)
 }

@@ -5,15 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::rollup::model::attribute_type::type_name;
 use crate::rollup::model::change::{self, Counter, Sums};
 use crate::rollup::model::number::Number;
 use crate::rollup::model::record::RecordId;
-use crate::rollup::model::view::{ROLLUP_VERSION, View, ViewKey, type_name};
+use crate::rollup::model::view::{ROLLUP_VERSION, View, ViewKey};
 use crate::rollup::{AttributeValue, Item};
 
 /// What stands where a counter should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reading {
+pub enum StoredValue {
     /// A number.
     Number(Number),
     /// Something else, of this type.
@@ -22,16 +23,16 @@ pub enum Reading {
 
 /// A view item as it is stored, as far as the view is concerned.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Stored {
+pub struct StoredCounters {
     /// The counters that are there and not zero.
-    pub counters: BTreeMap<Counter, Reading>,
+    pub counters: BTreeMap<Counter, StoredValue>,
     /// Measures by group whose attribute is there and no map, with the type that it is of.
     pub no_maps: BTreeMap<usize, &'static str>,
     /// Whether it has anything of the view at all.
     pub has_counters: bool,
 }
 
-impl Stored {
+impl StoredCounters {
     /// Reads a view item; none is one that is not there.
     #[must_use]
     pub fn read(view: &View, item: Option<&Item>) -> Self {
@@ -60,10 +61,10 @@ impl Stored {
         let reading = match value {
             AttributeValue::N(text) => match text.parse::<Number>() {
                 Ok(number) if number.is_zero() => return,
-                Ok(number) => Reading::Number(number),
-                Err(_) => Reading::Other("N"),
+                Ok(number) => StoredValue::Number(number),
+                Err(_) => StoredValue::Other("N"),
             },
-            other => Reading::Other(type_name(other)),
+            other => StoredValue::Other(type_name(other)),
         };
         self.counters.insert(counter, reading);
     }
@@ -75,11 +76,11 @@ impl Stored {
         let found = counters.into_iter().filter_map(|counter| {
             let expected = expected.get(counter).cloned().unwrap_or_default();
             let stored = match (self.no_maps.get(&counter.measure), self.counters.get(counter)) {
-                (Some(kind), _) => Reading::Other(kind),
+                (Some(kind), _) => StoredValue::Other(kind),
                 (None, Some(reading)) => reading.clone(),
-                (None, None) => Reading::Number(Number::zero()),
+                (None, None) => StoredValue::Number(Number::zero()),
             };
-            (stored != Reading::Number(expected.clone())).then(|| Difference {
+            (stored != StoredValue::Number(expected.clone())).then(|| Difference {
                 counter: counter.clone(),
                 stored,
                 expected,
@@ -90,7 +91,7 @@ impl Stored {
             // A measure of which nothing is expected is wrong all the same: the next record could not be added.
             if !found.iter().any(|difference| difference.counter.measure == *measure) {
                 let counter = Counter { measure: *measure, group: None };
-                found.push(Difference { counter, stored: Reading::Other(kind), expected: Number::zero() });
+                found.push(Difference { counter, stored: StoredValue::Other(kind), expected: Number::zero() });
             }
         }
         found
@@ -100,7 +101,10 @@ impl Stored {
     #[must_use]
     pub fn negative(&self) -> usize {
         let zero = Number::zero();
-        self.counters.values().filter(|reading| matches!(reading, Reading::Number(number) if *number < zero)).count()
+        self.counters
+            .values()
+            .filter(|reading| matches!(reading, StoredValue::Number(number) if *number < zero))
+            .count()
     }
 }
 
@@ -110,14 +114,14 @@ pub struct Difference {
     /// Which one.
     pub counter: Counter,
     /// What is stored.
-    pub stored: Reading,
+    pub stored: StoredValue,
     /// What should be: the recount, less what records add that are not applied yet.
     pub expected: Number,
 }
 
 /// Why a record is not in the counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Waiting {
+pub enum NotApplied {
     /// It has no marker: the function has not got to it.
     Unmarked,
     /// It is in quarantine.
@@ -126,11 +130,11 @@ pub enum Waiting {
 
 /// A record that is not in the counters of a view item, and may still be added.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Open {
+pub struct PendingRecord {
     /// The record.
     pub id: RecordId,
     /// Why it is not in.
-    pub waiting: Waiting,
+    pub waiting: NotApplied,
     /// What it will add; nothing when that cannot be told, or when it can never be applied.
     pub sums: Sums,
     /// The other view items that it belongs to: an item may have moved.
@@ -139,7 +143,7 @@ pub struct Open {
 
 /// What was found out about a view item.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
+pub enum ItemVerdict {
     /// The counters equal the recount.
     Exact,
     /// They will, once this many records are applied.
@@ -157,7 +161,7 @@ pub enum Verdict {
 
 /// What the counters should hold, while these records are not applied.
 #[must_use]
-pub fn expected<'a>(truth: &Sums, open: impl IntoIterator<Item = &'a Open>) -> Sums {
+pub fn expected<'a>(truth: &Sums, open: impl IntoIterator<Item = &'a PendingRecord>) -> Sums {
     let mut expected = truth.clone();
     for record in open {
         for (counter, amount) in &record.sums {
@@ -169,15 +173,15 @@ pub fn expected<'a>(truth: &Sums, open: impl IntoIterator<Item = &'a Open>) -> S
 
 /// Compares the counters with what they should be.
 #[must_use]
-pub fn judge(stored: &Stored, truth: &Sums, open: &[Open]) -> Verdict {
+pub fn judge(stored: &StoredCounters, truth: &Sums, open: &[PendingRecord]) -> ItemVerdict {
     let differences = stored.differences(&expected(truth, open));
     if !differences.is_empty() {
-        return Verdict::Drifted(differences);
+        return ItemVerdict::Drifted(differences);
     }
     let count = |waiting| open.iter().filter(|record| record.waiting == waiting && !record.sums.is_empty()).count();
-    match (count(Waiting::Unmarked), count(Waiting::Quarantined)) {
-        (0, 0) => Verdict::Exact,
-        (unmarked, quarantined) => Verdict::Behind { unmarked, quarantined },
+    match (count(NotApplied::Unmarked), count(NotApplied::Quarantined)) {
+        (0, 0) => ItemVerdict::Exact,
+        (unmarked, quarantined) => ItemVerdict::Behind { unmarked, quarantined },
     }
 }
 
@@ -195,7 +199,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::rollup::check::recount::Tally;
+    use crate::rollup::check::recount::SourceTotals;
     use crate::rollup::model::poison::Image;
     use crate::rollup::pipeline::delta::contribution;
 
@@ -216,31 +220,31 @@ mod tests {
     }
 
     fn sums(categories: &[&str]) -> Sums {
-        let mut tally = Tally::default();
+        let mut tally = SourceTotals::default();
         for category in categories {
             tally.add(&amounts(category));
         }
         tally.sums
     }
 
-    fn stored(value: serde_json::Value) -> Stored {
-        Stored::read(&view(), Some(&item(value)))
+    fn stored(value: serde_json::Value) -> StoredCounters {
+        StoredCounters::read(&view(), Some(&item(value)))
     }
 
-    fn open(waiting: Waiting, categories: &[&str]) -> Open {
+    fn open(waiting: NotApplied, categories: &[&str]) -> PendingRecord {
         let id = RecordId { sequence_number: "1".into(), stream: "s".into() };
-        Open { id, waiting, sums: sums(categories), others: Vec::new() }
+        PendingRecord { id, waiting, sums: sums(categories), others: Vec::new() }
     }
 
     #[test]
     fn zero_is_as_good_as_absent_on_both_sides() {
         let nothing = Sums::new();
         for stored in [
-            Stored::read(&view(), None),
+            StoredCounters::read(&view(), None),
             stored(json!({"MapId": {"S": "m"}})),
             stored(json!({"TotalPoints": {"N": "0"}, "CategoryCounts": {"M": {"Bar": {"N": "0.0"}}}})),
         ] {
-            assert_eq!(judge(&stored, &nothing, &[]), Verdict::Exact);
+            assert_eq!(judge(&stored, &nothing, &[]), ItemVerdict::Exact);
         }
     }
 
@@ -251,7 +255,7 @@ mod tests {
         }));
         let groups: Vec<_> = found.counters.keys().map(|counter| counter.group.as_deref()).collect();
         assert_eq!((groups, found.negative()), (vec![None, Some("B"), Some("C")], 2));
-        assert_eq!(Stored::read(&view(), None).negative(), 0);
+        assert_eq!(StoredCounters::read(&view(), None).negative(), 0);
     }
 
     #[test]
@@ -277,21 +281,21 @@ mod tests {
                         let shown = json!({
                             "TotalPoints": {"N": c.to_string()}, "CategoryCounts": {"M": {"A": {"N": c.to_string()}}},
                         });
-                        let waiting: Vec<Open> = std::iter::repeat_n(open(Waiting::Unmarked, &["A"]), u)
-                            .chain(std::iter::repeat_n(open(Waiting::Quarantined, &["A"]), q))
+                        let waiting: Vec<PendingRecord> = std::iter::repeat_n(open(NotApplied::Unmarked, &["A"]), u)
+                            .chain(std::iter::repeat_n(open(NotApplied::Quarantined, &["A"]), q))
                             .collect();
                         let verdict = judge(&stored(shown), &sums(&vec!["A"; t]), &waiting);
                         let case = format!("truth {t}, unmarked {u}, quarantined {q}, stored {c}");
                         match verdict {
-                            Verdict::Exact => assert!(c == t && u + q == 0, "{case}"),
-                            Verdict::Behind { unmarked, quarantined } => {
+                            ItemVerdict::Exact => assert!(c == t && u + q == 0, "{case}"),
+                            ItemVerdict::Behind { unmarked, quarantined } => {
                                 assert!(c + u + q == t && (unmarked, quarantined) == (u, q) && u + q > 0, "{case}");
                             }
-                            Verdict::Drifted(differences) => {
+                            ItemVerdict::Drifted(differences) => {
                                 assert!(c + u + q != t, "{case}");
                                 assert_eq!(differences.len(), 2, "{case}");
                             }
-                            Verdict::Unstable => panic!("{case}"),
+                            ItemVerdict::Unstable => panic!("{case}"),
                         }
                     }
                 }
@@ -309,11 +313,11 @@ mod tests {
             .iter()
             .map(|one| (one.counter.group.as_deref().unwrap_or("-"), one.stored.clone(), one.expected.to_string()))
             .collect();
-        let number = |value: i64| Reading::Number(Number::from(value));
+        let number = |value: i64| StoredValue::Number(Number::from(value));
         assert_eq!(
             told,
             [
-                ("B", Reading::Other("S"), "1".to_owned()),
+                ("B", StoredValue::Other("S"), "1".to_owned()),
                 ("C", number(0), "1".to_owned()),
                 ("Gone", number(2), "0".to_owned()),
             ]
@@ -327,7 +331,9 @@ mod tests {
             json!({"CategoryCounts": {"N": "0"}}),
             json!({"CategoryCounts": {"M": {"A": {"NULL": true}}}}),
         ] {
-            assert!(matches!(judge(&stored(value), &Sums::new(), &[]), Verdict::Drifted(found) if found.len() == 1));
+            assert!(
+                matches!(judge(&stored(value), &Sums::new(), &[]), ItemVerdict::Drifted(found) if found.len() == 1)
+            );
         }
     }
 }

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::rollup::check::judge::Waiting;
+use crate::rollup::check::judge::NotApplied;
 use crate::rollup::model::change::{self, Change, Counter, Sums};
-use crate::rollup::model::marker::{self, Met, Outcome};
+use crate::rollup::model::marker::{self, ExistingMarker, MarkerOutcome};
 use crate::rollup::model::number::Number;
 use crate::rollup::model::poison::Image;
 use crate::rollup::model::record::{Images, RecordId, StreamRecord};
@@ -16,7 +16,7 @@ use crate::rollup::{AttributeValue, Item};
 
 /// What a record does to the view, both sides told apart.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Trace<'a> {
+pub struct AuditedRecord<'a> {
     /// The record.
     pub record: StreamRecord<'a>,
     /// The view item that the old image belongs to, if that can be told.
@@ -29,7 +29,7 @@ pub struct Trace<'a> {
 
 /// Reads a stream record for an audit; none when it does not parse.
 #[must_use]
-pub fn trace<'a>(view: &View, raw: &'a str, retention: &Retention) -> Option<Trace<'a>> {
+pub fn audited<'a>(view: &View, raw: &'a str, retention: &Retention) -> Option<AuditedRecord<'a>> {
     let Ok(Parsed::Record(record)) = parse_record(raw) else { return None };
     let of = |image, item| contribution(view, image, item).ok();
     let (old, new) = match &record.images {
@@ -38,12 +38,12 @@ pub fn trace<'a>(view: &View, raw: &'a str, retention: &Retention) -> Option<Tra
         Images::Modified { old, new } => (of(Image::Old, old), of(Image::New, new)),
     };
     let effect = effect(view, record.clone(), retention);
-    Some(Trace { record, old: old.map(|old| old.item), new, effect })
+    Some(AuditedRecord { record, old: old.map(|old| old.item), new, effect })
 }
 
 /// What a record in quarantine would do if it were applied, and whom it concerns.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Concern {
+pub struct QuarantinedEffect {
     /// The view items that it belongs to, as far as that can be told.
     pub items: BTreeSet<ViewKey>,
     /// What a replay would add; nothing when a replay can only put it back.
@@ -52,39 +52,41 @@ pub struct Concern {
 
 /// What a quarantined marker is about: told by its record, or else by the key of its source item.
 #[must_use]
-pub fn concern(view: &View, quarantined: &Item, retention: &Retention) -> Concern {
-    let mut concern = Concern::default();
+pub fn quarantined_effect(view: &View, quarantined: &Item, retention: &Retention) -> QuarantinedEffect {
+    let mut quarantined_effect = QuarantinedEffect::default();
     let raw = marker::kept_record(quarantined);
-    if let Some(trace) = raw.as_deref().and_then(|raw| trace(view, raw, retention)) {
-        concern.items.extend(trace.old.into_iter().chain(trace.new.map(|new| new.item)));
-        if let Effect::Apply(change) = trace.effect {
-            concern.deltas = change.deltas;
+    if let Some(audited) = raw.as_deref().and_then(|raw| audited(view, raw, retention)) {
+        quarantined_effect.items.extend(audited.old.into_iter().chain(audited.new.map(|new| new.item)));
+        if let Effect::Apply(change) = audited.effect {
+            quarantined_effect.deltas = change.deltas;
         }
     }
-    if let (true, Some(AttributeValue::M(key))) = (concern.items.is_empty(), quarantined.get(marker::SOURCE_KEY)) {
-        concern.items.extend(view.key_of(&Item::from(key.clone())));
+    if let (true, Some(AttributeValue::M(key))) =
+        (quarantined_effect.items.is_empty(), quarantined.get(marker::SOURCE_KEY))
+    {
+        quarantined_effect.items.extend(view.key_of(&Item::from(key.clone())));
     }
-    concern
+    quarantined_effect
 }
 
 /// What became of a record, as its marker says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum MarkerState {
     /// It may still be added to the counters.
-    Open(Waiting),
+    Pending(NotApplied),
     /// It never will be: it is in them, or an operator decided about it.
     Closed,
 }
 
 /// Reads a record's marker, or that it has none.
 #[must_use]
-pub fn standing(marker: Option<&Item>) -> Standing {
+pub fn marker_state(marker: Option<&Item>) -> MarkerState {
     match marker.and_then(|marker| marker.get(marker::OUTCOME)) {
-        Some(AttributeValue::S(outcome)) if outcome == Outcome::Quarantined.as_str() => {
-            Standing::Open(Waiting::Quarantined)
+        Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Quarantined.as_str() => {
+            MarkerState::Pending(NotApplied::Quarantined)
         }
-        _ if marker.is_some() => Standing::Closed,
-        _ => Standing::Open(Waiting::Unmarked),
+        _ if marker.is_some() => MarkerState::Closed,
+        _ => MarkerState::Pending(NotApplied::Unmarked),
     }
 }
 
@@ -154,15 +156,15 @@ pub fn deltas(view: &View, marker: &Item) -> Result<BTreeMap<ViewKey, Sums>, Str
 pub fn inspect(view: &View, id: &RecordId, marker: &Item) -> Option<Finding> {
     let finding = |invariant, what| Some(Finding { invariant, subject: id.to_string(), what });
     match marker.get(marker::OUTCOME) {
-        Some(AttributeValue::S(outcome)) if outcome == Outcome::Applied.as_str() => {
+        Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Applied.as_str() => {
             deltas(view, marker).err().and_then(|what| finding("XO-1", format!("the marker is APPLIED, but {what}")))
         }
-        Some(AttributeValue::S(outcome)) if outcome == Outcome::Quarantined.as_str() => (!marker
+        Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Quarantined.as_str() => (!marker
             .contains_key(marker::REASON))
         .then(|| finding("XO-6", "the marker is QUARANTINED, but has no Reason".to_owned()))
         .flatten(),
         Some(AttributeValue::S(outcome))
-            if [Outcome::Discarded, Outcome::Repaired].iter().any(|known| known.as_str() == outcome) =>
+            if [MarkerOutcome::Discarded, MarkerOutcome::Repaired].iter().any(|known| known.as_str() == outcome) =>
         {
             None
         }
@@ -174,10 +176,10 @@ pub fn inspect(view: &View, id: &RecordId, marker: &Item) -> Option<Finding> {
 #[must_use]
 pub fn contradiction(view: &View, change: &Change<'_>, marker: &Item) -> Option<Finding> {
     let finding = |invariant, what: String| Some(Finding { invariant, subject: change.head.id.to_string(), what });
-    if marker::meet(Some(marker), &change.head) == Met::Collision {
+    if marker::existing(Some(marker), &change.head) == ExistingMarker::Collision {
         return finding("XO-3", "the marker of this sequence number is of another event or another item".to_owned());
     }
-    if !matches!(marker.get(marker::OUTCOME), Some(AttributeValue::S(outcome)) if outcome == Outcome::Applied.as_str())
+    if !matches!(marker.get(marker::OUTCOME), Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Applied.as_str())
     {
         return None;
     }
@@ -224,7 +226,7 @@ mod tests {
     }
 
     fn change(raw: &str) -> Change<'_> {
-        match trace(&view(), raw, &retention()).unwrap().effect {
+        match audited(&view(), raw, &retention()).unwrap().effect {
             Effect::Apply(change) => change,
             other => panic!("{other:?}"),
         }
@@ -245,22 +247,22 @@ mod tests {
                 (inspect(&view(), &change.head.id, &marker), contradiction(&view(), &change, &marker)),
                 (None, None)
             );
-            assert_eq!(standing(Some(&marker)), Standing::Closed);
+            assert_eq!(marker_state(Some(&marker)), MarkerState::Closed);
         }
-        assert_eq!(standing(None), Standing::Open(Waiting::Unmarked));
+        assert_eq!(marker_state(None), MarkerState::Pending(NotApplied::Unmarked));
     }
 
     #[test]
     fn a_marker_in_quarantine_is_open_and_has_a_reason() {
         let quarantined = item(json!({"Outcome": {"S": "QUARANTINED"}, "Reason": {"S": "no image"}}));
         let id = RecordId { sequence_number: "1".into(), stream: "s".into() };
-        assert_eq!(standing(Some(&quarantined)), Standing::Open(Waiting::Quarantined));
+        assert_eq!(marker_state(Some(&quarantined)), MarkerState::Pending(NotApplied::Quarantined));
         assert_eq!(inspect(&view(), &id, &quarantined), None);
         let bare = item(json!({"Outcome": {"S": "QUARANTINED"}}));
         assert_eq!(inspect(&view(), &id, &bare).map(|finding| finding.invariant), Some("XO-6"));
         for closed in ["DISCARDED", "REPAIRED"] {
             let marker = item(json!({"Outcome": {"S": closed}}));
-            assert_eq!((standing(Some(&marker)), inspect(&view(), &id, &marker)), (Standing::Closed, None));
+            assert_eq!((marker_state(Some(&marker)), inspect(&view(), &id, &marker)), (MarkerState::Closed, None));
         }
     }
 
@@ -302,15 +304,18 @@ mod tests {
     #[test]
     fn quarantine_concerns_a_view_item_even_without_a_usable_record() {
         let whole = item(json!({"Record": {"S": record(None, Some("A"))}}));
-        let found = concern(&view(), &whole, &retention());
+        let found = quarantined_effect(&view(), &whole, &retention());
         assert_eq!((found.items.len(), found.deltas.len()), (1, 1));
         let expired = Retention { days: 1, until: retention().until + TimeDelta::days(2) };
-        let found = concern(&view(), &whole, &expired);
+        let found = quarantined_effect(&view(), &whole, &expired);
         assert_eq!((found.items.len(), found.deltas.len()), (1, 0), "a replay could only put it back");
         let keys =
             item(json!({"Record": {"S": "{"}, "SourceKey": {"M": {"MapId": {"S": "m"}, "PointId": {"S": "p"}}}}));
-        let found = concern(&view(), &keys, &retention());
+        let found = quarantined_effect(&view(), &keys, &retention());
         assert_eq!((found.items.len(), found.deltas.len()), (1, 0));
-        assert_eq!(concern(&view(), &item(json!({"Record": {"S": "{"}})), &retention()), Concern::default());
+        assert_eq!(
+            quarantined_effect(&view(), &item(json!({"Record": {"S": "{"}})), &retention()),
+            QuarantinedEffect::default()
+        );
     }
 }

@@ -8,14 +8,14 @@ use crate::rollup::{AttributeValue, Item};
 
 /// What the source items of one view item add up to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tally {
+pub struct SourceTotals {
     /// The sum for each counter that is not zero.
     pub sums: Sums,
     /// How many source items there are.
     pub sources: u64,
 }
 
-impl Tally {
+impl SourceTotals {
     /// Counts one more source item.
     pub fn add(&mut self, amounts: &BTreeMap<Counter, Number>) {
         self.sources += 1;
@@ -25,7 +25,7 @@ impl Tally {
     }
 
     /// Joins two tallies of different source items.
-    pub fn join(&mut self, other: Tally) {
+    pub fn join(&mut self, other: SourceTotals) {
         self.sources += other.sources;
         for (counter, amount) in other.sums {
             change::add(&mut self.sums, &counter, &amount);
@@ -71,8 +71,8 @@ impl Recount {
 
     /// What they add up to.
     #[must_use]
-    pub fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
+    pub fn tally(&self) -> SourceTotals {
+        let mut tally = SourceTotals::default();
         for amounts in self.0.values() {
             tally.add(amounts);
         }
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn tallies_of_different_items_add_up() {
         let tally = |categories: &[&str]| {
-            let mut tally = Tally::default();
+            let mut tally = SourceTotals::default();
             for category in categories {
                 tally.add(&amounts(category));
             }
@@ -125,7 +125,7 @@ mod tests {
         recount.put(key("p3"), None);
         recount.put(key("p4"), Some(amounts("B")));
         let sums = [(Counter { measure: 1, group: Some("B".to_owned()) }, Number::from(2))].into();
-        assert_eq!(recount.tally(), Tally { sums, sources: 2 });
+        assert_eq!(recount.tally(), SourceTotals { sums, sources: 2 });
     }
 
     #[test]

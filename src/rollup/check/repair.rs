@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use crate::rollup::check::judge::{Difference, Reading};
+use crate::rollup::check::judge::{Difference, StoredValue};
 use crate::rollup::model::change::Sums;
 use crate::rollup::model::item_size::bytes;
 use crate::rollup::model::limits;
-use crate::rollup::model::marker::{self, Outcome};
+use crate::rollup::model::marker::{self, MarkerOutcome};
 use crate::rollup::model::number::Number;
 use crate::rollup::model::view::{ROLLUP_VERSION, View, ViewKey};
 use crate::rollup::pipeline::update::Update;
@@ -95,7 +95,7 @@ pub fn repaired(view: &View, repair: &Repair<'_>, key: &ViewKey, differences: &[
     let mut item = HashMap::from([
         (marker::SEQUENCE_NUMBER.to_owned(), text(repair.id)),
         (marker::STREAM.to_owned(), text(view.view_table())),
-        (marker::OUTCOME.to_owned(), text(Outcome::Repaired.as_str())),
+        (marker::OUTCOME.to_owned(), text(MarkerOutcome::Repaired.as_str())),
         (ITEM.to_owned(), AttributeValue::M(view.key_item(key).into())),
         (WHO.to_owned(), text(repair.who)),
         (marker::REQUEST_ID.to_owned(), text(repair.run)),
@@ -121,8 +121,8 @@ pub fn repaired(view: &View, repair: &Repair<'_>, key: &ViewKey, differences: &[
         AttributeValue::M(measures)
     };
     let from = side(|difference| match &difference.stored {
-        Reading::Number(number) => AttributeValue::N(number.to_string()),
-        Reading::Other(kind) => AttributeValue::S(format!("of type {kind}")),
+        StoredValue::Number(number) => AttributeValue::N(number.to_string()),
+        StoredValue::Other(kind) => AttributeValue::S(format!("of type {kind}")),
     });
     let to = side(|difference| AttributeValue::N(difference.expected.to_string()));
     item.insert(FROM.to_owned(), from);
@@ -193,8 +193,10 @@ mod tests {
             stored,
             expected: Number::from(expected),
         };
-        let differences =
-            [difference(None, Reading::Other("S"), 3), difference(Some("A"), Reading::Number(Number::from(-1)), 2)];
+        let differences = [
+            difference(None, StoredValue::Other("S"), 3),
+            difference(Some("A"), StoredValue::Number(Number::from(-1)), 2),
+        ];
         let repair = Repair { id: "repair-1", who: "ada@host", run: "run", at: at(), retention_days: 14 };
         let written = repaired(&view(), &repair, &key, &differences);
         let expected = item(json!({
@@ -213,7 +215,7 @@ mod tests {
         let written = |group: usize, who: &str| {
             let number = Number::from(1);
             let counter = Counter { measure: 1, group: Some("g".repeat(group)) };
-            let difference = Difference { counter, stored: Reading::Number(number.clone()), expected: number };
+            let difference = Difference { counter, stored: StoredValue::Number(number.clone()), expected: number };
             let repair = Repair { id: "repair-1", who, run: "run", at: at(), retention_days: 14 };
             repaired(&view(), &repair, &key, &[difference])
         };

@@ -1,12 +1,13 @@
 //! How large an item is, as DynamoDB counts it.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use crate::rollup::AttributeValue;
 
 /// The size of an item as DynamoDB counts it, within [`ITEM_MARGIN_BYTES`](crate::rollup::model::limits::ITEM_MARGIN_BYTES).
 #[must_use]
-pub fn bytes(item: &HashMap<String, AttributeValue>) -> usize {
+pub fn bytes<S: BuildHasher>(item: &HashMap<String, AttributeValue, S>) -> usize {
     item.iter().map(|(name, value)| name.len() + value_bytes(value) + 1).sum::<usize>() + 3
 }
 

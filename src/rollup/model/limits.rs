@@ -69,7 +69,7 @@ pub const MAX_IN_FLIGHT: usize = 100;
 
 /// View items that a function remembers as complete. This project's own limit: at most twice as many hashes are kept, in
 /// about 2 MB.
-pub const KNOWN_VIEW_ITEMS: usize = 50_000;
+pub const COMPLETE_VIEW_ITEMS: usize = 50_000;
 
 /// Bytes of an answer that tells the shapes of view items; a longer one is not read. This project's own limit: what is read
 /// takes some ten times as much memory.

@@ -29,7 +29,7 @@ pub const EVENT_ID: &str = "EventId";
 pub const EVENT_NAME: &str = "EventName";
 /// The source item's key, a map.
 pub const SOURCE_KEY: &str = "SourceKey";
-/// What became of the record: see [`Outcome`].
+/// What became of the record: see [`MarkerOutcome`].
 pub const OUTCOME: &str = "Outcome";
 /// What the record added: a list of maps of `Item` (the view item's key) and `Measures` (attribute to amount, or to a
 /// map from group to amount).
@@ -55,7 +55,7 @@ pub const FORMAT: u32 = 1;
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum MarkerOutcome {
     /// Its deltas are in the counters.
     Applied,
     /// It is kept until an operator replays or discards it.
@@ -66,7 +66,7 @@ pub enum Outcome {
     Repaired,
 }
 
-impl Outcome {
+impl MarkerOutcome {
     /// As it is stored.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -136,7 +136,7 @@ impl Marker<'_> {
 /// says what the record did and not what it would have done.
 #[must_use]
 pub fn applied(view: &View, change: &Change<'_>, counted: impl Fn(&ViewKey) -> bool, stamp: &Stamp) -> Item {
-    let mut item = base(&change.head, Outcome::Applied, stamp);
+    let mut item = base(&change.head, MarkerOutcome::Applied, stamp);
     let deltas = change.deltas.iter().filter(|(key, _)| counted(key)).map(|(key, sums)| {
         AttributeValue::M(HashMap::from([
             ("Item".to_owned(), AttributeValue::M(view.key_attributes(key))),
@@ -172,7 +172,7 @@ fn ledger(view: &View, sums: &Sums) -> HashMap<String, AttributeValue> {
 /// must be told that the record failed, so that the failure destination gets it.
 #[must_use]
 pub fn quarantined(poison: &Poison<'_>, stamp: &Stamp) -> Item {
-    let mut item = base(&poison.head, Outcome::Quarantined, stamp);
+    let mut item = base(&poison.head, MarkerOutcome::Quarantined, stamp);
     item.insert(REASON.to_owned(), AttributeValue::S(poison.reason.to_string()));
     let room = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES).saturating_sub(item_size::bytes(&item));
     let record = record_value(poison.raw);
@@ -205,7 +205,7 @@ pub fn kept_record(marker: &Item) -> Option<String> {
     }
 }
 
-fn base(head: &RecordHead, outcome: Outcome, stamp: &Stamp) -> Item {
+fn base(head: &RecordHead, outcome: MarkerOutcome, stamp: &Stamp) -> Item {
     let RecordHead { id, event_id, event_name, source_key } = head;
     let text = |value: &str| AttributeValue::S(value.to_owned());
     // Filled in place: an `Item` that is made from a map builds it anew.
@@ -236,7 +236,7 @@ pub enum Guard {
 
 /// What the marker that a condition met means for the record that met it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Met {
+pub enum ExistingMarker {
     /// The record counted before, or was discarded.
     Duplicate,
     /// It is in quarantine, whole.
@@ -250,24 +250,20 @@ pub enum Met {
 /// Compares a marker that was there with the record that met it. A marker that does not tell its event or item is not
 /// held against the record.
 #[must_use]
-pub fn meet(marker: Option<&Item>, head: &RecordHead) -> Met {
-    let Some(marker) = marker else { return Met::Duplicate };
+pub fn existing(marker: Option<&Item>, head: &RecordHead) -> ExistingMarker {
+    let Some(marker) = marker else { return ExistingMarker::Duplicate };
     let other_event = matches!(marker.get(EVENT_ID), Some(AttributeValue::S(found)) if *found != head.event_id);
     let other_item = matches!(
         marker.get(SOURCE_KEY), Some(AttributeValue::M(found)) if !found.is_empty() && !same_key(found, &head.source_key)
     );
     if other_event || other_item {
-        return Met::Collision;
+        return ExistingMarker::Collision;
     }
     match marker.get(OUTCOME) {
-        Some(AttributeValue::S(outcome)) if outcome == Outcome::Quarantined.as_str() => {
-            if marker.contains_key(RECORD) {
-                Met::Quarantined
-            } else {
-                Met::NotKept
-            }
+        Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Quarantined.as_str() => {
+            if marker.contains_key(RECORD) { ExistingMarker::Quarantined } else { ExistingMarker::NotKept }
         }
-        _ => Met::Duplicate,
+        _ => ExistingMarker::Duplicate,
     }
 }
 
@@ -303,20 +299,21 @@ mod tests {
         let source_key = |number: &str| (SOURCE_KEY, AttributeValue::M(key(number).into()));
         let no_key = (SOURCE_KEY, AttributeValue::M(HashMap::new()));
         let quarantined = (OUTCOME, s("QUARANTINED"));
+        let head = RecordHead { event_id: "event".to_owned(), source_key: key("1"), ..RecordHead::default() };
         for (marker, expected) in [
-            (item([]), Met::Duplicate),
-            (item([(EVENT_ID, s("event")), source_key("1"), (OUTCOME, s("APPLIED"))]), Met::Duplicate),
-            (item([(EVENT_ID, s("event")), source_key("1.0"), (OUTCOME, s("DISCARDED"))]), Met::Duplicate),
-            (item([(EVENT_ID, s("event")), no_key, (OUTCOME, s("APPLIED"))]), Met::Duplicate),
-            (item([(EVENT_ID, s("other")), source_key("1")]), Met::Collision),
-            (item([(EVENT_ID, s("event")), source_key("2")]), Met::Collision),
-            (item([(EVENT_ID, s("other")), quarantined.clone(), (RECORD, s("{}"))]), Met::Collision),
-            (item([quarantined.clone(), (RECORD, s("{}"))]), Met::Quarantined),
-            (item([quarantined]), Met::NotKept),
+            (item([]), ExistingMarker::Duplicate),
+            (item([(EVENT_ID, s("event")), source_key("1"), (OUTCOME, s("APPLIED"))]), ExistingMarker::Duplicate),
+            (item([(EVENT_ID, s("event")), source_key("1.0"), (OUTCOME, s("DISCARDED"))]), ExistingMarker::Duplicate),
+            (item([(EVENT_ID, s("event")), no_key, (OUTCOME, s("APPLIED"))]), ExistingMarker::Duplicate),
+            (item([(EVENT_ID, s("other")), source_key("1")]), ExistingMarker::Collision),
+            (item([(EVENT_ID, s("event")), source_key("2")]), ExistingMarker::Collision),
+            (item([(EVENT_ID, s("other")), quarantined.clone(), (RECORD, s("{}"))]), ExistingMarker::Collision),
+            (item([quarantined.clone(), (RECORD, s("{}"))]), ExistingMarker::Quarantined),
+            (item([quarantined]), ExistingMarker::NotKept),
         ] {
-            assert_eq!(meet(Some(&marker), &head), expected, "{marker:?}");
+            assert_eq!(existing(Some(&marker), &head), expected, "{marker:?}");
         }
-        assert_eq!(meet(None, &head), Met::Duplicate);
+        assert_eq!(existing(None, &head), ExistingMarker::Duplicate);
     }
 
     #[test]
@@ -340,10 +337,8 @@ mod tests {
         let (most, mut kept) = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES, Vec::new());
         for length in [300_000].into_iter().chain((536_000..550_000).step_by(2_000)) {
             let raw = &text[..length];
-            let id = RecordId { sequence_number: "1".to_owned(), stream: "s".to_owned() };
-            let source_key = item([]);
             let reason = crate::rollup::model::poison::Reason::NoImage;
-            let poison = Poison { id, event_id: String::new(), event_name: String::new(), source_key, reason, raw };
+            let poison = Poison { head: RecordHead::default(), reason, raw };
             let mut marker = quarantined(&poison, &stamp);
             kept.push(marker.contains_key(RECORD));
             marker.insert(RECORD.to_owned(), record_value(raw));

@@ -1,9 +1,11 @@
 //! The facts: what is counted, what a stream record says, and what is stored of it.
 
+pub mod attribute_type;
 pub mod change;
 pub mod definition;
 pub mod expression_size;
 pub mod item_size;
+pub mod language;
 pub mod limits;
 pub mod marker;
 pub mod number;

@@ -1,11 +1,11 @@
 //! Exact decimals, as DynamoDB has them: amounts that are added, and numbers that name a group.
 
 use std::fmt;
-use std::ops::{AddAssign, Neg};
+use std::ops::{Add, AddAssign, Mul, Neg, Sub};
 use std::str::FromStr;
 
-use bigdecimal::BigDecimal;
 use bigdecimal::num_bigint::Sign;
+use bigdecimal::{BigDecimal, RoundingMode, ToPrimitive};
 
 use crate::rollup::model::limits;
 
@@ -30,6 +30,71 @@ impl Number {
     pub fn is_zero(&self) -> bool {
         self.0.sign() == Sign::NoSign
     }
+
+    /// The number with so many decimals at the most; what lies in the middle goes to the even neighbour.
+    #[must_use]
+    pub fn rounded(&self, decimals: u32) -> Self {
+        if self.0.fractional_digit_count() <= i64::from(decimals) {
+            return self.clone();
+        }
+        Self(self.0.with_scale_round(i64::from(decimals), RoundingMode::HalfEven).normalized())
+    }
+
+    /// The largest whole number that is not above this one; `None` outside of 64 bits.
+    #[must_use]
+    pub fn floor(&self) -> Option<i64> {
+        // The size is looked at before anything is computed.
+        (self.whole_digits() <= 19).then(|| self.0.with_scale_round(0, RoundingMode::Floor).to_i64()).flatten()
+    }
+
+    /// How many digits the number has before the point; none below one.
+    #[must_use]
+    pub fn whole_digits(&self) -> u64 {
+        if self.is_zero() {
+            return 0;
+        }
+        leading_exponent(&self.0).and_then(|exponent| u64::try_from(exponent.saturating_add(1)).ok()).unwrap_or(0)
+    }
+
+    /// How many digits the number has after the point.
+    #[must_use]
+    pub fn decimals(&self) -> u64 {
+        u64::try_from(self.0.fractional_digit_count()).unwrap_or(0)
+    }
+
+    /// Whether DynamoDB can hold the number. The result of arithmetic may be too long for it.
+    #[must_use]
+    pub fn is_storable(&self) -> bool {
+        self.is_zero() || is_in_range(&self.0) && self.0.normalized().digits() <= limits::NUMBER_DIGITS
+    }
+}
+
+/// The power of ten of the first digit.
+fn leading_exponent(value: &BigDecimal) -> Option<i64> {
+    let digits = i64::try_from(value.digits()).ok()?;
+    digits.checked_sub(1)?.checked_sub(value.fractional_digit_count())
+}
+
+fn is_in_range(value: &BigDecimal) -> bool {
+    let range = limits::NUMBER_MIN_EXPONENT..=limits::NUMBER_MAX_EXPONENT;
+    leading_exponent(value).is_some_and(|exponent| range.contains(&exponent))
+}
+
+/// Whether a text is a number as DynamoDB writes one: a sign, digits with a point among them, and an exponent. The
+/// decimal library reads more, such as `1_000`.
+fn is_decimal(text: &str) -> bool {
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (number, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(number, e)| (number, Some(e)));
+    let (significand, exponent) = (without_sign(number), exponent.map(without_sign));
+    let (whole, fraction) = significand.split_once('.').unwrap_or((significand, ""));
+    digits(whole)
+        && digits(fraction)
+        && !(whole.is_empty() && fraction.is_empty())
+        && exponent.is_none_or(|exponent| !exponent.is_empty() && digits(exponent))
+}
+
+fn without_sign(text: &str) -> &str {
+    text.strip_prefix(['+', '-']).unwrap_or(text)
 }
 
 impl From<i64> for Number {
@@ -43,19 +108,15 @@ impl FromStr for Number {
 
     fn from_str(text: &str) -> Result<Self, NumberError> {
         let refuse = || NumberError(text.chars().take(64).collect());
-        if text.len() > limits::NUMBER_TEXT_BYTES {
+        if text.len() > limits::NUMBER_TEXT_BYTES || !is_decimal(text) {
             return Err(refuse());
         }
         let value = BigDecimal::from_str(text).map_err(|_| refuse())?;
-        // The exponent is looked at before anything is computed: an absurd one would cost memory by its size.
-        let digits = i64::try_from(value.digits()).map_err(|_| refuse())?;
-        let (_, scale) = value.as_bigint_and_exponent();
-        let leading = digits.checked_sub(1).and_then(|d| d.checked_sub(scale)).ok_or_else(refuse)?;
-        let zero = value.sign() == Sign::NoSign;
-        if zero {
+        if value.sign() == Sign::NoSign {
             return Ok(Self::zero());
         }
-        if !(limits::NUMBER_MIN_EXPONENT..=limits::NUMBER_MAX_EXPONENT).contains(&leading) {
+        // The exponent is looked at before anything is computed: an absurd one would cost memory by its size.
+        if !is_in_range(&value) {
             return Err(refuse());
         }
         let value = value.normalized();
@@ -79,6 +140,30 @@ impl AddAssign<&Number> for Number {
         if self.0.fractional_digit_count() != 0 {
             self.0 = self.0.normalized();
         }
+    }
+}
+
+impl Add for &Number {
+    type Output = Number;
+
+    fn add(self, other: &Number) -> Number {
+        Number((&self.0 + &other.0).normalized())
+    }
+}
+
+impl Sub for &Number {
+    type Output = Number;
+
+    fn sub(self, other: &Number) -> Number {
+        Number((&self.0 - &other.0).normalized())
+    }
+}
+
+impl Mul for &Number {
+    type Output = Number;
+
+    fn mul(self, other: &Number) -> Number {
+        Number((&self.0 * &other.0).normalized())
     }
 }
 
@@ -111,6 +196,10 @@ mod tests {
             ("1.50E1", "15"),
             ("-2.50", "-2.5"),
             ("0.001", "0.001"),
+            (".5", "0.5"),
+            ("-.5", "-0.5"),
+            ("5.", "5"),
+            ("5.e+2", "500"),
             ("12345678901234567890123456789012345678", "12345678901234567890123456789012345678"),
         ] {
             assert_eq!(canonical(text), expected, "{text}");
@@ -135,6 +224,17 @@ mod tests {
             "1e99999999999999999999",
             "0x1",
             "1 ",
+            "1_000",
+            "1e1_0",
+            ".",
+            "+",
+            "e5",
+            ".e5",
+            "1e",
+            "1e+",
+            "1.2.3",
+            "--1",
+            "\u{661}",
             &nines,
             &long,
         ] {
@@ -165,6 +265,80 @@ mod tests {
             assert_eq!((found.to_string().as_str(), &found), (sum, &sum.parse().unwrap()), "{one} + {other}");
         }
         assert_eq!(Number::from(100), "1e2".parse().unwrap());
+    }
+
+    #[test]
+    fn a_number_is_rounded_half_to_even() {
+        for (text, decimals, rounded) in [
+            ("0.5", 0, "0"),
+            ("1.5", 0, "2"),
+            ("2.5", 0, "2"),
+            ("-2.5", 0, "-2"),
+            ("-3.5", 0, "-4"),
+            ("2.51", 0, "3"),
+            ("0.05", 0, "0"),
+            ("0.95", 0, "1"),
+            ("0.125", 2, "0.12"),
+            ("0.135", 2, "0.14"),
+            ("0.1349", 2, "0.13"),
+            ("9.995", 2, "10"),
+            ("99.99", 1, "100"),
+            ("1e-130", 17, "0"),
+            ("1e125", 17, "1e125"),
+            ("1200", 2, "1200"),
+            ("0.1", 17, "0.1"),
+        ] {
+            let (found, expected): (Number, Number) = (text.parse().unwrap(), rounded.parse().unwrap());
+            let found = found.rounded(decimals);
+            assert_eq!((found.to_string(), &found), (expected.to_string(), &expected), "{text} to {decimals}");
+        }
+    }
+
+    #[test]
+    fn a_number_knows_its_size() {
+        for (text, whole, decimals, floor) in [
+            ("0", 0, 0, Some(0)),
+            ("0.99", 0, 2, Some(0)),
+            ("-0.01", 0, 2, Some(-1)),
+            ("1", 1, 0, Some(1)),
+            ("-1.5", 1, 1, Some(-2)),
+            ("1e3", 4, 0, Some(1_000)),
+            ("1000.25", 4, 2, Some(1_000)),
+            ("9223372036854775807", 19, 0, Some(i64::MAX)),
+            ("9223372036854775808", 19, 0, None),
+            ("1e125", 126, 0, None),
+            ("-1e-130", 0, 130, Some(-1)),
+        ] {
+            let number: Number = text.parse().unwrap();
+            assert_eq!((number.whole_digits(), number.decimals(), number.floor()), (whole, decimals, floor), "{text}");
+            assert!(number.is_storable(), "{text}");
+        }
+    }
+
+    #[test]
+    fn arithmetic_is_exact_and_may_leave_what_dynamodb_can_hold() {
+        let of = |text: &str| text.parse::<Number>().unwrap();
+        let nines = of(&"9".repeat(38));
+        for (result, text) in [
+            (&of("0.1") + &of("0.2"), "0.3"),
+            (&of("0.3") - &of("0.3"), "0"),
+            (&of("1000") - &of("1e-3"), "999.999"),
+            (&of("2.50") * &of("-4"), "-10"),
+            (&of("0") * &of("-4"), "0"),
+        ] {
+            assert_eq!((result.to_string().as_str(), &result), (text, &of(text)));
+            assert!(result.is_storable());
+        }
+        assert!((&nines + &Number::from(1)).is_storable(), "one digit and zeros");
+        for result in [
+            &nines + &of("0.1"),
+            &nines * &nines,
+            &of("1e125") * &of("10"),
+            &of("1e-130") * &of("0.1"),
+            &of("1e125") + &of("1"),
+        ] {
+            assert!(!result.is_storable(), "{result}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::rollup::model::attribute_type::type_name;
 use crate::rollup::model::expression_size::update_fits;
 use crate::rollup::model::limits;
 use crate::rollup::model::number::Number;
@@ -77,6 +78,27 @@ pub enum Amount {
     /// The value of a numeric attribute: the measure is a sum. An item without the attribute, or with one that is not
     /// a number, adds nothing.
     Of(String),
+}
+
+/// What is done about a source item whose view item is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnMissingViewItem {
+    /// It is created, with the counters alone.
+    #[default]
+    Create,
+    /// The record is marked and not counted.
+    Skip,
+}
+
+impl OnMissingViewItem {
+    /// The setting's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Skip => "skip",
+        }
+    }
 }
 
 /// A definition that cannot be kept.
@@ -327,23 +349,6 @@ pub enum KeyError {
     },
 }
 
-/// A value's type, as DynamoDB writes it.
-#[must_use]
-pub fn type_name(value: &AttributeValue) -> &'static str {
-    match value {
-        AttributeValue::S(_) => "S",
-        AttributeValue::N(_) => "N",
-        AttributeValue::B(_) => "B",
-        AttributeValue::Bool(_) => "BOOL",
-        AttributeValue::Null(_) => "NULL",
-        AttributeValue::M(_) => "M",
-        AttributeValue::L(_) => "L",
-        AttributeValue::Ss(_) => "SS",
-        AttributeValue::Ns(_) => "NS",
-        AttributeValue::Bs(_) => "BS",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -385,5 +390,13 @@ mod tests {
             assert!(error.to_string().contains(&format!("of type {kind}; the view's key needs S")), "{error}");
         }
         assert_eq!([KeyType::S, KeyType::N, KeyType::B].map(|key_type| key_type.to_string()), ["S", "N", "B"]);
+    }
+
+    #[test]
+    fn what_is_done_about_a_missing_view_item_has_a_name() {
+        assert_eq!(
+            [OnMissingViewItem::Create, OnMissingViewItem::Skip].map(OnMissingViewItem::as_str),
+            ["create", "skip"]
+        );
     }
 }

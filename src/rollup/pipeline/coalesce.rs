@@ -4,6 +4,7 @@
 //! not be lost on the way: a record's marker, and the touch of a view item whose sums are zero.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use crate::rollup::model::change::{self, Change, Sums};
@@ -23,12 +24,16 @@ pub struct Batch<'a> {
     /// The view items that they touch.
     pub items: Vec<ViewKey>,
     /// What became of the record at each position of the event.
-    pub places: Vec<Place>,
+    pub dispositions: Vec<Disposition>,
 }
 
 /// A view item, by its place in [`Batch::items`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemId(pub usize);
+
+/// A record that is to be written, by its place in [`Batch::entries`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId(pub usize);
 
 /// A record that is to be written.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,25 +51,25 @@ pub enum Entry<'a> {
 
 /// What became of the record at one position of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Disposition {
     /// It changes nothing.
     NoEffect,
     /// It is this entry.
-    Entry(usize),
+    Entry(EntryId),
     /// It is this entry once more.
-    Repeat(usize),
+    Repeat(EntryId),
     /// Another record of the same batch has its sequence number.
     Collision(RecordId),
     /// It has no sequence number: Lambda cannot be told about it, so the invocation must fail. So that nothing is lost
     /// by that, this entry keeps it in quarantine.
-    Unnumbered(usize),
+    Unnumbered(EntryId),
 }
 
 /// What was found at one position of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found<'a> {
-    /// A record and what is to be done about it.
-    Record(RecordId, Effect<'a>),
+    /// A record: what is to be done about it.
+    Record(Effect<'a>),
     /// An entry without a sequence number.
     Unnumbered {
         /// What is wrong with it.
@@ -77,29 +82,23 @@ pub enum Found<'a> {
 /// Joins what was found in an event, position by position, into one batch.
 pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
     let mut batch = Batch::default();
-    let mut entry_of: HashMap<RecordId, usize> = HashMap::new();
+    let mut entry_of: HashMap<RecordId, EntryId> = HashMap::new();
     let mut item_of: HashMap<ViewKey, ItemId> = HashMap::new();
     for found in found {
-        let (id, effect) = match found {
+        let entry = match found {
             Found::Unnumbered { reason, raw } => {
                 let poison = unnumbered(reason, raw);
-                let entry = *entry_of.entry(poison.head.id.clone()).or_insert_with(|| {
-                    batch.entries.push(Entry::Quarantine(poison));
-                    batch.entries.len() - 1
-                });
-                batch.places.push(Place::Unnumbered(entry));
+                let entry =
+                    *entry_of.entry(poison.head.id.clone()).or_insert_with(|| batch.push(Entry::Quarantine(poison)));
+                batch.dispositions.push(Disposition::Unnumbered(entry));
                 continue;
             }
-            Found::Record(_, Effect::None) => {
-                batch.places.push(Place::NoEffect);
+            Found::Record(Effect::None) => {
+                batch.dispositions.push(Disposition::NoEffect);
                 continue;
             }
-            Found::Record(id, effect) => (id, effect),
-        };
-        let entry = match effect {
-            Effect::None => continue,
-            Effect::Quarantine(poison) => Entry::Quarantine(poison),
-            Effect::Apply(change) => {
+            Found::Record(Effect::Quarantine(poison)) => Entry::Quarantine(poison),
+            Found::Record(Effect::Apply(change)) => {
                 let touches = change.deltas.keys().map(|key| {
                     *item_of.entry(key.clone()).or_insert_with(|| {
                         batch.items.push(key.clone());
@@ -110,15 +109,17 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
                 Entry::Apply { change: Arc::new(change), touches }
             }
         };
-        batch.places.push(match entry_of.get(&id) {
-            Some(&first) if batch.entries[first].head().same_event(entry.head()) => Place::Repeat(first),
-            Some(_) => Place::Collision(id),
+        let id = entry.head().id.clone();
+        let disposition = match entry_of.get(&id) {
+            Some(&first) if batch[first].head().same_event(entry.head()) => Disposition::Repeat(first),
+            Some(_) => Disposition::Collision(id),
             None => {
-                entry_of.insert(id, batch.entries.len());
-                batch.entries.push(entry);
-                Place::Entry(batch.entries.len() - 1)
+                let added = batch.push(entry);
+                entry_of.insert(id, added);
+                Disposition::Entry(added)
             }
-        });
+        };
+        batch.dispositions.push(disposition);
     }
     batch
 }
@@ -130,14 +131,24 @@ fn unnumbered(reason: Reason, raw: &str) -> Poison<'_> {
     Poison { head: RecordHead { id, ..RecordHead::default() }, reason, raw }
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    fn push(&mut self, entry: Entry<'a>) -> EntryId {
+        self.entries.push(entry);
+        EntryId(self.entries.len() - 1)
+    }
+
+    /// Every entry with its id, in the order of the event.
+    pub fn ids(&self) -> impl Iterator<Item = EntryId> + use<> {
+        (0..self.entries.len()).map(EntryId)
+    }
+
     /// The sums of some of the entries, per view item that they touch. A view item whose sums cancel out stays, with
     /// none: its version is raised all the same.
     #[must_use]
-    pub fn sums(&self, members: &[usize]) -> BTreeMap<ItemId, Sums> {
+    pub fn sums(&self, members: &[EntryId]) -> BTreeMap<ItemId, Sums> {
         let mut items: BTreeMap<ItemId, Sums> = BTreeMap::new();
         for &member in members {
-            let Entry::Apply { change, touches } = &self.entries[member] else { continue };
+            let Entry::Apply { change, touches } = &self[member] else { continue };
             for (item, deltas) in touches.iter().zip(change.deltas.values()) {
                 let sums = items.entry(*item).or_default();
                 for (counter, amount) in deltas {
@@ -146,6 +157,28 @@ impl Batch<'_> {
             }
         }
         items
+    }
+}
+
+impl<'a> Index<EntryId> for Batch<'a> {
+    type Output = Entry<'a>;
+
+    fn index(&self, entry: EntryId) -> &Entry<'a> {
+        &self.entries[entry.0]
+    }
+}
+
+impl IndexMut<EntryId> for Batch<'_> {
+    fn index_mut(&mut self, entry: EntryId) -> &mut Self::Output {
+        &mut self.entries[entry.0]
+    }
+}
+
+impl Index<ItemId> for Batch<'_> {
+    type Output = ViewKey;
+
+    fn index(&self, item: ItemId) -> &ViewKey {
+        &self.items[item.0]
     }
 }
 
@@ -176,10 +209,8 @@ mod tests {
 
     fn poison<'a>(number: &str, event_id: &str, raw: &'a str) -> Found<'a> {
         let id = RecordId { sequence_number: number.to_owned(), stream: "stream".to_owned() };
-        let source_key = Item::from(HashMap::<String, AttributeValue>::new());
-        let (event_id, event_name) = (event_id.to_owned(), String::new());
-        let poison = Poison { id: id.clone(), event_id, event_name, source_key, reason: Reason::NoImage, raw };
-        Found::Record(id, Effect::Quarantine(poison))
+        let head = RecordHead { id, event_id: event_id.to_owned(), ..RecordHead::default() };
+        Found::Record(Effect::Quarantine(Poison { head, reason: Reason::NoImage, raw }))
     }
 
     fn without_number(raw: &str) -> Found<'_> {
@@ -201,16 +232,16 @@ mod tests {
             poison("2", "a", "two"),
         ]);
         let id = RecordId { sequence_number: "1".to_owned(), stream: "stream".to_owned() };
-        let places = [
-            Place::Entry(0),
-            Place::Unnumbered(1),
-            Place::Repeat(0),
-            Place::Unnumbered(2),
-            Place::Collision(id),
-            Place::Unnumbered(1),
-            Place::Entry(3),
+        let dispositions = [
+            Disposition::Entry(EntryId(0)),
+            Disposition::Unnumbered(EntryId(1)),
+            Disposition::Repeat(EntryId(0)),
+            Disposition::Unnumbered(EntryId(2)),
+            Disposition::Collision(id),
+            Disposition::Unnumbered(EntryId(1)),
+            Disposition::Entry(EntryId(3)),
         ];
-        assert_eq!(batch.places, places);
+        assert_eq!(batch.dispositions, dispositions);
         let raws = batch.entries.iter().map(|entry| match entry {
             Entry::Quarantine(poison) => poison.raw,
             Entry::Apply { .. } => "",

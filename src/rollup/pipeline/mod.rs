@@ -7,3 +7,4 @@ pub mod plan;
 pub mod response;
 pub mod update;
 pub mod verdict;
+pub mod view_item;

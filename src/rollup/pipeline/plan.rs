@@ -15,9 +15,11 @@ use crate::rollup::model::item_size;
 use crate::rollup::model::limits;
 use crate::rollup::model::marker::{self, Guard, Marker, Stamp};
 use crate::rollup::model::record::RecordHead;
+use crate::rollup::model::view::OnMissingViewItem;
 use crate::rollup::model::view::{View, ViewKey};
-use crate::rollup::pipeline::coalesce::{Batch, Entry, ItemId};
-use crate::rollup::pipeline::update::{self, OnMissingViewItem, Shape, Update};
+use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
+use crate::rollup::pipeline::update::{self, Update};
+use crate::rollup::pipeline::view_item::Shape;
 
 /// The actions of one `TransactWriteItems`.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -32,7 +34,7 @@ pub enum Action<'a> {
     /// Put the marker of an entry, unless there is one with its key that it may not replace.
     PutMarker {
         /// The entry.
-        entry: usize,
+        entry: EntryId,
         /// Which one it may replace.
         guard: Guard,
         /// The marker.
@@ -77,8 +79,8 @@ pub struct Setting {
 /// where it has to be, or where that fills the first of them: each costs an update more, and the two must wait for each
 /// other. A little room is left free instead, as long as no further transaction comes of it.
 #[must_use]
-pub fn plan(view: &View, batch: &Batch<'_>, members: &[usize]) -> Vec<Vec<usize>> {
-    let touches = |member: usize| batch.entries[member].touches();
+pub fn plan(view: &View, batch: &Batch<'_>, members: &[EntryId]) -> Vec<Vec<EntryId>> {
+    let touches = |member: EntryId| batch[member].touches();
     let mut weight: HashMap<ItemId, usize> = HashMap::new();
     for item in members.iter().flat_map(|&member| touches(member)) {
         *weight.entry(*item).or_default() += 1;
@@ -88,20 +90,17 @@ pub fn plan(view: &View, batch: &Batch<'_>, members: &[usize]) -> Vec<Vec<usize>
         touches(member).iter().map(|item| (Reverse(weight[item]), *item)).collect::<Vec<_>>()
     });
 
-    // Where one ends and the next begins, a view item is cut: that is one update more, unless room is left instead.
-    let most = limits::TRANSACTION_ACTIONS - 1;
-    let actions = members.len() + weight.len();
-    let mut spare = (actions.saturating_sub(1).div_ceil(most) * most + 1).saturating_sub(actions);
+    let mut slack = Slack::of(members.len() + weight.len());
     let mut transactions = Vec::new();
     let mut filling = Filling::default();
     for run in ordered.chunk_by(|&one, &next| touches(one) == touches(next)) {
         let (room, needed) = (filling.room(), filling.needed(touches(run[0]), run.len()));
-        if room < ROOM_LEFT && room <= spare + 1 && (room + 1..=limits::TRANSACTION_ACTIONS).contains(&needed) {
-            spare = spare + 1 - room;
+        let would_be_cut = (room + 1..=limits::TRANSACTION_ACTIONS).contains(&needed);
+        if would_be_cut && slack.leaves(room) {
             transactions.push(std::mem::take(&mut filling).members);
         }
         for &member in run {
-            let entry = &batch.entries[member];
+            let entry = &batch[member];
             if !filling.takes(view, entry) {
                 transactions.push(std::mem::take(&mut filling).members);
                 filling.takes(view, entry);
@@ -115,13 +114,38 @@ pub fn plan(view: &View, batch: &Batch<'_>, members: &[usize]) -> Vec<Vec<usize>
     transactions
 }
 
-/// Actions that are left free rather than cut a view item.
-const ROOM_LEFT: usize = limits::TRANSACTION_ACTIONS / 10;
+/// Actions that may be left free in transactions before the batch needs one transaction more.
+///
+/// Where one transaction ends and the next begins, a view item is cut: that is one update more, unless room is left
+/// instead. So each transaction but the last holds one action less than it could.
+struct Slack(usize);
+
+impl Slack {
+    /// The most actions that are left free rather than cut a view item.
+    const ROOM_LEFT: usize = limits::TRANSACTION_ACTIONS / 10;
+
+    /// Of a batch of so many actions.
+    fn of(actions: usize) -> Self {
+        const EACH: usize = limits::TRANSACTION_ACTIONS - 1;
+        let transactions = actions.saturating_sub(1).div_ceil(EACH);
+        Self((transactions * EACH + 1).saturating_sub(actions))
+    }
+
+    /// Whether so much room may be left free here; if so, it is taken from the slack. A cut that is saved gives one
+    /// action back.
+    fn leaves(&mut self, room: usize) -> bool {
+        let may = room < Self::ROOM_LEFT && room <= self.0 + 1;
+        if may {
+            self.0 = self.0 + 1 - room;
+        }
+        may
+    }
+}
 
 /// A transaction that is being filled.
 #[derive(Default)]
 struct Filling<'b> {
-    members: Vec<usize>,
+    members: Vec<EntryId>,
     items: HashMap<ItemId, HashSet<&'b Counter>>,
     actions: usize,
     bytes: usize,
@@ -192,13 +216,13 @@ fn weight(entry: &Entry<'_>) -> usize {
 
 /// The actions of a transaction: the markers of its entries, then its view items.
 #[must_use]
-pub fn assemble<'s>(setting: &'s Setting, batch: &Batch<'s>, shapes: &[Shape], members: &[usize]) -> Transaction<'s> {
+pub fn assemble<'s>(setting: &'s Setting, batch: &Batch<'s>, shapes: &[Shape], members: &[EntryId]) -> Transaction<'s> {
     let Setting { view, on_missing, guard, stamp } = setting;
     let sums = batch.sums(members);
     let skip = |item: &ItemId| *on_missing == OnMissingViewItem::Skip && shapes[item.0] == Shape::Absent;
-    let skipped = sums.keys().filter(|item| skip(item)).map(|item| batch.items[item.0].clone());
+    let skipped = sums.keys().filter(|item| skip(item)).map(|item| batch[*item].clone());
     let left_alone = Arc::new(skipped.collect::<BTreeSet<_>>());
-    let markers = members.iter().map(|&entry| match &batch.entries[entry] {
+    let markers = members.iter().map(|&entry| match &batch[entry] {
         Entry::Apply { change, .. } => {
             let (change, left_alone) = (Arc::clone(change), Arc::clone(&left_alone));
             let marker = Marker::Applied { change, left_alone, view, stamp };
@@ -210,7 +234,7 @@ pub fn assemble<'s>(setting: &'s Setting, batch: &Batch<'s>, shapes: &[Shape], m
         }
     });
     let views = sums.into_iter().map(|(item, sums)| {
-        let key = &batch.items[item.0];
+        let key = &batch[item];
         if left_alone.contains(key) {
             Action::CheckAbsent { item, key: view.key_item(key), check: update::still_absent(view) }
         } else {
@@ -263,16 +287,18 @@ mod tests {
             item(groups.chain([("MapId".to_owned(), letter.repeat(map))]))
         };
         let record = StreamRecord {
-            id: id(id_bytes),
-            event_id: "e".repeat(id_bytes),
-            event_name: "n".repeat(id_bytes),
-            source_key: item([("Id".to_owned(), "k".repeat(id_bytes))]),
+            head: RecordHead {
+                id: id(id_bytes),
+                event_id: "e".repeat(id_bytes),
+                event_name: "n".repeat(id_bytes),
+                source_key: item([("Id".to_owned(), "k".repeat(id_bytes))]),
+            },
             created_at: None,
             images: Images::Modified { old: image("a"), new: image("b") },
             raw: "",
         };
         let retention = Retention { days: 14, until: DateTime::default() };
-        let batch = coalesce([Found::Record(record.head.id.clone(), effect(view, record, &retention))]);
+        let batch = coalesce([Found::Record(effect(view, record, &retention))]);
         let stamp = Stamp::new(DateTime::default(), "request", 14);
         let on_missing = OnMissingViewItem::Create;
         let setting = Setting { view: view.clone(), on_missing, guard: Guard::Absent, stamp };
@@ -285,7 +311,7 @@ mod tests {
             }
             Action::CheckAbsent { .. } => unreachable!("view items are created"),
         };
-        let real = assemble(&setting, &batch, &shapes, &[0]).actions.iter().map(action_bytes).sum();
+        let real = assemble(&setting, &batch, &shapes, &[EntryId(0)]).actions.iter().map(action_bytes).sum();
         (weight(&batch.entries[0]), real)
     }
 
@@ -310,16 +336,11 @@ mod tests {
     fn a_record_for_quarantine_weighs_what_it_has_at_the_most() {
         for (raw, id_bytes) in [(10, 1), (300_000, 1_000), (500_000, 1)] {
             let raw = "x".repeat(raw);
-            let poison = Poison {
-                id: id(id_bytes),
-                event_id: String::new(),
-                event_name: String::new(),
-                source_key: item([("Id".to_owned(), "k".repeat(id_bytes))]),
-                reason: Reason::NoImage,
-                raw: &raw,
-            };
+            let source_key = item([("Id".to_owned(), "k".repeat(id_bytes))]);
+            let head = RecordHead { id: id(id_bytes), source_key, ..RecordHead::default() };
+            let poison = Poison { head, reason: Reason::NoImage, raw: &raw };
             let kept = raw.len().min(limits::ITEM_BYTES) + id_bytes;
-            let batch = coalesce([Found::Record(poison.head.id.clone(), Effect::Quarantine(poison))]);
+            let batch = coalesce([Found::Record(Effect::Quarantine(poison))]);
             let weight = weight(&batch.entries[0]);
             assert!((kept..=kept + 2 * limits::ITEM_MARGIN_BYTES).contains(&weight), "{weight} of {kept}");
         }

@@ -3,11 +3,11 @@
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 
 use crate::rollup::model::record::RecordId;
-use crate::rollup::pipeline::coalesce::{Batch, Place};
+use crate::rollup::pipeline::coalesce::{Batch, Disposition};
 
 /// What became of an entry of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum EntryOutcome {
     /// Its deltas are in the counters, by this invocation.
     Applied,
     /// It was dealt with before.
@@ -31,7 +31,7 @@ pub enum Unresolved {
 
 /// What an invocation did, by the number of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
+pub struct RecordCounts {
     /// Records in the event.
     pub records: usize,
     /// Added to the counters.
@@ -46,57 +46,58 @@ pub struct Tally {
     pub unresolved: usize,
 }
 
-/// The response of a batch whose entries came to these outcomes: the first record, by position, that is not dealt with.
+/// What became of the record at one position of the event.
+enum Resolution<'b> {
+    NoEffect,
+    Applied,
+    Duplicate,
+    Quarantined,
+    /// Lambda cannot be told of it: the invocation fails.
+    Unnumbered,
+    Unresolved(&'b RecordId),
+}
+
+fn resolution<'b>(batch: &'b Batch<'_>, outcomes: &[EntryOutcome], disposition: &'b Disposition) -> Resolution<'b> {
+    match disposition {
+        Disposition::NoEffect => Resolution::NoEffect,
+        Disposition::Unnumbered(_) => Resolution::Unnumbered,
+        Disposition::Collision(id) => Resolution::Unresolved(id),
+        Disposition::Entry(entry) | Disposition::Repeat(entry) => match &outcomes[entry.0] {
+            EntryOutcome::Unresolved(_) => Resolution::Unresolved(&batch[*entry].head().id),
+            _ if matches!(disposition, Disposition::Repeat(_)) => Resolution::Duplicate,
+            EntryOutcome::Applied => Resolution::Applied,
+            EntryOutcome::Duplicate => Resolution::Duplicate,
+            EntryOutcome::Quarantined => Resolution::Quarantined,
+        },
+    }
+}
+
+/// The response of a batch whose entries came to these outcomes: the first record, by position, that is not resolved.
 ///
-/// Records behind it may be dealt with; their next delivery finds their markers.
+/// Records behind it may be resolved; their next delivery finds their markers.
 #[must_use]
-pub fn response(batch: &Batch<'_>, outcomes: &[Outcome]) -> (DynamoDbEventResponse, Tally) {
-    let mut tally = Tally { records: batch.places.len(), ..Tally::default() };
+pub fn response(batch: &Batch<'_>, outcomes: &[EntryOutcome]) -> (DynamoDbEventResponse, RecordCounts) {
+    let mut counts = RecordCounts { records: batch.dispositions.len(), ..RecordCounts::default() };
     let mut first: Option<&RecordId> = None;
-    for place in &batch.places {
-        let unresolved = match place {
-            Place::NoEffect => {
-                tally.no_effect += 1;
-                None
-            }
-            Place::Unnumbered(_) => {
-                tally.unresolved += 1;
-                None
-            }
-            Place::Collision(id) => Some(id),
-            Place::Entry(entry) | Place::Repeat(entry) => match &outcomes[*entry] {
-                Outcome::Unresolved(_) => Some(&batch.entries[*entry].head().id),
-                _ if matches!(place, Place::Repeat(_)) => {
-                    tally.duplicates += 1;
-                    None
-                }
-                Outcome::Applied => {
-                    tally.applied += 1;
-                    None
-                }
-                Outcome::Duplicate => {
-                    tally.duplicates += 1;
-                    None
-                }
-                Outcome::Quarantined => {
-                    tally.quarantined += 1;
-                    None
-                }
-            },
-        };
-        if let Some(id) = unresolved {
-            tally.unresolved += 1;
+    for disposition in &batch.dispositions {
+        let resolution = resolution(batch, outcomes, disposition);
+        if let Resolution::Unresolved(id) = resolution {
             first = first.or(Some(id));
         }
+        *match resolution {
+            Resolution::NoEffect => &mut counts.no_effect,
+            Resolution::Applied => &mut counts.applied,
+            Resolution::Duplicate => &mut counts.duplicates,
+            Resolution::Quarantined => &mut counts.quarantined,
+            Resolution::Unnumbered | Resolution::Unresolved(_) => &mut counts.unresolved,
+        } += 1;
     }
+    let failure = first.map(|id| {
+        let mut failure = DynamoDbBatchItemFailure::default();
+        failure.item_identifier = Some(id.sequence_number.clone());
+        failure
+    });
     let mut response = DynamoDbEventResponse::default();
-    response.batch_item_failures = first
-        .map(|id| {
-            let mut failure = DynamoDbBatchItemFailure::default();
-            failure.item_identifier = Some(id.sequence_number.clone());
-            failure
-        })
-        .into_iter()
-        .collect();
-    (response, tally)
+    response.batch_item_failures = failure.into_iter().collect();
+    (response, counts)
 }

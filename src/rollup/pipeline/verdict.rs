@@ -10,7 +10,7 @@ use crate::rollup::Item;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Failure {
     /// It will pass: the same request, with the same token, may be sent again.
-    Transient(Cause),
+    Transient(RetryCause),
     /// The transaction was cancelled, and at least one of its actions says why it would be cancelled again.
     Cancelled(Vec<ActionVerdict>),
     /// DynamoDB refuses the request as a whole, without saying which action is at fault.
@@ -23,7 +23,7 @@ pub enum Failure {
 
 /// Why a request may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cause {
+pub enum RetryCause {
     /// Another transaction or write holds an item.
     Conflict,
     /// More was asked than the capacity allows.
@@ -38,7 +38,27 @@ pub enum Cause {
     Connection,
 }
 
-impl Cause {
+impl Failure {
+    /// Whether an action's condition was not met, and nothing else is in the way for good.
+    #[must_use]
+    pub fn is_unmet_condition(&self) -> bool {
+        let Self::Cancelled(actions) = self else { return false };
+        let unmet = actions.iter().any(|action| matches!(action, ActionVerdict::ConditionFailed(_)));
+        unmet && !actions.iter().any(|action| matches!(action, ActionVerdict::Refused(_)))
+    }
+
+    /// Whether the service said that the request was not carried out and may be sent again. Without an answer, nobody
+    /// knows whether it was.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Transient(RetryCause::Conflict | RetryCause::Throttled | RetryCause::InProgress | RetryCause::Server)
+        )
+    }
+}
+
+impl RetryCause {
     /// Every cause, in the order of their numbers.
     pub const ALL: [Self; 6] =
         [Self::Conflict, Self::Throttled, Self::InProgress, Self::Server, Self::Timeout, Self::Connection];
@@ -52,7 +72,7 @@ pub enum ActionVerdict {
     /// Its condition was not met, by this item; none when there is no item, or it did not come back.
     ConditionFailed(Option<Item>),
     /// It will pass.
-    Transient(Cause),
+    Transient(RetryCause),
     /// It cannot be carried out; the service's words.
     Refused(String),
     /// The deployment is at fault; the service's words.
@@ -89,7 +109,7 @@ pub fn cancelled(reasons: Vec<CancellationReason>, actions: usize) -> Failure {
         ActionVerdict::Transient(cause) => Some(*cause),
         _ => None,
     });
-    Failure::Transient(cause.unwrap_or(Cause::Server))
+    Failure::Transient(cause.unwrap_or(RetryCause::Server))
 }
 
 fn action(reason: CancellationReason) -> ActionVerdict {
@@ -100,15 +120,11 @@ fn action(reason: CancellationReason) -> ActionVerdict {
     match reason.code.as_deref() {
         None | Some("None" | "") => ActionVerdict::Fine,
         Some("ConditionalCheckFailed") => ActionVerdict::ConditionFailed(reason.item),
+        Some(code @ ("ValidationError" | "ItemCollectionSizeLimitExceeded")) => ActionVerdict::Refused(words(code)),
+        // A code that nobody knows is no reason to quarantine a record.
         Some(code) => match transient(code) {
             Some(cause) => ActionVerdict::Transient(cause),
-            None if ["AccessDenied", "ResourceNotFound", "UnrecognizedClient", "ExpiredToken"]
-                .iter()
-                .any(|broken| code.starts_with(broken)) =>
-            {
-                ActionVerdict::Broken(words(code))
-            }
-            None => ActionVerdict::Refused(words(code)),
+            None => ActionVerdict::Broken(words(code)),
         },
     }
 }
@@ -139,17 +155,26 @@ pub fn error(answer: &ErrorAnswer) -> Failure {
         Some("IdempotentParameterMismatchException") => Failure::TokenReused,
         code => match code.and_then(transient) {
             Some(cause) => Failure::Transient(cause),
-            None if answer.status >= 500 || answer.status == 408 => Failure::Transient(Cause::Server),
-            None if answer.status == 429 => Failure::Transient(Cause::Throttled),
+            None if answer.status >= 500 || answer.status == 408 => Failure::Transient(RetryCause::Server),
+            None if answer.status == 429 => Failure::Transient(RetryCause::Throttled),
             None => Failure::Broken(words()),
         },
     }
 }
 
+/// Reads an error answer to a request with one action, whose condition may not have been met.
+#[must_use]
+pub fn single(answer: &ErrorAnswer) -> Failure {
+    match answer.code.as_deref() {
+        Some("ConditionalCheckFailedException") => Failure::Cancelled(vec![ActionVerdict::ConditionFailed(None)]),
+        _ => error(answer),
+    }
+}
+
 /// The codes, of cancellation reasons and of errors, that pass by themselves.
-fn transient(code: &str) -> Option<Cause> {
+fn transient(code: &str) -> Option<RetryCause> {
     match code {
-        "TransactionConflict" | "TransactionConflictException" => Some(Cause::Conflict),
+        "TransactionConflict" | "TransactionConflictException" => Some(RetryCause::Conflict),
         "ThrottlingError"
         | "ThrottlingException"
         | "Throttling"
@@ -157,14 +182,14 @@ fn transient(code: &str) -> Option<Cause> {
         | "ProvisionedThroughputExceededException"
         | "RequestLimitExceeded"
         | "LimitExceededException"
-        | "TooManyRequestsException" => Some(Cause::Throttled),
-        "TransactionInProgressException" | "TransactionInProgress" => Some(Cause::InProgress),
+        | "TooManyRequestsException" => Some(RetryCause::Throttled),
+        "TransactionInProgressException" | "TransactionInProgress" => Some(RetryCause::InProgress),
         "InternalServerError"
         | "InternalServerErrorException"
         | "InternalFailure"
         | "ServiceUnavailable"
-        | "ServiceUnavailableException" => Some(Cause::Server),
-        "RequestTimeout" | "RequestTimeoutException" => Some(Cause::Timeout),
+        | "ServiceUnavailableException" => Some(RetryCause::Server),
+        "RequestTimeout" | "RequestTimeoutException" => Some(RetryCause::Timeout),
         _ => None,
     }
 }
@@ -184,14 +209,14 @@ mod tests {
             ("None", ActionVerdict::Fine),
             ("", ActionVerdict::Fine),
             ("ConditionalCheckFailed", ActionVerdict::ConditionFailed(None)),
-            ("TransactionConflict", ActionVerdict::Transient(Cause::Conflict)),
-            ("ThrottlingError", ActionVerdict::Transient(Cause::Throttled)),
-            ("ProvisionedThroughputExceeded", ActionVerdict::Transient(Cause::Throttled)),
-            ("InternalServerError", ActionVerdict::Transient(Cause::Server)),
-            ("RequestTimeout", ActionVerdict::Transient(Cause::Timeout)),
+            ("TransactionConflict", ActionVerdict::Transient(RetryCause::Conflict)),
+            ("ThrottlingError", ActionVerdict::Transient(RetryCause::Throttled)),
+            ("ProvisionedThroughputExceeded", ActionVerdict::Transient(RetryCause::Throttled)),
+            ("InternalServerError", ActionVerdict::Transient(RetryCause::Server)),
+            ("RequestTimeout", ActionVerdict::Transient(RetryCause::Timeout)),
             ("ValidationError", refused("ValidationError")),
             ("ItemCollectionSizeLimitExceeded", refused("ItemCollectionSizeLimitExceeded")),
-            ("SomethingNew", refused("SomethingNew")),
+            ("SomethingNew", ActionVerdict::Broken("SomethingNew".to_owned())),
             ("AccessDeniedException", ActionVerdict::Broken("AccessDeniedException".to_owned())),
             ("ResourceNotFound", ActionVerdict::Broken("ResourceNotFound".to_owned())),
         ] {
@@ -203,13 +228,13 @@ mod tests {
     #[test]
     fn a_cancellation_is_transient_only_when_nothing_in_it_is_decisive() {
         let cancelled = |codes: &[&str]| cancelled(codes.iter().map(|code| reason(code)).collect(), 2);
-        assert_eq!(cancelled(&["None", "TransactionConflict"]), Failure::Transient(Cause::Conflict));
-        assert_eq!(cancelled(&["None", "None"]), Failure::Transient(Cause::Server));
+        assert_eq!(cancelled(&["None", "TransactionConflict"]), Failure::Transient(RetryCause::Conflict));
+        assert_eq!(cancelled(&["None", "None"]), Failure::Transient(RetryCause::Server));
         assert!(matches!(cancelled(&["TransactionConflict", "ConditionalCheckFailed"]), Failure::Cancelled(_)));
         assert!(matches!(cancelled(&["ThrottlingError", "ValidationError"]), Failure::Cancelled(_)));
         assert!(matches!(cancelled(&["AccessDenied", "ConditionalCheckFailed"]), Failure::Broken(_)));
         for unequal in [&[][..], &["ConditionalCheckFailed"], &["None", "None", "ValidationError"]] {
-            assert_eq!(cancelled(unequal), Failure::Transient(Cause::Server), "{unequal:?}");
+            assert_eq!(cancelled(unequal), Failure::Transient(RetryCause::Server), "{unequal:?}");
         }
     }
 
@@ -217,18 +242,18 @@ mod tests {
     fn every_error_has_its_verdict() {
         let transient = |cause| Failure::Transient(cause);
         for (status, code, expected) in [
-            (400, "TransactionConflictException", transient(Cause::Conflict)),
-            (400, "TransactionInProgressException", transient(Cause::InProgress)),
-            (400, "ProvisionedThroughputExceededException", transient(Cause::Throttled)),
-            (400, "ThrottlingException", transient(Cause::Throttled)),
-            (400, "RequestLimitExceeded", transient(Cause::Throttled)),
-            (500, "InternalServerError", transient(Cause::Server)),
-            (400, "InternalFailure", transient(Cause::Server)),
-            (400, "ServiceUnavailable", transient(Cause::Server)),
-            (400, "RequestTimeout", transient(Cause::Timeout)),
-            (408, "Anything", transient(Cause::Server)),
-            (503, "Anything", transient(Cause::Server)),
-            (429, "Anything", transient(Cause::Throttled)),
+            (400, "TransactionConflictException", transient(RetryCause::Conflict)),
+            (400, "TransactionInProgressException", transient(RetryCause::InProgress)),
+            (400, "ProvisionedThroughputExceededException", transient(RetryCause::Throttled)),
+            (400, "ThrottlingException", transient(RetryCause::Throttled)),
+            (400, "RequestLimitExceeded", transient(RetryCause::Throttled)),
+            (500, "InternalServerError", transient(RetryCause::Server)),
+            (400, "InternalFailure", transient(RetryCause::Server)),
+            (400, "ServiceUnavailable", transient(RetryCause::Server)),
+            (400, "RequestTimeout", transient(RetryCause::Timeout)),
+            (408, "Anything", transient(RetryCause::Server)),
+            (503, "Anything", transient(RetryCause::Server)),
+            (429, "Anything", transient(RetryCause::Throttled)),
             (400, "ValidationException", Failure::Refused("ValidationException: no message".to_owned())),
             (400, "IdempotentParameterMismatchException", Failure::TokenReused),
             (400, "AccessDeniedException", Failure::Broken("AccessDeniedException: no message".to_owned())),
@@ -238,7 +263,38 @@ mod tests {
             let answer = ErrorAnswer { status, code: Some(code.to_owned()), message: None };
             assert_eq!(error(&answer), expected, "{code}");
         }
-        assert_eq!(error(&ErrorAnswer { status: 502, ..ErrorAnswer::default() }), transient(Cause::Server));
+        assert_eq!(error(&ErrorAnswer { status: 502, ..ErrorAnswer::default() }), transient(RetryCause::Server));
         assert!(matches!(error(&ErrorAnswer { status: 403, ..ErrorAnswer::default() }), Failure::Broken(_)));
+    }
+
+    #[test]
+    fn who_sees_an_unmet_condition_looks_again_unless_something_is_refused_for_good() {
+        let unmet = |codes: &[&str]| {
+            cancelled(codes.iter().map(|code| reason(code)).collect(), codes.len()).is_unmet_condition()
+        };
+        assert!(unmet(&["None", "ConditionalCheckFailed"]));
+        assert!(unmet(&["TransactionConflict", "ConditionalCheckFailed"]));
+        assert!(!unmet(&["ConditionalCheckFailed", "ValidationError"]));
+        assert!(!unmet(&["None", "ValidationError"]));
+        assert!(!unmet(&["None", "TransactionConflict"]));
+
+        let answer = |code: &str| ErrorAnswer { status: 400, code: Some(code.to_owned()), message: None };
+        assert!(single(&answer("ConditionalCheckFailedException")).is_unmet_condition());
+        for other in ["TransactionConflictException", "ValidationException", "AccessDeniedException"] {
+            assert_eq!(single(&answer(other)), error(&answer(other)));
+        }
+    }
+
+    #[test]
+    fn what_passes_was_answered() {
+        for cause in RetryCause::ALL {
+            let expected = !matches!(cause, RetryCause::Timeout | RetryCause::Connection);
+            assert_eq!(Failure::Transient(cause).is_passing(), expected, "{cause:?}");
+        }
+        assert!(!Failure::TokenReused.is_passing());
+        let cancelled = |codes: &[&str]| cancelled(codes.iter().map(|code| reason(code)).collect(), codes.len());
+        assert!(cancelled(&["TransactionConflict", "None"]).is_passing());
+        assert!(cancelled(&["None", "ThrottlingError"]).is_passing());
+        assert!(!cancelled(&["ValidationError", "TransactionConflict"]).is_passing());
     }
 }

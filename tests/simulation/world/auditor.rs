@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use ddb_rollup::rollup::model::marker::{DELTAS, EXPIRES_AT, OUTCOME, REASON, RECORD, SEQUENCE_NUMBER, STREAM};
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use ddb_rollup::rollup::model::view::ROLLUP_VERSION;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
-use ddb_rollup::rollup::pipeline::update::OnMissingViewItem;
 use ddb_rollup::rollup::{AttributeValue, Item};
 
 use super::database::map_key;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ddb_rollup::rollup::pipeline::update::OnMissingViewItem;
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 
 use super::{Rule, Wanted};
 

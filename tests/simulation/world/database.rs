@@ -6,13 +6,13 @@ use std::time::Duration;
 use ddb_rollup::commit::LookedUp;
 use ddb_rollup::rollup::model::view::{View, ViewKey};
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
-use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Cause, Failure};
+use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure, RetryCause};
 use ddb_rollup::rollup::{AttributeValue, Item};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::bug::Bug;
-use super::chance::Chance;
+use super::seeded_choices::SeededChoices;
 use super::source::MAPS;
 use super::wire::{Body, Reply};
 use crate::tables::{Tables, key_of};
@@ -44,15 +44,15 @@ pub enum Fate {
 /// How often each fate is met, in a thousand requests. Every run has its own: what never happens in one lets other things
 /// happen more often.
 #[derive(Debug, Clone)]
-pub struct Weather {
+pub struct FaultRates {
     fates: Vec<(Fate, usize)>,
     /// How often a request arrives late.
     pub late: usize,
 }
 
-impl Weather {
+impl FaultRates {
     /// Of a run.
-    pub fn drawn(chance: &mut Chance) -> Self {
+    pub fn drawn(choices: &mut SeededChoices) -> Self {
         let faults = [
             Fate::Lost,
             Fate::AnswerLost,
@@ -62,8 +62,8 @@ impl Weather {
             Fate::ServerAfterwards,
             Fate::InProgress,
         ];
-        let outage = chance.below(6) == 0;
-        let mut often = || if chance.below(2) == 0 { 0 } else { chance.between(5, 90) };
+        let outage = choices.below(6) == 0;
+        let mut often = || if choices.below(2) == 0 { 0 } else { choices.between(5, 90) };
         let mut fates: Vec<_> = faults.into_iter().map(|fate| (fate, often())).collect();
         if outage {
             // Of most requests nothing is heard.
@@ -81,8 +81,8 @@ impl Weather {
     }
 
     /// Of one request.
-    pub fn fate(&self, chance: &mut Chance) -> Fate {
-        self.fates[chance.weighted(self.fates.iter().map(|(_, often)| *often))].0
+    pub fn fate(&self, choices: &mut SeededChoices) -> Fate {
+        self.fates[choices.weighted(self.fates.iter().map(|(_, often)| *often))].0
     }
 }
 
@@ -104,14 +104,14 @@ pub struct Database {
 }
 
 impl Database {
-    pub fn new(view: View, chance: &mut Chance) -> Self {
+    pub fn new(view: View, choices: &mut SeededChoices) -> Self {
         let mut tables = Tables::default();
-        let terse = chance.below(4) == 0;
+        let terse = choices.below(4) == 0;
         if terse {
             tables.become_terse();
         }
         // Some view items are there before anything is counted, with attributes of their users.
-        for map in MAPS.iter().filter(|_| chance.below(2) == 0) {
+        for map in MAPS.iter().filter(|_| choices.below(2) == 0) {
             let mut item = map_key(map);
             item.insert("City".to_owned(), AttributeValue::S("Zürich".to_owned()));
             tables.put_view(&map_key(map), item);
@@ -134,31 +134,31 @@ impl Database {
     }
 
     /// Carries out a request that has that fate.
-    pub fn carry_out(&mut self, body: &Body, fate: Fate, chance: &mut Chance) -> Reply {
+    pub fn carry_out(&mut self, body: &Body, fate: Fate, choices: &mut SeededChoices) -> Reply {
         let fails = |cause| Reply::failure(body, Failure::Transient(cause));
         match fate {
             _ if self.denied => Reply::failure(body, Failure::Broken("AccessDeniedException: not allowed".to_owned())),
-            Fate::Lost | Fate::Server => fails(Cause::Server),
-            Fate::Throttled => fails(Cause::Throttled),
-            Fate::InProgress => fails(Cause::InProgress),
+            Fate::Lost | Fate::Server => fails(RetryCause::Server),
+            Fate::Throttled => fails(RetryCause::Throttled),
+            Fate::InProgress => fails(RetryCause::InProgress),
             Fate::Conflict => match body {
                 Body::Transact { transaction, token, .. } => {
-                    Reply::Transacted(Err(self.conflict(transaction, *token, chance)))
+                    Reply::Transacted(Err(self.conflict(transaction, *token, choices)))
                 }
-                Body::Read(_) | Body::LookUp(_) => fails(Cause::Throttled),
+                Body::Read(_) | Body::LookUp(_) => fails(RetryCause::Throttled),
             },
-            Fate::Through | Fate::AnswerLost => self.obey(body, chance),
+            Fate::Through | Fate::AnswerLost => self.obey(body, choices),
             Fate::ServerAfterwards => {
-                self.obey(body, chance);
-                fails(Cause::Server)
+                self.obey(body, choices);
+                fails(RetryCause::Server)
             }
         }
     }
 
-    fn obey(&mut self, body: &Body, chance: &mut Chance) -> Reply {
+    fn obey(&mut self, body: &Body, choices: &mut SeededChoices) -> Reply {
         match body {
             Body::Read(key) => Reply::Read(Ok(self.tables.view(&self.view.key_item(key)).cloned())),
-            Body::LookUp(keys) => Reply::LookedUp(Ok(self.look_up(keys, chance))),
+            Body::LookUp(keys) => Reply::LookedUp(Ok(self.look_up(keys, choices))),
             Body::Transact { transaction, token, guarded } => {
                 self.before = MAPS.map(|map| self.view_item(map).cloned());
                 if let Some(failure) = self.refusal(transaction) {
@@ -204,12 +204,12 @@ impl Database {
     }
 
     /// Some view items as they are, or as they were before the last transaction; some are left out.
-    fn look_up(&self, keys: &[ViewKey], chance: &mut Chance) -> LookedUp {
+    fn look_up(&self, keys: &[ViewKey], choices: &mut SeededChoices) -> LookedUp {
         let mut found = LookedUp::new();
         for key in keys {
             let key_item = self.view.key_item(key);
             let before = MAPS.iter().zip(&self.before).find(|(map, _)| key_item == map_key(map));
-            match (chance.below(8), before) {
+            match (choices.below(8), before) {
                 (0, _) => {}
                 (1 | 2, Some((_, before))) => {
                     found.insert(key.clone(), before.clone());
@@ -223,17 +223,17 @@ impl Database {
     }
 
     /// A conflict, which may hide what else is wrong with a transaction, or come beside it.
-    fn conflict(&self, transaction: &Transaction<'_>, token: Uuid, chance: &mut Chance) -> Failure {
-        let plain = Failure::Transient(Cause::Conflict);
-        if chance.below(2) == 0 {
+    fn conflict(&self, transaction: &Transaction<'_>, token: Uuid, choices: &mut SeededChoices) -> Failure {
+        let plain = Failure::Transient(RetryCause::Conflict);
+        if choices.below(2) == 0 {
             return plain;
         }
         match self.tables.clone().transact(transaction, token) {
             Err(Failure::Cancelled(mut verdicts)) => {
-                let place = chance.below(verdicts.len());
+                let place = choices.below(verdicts.len());
                 let decisive = verdicts.iter().filter(|verdict| **verdict != ActionVerdict::Fine).count();
                 if verdicts[place] == ActionVerdict::Fine || decisive > 1 {
-                    verdicts[place] = ActionVerdict::Transient(Cause::Conflict);
+                    verdicts[place] = ActionVerdict::Transient(RetryCause::Conflict);
                 }
                 Failure::Cancelled(verdicts)
             }

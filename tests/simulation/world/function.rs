@@ -15,9 +15,9 @@ use ddb_rollup::rollup::model::marker::Guard;
 use tokio::time::Instant;
 
 use super::bug::Bug;
-use super::chance::Dice;
 use super::mapping::Job;
-use super::saboteur::Saboteur;
+use super::planted_bugs::PlantedBugs;
+use super::seeded_choices::Dice;
 use super::wire::Border;
 use super::{BEGINNING, World};
 
@@ -26,8 +26,8 @@ pub struct Instance {
     pub number: usize,
     /// Whether it is the operator's command, which may end a quarantine.
     pub operator: bool,
-    rollup: Arc<Rollup<Saboteur, Dice>>,
-    pub saboteur: Saboteur,
+    rollup: Arc<Rollup<PlantedBugs, Dice>>,
+    pub planted_bugs: PlantedBugs,
 }
 
 type Response = Result<DynamoDbEventResponse, InvocationError>;
@@ -85,8 +85,8 @@ impl World {
             now: DateTime::from_timestamp_millis(BEGINNING * 1_000 + elapsed).unwrap(),
             time_left: Bug::time_left(bug, time_left),
         };
-        let Instance { number: instance, rollup, saboteur, .. } = &self.instances[instance];
-        saboteur.begin();
+        let Instance { number: instance, rollup, planted_bugs, .. } = &self.instances[instance];
+        planted_bugs.begin();
         let (rollup, instance) = (Arc::clone(rollup), *instance);
         let handling = async move { rollup.handle(&event, &invocation).await };
         // Without tokio's budget, which would make it wait for a turn that no scheduler gives it.
@@ -103,8 +103,8 @@ impl World {
         let busy = |instance: &Instance| self.running.iter().any(|running| running.instance == instance.number);
         let free = |(_, instance): &(usize, &Instance)| instance.operator == operator && !busy(instance);
         let free: Vec<usize> = self.instances.iter().enumerate().filter(free).map(|(place, _)| place).collect();
-        if !free.is_empty() && self.chance.below(8) > 0 {
-            return *self.chance.pick(&free);
+        if !free.is_empty() && self.choices.below(8) > 0 {
+            return *self.choices.pick(&free);
         }
         let number = self.instance_count;
         self.instance_count += 1;
@@ -115,10 +115,10 @@ impl World {
         config.on_missing = Bug::on_missing(bug, self.on_missing);
         config.max_in_flight = Bug::max_in_flight(bug, self.max_in_flight);
         config.guard = if operator { Guard::AbsentOrQuarantined } else { Guard::Absent };
-        let saboteur = Saboteur::new(Border::new(self.wire.clone(), number), bug, self.retention_days);
-        let dice = Dice::new(self.chance.fork());
-        let rollup = Arc::new(Rollup::new(config, saboteur.clone(), dice));
-        self.instances.push(Instance { number, operator, rollup, saboteur });
+        let planted_bugs = PlantedBugs::new(Border::new(self.wire.clone(), number), bug, self.retention_days);
+        let dice = Dice::new(self.choices.fork());
+        let rollup = Arc::new(Rollup::new(config, planted_bugs.clone(), dice));
+        self.instances.push(Instance { number, operator, rollup, planted_bugs });
         self.instances.len() - 1
     }
 

@@ -7,9 +7,9 @@ use ddb_rollup::handler::InvocationError;
 use tokio::time::Instant;
 
 use super::World;
-use super::chance::Chance;
 use super::function::Running;
 use super::rule::{Checked, Rule, ensure};
+use super::seeded_choices::SeededChoices;
 
 /// How a run's mapping is set.
 pub struct Mapping {
@@ -22,12 +22,12 @@ pub struct Mapping {
 
 impl Mapping {
     /// Of a run.
-    pub fn new(chance: &mut Chance) -> Self {
+    pub fn new(choices: &mut SeededChoices) -> Self {
         Self {
-            batch_size: chance.between(1, 12),
-            retries: chance.between(1, 6),
-            bisect: chance.below(2) == 0,
-            time_left: chance.milliseconds(1_000, 8_000),
+            batch_size: choices.between(1, 12),
+            retries: choices.between(1, 6),
+            bisect: choices.below(2) == 0,
+            time_left: choices.milliseconds(1_000, 8_000),
         }
     }
 
@@ -156,7 +156,7 @@ impl World {
             batch.iter().map(|&record| self.source.records[record].sequence_number.clone()).collect();
         let response = match self.instances.iter().find(|known| known.number == instance) {
             Some(instance) => {
-                instance.saboteur.respond(&numbers.iter().map(String::as_str).collect::<Vec<_>>(), response)
+                instance.planted_bugs.respond(&numbers.iter().map(String::as_str).collect::<Vec<_>>(), response)
             }
             None => response,
         };
@@ -187,7 +187,7 @@ impl World {
             Job::Poll { poller } => {
                 self.auditor.acknowledged(&batch[..acknowledged])?;
                 // The answer may be lost on the way to the poller, which then takes it for a failure.
-                if self.phase == super::Phase::Storm && self.chance.in_a_thousand(30) {
+                if self.phase == super::Phase::Storm && self.choices.in_a_thousand(30) {
                     self.log("lost response", format!("of invocation {number}"));
                     self.failed(Job::Poll { poller }, &batch);
                 } else {
@@ -221,7 +221,7 @@ impl World {
     }
 
     fn try_again(&mut self, poller: usize, of: usize) {
-        let pause = self.chance.milliseconds(1, 700);
+        let pause = self.choices.milliseconds(1, 700);
         let Mapping { batch_size, retries, bisect, .. } = self.mapping;
         let poller_now = &mut self.pollers[poller];
         poller_now.busy = false;
@@ -255,10 +255,10 @@ impl World {
         if idle.is_empty() {
             return;
         }
-        let poller = *self.chance.pick(&idle);
+        let poller = *self.choices.pick(&idle);
         let Poller { shard, next, .. } = self.pollers[poller];
         let trimmed = self.streams.shards[shard].trimmed;
-        self.pollers[poller].next = self.chance.between(trimmed, next - 1);
+        self.pollers[poller].next = self.choices.between(trimmed, next - 1);
         self.log(
             "lost checkpoint",
             format!("poller {poller} of shard {shard} from {next} to {}", self.pollers[poller].next),
@@ -267,11 +267,11 @@ impl World {
 
     /// A second poller reads a part of a shard beside its own.
     pub(super) fn overlap(&mut self) {
-        let shard = self.chance.below(self.streams.shards.len());
+        let shard = self.choices.below(self.streams.shards.len());
         let (trimmed, end) = (self.streams.shards[shard].trimmed, self.streams.shards[shard].records.len());
         if trimmed < end {
-            let next = self.chance.between(trimmed, end - 1);
-            let end = self.chance.between(next + 1, end);
+            let next = self.choices.between(trimmed, end - 1);
+            let end = self.choices.between(next + 1, end);
             self.add_poller(shard, next, Some(end));
             self.log("overlap", format!("another poller of shard {shard}, from {next} to {end}"));
         }

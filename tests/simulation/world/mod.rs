@@ -7,21 +7,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ddb_rollup::rollup::pipeline::update::OnMissingViewItem;
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use tokio::time::Instant;
 
 mod auditor;
 mod bug;
-mod chance;
 mod database;
+mod disturbances;
 mod function;
 mod journal;
 mod mapping;
-mod mischief;
 mod operator;
+mod planted_bugs;
 mod requests;
 mod rule;
-mod saboteur;
+mod seeded_choices;
 mod source;
 mod steps;
 mod stream;
@@ -32,13 +32,13 @@ pub use bug::Bug;
 pub use rule::{Rule, Violation};
 
 use auditor::Auditor;
-use chance::Chance;
-use database::{Database, Weather};
+use database::{Database, FaultRates};
 use function::{Instance, Running};
 use journal::Journal;
 use mapping::{Given, Mapping, Poller};
 use requests::Request;
 use rule::ensure;
+use seeded_choices::SeededChoices;
 use source::{Measures, Source};
 use stream::Streams;
 use traffic::Traffic;
@@ -113,7 +113,7 @@ enum Phase {
 }
 
 struct World {
-    chance: Chance,
+    choices: SeededChoices,
     journal: Journal,
     wanted: Wanted,
     phase: Phase,
@@ -138,7 +138,7 @@ struct World {
     requests: Vec<Request>,
     request_count: usize,
     database: Database,
-    weather: Weather,
+    fault_rates: FaultRates,
     instances: Vec<Instance>,
     instance_count: usize,
     running: Vec<Running>,
@@ -161,15 +161,15 @@ pub fn simulate(seed: u64, wanted: Wanted) -> Run {
 
 impl World {
     fn new(seed: u64, wanted: Wanted) -> Self {
-        let mut chance = Chance::new(seed);
-        let measures = if chance.below(3) == 0 { Measures::CountsAndSums } else { Measures::Counts };
-        let retention_days = u32::try_from(chance.between(1, 2)).unwrap_or(1);
-        let streams = Streams::new(&mut chance);
-        let mapping = Mapping::new(&mut chance);
-        let weather = Weather::drawn(&mut chance);
-        let writes_left = chance.between(30, 150);
-        let pauses = [0, 3, 12][chance.below(3)];
-        let on_missing = if chance.below(4) == 0 { OnMissingViewItem::Skip } else { OnMissingViewItem::Create };
+        let mut choices = SeededChoices::new(seed);
+        let measures = if choices.below(3) == 0 { Measures::CountsAndSums } else { Measures::Counts };
+        let retention_days = u32::try_from(choices.between(1, 2)).unwrap_or(1);
+        let streams = Streams::new(&mut choices);
+        let mapping = Mapping::new(&mut choices);
+        let fault_rates = FaultRates::drawn(&mut choices);
+        let writes_left = choices.between(30, 150);
+        let pauses = [0, 3, 12][choices.below(3)];
+        let on_missing = if choices.below(4) == 0 { OnMissingViewItem::Skip } else { OnMissingViewItem::Create };
         let mut world = Self {
             journal: Journal::new(wanted.verbose),
             phase: Phase::Storm,
@@ -180,15 +180,15 @@ impl World {
             pausing: false,
             retention_days,
             on_missing,
-            max_in_flight: chance.between(1, 6),
+            max_in_flight: choices.between(1, 6),
             source: Source::new(measures),
             pollers: Vec::new(),
             given_up: Vec::new(),
             wire: Wire::default(),
             requests: Vec::new(),
             request_count: 0,
-            database: Database::new(measures.view(), &mut chance),
-            weather,
+            database: Database::new(measures.view(), &mut choices),
+            fault_rates,
             instances: Vec::new(),
             instance_count: 0,
             running: Vec::new(),
@@ -198,7 +198,7 @@ impl World {
             traffic: Traffic::new(wanted.tokens_ignored),
             streams,
             mapping,
-            chance,
+            choices,
             wanted,
         };
         world.follow_shards();

@@ -20,14 +20,14 @@ impl World {
         if self.given_up.is_empty() {
             return;
         }
-        let place = self.chance.below(self.given_up.len());
+        let place = self.choices.below(self.given_up.len());
         let Given { shard, mut records } = self.given_up.swap_remove(place);
         if self.phase == super::Phase::Storm {
             // Who keeps what was given up in a file may replay it again, days later, or twice at once.
-            if self.chance.below(3) == 0 {
+            if self.choices.below(3) == 0 {
                 self.given_up.push(Given { shard, records: records.clone() });
             }
-            if self.chance.below(6) == 0 {
+            if self.choices.below(6) == 0 {
                 records.extend_from_within(..);
             }
         }
@@ -37,10 +37,10 @@ impl World {
 
     /// Replays a file of records that somebody kept, however old they are.
     pub(super) fn replay_file(&mut self) {
-        let shard = self.chance.below(self.streams.shards.len());
+        let shard = self.choices.below(self.streams.shards.len());
         let records = &self.streams.shards[shard].records;
         if !records.is_empty() {
-            let first = self.chance.below(records.len());
+            let first = self.choices.below(records.len());
             let end = records.len().min(first + MOST);
             self.given_up.push(Given { shard, records: records[first..end].to_vec() });
             self.replay_given_up();
@@ -59,7 +59,7 @@ impl World {
         let mut texts = Vec::new();
         for marker in self.in_quarantine() {
             if let Some(AttributeValue::S(record)) = marker.get(RECORD)
-                && (all || self.chance.below(2) == 0)
+                && (all || self.choices.below(2) == 0)
             {
                 texts.push(record.clone());
             }
@@ -75,7 +75,7 @@ impl World {
         if markers.is_empty() {
             return;
         }
-        let mut marker = self.chance.pick(&markers).clone();
+        let mut marker = self.choices.pick(&markers).clone();
         let expires_at = self.now() + i64::from(self.retention_days) * 86_400;
         marker.insert(OUTCOME.to_owned(), AttributeValue::S("DISCARDED".to_owned()));
         marker.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.to_string()));
@@ -93,7 +93,7 @@ impl World {
         };
         let expired: Vec<Item> = self.database.tables.markers().filter(expired).map(key).collect();
         for gone in expired {
-            if self.chance.below(2) == 0 {
+            if self.choices.below(2) == 0 {
                 self.log("marker expired", format!("{:?}", gone[SEQUENCE_NUMBER]));
                 self.database.tables.remove_marker(&gone);
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
-use ddb_rollup::rollup::pipeline::verdict::{Cause, Failure};
+use ddb_rollup::rollup::pipeline::verdict::{Failure, RetryCause};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -29,7 +29,7 @@ pub struct Request {
     reply: Option<oneshot::Sender<Reply>>,
     /// When the function gives it up, and what it takes that for.
     given_up_at: Instant,
-    cause: Cause,
+    cause: RetryCause,
     /// Before this it does not arrive.
     arrives_at: Instant,
     state: State,
@@ -77,15 +77,15 @@ impl World {
             let Some(running) = self.running.iter().find(|running| running.instance == instance) else { continue };
             let (invocation, job) = (running.number, &running.job);
             let operator = !matches!(job, super::mapping::Job::Poll { .. });
-            let fate = self.weather.fate(&mut self.chance);
+            let fate = self.fault_rates.fate(&mut self.choices);
             let now = Instant::now();
-            let late = self.chance.in_a_thousand(self.weather.late);
-            let arrives_at = if late { now + self.chance.milliseconds(100, 9_000) } else { now };
-            let cut = matches!(fate, Fate::Lost | Fate::AnswerLost) && self.chance.below(2) == 0;
+            let late = self.choices.in_a_thousand(self.fault_rates.late);
+            let arrives_at = if late { now + self.choices.milliseconds(100, 9_000) } else { now };
+            let cut = matches!(fate, Fate::Lost | Fate::AnswerLost) && self.choices.below(2) == 0;
             let (given_up_at, cause) = if cut {
-                (now + self.chance.milliseconds(0, 500), Cause::Connection)
+                (now + self.choices.milliseconds(0, 500), RetryCause::Connection)
             } else {
-                (now + PATIENCE, Cause::Timeout)
+                (now + PATIENCE, RetryCause::Timeout)
             };
             let words = format!("{number} of invocation {invocation}: {}{}", summary(&body), fate_words(fate, late));
             self.log("request", words);
@@ -116,7 +116,7 @@ impl World {
             Body::Read(_) | Body::LookUp(_) => Vec::new(),
         };
         let known = matches!(&body, Body::Transact { token, .. } if self.database.tables.remembers(*token));
-        let reply = self.database.carry_out(&body, fate, &mut self.chance);
+        let reply = self.database.carry_out(&body, fate, &mut self.choices);
         let committed = match &body {
             Body::Transact { token, .. } => !known && self.database.tables.remembers(*token),
             Body::Read(_) | Body::LookUp(_) => false,
@@ -178,7 +178,7 @@ impl World {
     /// Lets what is on its way be carried out, or never arrive: no request is on its way for hours.
     pub(super) fn flush_requests(&mut self) -> Checked {
         while let Some(place) = self.requests.iter().position(|request| matches!(request.state, State::OnItsWay)) {
-            if self.requests[place].fate == Fate::Lost || self.chance.below(2) == 0 {
+            if self.requests[place].fate == Fate::Lost || self.choices.below(2) == 0 {
                 self.requests[place].state = State::Done;
             } else {
                 self.carry_out(place)?;
@@ -220,9 +220,9 @@ fn answer_kind(reply: &Reply, known: bool) -> &'static str {
         Reply::Transacted(Ok(())) => "nothing to commit",
         Reply::LookedUp(Ok(_)) => "look-up",
         Reply::Read(Err(failure)) | Reply::LookedUp(Err(failure)) | Reply::Transacted(Err(failure)) => match failure {
-            Failure::Transient(Cause::Conflict) => "conflict",
-            Failure::Transient(Cause::Throttled) => "throttled",
-            Failure::Transient(Cause::InProgress) => "in progress",
+            Failure::Transient(RetryCause::Conflict) => "conflict",
+            Failure::Transient(RetryCause::Throttled) => "throttled",
+            Failure::Transient(RetryCause::InProgress) => "in progress",
             Failure::Transient(_) => "server error",
             Failure::Cancelled(_) => "cancelled",
             Failure::Refused(_) => "refused",

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use ddb_rollup::rollup::model::view::{Amount, KeyPart, KeyType, Measure, View};
 use serde_json::{Value, json};
 
-use super::chance::Chance;
+use super::seeded_choices::SeededChoices;
 
 /// The view items.
 pub const MAPS: [&str; 3] = ["North", "South", "East"];
@@ -162,26 +162,26 @@ impl Source {
     }
 
     /// One write, drawn.
-    pub fn write(&mut self, chance: &mut Chance) -> Written {
+    pub fn write(&mut self, choices: &mut SeededChoices) -> Written {
         // A third of the writes is of one hot item.
-        let point = if chance.below(3) == 0 { 0 } else { chance.below(POINTS) };
-        if chance.below(25) == 0 {
-            return poison(chance.below(4));
+        let point = if choices.below(3) == 0 { 0 } else { choices.below(POINTS) };
+        if choices.below(25) == 0 {
+            return poison(choices.below(4));
         }
         let old = self.items.get(&point).cloned();
         let (what, new) = match &old {
             None => {
-                let size = size(chance);
-                let map = chance.weighted([5, 3, 2].into_iter());
-                ("put", Some(Stored { map, group: chance.below(self.groups.len()), size, touches: 0 }))
+                let size = size(choices);
+                let map = choices.weighted([5, 3, 2].into_iter());
+                ("put", Some(Stored { map, group: choices.below(self.groups.len()), size, touches: 0 }))
             }
-            Some(old) => match chance.weighted([6, 5, 5, 2, 2, 3, 1].into_iter()) {
-                0 => ("change of group", Some(Stored { group: chance.below(self.groups.len()), ..old.clone() })),
-                1 => ("move", Some(Stored { map: chance.below(MAPS.len()), ..old.clone() })),
+            Some(old) => match choices.weighted([6, 5, 5, 2, 2, 3, 1].into_iter()) {
+                0 => ("change of group", Some(Stored { group: choices.below(self.groups.len()), ..old.clone() })),
+                1 => ("move", Some(Stored { map: choices.below(MAPS.len()), ..old.clone() })),
                 2 => ("delete", None),
                 3 => ("delete by TTL", None),
                 4 => ("unrelated change", Some(Stored { touches: old.touches + 1, ..old.clone() })),
-                5 => ("change of size", Some(Stored { size: size(chance), ..old.clone() })),
+                5 => ("change of size", Some(Stored { size: size(choices), ..old.clone() })),
                 _ => ("no-op", Some(old.clone())),
             },
         };
@@ -278,10 +278,10 @@ impl Source {
 }
 
 /// What a point's size may be, in tenths; none when it has none.
-fn size(chance: &mut Chance) -> Option<i64> {
+fn size(choices: &mut SeededChoices) -> Option<i64> {
     const SIZES: [Option<i64>; 8] =
         [None, None, Some(0), Some(5), Some(10), Some(123), Some(-70), Some(9_999_999_999_999)];
-    *chance.pick(&SIZES)
+    *choices.pick(&SIZES)
 }
 
 /// A number of tenths as DynamoDB writes it.

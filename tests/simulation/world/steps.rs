@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::rule::{Checked, Rule, ensure};
 use super::stream::Streams;
-use super::{Phase, Weather, World};
+use super::{FaultRates, Phase, World};
 
 /// The longest time that passes at once while anything runs: functions wake up in time.
 const TICK: Duration = Duration::from_millis(40);
@@ -24,14 +24,14 @@ enum Step {
     Write,
     Pass,
     Crash(usize),
-    Mischief,
+    Disturbance,
 }
 
 impl World {
     /// Makes one step.
     pub(super) async fn step(&mut self) -> Checked {
         let steps = self.possible();
-        let place = self.chance.weighted(steps.iter().map(|(weight, _)| *weight));
+        let place = self.choices.weighted(steps.iter().map(|(weight, _)| *weight));
         match steps[place].1 {
             Step::GoOn(running) => self.go_on(running)?,
             Step::CarryOut(request) => self.carry_out(request)?,
@@ -41,7 +41,7 @@ impl World {
             Step::Pass if self.pausing && self.running.is_empty() => self.long_pause().await?,
             Step::Pass => self.wait().await,
             Step::Crash(running) => self.crash(running),
-            Step::Mischief => self.mischief(),
+            Step::Disturbance => self.disturb(),
         }
         self.forget_requests();
         self.check_deadlines()?;
@@ -73,7 +73,7 @@ impl World {
                 steps.push((40, Step::Write));
             }
             steps.extend((0..self.running.len()).map(|running| (1, Step::Crash(running))));
-            steps.push((6, Step::Mischief));
+            steps.push((6, Step::Disturbance));
         }
         steps
     }
@@ -92,7 +92,7 @@ impl World {
 
     fn write(&mut self) {
         self.writes_left -= 1;
-        let written = self.source.write(&mut self.chance);
+        let written = self.source.write(&mut self.choices);
         let (what, point) = (written.what, written.point);
         let (stream, number) = self.streams.next();
         let words = format!("{what} of point {point} is record {} ({number})", self.source.records.len());
@@ -108,7 +108,7 @@ impl World {
         let most = if self.running.is_empty() { 50 * TICK } else { TICK };
         let until = next.map_or(most, |at| at.duration_since(Instant::now()).min(most));
         let milliseconds = usize::try_from(until.as_millis()).unwrap_or(1).max(1);
-        let time = self.chance.milliseconds(1, milliseconds);
+        let time = self.choices.milliseconds(1, milliseconds);
         self.pass(time).await;
     }
 
@@ -122,10 +122,10 @@ impl World {
     fn go_to_next_phase(&mut self) -> Checked {
         let quiet = self.running.is_empty() && self.requests.is_empty() && self.all_read();
         match self.phase {
-            Phase::Storm if self.writes_left == 0 && self.chance.below(60) == 0 => {
+            Phase::Storm if self.writes_left == 0 && self.choices.below(60) == 0 => {
                 self.phase = Phase::Calm;
                 self.pausing = false;
-                self.weather = Weather::calm();
+                self.fault_rates = FaultRates::calm();
                 self.database.denied = false;
                 self.database.refusing = None;
                 self.mend();

@@ -1,6 +1,6 @@
 //! The streams of the source table: shards that split and follow each other, numbers, and 24 hours.
 
-use super::chance::Chance;
+use super::seeded_choices::SeededChoices;
 use super::source::Record;
 
 /// How long a stream holds a record, in seconds.
@@ -34,7 +34,7 @@ pub struct Streams {
 /// Sequence numbers: they grow, by little and by much, so that their order as text is another one.
 struct Numbers {
     last: u128,
-    strides: Chance,
+    strides: SeededChoices,
 }
 
 impl Numbers {
@@ -46,16 +46,16 @@ impl Numbers {
 }
 
 impl Streams {
-    pub fn new(chance: &mut Chance) -> Self {
+    pub fn new(choices: &mut SeededChoices) -> Self {
         // Close below a power of ten, so that the numbers soon have one digit more.
-        let first = (chance.below(usize::MAX) as u64, 10_u128.pow(21) - chance.between(1, 5_000) as u128);
+        let first = (choices.below(usize::MAX) as u64, 10_u128.pow(21) - choices.between(1, 5_000) as u128);
         let mut streams = Self { shards: Vec::new(), opened: 0, numbers: Self::numbers(first), first };
         streams.open();
         streams
     }
 
     fn numbers((seed, last): (u64, u128)) -> Numbers {
-        Numbers { last, strides: Chance::new(seed) }
+        Numbers { last, strides: SeededChoices::new(seed) }
     }
 
     fn open(&mut self) {
@@ -88,9 +88,9 @@ impl Streams {
     }
 
     /// Ends an open shard; its children share its items.
-    pub fn split(&mut self, chance: &mut Chance) -> String {
+    pub fn split(&mut self, choices: &mut SeededChoices) -> String {
         let open: Vec<usize> = (0..self.shards.len()).filter(|&shard| !self.shards[shard].closed).collect();
-        let parent = *chance.pick(&open);
+        let parent = *choices.pick(&open);
         self.shards[parent].closed = true;
         let mut ranges = self.shards[parent].ranges.clone();
         let second = ranges.split_off(ranges.len() / 2);

@@ -6,7 +6,7 @@ use ddb_rollup::commit::LookedUp;
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::plan::Transaction;
-use ddb_rollup::rollup::pipeline::verdict::{Cause, Failure};
+use ddb_rollup::rollup::pipeline::verdict::{Failure, RetryCause};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -91,7 +91,7 @@ impl Border {
         let body = Body::Transact { transaction: Arc::new(transaction), token, guarded };
         match self.request(body).await {
             Some(Reply::Transacted(result)) => result,
-            _ => Err(Failure::Transient(Cause::Connection)),
+            _ => Err(Failure::Transient(RetryCause::Connection)),
         }
     }
 
@@ -99,7 +99,7 @@ impl Border {
     pub async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
         match self.request(Body::LookUp(keys.to_vec())).await {
             Some(Reply::LookedUp(result)) => result,
-            _ => Err(Failure::Transient(Cause::Connection)),
+            _ => Err(Failure::Transient(RetryCause::Connection)),
         }
     }
 
@@ -107,7 +107,7 @@ impl Border {
     pub async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
         match self.request(Body::Read(key.clone())).await {
             Some(Reply::Read(result)) => result,
-            _ => Err(Failure::Transient(Cause::Connection)),
+            _ => Err(Failure::Transient(RetryCause::Connection)),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, TimeToLiveSpecification};
 
-use crate::operate::cause::chain;
+use crate::operate::error::error_chain;
 
 /// An item as the SDK has it.
 pub(super) type SdkItem = HashMap<String, AttributeValue>;
@@ -91,5 +91,5 @@ pub(super) fn text(text: &str) -> AttributeValue {
 
 /// The error of something that was tried.
 pub(super) fn refused(action: &'static str, error: impl std::error::Error) -> DemoTableError {
-    DemoTableError { action, cause: chain(&error) }
+    DemoTableError { action, cause: error_chain(&error) }
 }

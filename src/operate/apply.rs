@@ -1,24 +1,28 @@
 //! Applying records in batches, as the function would.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 
-use super::{BATCH_TIMEOUT, ReplayError, now};
-use crate::commit::Entropy;
+use super::clock::now;
+use crate::commit::Randomness;
 use crate::config::Config;
-use crate::entropy::OsEntropy;
 use crate::handler::{Invocation, InvocationError, Rollup};
 use crate::metrics::Summary;
+use crate::randomness::OsRandomness;
 use crate::rollup::model::marker::Guard;
 use crate::store::DynamoStore;
 
-/// Records in one batch of a replay.
+/// How long one batch may take.
+const BATCH_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Records in one batch.
 const BATCH_RECORDS: usize = 1_000;
 
-/// What became of the records of a replay.
+/// What became of records that were applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Applied {
+pub struct AppliedRecords {
     /// Records that were read.
     pub read: usize,
     /// Added to the counters.
@@ -35,10 +39,10 @@ pub struct Applied {
 
 /// The function in this process, as an operator's replay: it may end a quarantine.
 pub struct Applier {
-    rollup: Rollup<DynamoStore, OsEntropy>,
+    rollup: Rollup<DynamoStore, OsRandomness>,
     last: Arc<Mutex<Summary>>,
     /// What came of it so far.
-    pub applied: Applied,
+    pub counts: AppliedRecords,
 }
 
 impl Applier {
@@ -48,9 +52,9 @@ impl Applier {
         let store = DynamoStore::new(sdk, config.view.clone(), &config.idempotency_table);
         let last = Arc::<Mutex<Summary>>::default();
         let seen = Arc::clone(&last);
-        let rollup = Rollup::new(Config { guard: Guard::AbsentOrQuarantined, ..config }, store, OsEntropy)
+        let rollup = Rollup::new(Config { guard: Guard::AbsentOrQuarantined, ..config }, store, OsRandomness)
             .observed(move |_, summary| *seen.lock().unwrap_or_else(PoisonError::into_inner) = summary.clone());
-        Self { rollup, last, applied: Applied::default() }
+        Self { rollup, last, counts: AppliedRecords::default() }
     }
 
     /// Whether a raw record changes nothing, as the view is defined now.
@@ -63,23 +67,23 @@ impl Applier {
     ///
     /// # Errors
     /// When the tables cannot be written at all.
-    pub async fn apply(&mut self, records: &[String]) -> Result<(), ReplayError> {
+    pub async fn apply(&mut self, records: &[String]) -> Result<(), InvocationError> {
         for batch in records.chunks(BATCH_RECORDS) {
             let event = format!(r#"{{"Records":[{}]}}"#, batch.join(","));
-            let request_id = format!("replay-{}", OsEntropy.token());
+            let request_id = format!("replay-{}", OsRandomness.token());
             let invocation = Invocation { request_id, now: now(), time_left: BATCH_TIMEOUT };
             match self.rollup.handle(&event, &invocation).await {
                 // A record without a sequence number is in quarantine now; that is all that can be done about it.
                 Ok(_) | Err(InvocationError::Unnumbered { .. }) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
-            let tally = self.last.lock().unwrap_or_else(PoisonError::into_inner).tally;
-            self.applied.read += tally.records;
-            self.applied.applied += tally.applied;
-            self.applied.duplicates += tally.duplicates;
-            self.applied.no_effect += tally.no_effect;
-            self.applied.quarantined += tally.quarantined;
-            self.applied.unresolved += tally.unresolved;
+            let tally = self.last.lock().unwrap_or_else(PoisonError::into_inner).counts;
+            self.counts.read += tally.records;
+            self.counts.applied += tally.applied;
+            self.counts.duplicates += tally.duplicates;
+            self.counts.no_effect += tally.no_effect;
+            self.counts.quarantined += tally.quarantined;
+            self.counts.unresolved += tally.unresolved;
         }
         Ok(())
     }

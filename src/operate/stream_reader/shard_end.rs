@@ -1,18 +1,19 @@
 //! Where a shard ended a moment ago. Where writers never pause, no reading of a shard comes to an empty page; it is read up
 //! to now when it has passed the place that was its end.
 
+use crate::operate::sequence::order;
 use crate::operate::stream::{Cursor, DynamoStream, Page, Stream, StreamError};
 
-/// The end that a shard had, as far as it is known.
+/// The end that a shard had when it was first asked for.
 #[derive(Debug, Default)]
-pub(super) struct Tip {
+pub(super) struct ShardEnd {
     /// Behind the newest record there was.
     end: Option<Cursor>,
     /// The first record that came after it.
     next: Option<String>,
 }
 
-impl Tip {
+impl ShardEnd {
     /// Whether a page that was just read reaches the end that the shard had when this was first called. It never says so
     /// of the first page.
     ///
@@ -31,24 +32,5 @@ impl Tip {
         self.end = Some(end);
         let last = page.records.last().map(|record| record.sequence_number.as_str());
         Ok(self.next.as_deref().zip(last).is_some_and(|(next, last)| order(next) <= order(last)))
-    }
-}
-
-/// Within a shard sequence numbers grow; they are numbers too long to be parsed.
-pub(super) fn order(sequence_number: &str) -> (usize, &str) {
-    let digits = sequence_number.trim_start_matches('0');
-    (digits.len(), digits)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_in_order_and_not_their_texts() {
-        assert!(order("9") < order("10"));
-        assert!(order("000000000000000000009") < order("10"));
-        assert!(order("400000000000000000000000000000000001") < order("400000000000000000000000000000000002"));
-        assert_eq!(order("007"), order("7"));
     }
 }

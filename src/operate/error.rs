@@ -1,13 +1,31 @@
-//! What a service said, in words for an operator.
+//! Why a request was not done, in words for an operator.
 
 use std::error::Error;
 use std::fmt::Write as _;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+/// A table that a command could not use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot {action} the table {table}: {cause}")]
+pub struct TableError {
+    /// What was tried.
+    pub action: &'static str,
+    /// The table.
+    pub table: String,
+    /// What the service said.
+    pub cause: String,
+}
+
+impl TableError {
+    pub(super) fn new(action: &'static str, table: &str, cause: impl std::fmt::Display) -> Self {
+        Self { action, table: table.to_owned(), cause: cause.to_string() }
+    }
+}
+
 /// What kept a request from being done, in one line: the service's code and message where it answered, and otherwise what
 /// lies under the failure, link by link.
-pub fn cause<E, R>(error: &SdkError<E, R>) -> String
+pub fn failure_text<E, R>(error: &SdkError<E, R>) -> String
 where
     E: Error + ProvideErrorMetadata + 'static,
     R: std::fmt::Debug,
@@ -15,11 +33,11 @@ where
     if let Some((code, message)) = error.as_service_error().and_then(|error| error.code().zip(error.message())) {
         return format!("{code}: {message}");
     }
-    chain(error)
+    error_chain(error)
 }
 
 /// An error link by link, in one line.
-pub fn chain(error: &dyn Error) -> String {
+pub fn error_chain(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut link = error.source();
     while let Some(error) = link {
@@ -40,10 +58,10 @@ mod tests {
     fn a_service_is_quoted_and_a_connection_told_to_its_root() {
         let said = ErrorMetadata::builder().code("AccessDeniedException").message("not for you").build();
         let refused: SdkError<_, ()> = SdkError::service_error(DescribeTableError::generic(said), ());
-        assert_eq!(cause(&refused), "AccessDeniedException: not for you");
+        assert_eq!(failure_text(&refused), "AccessDeniedException: not for you");
 
         let root = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let failed: SdkError<DescribeTableError, ()> = SdkError::dispatch_failure(ConnectorError::io(root.into()));
-        assert_eq!(cause(&failed), "dispatch failure: io error: connection refused");
+        assert_eq!(failure_text(&failed), "dispatch failure: io error: connection refused");
     }
 }

@@ -5,18 +5,18 @@ use std::time::Duration;
 use ddb_rollup::rollup::AttributeValue;
 
 use super::World;
-use super::database::{Weather, map_key};
+use super::database::{FaultRates, map_key};
 use super::rule::Checked;
 use super::source::MAPS;
 
 impl World {
     /// One thing goes wrong, or is mended.
-    pub(super) fn mischief(&mut self) {
-        match self.chance.weighted([5, 6, 2, 1, 2, 2, 2, 1, 6, 5, self.pauses, 5, 4, 2, 2, 4].into_iter()) {
+    pub(super) fn disturb(&mut self) {
+        match self.choices.weighted([5, 6, 2, 1, 2, 2, 2, 1, 6, 5, self.pauses, 5, 4, 2, 2, 4].into_iter()) {
             0 => self.lose_checkpoint(),
             1 => self.overlap(),
             2 if self.streams.shards.len() < 12 => {
-                let words = self.streams.split(&mut self.chance);
+                let words = self.streams.split(&mut self.choices);
                 self.log("split", words);
                 self.follow_shards();
             }
@@ -36,7 +36,7 @@ impl World {
                 self.log("rights", format!("denied: {}", self.database.denied));
             }
             8 => self.sweep(),
-            9 => self.weather = Weather::drawn(&mut self.chance),
+            9 => self.fault_rates = FaultRates::drawn(&mut self.choices),
             10 => self.pausing = true,
             11 => self.replay_given_up(),
             12 => self.replay_quarantine(false),
@@ -52,9 +52,9 @@ impl World {
         if self.mend() {
             return;
         }
-        let map = *self.chance.pick(&MAPS);
-        let (total, by) = *self.chance.pick(self.source.measures.pairs());
-        let attribute = if self.chance.below(2) == 0 { total } else { by };
+        let map = *self.choices.pick(&MAPS);
+        let (total, by) = *self.choices.pick(self.source.measures.pairs());
+        let attribute = if self.choices.below(2) == 0 { total } else { by };
         let key = map_key(map);
         let mut item = self.database.view_item(map).cloned().unwrap_or_else(|| key.clone());
         let was = item.insert(attribute.to_owned(), AttributeValue::S("a user's".to_owned()));
@@ -80,13 +80,13 @@ impl World {
 
     /// A user deletes a view item, or puts one that has no counters; what was in them is lost until it is repaired.
     fn replace(&mut self) {
-        let map = *self.chance.pick(&MAPS);
+        let map = *self.choices.pick(&MAPS);
         let spoilt = self.database.spoilt.as_ref().is_some_and(|(spoilt, ..)| *spoilt == map);
         if spoilt {
             return;
         }
         self.auditor.replaced(map, self.database.view_item(map));
-        let item = (self.chance.below(2) == 0).then(|| map_key(map));
+        let item = (self.choices.below(2) == 0).then(|| map_key(map));
         self.log("replaced", format!("{map}, {}", if item.is_some() { "without counters" } else { "deleted" }));
         match item {
             Some(item) => self.database.tables.put_view(&map_key(map), item),
@@ -100,7 +100,7 @@ impl World {
             self.log("refuses no more", map);
             return;
         }
-        let map = *self.chance.pick(&MAPS);
+        let map = *self.choices.pick(&MAPS);
         self.database.refusing = Some(map);
         self.auditor.troubled(map);
         self.log("refuses", map);
@@ -110,10 +110,10 @@ impl World {
     pub(super) async fn long_pause(&mut self) -> Checked {
         self.pausing = false;
         self.flush_requests()?;
-        let seconds = match self.chance.weighted([6, 3, self.pauses / 2].into_iter()) {
-            0 => self.chance.between(60, 1_200),
-            1 => self.chance.between(1_200, 8 * 3_600),
-            _ => self.chance.between(8 * 3_600, 30 * 3_600),
+        let seconds = match self.choices.weighted([6, 3, self.pauses / 2].into_iter()) {
+            0 => self.choices.between(60, 1_200),
+            1 => self.choices.between(1_200, 8 * 3_600),
+            _ => self.choices.between(8 * 3_600, 30 * 3_600),
         };
         self.pass(Duration::from_secs(seconds as u64)).await;
         self.log("pause", format!("of {seconds} s"));

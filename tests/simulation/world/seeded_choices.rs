@@ -1,17 +1,17 @@
-//! Chance: everything in a run that could be otherwise is drawn from one seed.
+//! The seeded choices: everything in a run that could be otherwise is drawn from one seed.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
-use ddb_rollup::commit::Entropy;
+use ddb_rollup::commit::Randomness;
 use uuid::Uuid;
 
 use crate::seeded::Seeded;
 
 /// Draws from one seed.
-pub struct Chance(Seeded);
+pub struct SeededChoices(Seeded);
 
-impl Chance {
+impl SeededChoices {
     /// The draws of a seed.
     pub fn new(seed: u64) -> Self {
         let mut first = Seeded(seed);
@@ -64,18 +64,18 @@ impl Chance {
 }
 
 /// The randomness of one function instance.
-pub struct Dice(Mutex<Chance>);
+pub struct Dice(Mutex<SeededChoices>);
 
 impl Dice {
-    pub fn new(chance: Chance) -> Self {
-        Self(Mutex::new(chance))
+    pub fn new(choices: SeededChoices) -> Self {
+        Self(Mutex::new(choices))
     }
 }
 
-impl Entropy for Dice {
+impl Randomness for Dice {
     fn token(&self) -> Uuid {
-        let mut chance = self.0.lock().unwrap();
-        Uuid::from_u64_pair(chance.below(usize::MAX) as u64, chance.below(usize::MAX) as u64)
+        let mut choices = self.0.lock().unwrap();
+        Uuid::from_u64_pair(choices.below(usize::MAX) as u64, choices.below(usize::MAX) as u64)
     }
 
     fn up_to(&self, limit: Duration) -> Duration {

@@ -12,19 +12,19 @@ use aws_sdk_dynamodb::types::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, sleep_until};
 
-use super::AuditError;
-use super::progress::Progress;
+use super::error::AuditError;
 use crate::config::Config;
-use crate::operate::TableError;
-use crate::operate::cause::cause;
+use crate::operate::args::Pace;
+use crate::operate::error::{TableError, failure_text};
+use crate::operate::marker_table::{marker_key, record_id};
+use crate::operate::progress::Progress;
+use crate::rollup::Item;
 use crate::rollup::check::recount::{Recount, SourceKey};
 use crate::rollup::model::limits;
-use crate::rollup::model::marker::{SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::poison::Image;
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::{Amount, ROLLUP_VERSION, View, ViewKey};
 use crate::rollup::pipeline::delta::contribution;
-use crate::rollup::{AttributeValue, Item};
 
 /// Bytes of a table for which one more segment of a scan is worth it: each is a scan of its own, and an emulator reads the
 /// whole table for each.
@@ -53,9 +53,9 @@ pub struct Source {
 
 /// The three tables, read with an operator's care.
 #[derive(Debug)]
-pub struct Tables {
+pub struct TableReader {
     pub(in crate::operate) client: Client,
-    pub(super) config: Config,
+    pub(in crate::operate) config: Config,
     /// What is known of the source table.
     pub source: Source,
     /// Requests side by side.
@@ -67,7 +67,14 @@ pub struct Tables {
 #[derive(Debug)]
 struct Meter {
     units_per_second: Option<f64>,
-    state: Mutex<(f64, Instant)>,
+    used: Mutex<Used>,
+}
+
+#[derive(Debug)]
+struct Used {
+    units: f64,
+    /// When as much as that is within the rate.
+    until: Instant,
 }
 
 impl Meter {
@@ -75,15 +82,18 @@ impl Meter {
     async fn consumed<'a>(&self, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {
         let units: f64 = capacity.into_iter().filter_map(ConsumedCapacity::capacity_units).sum();
         let until = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.0 += units;
+            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            used.units += units;
             let Some(rate) = self.units_per_second else { return };
-            state.1 = state.1.max(Instant::now()) + Duration::from_secs_f64(units / rate);
-            state.1
+            used.until = used.until.max(Instant::now()) + Duration::from_secs_f64(units / rate);
+            used.until
         };
         sleep_until(until).await;
     }
 }
+
+/// An item as the SDK has it.
+type SdkItem = HashMap<String, SdkValue>;
 
 /// A request's names behind placeholders.
 pub(super) struct Projection {
@@ -99,25 +109,21 @@ pub(super) fn projection<'a>(attributes: impl IntoIterator<Item = &'a str>) -> P
     Projection { expression: places.join(","), names }
 }
 
-impl Tables {
+impl TableReader {
     /// Looks at the tables.
     ///
     /// # Errors
     /// When the source table cannot be described.
-    pub async fn open(
-        sdk: &SdkConfig,
-        config: Config,
-        concurrency: usize,
-        max_read_units: Option<f64>,
-    ) -> Result<Self, AuditError> {
+    pub async fn open(sdk: &SdkConfig, config: Config, pace: &Pace) -> Result<Self, AuditError> {
         let client = Client::new(sdk);
         let table = config.view.source_table();
         let described = client.describe_table().table_name(table).send().await;
-        let described = described.map_err(|e| error("describe", table, cause(&e)))?.table;
+        let described = described.map_err(|e| error("describe", table, failure_text(&e)))?.table;
         let source = described.map(|table| source(&config.view, &table));
         let source = source.ok_or_else(|| error("describe", table, "the answer is empty"))?;
-        let meter = Meter { units_per_second: max_read_units, state: Mutex::new((0.0, Instant::now())) };
-        Ok(Self { client, config, source, concurrency, meter })
+        let used = Used { units: 0.0, until: Instant::now() };
+        let meter = Meter { units_per_second: pace.max_read_units, used: Mutex::new(used) };
+        Ok(Self { client, config, source, concurrency: usize::from(pace.concurrency), meter })
     }
 
     /// The view.
@@ -128,7 +134,7 @@ impl Tables {
 
     /// The read capacity units that were consumed so far, as the service counts them.
     pub fn consumed_units(&self) -> f64 {
-        self.meter.state.lock().unwrap_or_else(PoisonError::into_inner).0
+        self.meter.used.lock().unwrap_or_else(PoisonError::into_inner).units
     }
 
     /// Waits until what these requests consumed is within the rate that is allowed.
@@ -141,8 +147,8 @@ impl Tables {
         &self,
         table: &str,
         attributes: impl IntoIterator<Item = &'a str>,
-        progress: &Progress,
-        visit: impl Fn(Vec<HashMap<String, SdkValue>>),
+        progress: Option<&Progress>,
+        visit: impl Fn(Item),
     ) -> Result<(), AuditError> {
         let Projection { expression, names } = projection(attributes);
         let segments = self.segments(table).await?;
@@ -155,9 +161,11 @@ impl Tables {
                 let request = request.projection_expression(expression);
                 let request = request.set_expression_attribute_names(Some(names.clone()));
                 let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-                let answer = answer.map_err(|e| error("scan", table, cause(&e)))?;
-                progress.add(u64::try_from(answer.scanned_count).unwrap_or_default());
-                visit(answer.items.unwrap_or_default());
+                let answer = answer.map_err(|e| error("scan", table, failure_text(&e)))?;
+                if let Some(progress) = progress {
+                    progress.add(u64::try_from(answer.scanned_count).unwrap_or_default());
+                }
+                answer.items.unwrap_or_default().into_iter().map(Item::from).for_each(visit);
                 self.meter.consumed(&answer.consumed_capacity).await;
                 from = answer.last_evaluated_key.filter(|key| !key.is_empty());
                 if from.is_none() {
@@ -172,7 +180,7 @@ impl Tables {
     async fn segments(&self, table: &str) -> Result<i32, AuditError> {
         let most = i32::try_from(self.concurrency).unwrap_or(i32::MAX);
         let described = self.client.describe_table().table_name(table).send().await;
-        let described = described.map_err(|e| error("describe", table, cause(&e)))?.table;
+        let described = described.map_err(|e| error("describe", table, failure_text(&e)))?.table;
         let bytes = described.and_then(|table| table.table_size_bytes).filter(|bytes| *bytes > 0);
         Ok(bytes.map_or(most, |bytes| i32::try_from(bytes / SEGMENT_BYTES + 2).unwrap_or(most).min(most)))
     }
@@ -201,8 +209,7 @@ impl Tables {
     /// # Errors
     /// When the table cannot be read.
     pub async fn sources(&self, progress: &Progress, visit: impl Fn(Item)) -> Result<(), AuditError> {
-        let page = |items: Vec<HashMap<_, _>>| items.into_iter().for_each(|item| visit(Item::from(item)));
-        self.scan(self.view().source_table(), self.source_attributes(), progress, page).await
+        self.scan(self.view().source_table(), self.source_attributes(), Some(progress), visit).await
     }
 
     /// Every view item, its key, measures and version.
@@ -210,8 +217,7 @@ impl Tables {
     /// # Errors
     /// When the table cannot be read.
     pub async fn views(&self, visit: impl Fn(Item)) -> Result<(), AuditError> {
-        let page = |items: Vec<HashMap<_, _>>| items.into_iter().for_each(|item| visit(Item::from(item)));
-        self.scan(self.view().view_table(), self.view_attributes(), &Progress::silent(), page).await
+        self.scan(self.view().view_table(), self.view_attributes(), None, visit).await
     }
 
     /// Every marker, these attributes of it.
@@ -219,8 +225,7 @@ impl Tables {
     /// # Errors
     /// When the table cannot be read.
     pub async fn markers(&self, attributes: &[&str], visit: impl Fn(Item)) -> Result<(), AuditError> {
-        let page = |items: Vec<HashMap<_, _>>| items.into_iter().for_each(|item| visit(Item::from(item)));
-        self.scan(&self.config.idempotency_table, attributes.iter().copied(), &Progress::silent(), page).await
+        self.scan(&self.config.idempotency_table, attributes.iter().copied(), None, visit).await
     }
 
     /// The source items of one view item, each with what it contributes.
@@ -228,62 +233,49 @@ impl Tables {
     /// # Errors
     /// When the table cannot be read.
     pub async fn recount(&self, key: &ViewKey) -> Result<Recount, AuditError> {
-        let (view, table) = (self.view(), self.view().source_table());
-        let values = view.key_item(key);
-        let Projection { expression, mut names } = projection(self.source_attributes());
-        let mut conditions = Vec::new();
-        let mut bound = HashMap::new();
-        for (place, part) in view.key().iter().enumerate() {
-            names.insert(format!("#k{place}"), part.source_attribute.clone());
-            if let Some(value) = values.get(&part.view_attribute) {
-                bound.insert(format!(":k{place}"), value.clone());
-            }
-            conditions.push((part.source_attribute == self.source.key[0], format!("#k{place} = :k{place}")));
-        }
-        let bound: HashMap<String, SdkValue> = Item::from(bound).into();
-        let join = |keys: bool| {
-            let chosen = conditions.iter().filter(|(is_key, _)| *is_key == keys).map(|(_, text)| text.as_str());
-            let joined = chosen.collect::<Vec<_>>().join(" AND ");
-            (!joined.is_empty()).then_some(joined)
-        };
-        let filter_all = conditions.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(" AND ");
+        let search = SourceSearch::of(self, key);
         let mut recount = Recount::default();
         let mut from = None;
         loop {
-            let capacity = ReturnConsumedCapacity::Total;
-            let (items, consumed, next) = match self.source.lookup {
-                Lookup::Query => {
-                    let request = self.client.query().table_name(table).consistent_read(true);
-                    let request = request.set_key_condition_expression(join(true)).set_filter_expression(join(false));
-                    let request = request.projection_expression(&expression).return_consumed_capacity(capacity);
-                    let request = request.set_expression_attribute_names(Some(names.clone()));
-                    let request = request.set_expression_attribute_values(Some(bound.clone()));
-                    let answer = request.set_exclusive_start_key(from).send().await;
-                    let answer = answer.map_err(|e| error("query", table, cause(&e)))?;
-                    (answer.items, answer.consumed_capacity, answer.last_evaluated_key)
-                }
-                Lookup::Scan => {
-                    let request = self.client.scan().table_name(table).consistent_read(true);
-                    let request = request.filter_expression(&filter_all).projection_expression(&expression);
-                    let request = request.set_expression_attribute_names(Some(names.clone()));
-                    let request = request.set_expression_attribute_values(Some(bound.clone()));
-                    let request = request.set_exclusive_start_key(from).return_consumed_capacity(capacity);
-                    let answer = request.send().await;
-                    let answer = answer.map_err(|e| error("scan", table, cause(&e)))?;
-                    (answer.items, answer.consumed_capacity, answer.last_evaluated_key)
-                }
+            let page = match self.source.lookup {
+                Lookup::Query => self.query(&search, from).await?,
+                Lookup::Scan => self.scan_for(&search, from).await?,
             };
-            for item in items.unwrap_or_default() {
+            for item in page.items.unwrap_or_default() {
                 let item = Item::from(item);
-                let found = contribution(view, Image::New, &item).ok().filter(|found| found.item == *key);
+                let found = contribution(self.view(), Image::New, &item).ok().filter(|found| found.item == *key);
                 recount.put(SourceKey::of(&self.source.key, &item), found.map(|found| found.amounts));
             }
-            self.meter.consumed(&consumed).await;
-            from = next.filter(|key| !key.is_empty());
+            self.meter.consumed(&page.consumed).await;
+            from = page.next.filter(|key| !key.is_empty());
             if from.is_none() {
                 return Ok(recount);
             }
         }
+    }
+
+    async fn query(&self, search: &SourceSearch, from: Option<SdkItem>) -> Result<SourcePage, AuditError> {
+        let table = self.view().source_table();
+        let request = self.client.query().table_name(table).consistent_read(true).set_exclusive_start_key(from);
+        let request = request.set_key_condition_expression(search.by_key()).set_filter_expression(search.besides_key());
+        let request = request.projection_expression(&search.projection.expression);
+        let request = request.set_expression_attribute_names(Some(search.projection.names.clone()));
+        let request = request.set_expression_attribute_values(Some(search.values.clone()));
+        let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let answer = answer.map_err(|e| error("query", table, failure_text(&e)))?;
+        Ok(SourcePage { items: answer.items, consumed: answer.consumed_capacity, next: answer.last_evaluated_key })
+    }
+
+    async fn scan_for(&self, search: &SourceSearch, from: Option<SdkItem>) -> Result<SourcePage, AuditError> {
+        let table = self.view().source_table();
+        let request = self.client.scan().table_name(table).consistent_read(true).set_exclusive_start_key(from);
+        let request = request.set_filter_expression(search.by_all());
+        let request = request.projection_expression(&search.projection.expression);
+        let request = request.set_expression_attribute_names(Some(search.projection.names.clone()));
+        let request = request.set_expression_attribute_values(Some(search.values.clone()));
+        let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let answer = answer.map_err(|e| error("scan", table, failure_text(&e)))?;
+        Ok(SourcePage { items: answer.items, consumed: answer.consumed_capacity, next: answer.last_evaluated_key })
     }
 
     /// View items as they are now; those that are not there are missing in the answer.
@@ -319,7 +311,7 @@ impl Tables {
         attributes: impl IntoIterator<Item = &'a str>,
     ) -> Result<Vec<Item>, AuditError> {
         let Projection { expression, names } = projection(attributes);
-        let wanted: Vec<HashMap<String, SdkValue>> = wanted.map(Into::into).collect();
+        let wanted: Vec<SdkItem> = wanted.map(Into::into).collect();
         let (expression, names) = (&expression, &names);
         let gets = wanted.chunks(limits::BATCH_GET_KEYS).map(|keys| async move {
             let refuse = |cause: String| error("read", table, cause);
@@ -331,7 +323,7 @@ impl Tables {
             while let Some(request) = left.filter(|left| !left.is_empty()) {
                 let sent = self.client.batch_get_item().set_request_items(Some(request));
                 let answer = sent.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-                let answer = answer.map_err(|e| refuse(cause(&e)))?;
+                let answer = answer.map_err(|e| refuse(failure_text(&e)))?;
                 // The answer names the table as it wants to, when it was asked for by its ARN.
                 found.extend(answer.responses.unwrap_or_default().into_values().flatten().map(Item::from));
                 self.meter.consumed(answer.consumed_capacity.iter().flatten()).await;
@@ -343,20 +335,63 @@ impl Tables {
     }
 }
 
-/// The key of a record's marker.
-pub(super) fn marker_key(id: &RecordId) -> Item {
-    let key = [(SEQUENCE_NUMBER, &id.sequence_number), (STREAM, &id.stream)];
-    let text = |value: &String| AttributeValue::S(value.clone());
-    Item::from(key.map(|(name, value)| (name.to_owned(), text(value))).into_iter().collect::<HashMap<_, _>>())
+/// What the source items of one view item are found by.
+struct SourceSearch {
+    projection: Projection,
+    conditions: Vec<KeyCondition>,
+    values: SdkItem,
 }
 
-/// The record that a marker is of.
-pub(super) fn record_id(marker: &Item) -> Option<RecordId> {
-    let text = |name: &str| match marker.get(name) {
-        Some(AttributeValue::S(value)) => Some(value.clone()),
-        _ => None,
-    };
-    Some(RecordId { sequence_number: text(SEQUENCE_NUMBER)?, stream: text(STREAM)? })
+/// That an attribute has the value of the view's key.
+struct KeyCondition {
+    expression: String,
+    on_partition_key: bool,
+}
+
+/// A page of source items.
+struct SourcePage {
+    items: Option<Vec<SdkItem>>,
+    consumed: Option<ConsumedCapacity>,
+    next: Option<SdkItem>,
+}
+
+impl SourceSearch {
+    fn of(tables: &TableReader, key: &ViewKey) -> Self {
+        let view = tables.view();
+        let key_values = view.key_item(key);
+        let mut projection = projection(tables.source_attributes());
+        let mut conditions = Vec::new();
+        let mut values = HashMap::new();
+        for (place, part) in view.key().iter().enumerate() {
+            projection.names.insert(format!("#k{place}"), part.source_attribute.clone());
+            if let Some(value) = key_values.get(&part.view_attribute) {
+                values.insert(format!(":k{place}"), value.clone());
+            }
+            conditions.push(KeyCondition {
+                expression: format!("#k{place} = :k{place}"),
+                on_partition_key: part.source_attribute == tables.source.key[0],
+            });
+        }
+        Self { projection, conditions, values: Item::from(values).into() }
+    }
+
+    fn by_key(&self) -> Option<String> {
+        self.joined(|condition| condition.on_partition_key)
+    }
+
+    fn besides_key(&self) -> Option<String> {
+        self.joined(|condition| !condition.on_partition_key)
+    }
+
+    fn by_all(&self) -> Option<String> {
+        self.joined(|_| true)
+    }
+
+    fn joined(&self, chosen: impl Fn(&KeyCondition) -> bool) -> Option<String> {
+        let chosen = self.conditions.iter().filter(|condition| chosen(condition));
+        let joined = chosen.map(|condition| condition.expression.as_str()).collect::<Vec<_>>().join(" AND ");
+        (!joined.is_empty()).then_some(joined)
+    }
 }
 
 fn source(view: &View, table: &TableDescription) -> Source {

@@ -13,7 +13,7 @@ use ddb_rollup::rollup::model::marker::{
 use ddb_rollup::rollup::model::view::{ROLLUP_VERSION, ViewKey};
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::update::Update;
-use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Cause, Failure};
+use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure, RetryCause};
 use ddb_rollup::rollup::{AttributeValue, Item};
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -27,7 +27,7 @@ const HEDGE: Duration = Duration::from_millis(200);
 
 /// A function instance's store, with or without a bug. Clones are the same.
 #[derive(Clone)]
-pub struct Saboteur {
+pub struct PlantedBugs {
     border: Border,
     bug: Option<Bug>,
     /// Days that a marker is kept, really.
@@ -45,7 +45,7 @@ struct Memory {
     unsettled: BTreeSet<String>,
 }
 
-impl Saboteur {
+impl PlantedBugs {
     pub fn new(border: Border, bug: Option<Bug>, retention_days: u32) -> Self {
         Self { border, bug, retention_days, memory: Arc::default() }
     }
@@ -178,9 +178,12 @@ impl Saboteur {
         match (self.bug, result) {
             (
                 Some(Bug::DuplicateFromAnyCancellation),
-                Err(Failure::Cancelled(_) | Failure::Transient(Cause::Conflict)),
+                Err(Failure::Cancelled(_) | Failure::Transient(RetryCause::Conflict)),
             ) => all_known(),
-            (Some(Bug::LostAnswerTakenAsDone), Err(Failure::Transient(Cause::Timeout | Cause::Connection))) => Ok(()),
+            (
+                Some(Bug::LostAnswerTakenAsDone),
+                Err(Failure::Transient(RetryCause::Timeout | RetryCause::Connection)),
+            ) => Ok(()),
             (_, result) => result,
         }
     }
@@ -212,7 +215,7 @@ impl Saboteur {
     }
 }
 
-impl Store for Saboteur {
+impl Store for PlantedBugs {
     async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
         let transaction = &made(transaction);
         let numbers = markers(&transaction.actions).map(|marker| text(marker, SEQUENCE_NUMBER));

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::commit::Entropy;
+use crate::commit::Randomness;
 
 /// Randomness of the operating system: two processes started at the same moment do not share it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct OsEntropy;
+pub struct OsRandomness;
 
-impl Entropy for OsEntropy {
+impl Randomness for OsRandomness {
     #[allow(clippy::disallowed_methods, reason = "here is where randomness comes in")]
     fn token(&self) -> Uuid {
         Uuid::new_v4()

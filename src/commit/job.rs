@@ -1,0 +1,51 @@
+//! What the commit loop and its state hand to each other: a job, and what came of it.
+
+use super::seams::LookedUp;
+use crate::rollup::Item;
+use crate::rollup::model::view::ViewKey;
+use crate::rollup::pipeline::coalesce::{EntryId, ItemId};
+use crate::rollup::pipeline::plan::Transaction;
+use crate::rollup::pipeline::verdict::Failure;
+
+/// Some entries, and what is to be done with them next.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) members: Vec<EntryId>,
+    pub(super) items: Vec<ItemId>,
+    /// View items that wait for its answer, besides those that it touches.
+    pub(super) held: Vec<ItemId>,
+    pub(super) step: Step,
+    /// How often these entries were planned before.
+    pub(super) plans: u32,
+}
+
+/// What is to be done with the entries of a job.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Commit them in one transaction.
+    Commit,
+    /// Look at these of their view items, as a transaction of them was refused in these words.
+    Inspect { refused: Vec<ItemId>, words: String },
+    /// Ask for the shapes of its view items.
+    LookUp,
+}
+
+/// What is sent for a job.
+pub(super) enum Prepared<'r> {
+    Commit(Transaction<'r>),
+    Inspect(Vec<(ItemId, ViewKey)>),
+    LookUp(Vec<ViewKey>),
+}
+
+/// A job that was carried out, and what came of it.
+pub(super) struct Done<'r> {
+    pub(super) job: Job,
+    pub(super) answer: Answer<'r>,
+}
+
+/// What DynamoDB answered to what was sent for a job.
+pub(super) enum Answer<'r> {
+    Transacted(Transaction<'r>, Result<(), Failure>),
+    Inspected(Result<Vec<(ItemId, Option<Item>)>, Failure>),
+    LookedUp(Result<LookedUp, Failure>),
+}

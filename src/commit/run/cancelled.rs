@@ -1,0 +1,124 @@
+//! What a cancelled transaction tells, action by action.
+
+use std::collections::BTreeMap;
+
+use super::Run;
+use crate::commit::job::{Job, Step};
+use crate::rollup::model::marker::{self, ExistingMarker, Guard};
+use crate::rollup::model::poison::Reason;
+use crate::rollup::pipeline::coalesce::{EntryId, ItemId};
+use crate::rollup::pipeline::plan::{Action, Transaction};
+use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
+use crate::rollup::pipeline::verdict::ActionVerdict;
+use crate::rollup::pipeline::view_item::{self, Shape};
+
+/// What is found while the verdicts of one transaction are read.
+#[derive(Default)]
+struct Findings {
+    /// View items that refused their update, in the service's words.
+    refused: BTreeMap<ItemId, String>,
+    /// Whether a view item turned out to lack its counter maps.
+    first_touch: bool,
+}
+
+/// What a transaction does to a view item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ViewAction {
+    Update,
+    CheckAbsent,
+}
+
+impl Run<'_, '_> {
+    /// Takes what each action says into account, and plans what is left again.
+    pub(super) fn cancelled(&mut self, job: Job, transaction: &Transaction<'_>, verdicts: Vec<ActionVerdict>) {
+        let mut findings = Findings::default();
+        for (action, verdict) in transaction.actions.iter().zip(verdicts) {
+            match action {
+                Action::PutMarker { entry, .. } => self.marker_verdict(*entry, verdict),
+                Action::UpdateView { item, .. } => {
+                    self.view_verdict(*item, ViewAction::Update, verdict, &job.members, &mut findings);
+                }
+                Action::CheckAbsent { item, .. } => {
+                    self.view_verdict(*item, ViewAction::CheckAbsent, verdict, &job.members, &mut findings);
+                }
+            }
+        }
+        self.plan_again(job, findings.refused);
+        self.quarantine();
+        if findings.first_touch {
+            self.look_up();
+        }
+    }
+
+    /// What a marker's condition or refusal means for the entry of the marker.
+    fn marker_verdict(&mut self, entry: EntryId, verdict: ActionVerdict) {
+        match verdict {
+            ActionVerdict::Fine | ActionVerdict::Transient(_) | ActionVerdict::Broken(_) => {}
+            ActionVerdict::ConditionFailed(found) => {
+                let outcome = match marker::existing(found.as_ref(), self.batch[entry].head()) {
+                    // A replay asks what is still in quarantine; a delivery, what was dealt with before.
+                    ExistingMarker::Quarantined if self.setting.guard == Guard::AbsentOrQuarantined => {
+                        EntryOutcome::Quarantined
+                    }
+                    ExistingMarker::Duplicate | ExistingMarker::Quarantined => EntryOutcome::Duplicate,
+                    ExistingMarker::NotKept => EntryOutcome::Unresolved(Unresolved::NotKept),
+                    ExistingMarker::Collision => EntryOutcome::Unresolved(Unresolved::Collision),
+                };
+                self.outcomes[entry.0] = Some(outcome);
+            }
+            ActionVerdict::Refused(words) => self.poison(entry, Reason::Refused(words)),
+        }
+    }
+
+    /// What a view item's condition or refusal tells of its shape, or of the entries that touch it.
+    fn view_verdict(
+        &mut self,
+        item: ItemId,
+        action: ViewAction,
+        verdict: ActionVerdict,
+        members: &[EntryId],
+        findings: &mut Findings,
+    ) {
+        match verdict {
+            ActionVerdict::Fine if action == ViewAction::Update => {
+                self.see(item, self.shapes[item.0].clone());
+            }
+            ActionVerdict::Fine | ActionVerdict::Transient(_) | ActionVerdict::Broken(_) => {}
+            ActionVerdict::Refused(words) => {
+                findings.refused.insert(item, words);
+            }
+            ActionVerdict::ConditionFailed(found) => match view_item::shape(&self.setting.view, found.as_ref()) {
+                // It is there, whatever of it came back.
+                Ok(Shape::Absent) if action == ViewAction::CheckAbsent => {
+                    self.see(item, Shape::Complete);
+                }
+                Ok(shape) => findings.first_touch |= self.see(item, shape),
+                Err(detail) => {
+                    for &member in members {
+                        if self.batch[member].touches().contains(&item) {
+                            self.poison(member, self.view_item_fault(item, detail.clone()));
+                        }
+                    }
+                }
+            },
+        }
+    }
+
+    /// Plans the entries that are still open. Those that touch a view item that refused its update are looked at first,
+    /// unless an entry is out already that may be the one at fault: then the rest are suspected only if they are refused
+    /// again.
+    fn plan_again(&mut self, job: Job, refused: BTreeMap<ItemId, String>) {
+        let before = job.members.len();
+        let rest: Vec<EntryId> = job.members.into_iter().filter(|&member| self.open(member)).collect();
+        match refused.values().next().cloned() {
+            Some(words) if rest.len() == before => {
+                let touched =
+                    |member: &EntryId| self.batch[*member].touches().iter().any(|item| refused.contains_key(item));
+                let (suspect, innocent): (Vec<_>, Vec<_>) = rest.into_iter().partition(touched);
+                self.queue(innocent, Step::Commit, job.plans);
+                self.queue(suspect, Step::Inspect { refused: refused.into_keys().collect(), words }, job.plans);
+            }
+            _ => self.queue(rest, Step::Commit, job.plans + 1),
+        }
+    }
+}

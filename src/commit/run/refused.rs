@@ -1,0 +1,99 @@
+//! Finding the record at fault when DynamoDB refuses a transaction, and taking it out.
+
+use super::Run;
+use crate::commit::job::{Job, Step};
+use crate::rollup::Item;
+use crate::rollup::model::change::Change;
+use crate::rollup::model::poison::Reason;
+use crate::rollup::pipeline::coalesce::{Entry, EntryId, ItemId};
+use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
+use crate::rollup::pipeline::view_item;
+
+impl Run<'_, '_> {
+    /// A transaction was refused without a word about which of its actions is at fault: one view item is looked at,
+    /// several are told apart first.
+    pub(super) fn refused(&mut self, job: Job, words: String) {
+        if job.items.len() == 1 || job.members.len() == 1 {
+            self.queue(job.members, Step::Inspect { refused: job.items, words }, job.plans);
+        } else {
+            self.halve(job);
+        }
+    }
+
+    /// What can be seen to be at fault goes to quarantine; if nothing can, the entries are halved until one is alone.
+    pub(super) fn inspected(&mut self, job: Job, items: &[(ItemId, Option<Item>)]) {
+        let Step::Inspect { refused, words } = &job.step else { return };
+        for &member in &job.members {
+            if let Some((item, detail)) = self.fault(member, items) {
+                self.poison(member, self.view_item_fault(item, detail));
+            }
+        }
+        let rest: Vec<EntryId> = job.members.iter().copied().filter(|&member| self.open(member)).collect();
+        if rest.len() < job.members.len() {
+            self.queue(rest, Step::Commit, job.plans);
+        } else if let &[member] = rest.as_slice() {
+            let reason = match refused.as_slice() {
+                &[item] => self.view_item_fault(item, words.clone()),
+                _ => Reason::Refused(words.clone()),
+            };
+            self.poison(member, reason);
+        } else {
+            self.halve(job);
+        }
+        self.quarantine();
+    }
+
+    fn fault(&self, member: EntryId, items: &[(ItemId, Option<Item>)]) -> Option<(ItemId, String)> {
+        let Entry::Apply { change, touches } = &self.batch[member] else { return None };
+        touches.iter().zip(change.deltas.values()).find_map(|(touched, sums)| {
+            let (_, found) = items.iter().find(|(item, _)| item == touched)?;
+            let found = found.as_ref()?;
+            let fault = |counter| view_item::fault(&self.setting.view, found, counter);
+            let full = || view_item::overflow(&self.setting.view, found, sums);
+            sums.keys().find_map(fault).or_else(full).map(|detail| (*touched, detail))
+        })
+    }
+
+    pub(super) fn view_item_fault(&self, item: ItemId, detail: String) -> Reason {
+        let item = format!("{} {}", self.setting.view.view_table(), self.batch[item]);
+        Reason::ViewItem { item, detail }
+    }
+
+    fn halve(&mut self, job: Job) {
+        let mut first = job.members;
+        let second = first.split_off(first.len() / 2);
+        self.queue(second, Step::Commit, job.plans);
+        self.queue(first, Step::Commit, job.plans);
+    }
+
+    /// Whether an entry is still to be dealt with by the job that has it.
+    pub(super) fn open(&self, member: EntryId) -> bool {
+        self.outcomes[member.0].is_none() && !self.condemned.contains(&member)
+    }
+
+    /// An entry that cannot be applied is to be kept in quarantine. One whose marker is refused there is tried without its
+    /// key, which is all that is in it unchecked; after that it has nowhere to go.
+    pub(super) fn poison(&mut self, member: EntryId, reason: Reason) {
+        if !self.open(member) {
+            return;
+        }
+        match &mut self.batch[member] {
+            Entry::Apply { change, .. } => {
+                self.batch[member] = Entry::Quarantine(Change::clone(change).poisoned(reason));
+                self.condemned.push(member);
+            }
+            Entry::Quarantine(poison) if !poison.head.source_key.is_empty() => {
+                poison.head.source_key.clear();
+                self.condemned.push(member);
+            }
+            Entry::Quarantine(_) => self.outcomes[member.0] = Some(EntryOutcome::Unresolved(Unresolved::NotKept)),
+        }
+    }
+
+    pub(super) fn quarantine(&mut self) {
+        let condemned = std::mem::take(&mut self.condemned);
+        for members in self.plan(&condemned) {
+            self.queue(members, Step::Commit, 0);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Why an audit or a repair could not run to its end.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::ConfigError;
+use crate::handler::InvocationError;
+use crate::operate::error::TableError;
+use crate::operate::stream::StreamError;
+
+/// Why an audit or a repair could not run to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// A setting of the environment.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The stream.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// The key of one view item.
+    #[error("--item {given} is no key of the view table: {cause}; give {wanted}")]
+    Item {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        cause: String,
+        /// What is accepted.
+        wanted: &'static str,
+    },
+    /// Applying records, in a repair.
+    #[error(transparent)]
+    Apply(#[from] InvocationError),
+    /// The report for people.
+    #[error("cannot write the report {file}: {cause}")]
+    Html {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// Output, or signals.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}

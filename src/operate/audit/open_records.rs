@@ -1,0 +1,116 @@
+//! The records that are not in the counters and may still be added, by the view items that they belong to.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+
+use crate::operate::sequence::order;
+use crate::rollup::Item;
+use crate::rollup::check::judge::{NotApplied, PendingRecord};
+use crate::rollup::check::ledger::{self, MarkerState, QuarantinedEffect};
+use crate::rollup::model::change::Sums;
+use crate::rollup::model::record::RecordId;
+use crate::rollup::model::view::ViewKey;
+
+/// A record that is not in the counters.
+#[derive(Debug)]
+pub(super) struct OpenRecord {
+    /// Why it is not.
+    pub(super) waiting: NotApplied,
+    /// When it was written, as far as that is known.
+    pub(super) created_at: Option<DateTime<Utc>>,
+    /// What it is about.
+    pub(super) concern: QuarantinedEffect,
+}
+
+/// The records that are not in the counters.
+#[derive(Debug, Default)]
+pub(super) struct OpenRecords {
+    records: HashMap<RecordId, OpenRecord>,
+    of_items: HashMap<ViewKey, BTreeSet<RecordId>>,
+}
+
+impl OpenRecords {
+    /// Notes a record that is not in the counters.
+    pub(super) fn add(&mut self, id: RecordId, record: OpenRecord) {
+        for item in &record.concern.items {
+            self.of_items.entry(item.clone()).or_default().insert(id.clone());
+        }
+        self.records.insert(id, record);
+    }
+
+    /// Takes what markers say of records that were not applied; tells how many are by now.
+    pub(super) fn update(&mut self, ids: &[RecordId], markers: &HashMap<RecordId, Item>) -> usize {
+        let mut closed = 0;
+        for id in ids {
+            match ledger::marker_state(markers.get(id)) {
+                MarkerState::Pending(waiting) => {
+                    if let Some(record) = self.records.get_mut(id) {
+                        record.waiting = waiting;
+                    }
+                }
+                MarkerState::Closed => {
+                    self.remove(id);
+                    closed += 1;
+                }
+            }
+        }
+        closed
+    }
+
+    fn remove(&mut self, id: &RecordId) {
+        let Some(record) = self.records.remove(id) else { return };
+        for item in &record.concern.items {
+            if let Some(ids) = self.of_items.get_mut(item) {
+                ids.remove(id);
+                if ids.is_empty() {
+                    self.of_items.remove(item);
+                }
+            }
+        }
+    }
+
+    /// The records of view items, each once.
+    pub(super) fn ids_of(&self, keys: &[ViewKey]) -> Vec<RecordId> {
+        let ids: BTreeSet<&RecordId> = keys.iter().filter_map(|key| self.of_items.get(key)).flatten().collect();
+        ids.into_iter().cloned().collect()
+    }
+
+    /// The records of one view item, the oldest first: they are the next to be applied.
+    pub(super) fn oldest_first(&self, key: &ViewKey) -> Vec<RecordId> {
+        let mut ids: Vec<RecordId> = self.of_items.get(key).into_iter().flatten().cloned().collect();
+        ids.sort_by(|a, b| order(&a.sequence_number).cmp(&order(&b.sequence_number)));
+        ids
+    }
+
+    /// The records of one view item, as what is judged by them.
+    pub(super) fn of(&self, key: &ViewKey) -> Vec<PendingRecord> {
+        let ids = self.of_items.get(key).into_iter().flatten();
+        let open = ids.filter_map(|id| {
+            let record = self.records.get(id)?;
+            let sums = record.concern.deltas.get(key).cloned().unwrap_or_else(Sums::new);
+            let others = record.concern.items.iter().filter(|item| *item != key).cloned().collect();
+            Some(PendingRecord { id: id.clone(), waiting: record.waiting, sums, others })
+        });
+        open.collect()
+    }
+
+    /// The view items that any of the records belongs to.
+    pub(super) fn items(&self) -> impl Iterator<Item = &ViewKey> {
+        self.of_items.keys()
+    }
+
+    /// When the oldest record without a marker was written.
+    pub(super) fn oldest_unmarked(&self) -> Option<DateTime<Utc>> {
+        let unmarked = self.records.values().filter(|record| record.waiting == NotApplied::Unmarked);
+        unmarked.filter_map(|record| record.created_at).min()
+    }
+
+    /// How many records are in quarantine, of all or of one view item.
+    pub(super) fn quarantined(&self, of: Option<&ViewKey>) -> usize {
+        let wanted = |record: &&OpenRecord| {
+            record.waiting == NotApplied::Quarantined && of.is_none_or(|key| record.concern.items.contains(key))
+        };
+        self.records.values().filter(wanted).count()
+    }
+}

@@ -1,0 +1,38 @@
+//! Why migrations could not be applied.
+
+use std::io;
+
+use super::decide::Refusal;
+use super::definition::FileError;
+use crate::config::ConfigError;
+use crate::operate::audit::error::AuditError;
+use crate::operate::error::TableError;
+
+/// Why migrations could not be applied. What was changed by then stays changed, and is found done by the next run.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// A setting of the environment.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A migration of this build.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What was applied does not fit to what this build has.
+    #[error("nothing can be applied: {0}")]
+    Refused(#[from] Refusal),
+    /// The operator asked for it.
+    #[error("stopped before {migration} was complete; run this again to go on: what is done is found done")]
+    Stopped {
+        /// What was being applied.
+        migration: String,
+    },
+    /// A table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// Counting source items.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// Output, or signals.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}

@@ -1,0 +1,98 @@
+//! What a replay came to.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::document::BatchPointer;
+use crate::operate::apply::AppliedRecords;
+
+/// What a replay came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReplayReport {
+    /// The records.
+    pub applied: AppliedRecords,
+    /// Records that failure messages point at and that no stream holds any more.
+    pub gone: Vec<Gone>,
+    /// The view items that differ from a recount, when records are gone: those are to be repaired.
+    pub to_repair: Vec<Value>,
+    /// Messages that are none of a failure destination; they stay in the queue.
+    pub foreign: usize,
+}
+
+/// Records that a failure message points at and that the stream does not hold any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// The message's place and range.
+    pub pointer: BatchPointer,
+    /// How many of its records are gone.
+    pub records: usize,
+}
+
+impl ReplayReport {
+    /// Whether there is something left for an operator to do.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.gone.is_empty() && self.foreign == 0 && self.applied.quarantined == 0 && self.applied.unresolved == 0
+    }
+
+    /// The report as an object.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let AppliedRecords { read, applied, duplicates, no_effect, quarantined, unresolved } = self.applied;
+        let gone = self.gone.iter().map(|gone| {
+            json!({
+                "stream": gone.pointer.stream,
+                "shard": gone.pointer.shard,
+                "start_sequence_number": gone.pointer.first,
+                "end_sequence_number": gone.pointer.last,
+                "records": gone.records,
+            })
+        });
+        json!({
+            "read": read,
+            "applied": applied,
+            "duplicates": duplicates,
+            "no_effect": no_effect,
+            "quarantined": quarantined,
+            "unresolved": unresolved,
+            "gone": gone.collect::<Vec<_>>(),
+            "view_items_to_repair": self.to_repair,
+            "foreign_messages": self.foreign,
+        })
+    }
+}
+
+impl fmt::Display for ReplayReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AppliedRecords { read, applied, duplicates, no_effect, quarantined, unresolved } = self.applied;
+        writeln!(f, "{read} records read: {applied} applied, {duplicates} duplicates, {no_effect} without an effect")?;
+        if quarantined > 0 {
+            writeln!(f, "{quarantined} in quarantine: see `ddb-rollup quarantine list`")?;
+        }
+        if unresolved > 0 {
+            writeln!(f, "{unresolved} not dealt with: run the replay again")?;
+        }
+        for gone in &self.gone {
+            let BatchPointer { first, last, shard, from, until, .. } = &gone.pointer;
+            writeln!(
+                f,
+                "{} records are gone from the stream: {first} to {last} of {shard}, written between {from} and {until}",
+                gone.records,
+            )?;
+        }
+        if !self.gone.is_empty() {
+            let keys = self.to_repair.iter().map(|key| key.as_str().map_or_else(|| key.to_string(), str::to_owned));
+            let keys = keys.collect::<Vec<_>>().join(", ");
+            if keys.is_empty() {
+                writeln!(f, "no view item differs from a recount: nothing is to be repaired")?;
+            } else {
+                writeln!(f, "to be repaired, by `ddb-rollup repair`: {keys}")?;
+            }
+        }
+        if self.foreign > 0 {
+            writeln!(f, "{} messages are none of a failure destination; they were left in the queue", self.foreign)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! The language of a definition: what a key, a group, an amount or a condition is made of an item's attributes.
+//!
+//! It is DynamoDB's condition syntax with the values in the text. Everything here is a pure function of one item. The
+//! modules in the order in which a text passes them:
+//!
+//! 1. `token`, `cursor`, `parse`, `function`: from text to what it is made of (`syntax`); `error` is what is wrong with it.
+//! 2. `display`: back to the one text of each expression, for a fingerprint.
+//! 3. `evaluate`, `time`, `shard`: the value of an expression ([`Value::of`]).
+//! 4. `condition`: whether a condition holds ([`Condition::holds`]).
+//! 5. `elements`, `group`, `measure`, `template`: what an item adds to a view item, and which view items.
+//!
+//! ```text
+//! value     = path | literal | function ( value, ... ) | value (* + -) value | - value | ( value )
+//! path      = name { . name | [ n ] }         name: letters, digits and _, not first a digit; any other text in backquotes
+//! literal   = 'text' ('' is one quote) | number, with a sign or without | true | false
+//! function  = minute hour day week month year (time [, '+hh:mm'])   before after (value, 'mark')   lower (value)
+//!             concat (value, ...)   round (value, n)   shard (value, n)
+//! measure   = ( count | sum value | sum each path ) [ by [each] value ] [ where condition ]
+//! condition = value (= <> < <= > >=) value | value IN ( literal, ... ) | value BETWEEN literal AND literal
+//!             | begins_with(value, 'text') | contains(path, literal) | attribute_exists(path) | attribute_not_exists(path)
+//!             | attribute_type(path, 'S') | size(path) comparator number | NOT c | c AND c | c OR c | ( c )
+//! ```
+//!
+//! Keywords and functions are read in any case; an attribute with the name of a keyword is written in backquotes.
+
+use crate::rollup::model::limits;
+
+mod condition;
+mod cursor;
+mod display;
+mod elements;
+mod error;
+mod evaluate;
+mod function;
+mod group;
+mod measure;
+mod parse;
+mod shard;
+mod syntax;
+mod template;
+mod time;
+mod token;
+
+pub use error::SyntaxError;
+pub use evaluate::Datum;
+pub use group::{Group, Groups};
+pub use measure::{Amounts, Measure, MeasureKind, UncountableAmount};
+pub use syntax::{Comparator, Condition, Literal, Offset, Path, Sign, Step, TimeUnit, Value};
+pub use template::{Hole, OutOfBounds, Template};
+
+/// Bytes of the text of one expression, measure or template: as many as DynamoDB's own expressions have.
+pub const TEXT_BYTES: usize = limits::EXPRESSION_BYTES;
+
+/// How deep parentheses, functions, NOT and unary minus may be nested. This project's own limit: each level takes its
+/// part of the stack, and DynamoDB's own documents have 32 levels.
+pub const NESTING_DEPTH: usize = 32;
+
+/// Digits of the result of one step of arithmetic on each side of the point; with more, the result is out of bounds. This
+/// project's own limit: it is far beyond any amount, key or group, and bounds memory and time.
+pub const ARITHMETIC_DIGITS: u64 = 4_096;
+
+/// Bytes of a text that is computed; a longer one is out of bounds. It is the size of an item, far beyond any key or group.
+pub const COMPUTED_TEXT_BYTES: usize = limits::ITEM_BYTES;
+
+/// Decimals and digits before the point of an amount together. Sums of up to 10^8 amounts stay within 38 digits.
+pub const AMOUNT_DIGITS: u32 = 30;
+
+/// Decimals of an amount, unless it is rounded to others.
+pub const AMOUNT_DECIMALS: u32 = 17;
+
+/// The most decimals that `round` rounds to: with more, an amount would have no room before the point.
+pub const ROUND_MAX_DECIMALS: u32 = AMOUNT_DIGITS;
+
+/// The smallest number of shards.
+pub const SHARDS_MIN: u32 = 2;
+
+/// The largest number of shards.
+pub const SHARDS_MAX: u32 = 1_000;
+
+const _: () = assert!(AMOUNT_DIGITS as u64 + 8 <= limits::NUMBER_DIGITS && AMOUNT_DECIMALS < AMOUNT_DIGITS);
+
+impl Value {
+    /// Reads an expression.
+    ///
+    /// # Errors
+    /// When the text is not a value of the language; the error names the place and what is expected there.
+    pub fn parse(text: &str) -> Result<Self, SyntaxError> {
+        let mut parser = cursor::Parser::new(text, 0)?;
+        let value = parser.value()?;
+        parser.expect_end("expected +, -, * or the end")?;
+        Ok(value)
+    }
+}
+
+impl Condition {
+    /// Reads a condition.
+    ///
+    /// # Errors
+    /// When the text is not a condition of the language; the error names the place and what is expected there.
+    pub fn parse(text: &str) -> Result<Self, SyntaxError> {
+        let mut parser = cursor::Parser::new(text, 0)?;
+        let condition = parser.condition()?;
+        parser.expect_end("expected AND, OR or the end")?;
+        Ok(condition)
+    }
+}
