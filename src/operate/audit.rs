@@ -3,7 +3,8 @@
 //! One pass over the tables finds what is equal; the rest is looked at alone. In the order of the work:
 //!
 //! 1. [`stream_records`]: the stream up to now, and which of its records are not applied ([`open_records`]).
-//! 2. [`table_reader`]: the source added up per view item, beside the view items; [`ledger`], the markers.
+//! 2. [`table_reader`]: the source added up per view item, beside the view items, within the rate of the [`read_meter`];
+//!    [`ledger`], the markers.
 //! 3. [`examine`]: what differs, or was written meanwhile, seen at one moment ([`snapshot`]).
 //! 4. [`report`]: what came of it; [`page`], the same for a browser.
 
@@ -36,6 +37,7 @@ pub mod examine;
 pub mod ledger;
 mod open_records;
 pub mod page;
+mod read_meter;
 pub mod report;
 mod snapshot;
 pub mod stream_records;
@@ -161,8 +163,8 @@ impl Audit {
     /// Reads all markers: what is in quarantine, and what they tell about themselves.
     pub(super) async fn read_ledger(&mut self) -> Result<(), AuditError> {
         self.ledger = ledger::read(&self.tables, now()).await?;
-        for (id, concern) in std::mem::take(&mut self.ledger.quarantined) {
-            self.records.add_quarantined(id, concern);
+        for (id, effect) in std::mem::take(&mut self.ledger.quarantined) {
+            self.records.add_quarantined(id, effect);
         }
         Ok(())
     }
@@ -209,11 +211,11 @@ impl Audit {
         mut recounts: HashMap<ViewKey, SourceTotals>,
         stored: &HashMap<ViewKey, StoredCounters>,
     ) -> Vec<Suspect> {
-        let mut restless = std::mem::take(&mut self.records.touched);
-        restless.extend(self.records.open.items().cloned());
+        let mut unsettled = std::mem::take(&mut self.records.touched);
+        unsettled.extend(self.records.open.items().cloned());
         let skip = self.tables.config.on_missing == OnMissingViewItem::Skip;
         let mut suspects = Vec::new();
-        let keys: BTreeSet<ViewKey> = stored.keys().chain(recounts.keys()).chain(&restless).cloned().collect();
+        let keys: BTreeSet<ViewKey> = stored.keys().chain(recounts.keys()).chain(&unsettled).cloned().collect();
         for key in keys {
             let recount = recounts.remove(&key).unwrap_or_default();
             self.sources += recount.sources;
@@ -225,12 +227,12 @@ impl Audit {
                 }
                 _ => {}
             }
-            if found.is_none() && (skip || recount.sources == 0 && !restless.contains(&key)) {
+            if found.is_none() && (skip || recount.sources == 0 && !unsettled.contains(&key)) {
                 continue;
             }
             let nothing = StoredCounters::default();
             let differs = !found.unwrap_or(&nothing).differences(&recount.sums).is_empty();
-            if differs || restless.contains(&key) {
+            if differs || unsettled.contains(&key) {
                 self.listed.insert(key.clone());
                 suspects.push(Suspect { key, source_items: recount.sources });
             } else {
@@ -291,7 +293,7 @@ impl Audit {
             hours: self.ledger.hours,
             stream_records: self.records.is_followed().then_some(self.records.count),
             oldest_unmarked: self.records.open.oldest_unmarked(),
-            read_units: self.tables.consumed_units(),
+            read_units: self.tables.meter.units(),
             took: self.began.elapsed(),
         };
         for key in self.listed {

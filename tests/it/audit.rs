@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::command::{Ran, run, run_with};
 use crate::engine::{Engine, n, s};
-use crate::gate::gate;
+use crate::request_hook::before_each_request;
 
 /// Runs a command with `--json`, and without waiting for a stream that has no delay here.
 pub async fn settled(engine: &Engine, command: &str, more: &[&str]) -> Ran {
@@ -162,7 +162,7 @@ async fn one_view_item_is_audited_without_going_through_a_table() {
     let (engine, _) = points(12, 11).await;
     let scans = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&scans);
-    let url = gate(&engine.url, move |operation| {
+    let url = before_each_request(&engine.url, move |operation| {
         seen.fetch_add(usize::from(operation == "Scan"), Ordering::SeqCst);
         async {}
     })

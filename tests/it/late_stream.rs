@@ -153,7 +153,7 @@ async fn a_repair_does_not_write_over_what_the_function_adds_meanwhile() {
     set_total(&engine, 99).await;
     let engine = Arc::new(engine);
     let (live, once) = (Arc::clone(&engine), Arc::new(Mutex::new(true)));
-    let url = crate::gate::gate(&engine.url, move |operation| {
+    let url = crate::request_hook::before_each_request(&engine.url, move |operation| {
         let first = operation == "TransactWriteItems" && std::mem::take(&mut *once.lock().unwrap());
         let live = Arc::clone(&live);
         async move {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::audit::{audit, points, settled, switch_stream};
 use crate::command::{command, run};
 use crate::engine::{Engine, n, s};
-use crate::gate::hanging;
 use crate::migrate::history;
+use crate::request_hook::hang_after;
 use crate::under_fire::Fire;
 
 /// Maps with two points each, from before there was a stream.
@@ -95,7 +95,7 @@ async fn a_run_that_is_killed_in_the_middle_is_gone_on_with() {
     const MAPS: usize = 30;
     const BEFORE_IT_HANGS: usize = 8;
     let engine = uncounted(MAPS).await;
-    let (url, mut hung) = hanging(&engine.url, "TransactWriteItems", BEFORE_IT_HANGS).await;
+    let (url, mut hung) = hang_after(&engine.url, "TransactWriteItems", BEFORE_IT_HANGS).await;
     let arguments = ["migrate", "--by", "ann", "--settle", "0", "--endpoint-url", &url];
     let mut first = command(&engine, &arguments).stderr(Stdio::null()).spawn().unwrap();
     hung.recv().await.unwrap();

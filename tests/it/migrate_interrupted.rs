@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::command::{command, run};
 use crate::engine::{Engine, s};
-use crate::gate::hanging;
 use crate::migrate::history;
+use crate::request_hook::hang_after;
 
 const MAPS: usize = 60;
 
@@ -31,7 +31,7 @@ async fn maps_with_counters(engine: &Engine) -> usize {
 #[tokio::test]
 async fn a_run_that_is_killed_is_gone_on_with_by_anybody() {
     let engine = maps_without_counters().await;
-    let (url, mut hung) = hanging(&engine.url, "UpdateItem", 20).await;
+    let (url, mut hung) = hang_after(&engine.url, "UpdateItem", 20).await;
     let arguments = ["migrate", "--by", "ann", "--endpoint-url", &url];
     let mut first = command(&engine, &arguments).stderr(Stdio::null()).spawn().unwrap();
     hung.recv().await.unwrap();
@@ -51,7 +51,7 @@ async fn a_run_that_is_killed_is_gone_on_with_by_anybody() {
 #[tokio::test]
 async fn a_run_that_is_stopped_says_what_is_not_complete() {
     let engine = maps_without_counters().await;
-    let (url, mut hung) = hanging(&engine.url, "UpdateItem", 20).await;
+    let (url, mut hung) = hang_after(&engine.url, "UpdateItem", 20).await;
     let mut stopped = command(&engine, &["migrate", "--endpoint-url", &url]);
     let stopped = stopped.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     hung.recv().await.unwrap();

@@ -106,39 +106,59 @@ impl Function for FakeFunction {
     }
 }
 
-/// A poller at work on fakes, and what came of it.
-struct Run {
+/// How a poller runs on fakes.
+struct PollerSetup {
     mapping: EventSourceMapping,
     takes: Duration,
     lasts: Duration,
     destination: Option<std::path::PathBuf>,
 }
 
-struct Outcome {
-    calls: Vec<(Duration, String)>,
+/// What a poller did.
+struct PollerRun {
+    calls: Vec<Call>,
     failures: Vec<Value>,
 }
 
-impl Outcome {
+/// A call of the function: when, and with which records.
+#[derive(Debug)]
+struct Call {
+    at: Duration,
+    records: String,
+}
+
+/// What a failure document tells.
+#[derive(Debug, PartialEq, Eq)]
+struct GivenUp {
+    records: String,
+    condition: String,
+    invocations: u64,
+}
+
+fn given_up(records: &str, condition: &str, invocations: u64) -> GivenUp {
+    GivenUp { records: records.to_owned(), condition: condition.to_owned(), invocations }
+}
+
+impl PollerRun {
     fn delivered(&self) -> Vec<&str> {
-        self.calls.iter().map(|(_, records)| records.as_str()).collect()
+        self.calls.iter().map(|call| call.records.as_str()).collect()
     }
 
-    fn given_up(&self) -> Vec<(String, String, u64)> {
+    fn given_up(&self) -> Vec<GivenUp> {
         let failures = self.failures.iter().map(|failure| {
             let payload: Value = serde_json::from_str(failure["payload"].as_str().unwrap()).unwrap();
             let records = payload["Records"].as_array().unwrap().iter();
             let numbers: Vec<_> =
                 records.map(|record| record["dynamodb"]["SequenceNumber"].as_str().unwrap()).collect();
             let context = &failure["requestContext"];
-            let count = context["approximateInvokeCount"].as_u64().unwrap();
-            (numbers.join(" "), context["condition"].as_str().unwrap().to_owned(), count)
+            let invocations = context["approximateInvokeCount"].as_u64().unwrap();
+            given_up(&numbers.join(" "), context["condition"].as_str().unwrap(), invocations)
         });
         failures.collect()
     }
 }
 
-fn run() -> Run {
+fn run() -> PollerSetup {
     let policy = FailurePolicy { report_item_failures: true, bisect: true, retries: Some(2) };
     let mapping = EventSourceMapping {
         function: "Function".into(),
@@ -148,10 +168,10 @@ fn run() -> Run {
         policy,
         maximum_record_age: None,
     };
-    Run { mapping, takes: Duration::ZERO, lasts: Duration::from_hours(1), destination: None }
+    PollerSetup { mapping, takes: Duration::ZERO, lasts: Duration::from_hours(1), destination: None }
 }
 
-impl Run {
+impl PollerSetup {
     fn policy(mut self, change: impl FnOnce(&mut FailurePolicy)) -> Self {
         change(&mut self.mapping.policy);
         self
@@ -161,7 +181,7 @@ impl Run {
         self,
         stream: FakeStream,
         behaviour: impl Fn(&[String], usize) -> Result<Value, &'static str> + Send + Sync + 'static,
-    ) -> Outcome {
+    ) -> PollerRun {
         let folder = tempfile::tempdir().unwrap();
         let file = self.destination.unwrap_or_else(|| folder.path().join("failures.jsonl"));
         let start = Instant::now();
@@ -182,9 +202,9 @@ impl Run {
             stopper.stop();
         });
         let calls = poller.function.calls.into_inner().unwrap().into_iter();
-        let calls = calls.map(|(at, numbers)| (at - start, numbers.join(" "))).collect();
+        let calls = calls.map(|(at, numbers)| Call { at: at - start, records: numbers.join(" ") }).collect();
         let lines = std::fs::read_to_string(&file).unwrap_or_default();
-        Outcome { calls, failures: lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect() }
+        PollerRun { calls, failures: lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect() }
     }
 }
 
@@ -200,9 +220,9 @@ fn failed_from(number: &str) -> Result<Value, &'static str> {
 async fn batches_follow_each_other_in_order_and_up_to_their_size() {
     let mut run = run();
     run.mapping.batch_size = 2;
-    let outcome = run.on(FakeStream::one(&["9", "10", "3", "4", "5"]), |_, _| ok()).await;
-    assert_eq!(outcome.delivered(), ["9 10", "3 4", "5"]);
-    assert!(outcome.failures.is_empty());
+    let ran = run.on(FakeStream::one(&["9", "10", "3", "4", "5"]), |_, _| ok()).await;
+    assert_eq!(ran.delivered(), ["9 10", "3 4", "5"]);
+    assert!(ran.failures.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,10 +231,10 @@ async fn the_window_waits_for_a_full_batch_and_no_longer_than_it_says() {
     run.mapping.batching_window = Duration::from_secs(5);
     run.mapping.batch_size = 3;
     let stream = FakeStream { closed: false, page: 1, ..FakeStream::one(&["1", "2", "3", "4"]) };
-    let outcome = run.on(stream, |_, _| ok()).await;
-    assert_eq!(outcome.delivered(), ["1 2 3", "4"]);
-    assert_eq!(outcome.calls[0].0, Duration::ZERO, "a full batch does not wait");
-    assert_eq!(outcome.calls[1].0, Duration::from_secs(5));
+    let ran = run.on(stream, |_, _| ok()).await;
+    assert_eq!(ran.delivered(), ["1 2 3", "4"]);
+    assert_eq!(ran.calls[0].at, Duration::ZERO, "a full batch does not wait");
+    assert_eq!(ran.calls[1].at, Duration::from_secs(5));
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,44 +247,44 @@ async fn a_child_comes_after_its_parent_and_other_shards_side_by_side() {
         ("orphan", Some("trimmed"), &["7"]),
         ("grandchild", Some("child"), &["4"]),
     ];
-    let outcome = run.on(FakeStream::new(&shards), |_, _| ok()).await;
-    let mut first = outcome.delivered()[..2].to_vec();
+    let ran = run.on(FakeStream::new(&shards), |_, _| ok()).await;
+    let mut first = ran.delivered()[..2].to_vec();
     first.sort_unstable();
     assert_eq!(first, ["1 2", "7"]);
-    assert_eq!(outcome.delivered()[2..], ["3", "4"]);
-    assert_eq!(outcome.calls[1].0, Duration::ZERO, "shards do not wait for each other");
+    assert_eq!(ran.delivered()[2..], ["3", "4"]);
+    assert_eq!(ran.calls[1].at, Duration::ZERO, "shards do not wait for each other");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reported_failure_moves_the_checkpoint_to_the_first_by_position() {
-    let outcome = run()
+    let ran = run()
         .on(FakeStream::one(&["9", "10", "3", "4"]), |_, before| match before {
             0 => Ok(json!({"batchItemFailures": [{"itemIdentifier": "4"}, {"itemIdentifier": "10"}]})),
             _ => ok(),
         })
         .await;
-    assert_eq!(outcome.delivered(), ["9 10 3 4", "10 3 4"]);
+    assert_eq!(ran.delivered(), ["9 10 3 4", "10 3 4"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_identifier_and_no_json_fail_the_whole_batch() {
     for answer in [json!({"batchItemFailures": [{"itemIdentifier": "77"}]}), json!("done")] {
-        let outcome = run()
+        let ran = run()
             .policy(|policy| policy.bisect = false)
             .on(FakeStream::one(&["1", "2"]), move |_, before| if before == 0 { Ok(answer.clone()) } else { ok() })
             .await;
-        assert_eq!(outcome.delivered(), ["1 2", "1 2"]);
+        assert_eq!(ran.delivered(), ["1 2", "1 2"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_error_is_retried_with_growing_pauses_until_the_attempts_are_used_up() {
-    let outcome = run().policy(|policy| policy.bisect = false).on(FakeStream::one(&["1", "2"]), |_, _| Err("no")).await;
-    assert_eq!(outcome.delivered(), ["1 2"; 3]);
-    let times: Vec<_> = outcome.calls.iter().map(|(at, _)| at.as_millis()).collect();
+    let ran = run().policy(|policy| policy.bisect = false).on(FakeStream::one(&["1", "2"]), |_, _| Err("no")).await;
+    assert_eq!(ran.delivered(), ["1 2"; 3]);
+    let times: Vec<_> = ran.calls.iter().map(|call| call.at.as_millis()).collect();
     assert_eq!(times, [0, 100, 300]);
-    assert_eq!(outcome.given_up(), [("1 2".into(), "RetryAttemptsExhausted".into(), 3)]);
-    let failure = &outcome.failures[0];
+    assert_eq!(ran.given_up(), [given_up("1 2", "RetryAttemptsExhausted", 3)]);
+    let failure = &ran.failures[0];
     assert_eq!(failure["responseContext"]["functionError"], "Unhandled");
     assert_eq!(failure["DDBStreamBatchInfo"]["shardId"], "shard");
     assert_eq!(failure["DDBStreamBatchInfo"]["streamArn"], "arn:fake");
@@ -275,39 +295,37 @@ async fn bisecting_finds_the_bad_record_and_the_shard_goes_on() {
     let bad = |numbers: &[String], _| if numbers.iter().any(|number| number == "3") { Err("no") } else { ok() };
     let mut run = run();
     run.mapping.batch_size = 4;
-    let outcome = run.on(FakeStream::one(&["1", "2", "3", "4", "5"]), bad).await;
-    assert_eq!(outcome.delivered(), ["1 2 3 4", "1 2", "3 4", "3", "3", "3", "4", "5"]);
-    assert_eq!(outcome.given_up(), [("3".into(), "RetryAttemptsExhausted".into(), 3)]);
+    let ran = run.on(FakeStream::one(&["1", "2", "3", "4", "5"]), bad).await;
+    assert_eq!(ran.delivered(), ["1 2 3 4", "1 2", "3 4", "3", "3", "3", "4", "5"]);
+    assert_eq!(ran.given_up(), [given_up("3", "RetryAttemptsExhausted", 3)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_record_that_is_always_reported_is_given_up_alone() {
     let bad = |numbers: &[String], _| if numbers.iter().any(|n| n == "2") { failed_from("2") } else { ok() };
-    let outcome = run().on(FakeStream::one(&["1", "2", "3"]), bad).await;
-    assert_eq!(outcome.delivered(), ["1 2 3", "2 3", "2", "2", "2", "3"]);
-    assert_eq!(outcome.given_up(), [("2".into(), "RetryAttemptsExhausted".into(), 3)]);
-    assert_eq!(outcome.failures[0]["responseContext"].get("functionError"), None);
+    let ran = run().on(FakeStream::one(&["1", "2", "3"]), bad).await;
+    assert_eq!(ran.delivered(), ["1 2 3", "2 3", "2", "2", "2", "3"]);
+    assert_eq!(ran.given_up(), [given_up("2", "RetryAttemptsExhausted", 3)]);
+    assert_eq!(ran.failures[0]["responseContext"].get("functionError"), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_takes_too_long_is_a_failure() {
     let mut run = run().policy(|policy| policy.retries = Some(0));
     run.takes = Duration::from_secs(26);
-    let outcome = run.on(FakeStream::one(&["1"]), |_, _| ok()).await;
-    assert_eq!(outcome.delivered(), ["1"]);
-    assert_eq!(outcome.given_up(), [("1".into(), "RetryAttemptsExhausted".into(), 1)]);
+    let ran = run.on(FakeStream::one(&["1"]), |_, _| ok()).await;
+    assert_eq!(ran.delivered(), ["1"]);
+    assert_eq!(ran.given_up(), [given_up("1", "RetryAttemptsExhausted", 1)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_limit_a_record_is_retried_until_it_is_too_old() {
     let mut run = run().policy(|policy| policy.retries = None);
     run.mapping.maximum_record_age = Some(Duration::from_mins(1));
-    let outcome = run.on(FakeStream::one(&["1"]), |_, _| Err("no")).await;
-    assert!(outcome.calls.len() > 8, "{:?}", outcome.calls);
-    assert!(outcome.calls.iter().all(|(at, _)| *at <= Duration::from_mins(1)));
-    let [(numbers, condition, count)] = &outcome.given_up()[..] else { panic!("{:?}", outcome.failures) };
-    assert_eq!((numbers.as_str(), condition.as_str()), ("1", "RecordAgeExceeded"));
-    assert_eq!(*count, outcome.calls.len() as u64);
+    let ran = run.on(FakeStream::one(&["1"]), |_, _| Err("no")).await;
+    assert!(ran.calls.len() > 8, "{:?}", ran.calls);
+    assert!(ran.calls.iter().all(|call| call.at <= Duration::from_mins(1)));
+    assert_eq!(ran.given_up(), [given_up("1", "RecordAgeExceeded", ran.calls.len() as u64)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -316,18 +334,18 @@ async fn records_older_than_the_poller_are_as_old_as_the_poller() {
     run.mapping.maximum_record_age = Some(Duration::from_mins(1));
     let stream = FakeStream::one(&["1"]);
     stream.shards[0].1.lock().unwrap()[0].created_at = Some(began() - TimeDelta::days(3));
-    let outcome = run.on(stream, |_, _| ok()).await;
-    assert_eq!(outcome.delivered(), ["1"]);
-    assert!(outcome.failures.is_empty());
+    let ran = run.on(stream, |_, _| ok()).await;
+    assert_eq!(ran.delivered(), ["1"]);
+    assert!(ran.failures.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_cannot_be_read_is_tried_again() {
     // One failure of listing, and so many of reading.
     let stream = FakeStream { failing: AtomicU32::new(4), ..FakeStream::one(&["1", "2"]) };
-    let outcome = run().on(stream, |_, _| ok()).await;
-    assert_eq!(outcome.delivered(), ["1 2"]);
-    assert_eq!(outcome.calls[0].0, 4 * POLL_INTERVAL);
+    let ran = run().on(stream, |_, _| ok()).await;
+    assert_eq!(ran.delivered(), ["1 2"]);
+    assert_eq!(ran.calls[0].at, 4 * POLL_INTERVAL);
 }
 
 #[tokio::test(start_paused = true)]
@@ -335,8 +353,8 @@ async fn the_shard_waits_while_the_destination_cannot_be_written() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut run = run().policy(|policy| policy.retries = Some(0));
     run.destination = Some(file.path().join("inside-a-file.jsonl"));
-    let outcome = run.on(FakeStream::one(&["1", "2"]), |_, _| Err("no")).await;
-    assert_eq!(outcome.delivered(), ["1 2", "1"], "2 would come after 1 was kept");
+    let ran = run.on(FakeStream::one(&["1", "2"]), |_, _| Err("no")).await;
+    assert_eq!(ran.delivered(), ["1 2", "1"], "2 would come after 1 was kept");
 }
 
 #[tokio::test(start_paused = true)]
@@ -346,8 +364,8 @@ async fn a_stop_lets_a_call_end_and_delivers_nothing_more() {
     run.takes = Duration::from_secs(10);
     run.lasts = Duration::from_secs(15);
     let start = Instant::now();
-    let outcome = run.on(FakeStream::one(&["1", "2", "3"]), |_, _| ok()).await;
-    assert_eq!(outcome.delivered(), ["1", "2"]);
+    let ran = run.on(FakeStream::one(&["1", "2", "3"]), |_, _| ok()).await;
+    assert_eq!(ran.delivered(), ["1", "2"]);
     assert_eq!(start.elapsed(), Duration::from_secs(20), "the call that was under way was waited for");
 }
 

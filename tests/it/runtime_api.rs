@@ -24,7 +24,7 @@ use crate::engine::Engine;
 use crate::proxy::Proxy;
 
 pub use server::Extensions;
-use server::{Api, Invocation};
+use server::{Api, Invocation, InvocationEnd};
 
 /// How long anything may take that should happen at once: only a test that has failed waits so long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -209,7 +209,7 @@ impl Sandbox {
             tokio::select! {
                 biased;
                 answer = answered => match answer.unwrap() {
-                    (ended, at) if at <= end => ended,
+                    InvocationEnd { ended, at } if at <= end => ended,
                     _ => Ended::TimedOut,
                 },
                 _ = self.exit() => Ended::Died,

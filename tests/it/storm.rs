@@ -11,8 +11,8 @@
 
 mod auditor;
 mod engine_killed;
+mod fault_plan;
 mod mapping;
-mod weather;
 mod workload;
 
 use std::env;
@@ -26,7 +26,7 @@ use futures_util::future::join_all;
 
 use crate::engine::Engine;
 use auditor::Auditor;
-use mapping::{Mapping, Progress, Tally};
+use mapping::{CurrentStep, EventCounts, Mapping};
 
 /// Processes that are fed side by side, as Lambda feeds one for each shard.
 const MAPPINGS: u64 = 2;
@@ -35,17 +35,17 @@ const MAPPINGS: u64 = 2;
 async fn whatever_fails_and_whenever_it_is_killed_every_counter_is_exact_in_the_end() {
     let (first, seeds) = (setting("DDB_ROLLUP_STORM_FIRST_SEED", 1), setting("DDB_ROLLUP_STORM_SEEDS", 2));
     let writes = setting("DDB_ROLLUP_STORM_WRITES", 250);
-    let mut tally = Tally::default();
+    let mut counts = EventCounts::default();
     for seed in first..first + seeds {
-        let progress = Progress::default();
-        let ended = AssertUnwindSafe(storm(seed, writes, &progress)).catch_unwind().await;
-        let failed = |_| panic!("seed {seed}, writes {writes}: failed at step {progress}; the cause is above");
-        tally.add(&ended.unwrap_or_else(failed));
+        let step = CurrentStep::default();
+        let ended = AssertUnwindSafe(storm(seed, writes, &step)).catch_unwind().await;
+        let failed = |_| panic!("seed {seed}, writes {writes}: failed at step {step}; the cause is above");
+        counts.add(&ended.unwrap_or_else(failed));
     }
-    tell(&format!("{seeds} seeds from {first}, {writes} writes each: {tally}"));
+    tell(&format!("{seeds} seeds from {first}, {writes} writes each: {counts}"));
 }
 
-async fn storm(seed: u64, writes: usize, progress: &Progress) -> Tally {
+async fn storm(seed: u64, writes: usize, step: &CurrentStep) -> EventCounts {
     let mut rng = Rng::with_seed(seed);
     let engine = Engine::start().await;
     workload::maps(&engine).await;
@@ -56,18 +56,18 @@ async fn storm(seed: u64, writes: usize, progress: &Progress) -> Tally {
     let mut mappings = Vec::new();
     for number in 0..MAPPINGS {
         let due = (0..records.len()).filter(|place| *place as u64 % MAPPINGS == number).collect();
-        let mapping = Mapping::start(Arc::clone(&auditor), Arc::clone(&records), due, rng.fork(), progress.clone());
+        let mapping = Mapping::start(Arc::clone(&auditor), Arc::clone(&records), due, rng.fork(), step.clone());
         mappings.push(mapping.await);
     }
-    let tallies = join_all(mappings.into_iter().map(Mapping::deliver_all)).await;
-    progress.now("the audit");
+    let counts_of_mappings = join_all(mappings.into_iter().map(Mapping::deliver_all)).await;
+    step.next("the audit");
     auditor.audit().await;
 
-    let mut tally = Tally::default();
-    for of_mapping in tallies {
-        tally.add(&of_mapping);
+    let mut counts = EventCounts::default();
+    for of_mapping in counts_of_mappings {
+        counts.add(&of_mapping);
     }
-    tally
+    counts
 }
 
 fn setting<T: FromStr<Err: std::fmt::Debug>>(name: &str, default: T) -> T {

@@ -78,8 +78,8 @@ impl Ledger {
         }
         self.find(inspect(tables.view(), &id, marker));
         if marker_state(Some(marker)) == MarkerState::Pending(NotApplied::Quarantined) {
-            let concern = quarantined_effect(tables.view(), marker, &retention(tables));
-            self.quarantined.push((id, concern));
+            let effect = quarantined_effect(tables.view(), marker, &retention(tables));
+            self.quarantined.push((id, effect));
         } else if let Some(event) = text(EVENT_ID).filter(|event| !event.is_empty())
             && self.events.len() < EVENTS
         {

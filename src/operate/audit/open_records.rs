@@ -19,8 +19,8 @@ pub(super) struct OpenRecord {
     pub(super) waiting: NotApplied,
     /// When it was written, as far as that is known.
     pub(super) created_at: Option<DateTime<Utc>>,
-    /// What it is about.
-    pub(super) concern: QuarantinedEffect,
+    /// What it will add, to which view items.
+    pub(super) effect: QuarantinedEffect,
 }
 
 /// The records that are not in the counters.
@@ -33,7 +33,7 @@ pub(super) struct OpenRecords {
 impl OpenRecords {
     /// Notes a record that is not in the counters.
     pub(super) fn add(&mut self, id: RecordId, record: OpenRecord) {
-        for item in &record.concern.items {
+        for item in &record.effect.items {
             self.of_items.entry(item.clone()).or_default().insert(id.clone());
         }
         self.records.insert(id, record);
@@ -60,7 +60,7 @@ impl OpenRecords {
 
     fn remove(&mut self, id: &RecordId) {
         let Some(record) = self.records.remove(id) else { return };
-        for item in &record.concern.items {
+        for item in &record.effect.items {
             if let Some(ids) = self.of_items.get_mut(item) {
                 ids.remove(id);
                 if ids.is_empty() {
@@ -88,8 +88,8 @@ impl OpenRecords {
         let ids = self.of_items.get(key).into_iter().flatten();
         let open = ids.filter_map(|id| {
             let record = self.records.get(id)?;
-            let sums = record.concern.deltas.get(key).cloned().unwrap_or_else(Sums::new);
-            let others = record.concern.items.iter().filter(|item| *item != key).cloned().collect();
+            let sums = record.effect.deltas.get(key).cloned().unwrap_or_else(Sums::new);
+            let others = record.effect.items.iter().filter(|item| *item != key).cloned().collect();
             Some(PendingRecord { id: id.clone(), waiting: record.waiting, sums, others })
         });
         open.collect()
@@ -109,7 +109,7 @@ impl OpenRecords {
     /// How many records are in quarantine, of all or of one view item.
     pub(super) fn quarantined(&self, of: Option<&ViewKey>) -> usize {
         let wanted = |record: &&OpenRecord| {
-            record.waiting == NotApplied::Quarantined && of.is_none_or(|key| record.concern.items.contains(key))
+            record.waiting == NotApplied::Quarantined && of.is_none_or(|key| record.effect.items.contains(key))
         };
         self.records.values().filter(wanted).count()
     }

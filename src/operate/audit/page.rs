@@ -151,6 +151,13 @@ fn drift(page: &mut String, report: &AuditReport) -> fmt::Result {
     if report.drifted.is_empty() {
         return Ok(());
     }
+    page.push_str("<h2>Drift</h2>");
+    drift_plot(page, report)?;
+    drift_table(page, report)
+}
+
+/// The view items that drifted most, with how far.
+fn drift_plot(page: &mut String, report: &AuditReport) -> fmt::Result {
     let mut bars: Vec<(&ViewKey, f64)> = report
         .drifted
         .iter()
@@ -161,7 +168,6 @@ fn drift(page: &mut String, report: &AuditReport) -> fmt::Result {
         .collect();
     bars.sort_by(|(_, a), (_, b)| b.abs().total_cmp(&a.abs()));
     bars.truncate(BARS);
-    page.push_str("<h2>Drift</h2>");
     if let Some(most) = bars.iter().map(|(_, size)| size.abs()).reduce(f64::max) {
         let height = bars.len() * 24 + 8;
         write!(page, "<svg id=\"drift-plot\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">")?;
@@ -182,8 +188,12 @@ fn drift(page: &mut String, report: &AuditReport) -> fmt::Result {
         }
         page.push_str("</svg>");
     }
+    Ok(())
+}
+
+fn drift_table(page: &mut String, report: &AuditReport) -> fmt::Result {
     page.push_str(
-        "<div class=\"wide\"><table id=\"drift\"><thead><tr><th>View item</th><th>Counter</th><th class=\"n\">StoredCounters</th>\
+        "<div class=\"wide\"><table id=\"drift\"><thead><tr><th>View item</th><th>Counter</th><th class=\"n\">Stored</th>\
          <th class=\"n\">Recounted</th><th class=\"n\">Not applied yet</th></tr></thead><tbody>",
     );
     let rows = report.drifted.iter().flat_map(|item| item.counters.iter().map(move |counter| (&item.key, counter)));

@@ -57,7 +57,7 @@ impl TableReader {
             Err(failed) if transaction_failure(&failed, ids.len() + 1).is_passing() => return Ok(None),
             Err(failed) => return Err(error("read", view, failure_text(&failed))),
         };
-        self.consumed(answer.consumed_capacity.iter().flatten()).await;
+        self.meter.consumed(answer.consumed_capacity.iter().flatten()).await;
         let mut found = answer.responses.unwrap_or_default().into_iter().map(|one| one.item.map(Item::from));
         let item = found.next().flatten().filter(|item| !item.is_empty());
         let markers = found.flatten().filter_map(|marker| Some((record_id(&marker)?, marker)));

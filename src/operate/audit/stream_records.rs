@@ -113,8 +113,8 @@ impl StreamRecords {
             self.touched.extend(items.iter().cloned());
             match ledger::marker_state(markers.get(&id)) {
                 MarkerState::Pending(waiting) => {
-                    let concern = QuarantinedEffect { items, deltas };
-                    self.open.add(id, OpenRecord { waiting, created_at: trace.record.created_at, concern });
+                    let effect = QuarantinedEffect { items, deltas };
+                    self.open.add(id, OpenRecord { waiting, created_at: trace.record.created_at, effect });
                 }
                 MarkerState::Closed => self.read_applied.extend(items),
             }
@@ -175,8 +175,8 @@ impl StreamRecords {
     }
 
     /// Notes a record in quarantine that the whole table has told of.
-    pub(super) fn add_quarantined(&mut self, id: RecordId, concern: QuarantinedEffect) {
-        self.open.add(id, OpenRecord { waiting: NotApplied::Quarantined, created_at: None, concern });
+    pub(super) fn add_quarantined(&mut self, id: RecordId, effect: QuarantinedEffect) {
+        self.open.add(id, OpenRecord { waiting: NotApplied::Quarantined, created_at: None, effect });
     }
 
     /// Asks again which of the records of these view items are not applied.

@@ -1,8 +1,6 @@
 //! The reads of an audit: all of them consistent, none of them faster than the operator allows.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
@@ -10,9 +8,9 @@ use aws_sdk_dynamodb::types::{
     AttributeValue as SdkValue, ConsumedCapacity, KeysAndAttributes, ReturnConsumedCapacity, TableDescription,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::time::{Instant, sleep_until};
 
 use super::error::AuditError;
+use super::read_meter::ReadMeter;
 use crate::config::Config;
 use crate::operate::args::Pace;
 use crate::operate::error::{TableError, failure_text};
@@ -60,36 +58,7 @@ pub struct TableReader {
     pub source: Source,
     /// Requests side by side.
     pub concurrency: usize,
-    meter: Meter,
-}
-
-/// Holds the reads below a rate of capacity units.
-#[derive(Debug)]
-struct Meter {
-    units_per_second: Option<f64>,
-    used: Mutex<Used>,
-}
-
-#[derive(Debug)]
-struct Used {
-    units: f64,
-    /// When as much as that is within the rate.
-    until: Instant,
-}
-
-impl Meter {
-    /// Waits until what was consumed so far is within the rate.
-    async fn consumed<'a>(&self, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        let units: f64 = capacity.into_iter().filter_map(ConsumedCapacity::capacity_units).sum();
-        let until = {
-            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-            used.units += units;
-            let Some(rate) = self.units_per_second else { return };
-            used.until = used.until.max(Instant::now()) + Duration::from_secs_f64(units / rate);
-            used.until
-        };
-        sleep_until(until).await;
-    }
+    pub(super) meter: ReadMeter,
 }
 
 /// An item as the SDK has it.
@@ -121,8 +90,7 @@ impl TableReader {
         let described = described.map_err(|e| error("describe", table, failure_text(&e)))?.table;
         let source = described.map(|table| source(&config.view, &table));
         let source = source.ok_or_else(|| error("describe", table, "the answer is empty"))?;
-        let used = Used { units: 0.0, until: Instant::now() };
-        let meter = Meter { units_per_second: pace.max_read_units, used: Mutex::new(used) };
+        let meter = ReadMeter::new(pace.max_read_units);
         Ok(Self { client, config, source, concurrency: usize::from(pace.concurrency), meter })
     }
 
@@ -130,16 +98,6 @@ impl TableReader {
     #[must_use]
     pub fn view(&self) -> &View {
         &self.config.view
-    }
-
-    /// The read capacity units that were consumed so far, as the service counts them.
-    pub fn consumed_units(&self) -> f64 {
-        self.meter.used.lock().unwrap_or_else(PoisonError::into_inner).units
-    }
-
-    /// Waits until what these requests consumed is within the rate that is allowed.
-    pub(super) async fn consumed<'a>(&self, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        self.meter.consumed(capacity).await;
     }
 
     /// Scans a table in parallel, page by page.

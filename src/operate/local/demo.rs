@@ -6,37 +6,36 @@
 //! 2. [`redelivery`]: every record is delivered again.
 //! 3. [`recount`]: the points are counted one by one.
 
-pub mod changes;
-pub mod clock;
-pub mod error;
-pub mod observed_stack;
-pub mod output;
-pub mod recording_function;
-pub mod recount;
-pub mod redelivery;
-pub mod table;
+mod changes;
+mod observed_stack;
+mod output;
+mod recording_function;
+mod recount;
+mod redelivery;
+pub(super) mod table;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use dynoxide::Database;
-use dynoxide::storage_backend::ManualClock;
+use dynoxide::storage_backend::{Clock as _, ManualClock};
 use serde_json::json;
 use tokio::time::Instant;
 
-use self::error::DemoError;
 use self::observed_stack::ObservedStack;
 use self::output::{DemoOutput, count};
 use self::recording_function::RecordingFunction;
 use self::recount::{CounterDifference, CountersByMap, differences};
 use self::redelivery::Redelivered;
 use super::engine::EngineError;
+use super::error::LocalError;
 use super::function::LocalFunction;
 use super::options::Args;
-use super::poller::Poller;
 use super::poller::failure_destination::FailureDestination;
-use super::running_stack::{RunningStack, StackError};
+use super::poller::{Clock, Poller};
+use super::running_stack::RunningStack;
 use crate::operate::Ending;
 use crate::operate::args::Shared;
 use crate::operate::stop;
@@ -47,10 +46,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs the demo, and tells whether it ends as it should: every counter is what a recount says, and nothing moved when
 /// all records came again.
-///
-/// # Errors
-/// When it cannot go on.
-pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, DemoError> {
+pub(super) async fn run(shared: &Shared, args: &Args) -> Result<Ending, LocalError> {
     let began = Instant::now();
     let clock = ManualClock::new(u64::try_from(Utc::now().timestamp()).unwrap_or_default());
     let stack = start_stack(shared, args, &clock).await?;
@@ -67,29 +63,34 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, DemoError> {
     ended
 }
 
-async fn start_stack(shared: &Shared, args: &Args, clock: &ManualClock) -> Result<RunningStack, DemoError> {
+async fn start_stack(shared: &Shared, args: &Args, clock: &ManualClock) -> Result<RunningStack, LocalError> {
     let database = Database::memory_with_clock(clock.arc());
-    let database = database.map_err(|error| StackError::Engine(EngineError::Memory(error.to_string())))?;
+    let database = database.map_err(|error| EngineError::Memory(error.to_string()))?;
     let mut parameters = shared.parameters();
     // Nobody should wait for a batch to fill up.
     parameters.insert("MaximumBatchingWindowInSeconds".to_owned(), "0".to_owned());
     parameters.extend(args.parameters.iter().cloned());
-    Ok(RunningStack::start(database, args.port.unwrap_or(0), shared.region.as_deref(), &parameters).await?)
+    RunningStack::start(database, args.port.unwrap_or(0), shared.region.as_deref(), &parameters).await
 }
 
 fn poller(stack: &RunningStack, args: &Args, clock: &ManualClock) -> Poller<DynamoStream, RecordingFunction> {
-    let function = LocalFunction::new(stack.config.clone(), &stack.sdk, clock::shared(clock));
+    let clock = clock.clone();
+    let clock: Clock = Arc::new(move || {
+        let seconds = i64::try_from(clock.now_unix_secs()).unwrap_or(i64::MAX);
+        DateTime::from_timestamp(seconds, 0).unwrap_or_default()
+    });
+    let function = LocalFunction::new(stack.config.clone(), &stack.sdk, Arc::clone(&clock));
     Poller {
         stream: stack.stream(),
         function: RecordingFunction::new(function),
         mapping: stack.definition.mapping.clone(),
         destination: FailureDestination::at(&args.failures),
-        clock: clock::shared(clock),
+        clock,
         interval: POLL_INTERVAL,
     }
 }
 
-async fn run_steps(stack: &ObservedStack<'_>, mut output: DemoOutput, began: Instant) -> Result<Ending, DemoError> {
+async fn run_steps(stack: &ObservedStack<'_>, mut output: DemoOutput, began: Instant) -> Result<Ending, LocalError> {
     output.headline("Counters that follow a table, each change counted once")?;
     output.line(&format!(
         "DynamoDB {}, tables and event source mapping as template.json declares them",
@@ -102,7 +103,7 @@ async fn run_steps(stack: &ObservedStack<'_>, mut output: DemoOutput, began: Ins
 }
 
 /// The last step: the counters beside a recount.
-async fn compare_with_recount(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> Result<Comparison, DemoError> {
+async fn compare_with_recount(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> Result<Comparison, LocalError> {
     let (stored, recounted) = (stack.counters().await?, stack.recounted().await?);
     let drift = differences(&stored, &recounted);
     let seen: Vec<_> = drift.iter().map(ToString::to_string).collect();
@@ -135,8 +136,8 @@ struct DemoResult {
 fn conclude(stack: &ObservedStack<'_>, output: DemoOutput, result: &DemoResult) -> io::Result<Ending> {
     let DemoResult { records, redelivered, comparison: Comparison { stored, drift }, took } = result;
     let exact = drift.is_empty() && *redelivered == Redelivered::NothingMoved;
-    let (delivered, batches) = (stack.delivered_records(), stack.function.deliveries().len());
-    let counts = stack.function.counts();
+    let (delivered, batches) = (stack.delivered_records(), stack.function().deliveries().len());
+    let counts = stack.function().counts();
     output.line(&format!(
         "\n{records} stream records were delivered {delivered} times in {batches} batches: {} committed, {} found.",
         count(counts.committed(), "transaction", "transactions"),

@@ -19,7 +19,7 @@ use crate::rollup::pipeline::verdict::{ActionVerdict, Failure};
 use crate::store::DynamoStore;
 
 /// The roll-up as a function of this process.
-pub struct LocalFunction {
+pub(super) struct LocalFunction {
     rollup: Rollup<CountingStore<DynamoStore>, OsRandomness>,
     counts: Arc<TransactionCounts>,
     clock: Clock,
@@ -27,27 +27,26 @@ pub struct LocalFunction {
 
 /// What the transactions of a function came to.
 #[derive(Debug, Default)]
-pub struct TransactionCounts {
+pub(super) struct TransactionCounts {
     committed: AtomicUsize,
     duplicates: AtomicUsize,
 }
 
 impl TransactionCounts {
     /// Transactions that were committed.
-    pub fn committed(&self) -> usize {
+    pub(super) fn committed(&self) -> usize {
         self.committed.load(Ordering::Relaxed)
     }
 
     /// Markers that were there already when a transaction came to put them.
-    pub fn duplicates(&self) -> usize {
+    pub(super) fn duplicates(&self) -> usize {
         self.duplicates.load(Ordering::Relaxed)
     }
 }
 
 impl LocalFunction {
     /// The function with these settings, on the tables of this endpoint.
-    #[must_use]
-    pub fn new(config: Config, sdk: &SdkConfig, clock: Clock) -> Self {
+    pub(super) fn new(config: Config, sdk: &SdkConfig, clock: Clock) -> Self {
         let counts = Arc::new(TransactionCounts::default());
         let store = DynamoStore::new(sdk, config.view.clone(), &config.idempotency_table);
         let store = CountingStore { store, counts: Arc::clone(&counts) };
@@ -55,8 +54,7 @@ impl LocalFunction {
     }
 
     /// What its transactions came to until now.
-    #[must_use]
-    pub fn counts(&self) -> &TransactionCounts {
+    pub(super) fn counts(&self) -> &TransactionCounts {
         &self.counts
     }
 }

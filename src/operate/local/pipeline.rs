@@ -10,12 +10,13 @@ use dynoxide::Database;
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
-use super::engine::{self, CREDENTIALS, EngineError, REGION};
+use super::engine::{self, CREDENTIALS, REGION};
+use super::error::LocalError;
 use super::function::LocalFunction;
 use super::options::Args;
 use super::poller::failure_destination::FailureDestination;
 use super::poller::{Clock, POLL_INTERVAL, Poller};
-use super::running_stack::{RunningStack, StackError};
+use super::running_stack::RunningStack;
 use super::stack_definition::StackDefinition;
 use super::view_printer::{Format, ViewPrinter};
 use crate::operate::args::Shared;
@@ -29,32 +30,10 @@ const DEFAULT_PORT: u16 = 8000;
 /// How often expired items are deleted. DynamoDB takes up to days.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Why the pipeline does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
-    /// Another endpoint than its own.
-    #[error(
-        "local starts an engine of its own on this machine; leave out --endpoint-url, and choose its port by --port"
-    )]
-    Endpoint,
-    /// The database, which the engine cannot open.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The engine with its tables.
-    #[error(transparent)]
-    Stack(#[from] StackError),
-    /// Output, or signals.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
 /// Runs the pipeline until Ctrl-C or SIGTERM.
-///
-/// # Errors
-/// When it cannot start.
-pub async fn run(shared: &Shared, args: &Args) -> Result<(), PipelineError> {
+pub(super) async fn run(shared: &Shared, args: &Args) -> Result<(), LocalError> {
     if shared.endpoint_url.is_some() {
-        return Err(PipelineError::Endpoint);
+        return Err(LocalError::Endpoint);
     }
     let signal = stop::signal()?;
     let mut parameters = shared.parameters();

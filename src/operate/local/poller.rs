@@ -9,7 +9,7 @@
 
 pub mod batch_delivery;
 pub mod failure_destination;
-pub mod function_response;
+mod function_response;
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;

@@ -10,7 +10,7 @@ use super::poller::batch_delivery::FailurePolicy;
 use super::template::{Property, Template, TemplateError};
 
 /// The template that ships.
-pub const TEMPLATE: &str = include_str!("../../../template.json");
+pub(super) const TEMPLATE: &str = include_str!("../../../template.json");
 
 /// Logical ids of the template.
 const SOURCE_TABLE: &str = "SourceTable";
@@ -21,43 +21,43 @@ const EVENT_SOURCE_MAPPING: &str = "EventSourceMapping";
 
 /// What the template declares, with values for its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StackDefinition {
+pub(super) struct StackDefinition {
     /// The table that is summarised; it has a stream.
-    pub source: TableDefinition,
+    pub(super) source: TableDefinition,
     /// The table of the view items.
-    pub view: TableDefinition,
+    pub(super) view: TableDefinition,
     /// The table of the markers.
-    pub idempotency: TableDefinition,
+    pub(super) idempotency: TableDefinition,
     /// The function's environment variables.
-    pub environment: BTreeMap<String, String>,
+    pub(super) environment: BTreeMap<String, String>,
     /// How the function is connected to the stream.
-    pub mapping: EventSourceMapping,
+    pub(super) mapping: EventSourceMapping,
     /// How many batches of a shard Lambda would work on at once. Here it is always one.
-    pub parallelization_factor: u32,
+    pub(super) parallelization_factor: u32,
 }
 
 /// A table, as far as an engine on one machine keeps what is declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableDefinition {
+pub(super) struct TableDefinition {
     /// The table's name.
-    pub name: String,
+    pub(super) name: String,
     /// The key attributes, the partition key first.
-    pub key: Vec<KeyAttribute>,
+    pub(super) key: Vec<KeyAttribute>,
     /// What its stream carries; none is no stream.
-    pub stream: Option<StreamViewType>,
+    pub(super) stream: Option<StreamViewType>,
     /// The attribute that tells when an item expires; none is never.
-    pub time_to_live: Option<String>,
+    pub(super) time_to_live: Option<String>,
 }
 
 /// One attribute of a table's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyAttribute {
+pub(super) struct KeyAttribute {
     /// The attribute's name.
-    pub name: String,
+    pub(super) name: String,
     /// Its type.
-    pub kind: ScalarAttributeType,
+    pub(super) kind: ScalarAttributeType,
     /// Its part in the key.
-    pub role: KeyType,
+    pub(super) role: KeyType,
 }
 
 /// Properties of a table that make no difference on one machine.
@@ -75,13 +75,10 @@ const WITHOUT_EFFECT: [&str; 9] = [
 
 impl StackDefinition {
     /// Reads what a template declares.
-    ///
-    /// # Errors
-    /// When something is missing, or is nothing that can be run on one machine; the error names resource and property.
-    pub fn read(mut template: Template) -> Result<Self, TemplateError> {
+    pub(super) fn read(mut template: Template) -> Result<Self, TemplateError> {
         // Which stream the mapping reads is compared before any table is there.
         const STREAM: &str = "the stream of the source table";
-        template.set_attribute(SOURCE_TABLE, "StreamArn", STREAM);
+        template.set_attribute(format!("{SOURCE_TABLE}.StreamArn"), STREAM);
         let table = |id| read_table(&template.resource(id, "AWS::DynamoDB::Table")?);
         let source = table(SOURCE_TABLE)?;
         if source.stream != Some(StreamViewType::NewAndOldImages) {

@@ -45,10 +45,7 @@ pub enum TableSetupError {
 }
 
 /// Makes a table unless it is there, and gives the ARN of its stream if it has one.
-///
-/// # Errors
-/// When a table of this name is there that is another, or the engine does not do it.
-pub async fn ensure(client: &Client, table: &TableDefinition) -> Result<Option<String>, TableSetupError> {
+pub(super) async fn ensure(client: &Client, table: &TableDefinition) -> Result<Option<String>, TableSetupError> {
     let description = match describe(client, table).await? {
         Some(description) => description,
         None => create(client, table).await?,

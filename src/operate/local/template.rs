@@ -1,6 +1,6 @@
-//! Reads a CloudFormation template as far as running it on one machine needs: parameters, conditions, and the functions
-//! that name other values. Only what is asked for is evaluated, so that a parameter without a value is no error
-//! until something needs it.
+//! Reads a CloudFormation template as far as running the one that ships needs: parameters, conditions that compare two
+//! values, and the functions that name other values. Only what is asked for is evaluated, so that a parameter without a
+//! value is no error until something needs it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,10 +10,11 @@ use serde_json::{Map, Value};
 
 /// A template with values for its parameters.
 #[derive(Debug, Clone)]
-pub struct Template {
+pub(super) struct Template {
     document: Value,
     parameters: BTreeMap<String, String>,
-    attributes: BTreeMap<(String, String), String>,
+    /// By `Resource.Attribute`.
+    attributes: BTreeMap<String, String>,
 }
 
 /// A template that cannot be read, or says something that cannot be known here.
@@ -23,12 +24,12 @@ pub enum TemplateError {
     #[error("the template is not JSON: {0}")]
     NotJson(String),
     /// A value for a parameter that the template does not have.
-    #[error("the template has no parameter {name}; it has {known}")]
+    #[error("the template has no parameter {name}; it has {parameters}")]
     UnknownParameter {
         /// The name that was given.
         name: String,
         /// The names that there are.
-        known: String,
+        parameters: String,
     },
     /// A value that the parameter does not take.
     #[error("the template's parameter {name} does not take {value:?}: {accepted}")]
@@ -52,38 +53,32 @@ pub enum TemplateError {
 
 impl Template {
     /// A template with some parameters set to other values than their defaults.
-    ///
-    /// # Errors
-    /// When the text is no JSON, or a parameter is not in it or does not take its value. Patterns are not checked.
-    pub fn new(text: &str, overrides: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
+    pub(super) fn new(text: &str, overrides: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
         let document: Value = serde_json::from_str(text).map_err(|e| TemplateError::NotJson(e.to_string()))?;
         let none = Map::new();
         let declared = document.get("Parameters").and_then(Value::as_object).unwrap_or(&none);
         if let Some(name) = overrides.keys().find(|name| !declared.contains_key(*name)) {
-            let known = declared.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(TemplateError::UnknownParameter { name: name.clone(), known });
+            let parameters = declared.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(TemplateError::UnknownParameter { name: name.clone(), parameters });
         }
         let mut parameters = BTreeMap::new();
         for (name, declaration) in declared {
             let default = declaration.get("Default").and_then(text_of);
             if let Some(value) = overrides.get(name).cloned().or(default) {
-                check(name, &value, declaration)?;
+                check_parameter(name, &value, declaration)?;
                 parameters.insert(name.clone(), value);
             }
         }
         Ok(Self { document, parameters, attributes: BTreeMap::new() })
     }
 
-    /// Tells an attribute of a resource, which `Fn::GetAtt` then gives.
-    pub fn set_attribute(&mut self, resource: &str, attribute: &str, value: impl Into<String>) {
-        self.attributes.insert((resource.to_owned(), attribute.to_owned()), value.into());
+    /// Sets what `Fn::GetAtt` gives for an attribute, as in `Resource.Attribute`.
+    pub(super) fn set_attribute(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.attributes.insert(name.into(), value.into());
     }
 
     /// A resource of the template.
-    ///
-    /// # Errors
-    /// When there is none of this name and type, or its condition does not hold.
-    pub fn resource(&self, id: &str, kind: &str) -> Result<Property<'_>, TemplateError> {
+    pub(super) fn resource(&self, id: &str, kind: &str) -> Result<Property<'_>, TemplateError> {
         let resource = &self.document["Resources"][id];
         let properties = Property { template: self, place: id.to_owned(), value: resource["Properties"].clone() };
         if resource["Type"] != kind {
@@ -101,46 +96,21 @@ impl Template {
     }
 
     fn condition(&self, name: &str, place: &str) -> Result<bool, TemplateError> {
-        let place = format!("{place}: condition {name:?}");
-        match self.document["Conditions"].get(name) {
-            Some(condition) => self.holds(condition, &place, 0),
-            None => Err(TemplateError::Place { place, problem: "it is not among the template's Conditions".into() }),
-        }
-    }
-
-    fn holds(&self, condition: &Value, place: &str, depth: usize) -> Result<bool, TemplateError> {
-        let fail = |problem: &str| TemplateError::Place { place: place.to_owned(), problem: problem.to_owned() };
-        if depth > MAX_DEPTH {
-            return Err(fail("conditions that refer to each other in a circle"));
-        }
-        let Some((function, argument)) = single(condition) else {
-            return Err(fail("a condition is an object with one function"));
+        let fail = |problem: String| TemplateError::Place { place: format!("{place}: condition {name:?}"), problem };
+        let condition = self.document["Conditions"].get(name);
+        let condition = condition.ok_or_else(|| fail("it is not among the template's Conditions".to_owned()))?;
+        let values = condition.get("Fn::Equals").and_then(Value::as_array).map(Vec::as_slice);
+        let Some([left, right]) = values else {
+            return Err(fail("only Fn::Equals of two values can be evaluated here".to_owned()));
         };
-        let each = || argument.as_array().ok_or_else(|| fail("the function takes a list"));
-        match function {
-            "Condition" => {
-                let name = argument.as_str().unwrap_or_default();
-                let other = self.document["Conditions"].get(name);
-                self.holds(other.ok_or_else(|| fail("it refers to a condition that is not there"))?, place, depth + 1)
-            }
-            "Fn::Equals" => match each()?.as_slice() {
-                [left, right] => Ok(self.text(left, place)? == self.text(right, place)?),
-                _ => Err(fail("Fn::Equals takes two values")),
-            },
-            "Fn::Not" => match each()?.as_slice() {
-                [inner] => Ok(!self.holds(inner, place, depth + 1)?),
-                _ => Err(fail("Fn::Not takes one condition")),
-            },
-            "Fn::And" => each()?.iter().try_fold(true, |all, one| Ok(all & self.holds(one, place, depth + 1)?)),
-            "Fn::Or" => each()?.iter().try_fold(false, |any, one| Ok(any | self.holds(one, place, depth + 1)?)),
-            other => Err(fail(&format!("{other} is not a condition that can be evaluated here"))),
-        }
+        Ok(self.text(left, place)? == self.text(right, place)?)
     }
 
     /// A value with its functions applied at the top; none is `AWS::NoValue`, that is, absent.
     fn value(&self, value: &Value, place: &str) -> Result<Option<Value>, TemplateError> {
         let fail = |problem: String| TemplateError::Place { place: place.to_owned(), problem };
-        let Some((function, argument)) = single(value).filter(|(name, _)| *name == "Ref" || name.starts_with("Fn::"))
+        let Some((function, argument)) =
+            only_field(value).filter(|(name, _)| *name == "Ref" || name.starts_with("Fn::"))
         else {
             return Ok(Some(value.clone()));
         };
@@ -195,9 +165,10 @@ impl Template {
     }
 
     fn attribute(&self, resource: &str, attribute: &str, place: &str) -> Result<String, TemplateError> {
-        self.attributes.get(&(resource.to_owned(), attribute.to_owned())).cloned().ok_or_else(|| TemplateError::Place {
+        let name = format!("{resource}.{attribute}");
+        self.attributes.get(&name).cloned().ok_or_else(|| TemplateError::Place {
             place: place.to_owned(),
-            problem: format!("{resource}.{attribute} is only known when the resource is there"),
+            problem: format!("{name} is only known when the resource is there"),
         })
     }
 
@@ -208,40 +179,24 @@ impl Template {
             let Some((name, rest)) = part.split_once('}') else {
                 return Err(TemplateError::Place { place: place.to_owned(), problem: format!("${{{part} has no end") });
             };
-            match (name.strip_prefix('!'), name.split_once('.')) {
-                (Some(literal), _) => result.extend(["${", literal, "}"]),
-                (None, Some((resource, attribute))) => result.push_str(&self.attribute(resource, attribute, place)?),
-                (None, None) => result.push_str(&self.reference(name, place)?),
-            }
+            result.push_str(&self.reference(name, place)?);
             result.push_str(rest);
         }
         Ok(result)
     }
 }
 
-/// How deep conditions may refer to each other.
-const MAX_DEPTH: usize = 32;
-
 /// A property of a resource, or what is inside one.
-#[derive(Clone)]
-pub struct Property<'a> {
+#[derive(Debug, Clone)]
+pub(super) struct Property<'a> {
     template: &'a Template,
     place: String,
     value: Value,
 }
 
-impl fmt::Debug for Property<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Property").field("place", &self.place).field("value", &self.value).finish_non_exhaustive()
-    }
-}
-
 impl<'a> Property<'a> {
     /// What is inside under this name; none when it is absent.
-    ///
-    /// # Errors
-    /// When its value cannot be evaluated.
-    pub fn find(&self, name: &str) -> Result<Option<Property<'a>>, TemplateError> {
+    pub(super) fn find(&self, name: &str) -> Result<Option<Property<'a>>, TemplateError> {
         let place = format!("{}.{name}", self.place);
         let Some(value) = self.value.get(name) else { return Ok(None) };
         let value = self.template.value(value, &place)?;
@@ -249,10 +204,7 @@ impl<'a> Property<'a> {
     }
 
     /// What is inside under this name.
-    ///
-    /// # Errors
-    /// When it is absent, or cannot be evaluated.
-    pub fn get(&self, name: &str) -> Result<Property<'a>, TemplateError> {
+    pub(super) fn get(&self, name: &str) -> Result<Property<'a>, TemplateError> {
         self.find(name)?.ok_or_else(|| TemplateError::Place {
             place: format!("{}.{name}", self.place),
             problem: "it is missing".into(),
@@ -260,15 +212,12 @@ impl<'a> Property<'a> {
     }
 
     /// The names of what is inside.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.value.as_object().into_iter().flat_map(Map::keys).map(String::as_str)
     }
 
     /// The items of a list.
-    ///
-    /// # Errors
-    /// When it is no list, or an item cannot be evaluated.
-    pub fn items(&self) -> Result<Vec<Property<'a>>, TemplateError> {
+    pub(super) fn items(&self) -> Result<Vec<Property<'a>>, TemplateError> {
         let items = self.value.as_array().ok_or_else(|| self.wrong("it must be a list"))?;
         let mut found = Vec::new();
         for (index, item) in items.iter().enumerate() {
@@ -281,30 +230,23 @@ impl<'a> Property<'a> {
     }
 
     /// The value as text; numbers and booleans have one, as in CloudFormation.
-    ///
-    /// # Errors
-    /// When it is a list or an object.
-    pub fn text(&self) -> Result<String, TemplateError> {
+    pub(super) fn text(&self) -> Result<String, TemplateError> {
         text_of(&self.value).ok_or_else(|| self.wrong("it must be a text"))
     }
 
     /// The value as what its text says: a number, `true` or `false`.
-    ///
-    /// # Errors
-    /// When the text says no such thing.
-    pub fn parse<T: FromStr<Err: fmt::Display>>(&self) -> Result<T, TemplateError> {
+    pub(super) fn parse<T: FromStr<Err: fmt::Display>>(&self) -> Result<T, TemplateError> {
         let text = self.text()?;
         text.parse().map_err(|error| self.wrong(format!("{text:?} cannot be used: {error}")))
     }
 
     /// An error about this property.
-    #[must_use]
-    pub fn wrong(&self, problem: impl Into<String>) -> TemplateError {
+    pub(super) fn wrong(&self, problem: impl Into<String>) -> TemplateError {
         TemplateError::Place { place: self.place.clone(), problem: problem.into() }
     }
 }
 
-fn single(value: &Value) -> Option<(&str, &Value)> {
+fn only_field(value: &Value) -> Option<(&str, &Value)> {
     let fields = value.as_object()?;
     let mut fields = fields.iter();
     let (name, argument) = fields.next()?;
@@ -320,7 +262,7 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-fn check(name: &str, value: &str, declaration: &Value) -> Result<(), TemplateError> {
+fn check_parameter(name: &str, value: &str, declaration: &Value) -> Result<(), TemplateError> {
     let fail =
         |accepted: String| Err(TemplateError::Parameter { name: name.to_owned(), value: value.to_owned(), accepted });
     if let Some(allowed) = declaration.get("AllowedValues").and_then(Value::as_array) {

@@ -17,26 +17,20 @@ use crate::rollup::model::view::{View, ViewKey};
 use crate::rollup::pipeline::parse::{Parsed, parse};
 use crate::rollup::{AttributeValue, Item};
 
-/// The measures that one view item has, by attribute in the view's order.
+/// The measures that one view item has, by attribute in the view's order: a number, or an object of numbers by group.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct MeasureValues(Vec<(String, MeasureValue)>);
-
-/// A measure's number as it is stored, or its number by group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum MeasureValue {
-    Total(String),
-    ByGroup(BTreeMap<String, String>),
-}
+struct MeasureValues(Vec<(String, Value)>);
 
 impl MeasureValues {
     fn of(view: &View, item: Option<&Item>) -> Self {
         let Some(item) = item else { return Self::default() };
         let measures = view.measures().iter().filter_map(|measure| {
             let value = match item.get(&measure.attribute)? {
-                AttributeValue::M(groups) => MeasureValue::ByGroup(
-                    groups.iter().map(|(group, count)| (group.clone(), stored_number(count))).collect(),
-                ),
-                other => MeasureValue::Total(stored_number(other)),
+                AttributeValue::M(groups) => {
+                    let groups: BTreeMap<_, _> = groups.iter().map(|(group, count)| (group, number(count))).collect();
+                    json!(groups)
+                }
+                other => number(other),
             };
             Some((measure.attribute.clone(), value))
         });
@@ -44,10 +38,11 @@ impl MeasureValues {
     }
 }
 
-fn stored_number(value: &AttributeValue) -> String {
+/// A number where JSON has it exactly, otherwise its text.
+fn number(value: &AttributeValue) -> Value {
     match value {
-        AttributeValue::N(number) => number.clone(),
-        other => format!("not a number: {other:?}"),
+        AttributeValue::N(number) => number.parse::<i64>().map_or_else(|_| json!(number), Value::from),
+        other => format!("not a number: {other:?}").into(),
     }
 }
 
@@ -61,15 +56,17 @@ struct ViewItemChange {
 
 impl fmt::Display for ViewItemChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |number: &Value| number.as_str().map_or_else(|| number.to_string(), str::to_owned);
         write!(f, "{}", self.key)?;
         for (attribute, value) in &self.measures.0 {
             match value {
-                MeasureValue::Total(number) => write!(f, "  {attribute} {number}")?,
-                MeasureValue::ByGroup(groups) if groups.is_empty() => {}
-                MeasureValue::ByGroup(groups) => {
-                    let groups: Vec<_> = groups.iter().map(|(group, count)| format!("{group} {count}")).collect();
+                Value::Object(groups) if groups.is_empty() => {}
+                Value::Object(groups) => {
+                    let groups: Vec<_> =
+                        groups.iter().map(|(group, count)| format!("{group} {}", text(count))).collect();
                     write!(f, "  {attribute} {}", groups.join(", "))?;
                 }
+                number => write!(f, "  {attribute} {}", text(number))?,
             }
         }
         Ok(())
@@ -79,29 +76,13 @@ impl fmt::Display for ViewItemChange {
 impl ViewItemChange {
     /// The change as one JSON object: the key, and each measure with its number, or its number by group.
     fn json(&self) -> Value {
-        let measures = self.measures.0.iter().map(|(attribute, value)| {
-            let value = match value {
-                MeasureValue::Total(number) => json_number(number),
-                MeasureValue::ByGroup(groups) => groups
-                    .iter()
-                    .map(|(group, count)| (group.clone(), json_number(count)))
-                    .collect::<Map<_, _>>()
-                    .into(),
-            };
-            (attribute.clone(), value)
-        });
-        json!({ "key": self.key.to_string(), "counters": measures.collect::<Map<_, _>>() })
+        json!({ "key": self.key.to_string(), "counters": self.measures.0.iter().cloned().collect::<Map<_, _>>() })
     }
-}
-
-/// A number where JSON has it exactly, otherwise its text.
-fn json_number(text: &str) -> Value {
-    text.parse::<i64>().map_or_else(|_| text.into(), Value::from)
 }
 
 /// How a change is printed, a line each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(super) enum Format {
     /// For a person.
     Text,
     /// As an object.
@@ -109,7 +90,7 @@ pub enum Format {
 }
 
 /// A function that prints what its calls changed in the view items.
-pub struct ViewPrinter<'a, F, S> {
+pub(super) struct ViewPrinter<'a, F, S> {
     function: F,
     view: View,
     store: S,
@@ -121,7 +102,7 @@ pub struct ViewPrinter<'a, F, S> {
 impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
     /// Prints every view item whose measures are different after a call of the function. When nobody reads that any
     /// longer, it asks for a stop.
-    pub fn new(function: F, view: View, store: S, format: Format, stopper: &'a Stopper) -> Self {
+    pub(super) fn new(function: F, view: View, store: S, format: Format, stopper: &'a Stopper) -> Self {
         Self { function, view, store, format, last_seen: Mutex::default(), stopper }
     }
 

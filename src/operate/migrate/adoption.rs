@@ -35,7 +35,7 @@ pub(super) async fn adopt(live: &LiveTables, title: &str, mode: Mode) -> Result<
 }
 
 fn did(report: &RepairReport) -> StepResult {
-    let mut left = restless(report);
+    let mut left = unstable(report);
     for drifted in &report.audit.drifted {
         let counter = drifted.counters.first().map(|counter| reading_text(&counter.difference.stored));
         let reason = format!("a counter is {} and could not be set", counter.unwrap_or_default());
@@ -54,10 +54,10 @@ fn would_do(report: &RepairReport) -> StepResult {
         notes.push(format!("would apply records without a marker, of {only_behind} view items"));
     }
     let changed = u64::try_from(report.writes.len() + only_behind).unwrap_or(u64::MAX);
-    StepResult { looked_at: report.audit.view_items(), changed, left: restless(report), notes }
+    StepResult { looked_at: report.audit.view_items(), changed, left: unstable(report), notes }
 }
 
-fn restless(report: &RepairReport) -> Vec<LeftItem> {
+fn unstable(report: &RepairReport) -> Vec<LeftItem> {
     let reason = "it never rested long enough to be seen; run this again".to_owned();
     report.audit.unstable.iter().map(|key| LeftItem { key: key.to_string(), reason: reason.clone() }).collect()
 }

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::error::MigrateError;
-use super::steps::{Change, LeftItem, LiveTables, StepResult};
+use super::steps::{ItemChange, LeftItem, LiveTables, StepResult};
 use crate::operate::clock::pause;
 use crate::operate::error::{TableError, failure_text};
 use crate::operate::repair::report::Mode;
@@ -54,23 +54,23 @@ pub(super) async fn create(live: &LiveTables, title: &str, mode: Mode) -> Result
     live.each(title, view.view_table(), scan, |item| create_on(live, item, mode)).await
 }
 
-async fn create_on(live: &LiveTables, mut item: Item, mode: Mode) -> Result<Change, MigrateError> {
+async fn create_on(live: &LiveTables, mut item: Item, mode: Mode) -> Result<ItemChange, MigrateError> {
     let view = &live.config.view;
     let key = key(view, &item);
-    let refused = |reason: String| Change::Refused(LeftItem { key: named(view, &key), reason });
+    let refused = |reason: String| ItemChange::Refused(LeftItem { key: named(view, &key), reason });
     let mut conflicts = 0;
     loop {
         let shape = match faultless_shape(view, &item) {
-            Ok(Shape::Complete | Shape::Absent) => return Ok(Change::Overtaken),
+            Ok(Shape::Complete | Shape::Absent) => return Ok(ItemChange::Overtaken),
             Ok(shape @ Shape::Lacks(_)) => shape,
             Err(reason) => return Ok(refused(reason)),
         };
         if mode == Mode::DryRun {
-            return Ok(Change::Made);
+            return Ok(ItemChange::Made);
         }
         // Under `skip` the update states that the item is there, whatever the function does about one that is not.
         let update = update::update(view, &Sums::new(), &shape, OnMissingViewItem::Skip);
-        let Err(error) = send(live, &key, update).await else { return Ok(Change::Made) };
+        let Err(error) = send(live, &key, update).await else { return Ok(ItemChange::Made) };
         match failure(&error) {
             // It is not of the shape that the update was made for: another writer changed its maps, of which there are
             // only so many.
@@ -88,7 +88,7 @@ async fn create_on(live: &LiveTables, mut item: Item, mode: Mode) -> Result<Chan
         }
         match read(live, &key).await? {
             Some(now) => item = now,
-            None => return Ok(Change::Overtaken),
+            None => return Ok(ItemChange::Overtaken),
         }
     }
 }

@@ -47,7 +47,7 @@ pub struct LeftItem {
 
 /// What became of one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum ItemChange {
     /// It was changed, or in a dry run would be.
     Made,
     /// A live writer did it first, or deleted the item.
@@ -82,7 +82,7 @@ impl LiveTables {
     }
 
     /// Does one thing to every item that a scan lets through, several at once.
-    pub(super) async fn each<F: Future<Output = Result<Change, MigrateError>>>(
+    pub(super) async fn each<F: Future<Output = Result<ItemChange, MigrateError>>>(
         &self,
         title: &str,
         table: &str,
@@ -102,12 +102,12 @@ impl LiveTables {
                 stream::iter(items.into_iter().map(|item| change(Item::from(item)))).buffer_unordered(WRITES_IN_FLIGHT);
             while let Some(change) = changes.try_next().await? {
                 match change {
-                    Change::Made => {
+                    ItemChange::Made => {
                         result.changed += 1;
                         progress.add_changed(1);
                     }
-                    Change::Overtaken => {}
-                    Change::Refused(left) => result.left.push(left),
+                    ItemChange::Overtaken => {}
+                    ItemChange::Refused(left) => result.left.push(left),
                 }
             }
         }

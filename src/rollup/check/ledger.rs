@@ -168,7 +168,7 @@ pub fn inspect(view: &View, id: &RecordId, marker: &Item) -> Option<Finding> {
         {
             None
         }
-        _ => finding("XO-1", "the marker has no known MarkerOutcome".to_owned()),
+        _ => finding("XO-1", "the marker has no known Outcome".to_owned()),
     }
 }
 
@@ -254,14 +254,14 @@ mod tests {
 
     #[test]
     fn a_marker_in_quarantine_is_open_and_has_a_reason() {
-        let quarantined = item(json!({"MarkerOutcome": {"S": "QUARANTINED"}, "Reason": {"S": "no image"}}));
+        let quarantined = item(json!({"Outcome": {"S": "QUARANTINED"}, "Reason": {"S": "no image"}}));
         let id = RecordId { sequence_number: "1".into(), stream: "s".into() };
         assert_eq!(marker_state(Some(&quarantined)), MarkerState::Pending(NotApplied::Quarantined));
         assert_eq!(inspect(&view(), &id, &quarantined), None);
-        let bare = item(json!({"MarkerOutcome": {"S": "QUARANTINED"}}));
+        let bare = item(json!({"Outcome": {"S": "QUARANTINED"}}));
         assert_eq!(inspect(&view(), &id, &bare).map(|finding| finding.invariant), Some("XO-6"));
         for closed in ["DISCARDED", "REPAIRED"] {
-            let marker = item(json!({"MarkerOutcome": {"S": closed}}));
+            let marker = item(json!({"Outcome": {"S": closed}}));
             assert_eq!((marker_state(Some(&marker)), inspect(&view(), &id, &marker)), (MarkerState::Closed, None));
         }
     }
@@ -289,7 +289,7 @@ mod tests {
             (Some(delta(json!({"TotalPoints": {"S": "1"}}))), "no number"),
             (Some(delta(json!({"CategoryCounts": {"N": "1"}}))), "not by group"),
         ] {
-            let mut marker = item(json!({"MarkerOutcome": {"S": "APPLIED"}}));
+            let mut marker = item(json!({"Outcome": {"S": "APPLIED"}}));
             if let Some(deltas) = deltas {
                 marker.insert(marker::DELTAS.to_owned(), serde_json::from_value(deltas).unwrap());
             }
@@ -297,11 +297,7 @@ mod tests {
             assert!(found.invariant == "XO-1" && found.what.contains(expected), "{found:?}");
         }
         for (outcome, clean) in [("DISCARDED", true), ("REPAIRED", true), ("QUARANTINED", false), ("", false)] {
-            assert_eq!(
-                inspect(&view(), &id, &item(json!({"MarkerOutcome": {"S": outcome}}))).is_none(),
-                clean,
-                "{outcome}"
-            );
+            assert_eq!(inspect(&view(), &id, &item(json!({"Outcome": {"S": outcome}}))).is_none(), clean, "{outcome}");
         }
     }
 

@@ -200,7 +200,7 @@ mod tests {
         let repair = Repair { id: "repair-1", who: "ada@host", run: "run", at: at(), retention_days: 14 };
         let written = repaired(&view(), &repair, &key, &differences);
         let expected = item(json!({
-            "SequenceNumber": {"S": "repair-1"}, "Stream": {"S": "Map"}, "MarkerOutcome": {"S": "REPAIRED"},
+            "SequenceNumber": {"S": "repair-1"}, "Stream": {"S": "Map"}, "Outcome": {"S": "REPAIRED"},
             "Item": {"M": {"MapId": {"S": "m"}}}, "Who": {"S": "ada@host"}, "RequestId": {"S": "run"},
             "From": {"M": {"TotalPoints": {"S": "of type S"}, "CategoryCounts": {"M": {"A": {"N": "-1"}}}}},
             "To": {"M": {"TotalPoints": {"N": "3"}, "CategoryCounts": {"M": {"A": {"N": "2"}}}}},

@@ -30,7 +30,7 @@ pub const EVENT_NAME: &str = "EventName";
 /// The source item's key, a map.
 pub const SOURCE_KEY: &str = "SourceKey";
 /// What became of the record: see [`MarkerOutcome`].
-pub const OUTCOME: &str = "MarkerOutcome";
+pub const OUTCOME: &str = "Outcome";
 /// What the record added: a list of maps of `Item` (the view item's key) and `Measures` (attribute to amount, or to a
 /// map from group to amount).
 pub const DELTAS: &str = "Deltas";

@@ -34,14 +34,17 @@ pub struct Invocation {
     pub deadline: DateTime<Utc>,
 }
 
-/// An answer to an invocation, and when it came.
-pub type Answer = (Ended, DateTime<Utc>);
+/// How an invocation ended, and when.
+pub struct InvocationEnd {
+    pub ended: Ended,
+    pub at: DateTime<Utc>,
+}
 
-/// What the API knows.
+/// The state of the API.
 pub struct Api {
     pub extensions: Extensions,
     pub next: Mutex<mpsc::UnboundedReceiver<Invocation>>,
-    pub answers: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
+    pub answers: Mutex<HashMap<String, oneshot::Sender<InvocationEnd>>>,
     /// How often the process asked for an invocation.
     pub polls: watch::Sender<usize>,
     pub init_error: watch::Sender<Option<Value>>,
@@ -86,7 +89,7 @@ async fn error(State(api): State<Arc<Api>>, Path(id): Path<String>, body: String
 
 /// Like Lambda, takes one answer an invocation.
 async fn answer(api: &Api, id: &str, ended: Ended) -> StatusCode {
-    match api.answers.lock().await.remove(id).map(|answer| answer.send((ended, Utc::now()))) {
+    match api.answers.lock().await.remove(id).map(|answer| answer.send(InvocationEnd { ended, at: Utc::now() })) {
         Some(Ok(())) => StatusCode::ACCEPTED,
         Some(Err(_)) | None => StatusCode::BAD_REQUEST,
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde_json::{Value, json};
 
-use super::workload::{MAPS, Must, Record, group};
+use super::workload::{Expected, MAPS, Record, group};
 use crate::engine::{Counters, Engine, Item, s, text};
 
 /// Keys in one `BatchGetItem`.
@@ -27,7 +27,7 @@ impl Auditor {
     /// XO-3: an acknowledged record has a marker, unless it has no effect.
     pub async fn assert_marked(&self, acknowledged: &HashSet<usize>) {
         let records = acknowledged.iter().map(|place| &self.records[*place]);
-        let wanted: Vec<&Record> = records.filter(|record| record.must != Must::HaveNoEffect).collect();
+        let wanted: Vec<&Record> = records.filter(|record| record.expected != Expected::NoEffect).collect();
         for wanted in wanted.chunks(KEYS_PER_READ) {
             let key = |record: &&Record| {
                 Item::from([
@@ -67,10 +67,10 @@ impl Auditor {
     async fn assert_one_marker_each(&self) -> BTreeMap<String, Counters> {
         let mut wanted: BTreeMap<(String, String), &str> = BTreeMap::new();
         for record in self.records.iter() {
-            let outcome = match record.must {
-                Must::Count => "APPLIED",
-                Must::BeQuarantined => "QUARANTINED",
-                Must::HaveNoEffect => continue,
+            let outcome = match record.expected {
+                Expected::Counted => "APPLIED",
+                Expected::Quarantined => "QUARANTINED",
+                Expected::NoEffect => continue,
             };
             wanted.insert((record.sequence_number.clone(), record.stream.clone()), outcome);
         }

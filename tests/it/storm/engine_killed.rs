@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
 use super::auditor::Auditor;
-use super::workload::{self, Record};
+use super::workload::{self, Record, acknowledged_by};
 use super::{setting, tell};
 use crate::engine::{Engine, without_embedded_engine};
 use crate::runtime_api::{Ended, Sandbox, Settings, in_time};
@@ -141,16 +141,10 @@ async fn storm(seed: u64, kills: usize) {
 
 /// The places of the records that a response acknowledges.
 fn acknowledged(records: &[Record], batch: &[usize], ended: &Ended) -> HashSet<usize> {
-    let resolved = match ended {
-        Ended::Response(response) => match response["batchItemFailures"].as_array().unwrap().first() {
-            None => batch.len(),
-            Some(first) => {
-                let failed = |place: &usize| records[*place].sequence_number == first["itemIdentifier"];
-                batch.iter().position(failed).unwrap()
-            }
-        },
+    let acknowledged = match ended {
+        Ended::Response(response) => acknowledged_by(response, batch, records),
         Ended::Died => 0,
         other => panic!("an engine that is away is no reason for this: {other:?}"),
     };
-    batch[..resolved].iter().copied().collect()
+    batch[..acknowledged].iter().copied().collect()
 }

@@ -10,37 +10,43 @@ use fastrand::Rng;
 use serde_json::json;
 
 use super::auditor::Auditor;
-use super::weather::weather;
-use super::workload::Record;
+use super::fault_plan::fault_plan;
+use super::workload::{Record, acknowledged_by};
 use crate::proxy::Proxy;
 use crate::runtime_api::{Ended, Extensions, Sandbox, Settings};
 
-/// Deliveries one after another that acknowledge nothing: more than that is no weather.
+/// Deliveries one after another that acknowledge nothing: more than that is not by faults alone.
 const DELIVERIES_IN_VAIN: usize = 100;
 
-/// Where a storm is, for the message of a failure.
+/// The step that a storm is at, for the message of a failure; its mappings share it.
 #[derive(Debug, Clone, Default)]
-pub struct Progress(Arc<Mutex<(usize, String)>>);
+pub struct CurrentStep(Arc<Mutex<Step>>);
 
-impl Progress {
-    pub fn now(&self, doing: impl Into<String>) {
-        let mut progress = self.0.lock().unwrap();
-        *progress = (progress.0 + 1, doing.into());
-    }
-}
-
-impl fmt::Display for Progress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let progress = self.0.lock().unwrap();
-        write!(f, "{}, {}", progress.0, progress.1)
-    }
-}
-
-/// What happened, by its name.
 #[derive(Debug, Default)]
-pub struct Tally(BTreeMap<String, usize>);
+struct Step {
+    number: usize,
+    doing: String,
+}
 
-impl Tally {
+impl CurrentStep {
+    pub fn next(&self, doing: impl Into<String>) {
+        let mut step = self.0.lock().unwrap();
+        *step = Step { number: step.number + 1, doing: doing.into() };
+    }
+}
+
+impl fmt::Display for CurrentStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = self.0.lock().unwrap();
+        write!(f, "{}, {}", step.number, step.doing)
+    }
+}
+
+/// How often what happened, by its name.
+#[derive(Debug, Default)]
+pub struct EventCounts(BTreeMap<String, usize>);
+
+impl EventCounts {
     fn count(&mut self, what: &str, times: usize) {
         *self.0.entry(what.to_owned()).or_default() += times;
     }
@@ -52,7 +58,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for EventCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts: Vec<_> = self.0.iter().map(|(what, times)| format!("{what} {times}")).collect();
         f.write_str(&counts.join(", "))
@@ -68,13 +74,13 @@ pub struct Mapping {
     rng: Rng,
     proxy: Proxy,
     sandbox: Option<Sandbox>,
-    progress: Progress,
-    tally: Tally,
+    step: CurrentStep,
+    counts: EventCounts,
 }
 
-/// The moment at which a process is killed, counted in requests of the invocation.
+/// When a process is killed, counted in requests of the invocation.
 #[derive(Debug, Clone, Copy)]
-enum Moment {
+enum KillPoint {
     Sent(usize),
     CarriedOut(usize),
 }
@@ -85,15 +91,15 @@ impl Mapping {
         records: Arc<Vec<Record>>,
         due: Vec<usize>,
         mut rng: Rng,
-        progress: Progress,
+        step: CurrentStep,
     ) -> Self {
-        let proxy = Proxy::start(&auditor.engine.url, weather(rng.fork())).await;
-        Self { auditor, records, due, rng, proxy, sandbox: None, progress, tally: Tally::default() }
+        let proxy = Proxy::start(&auditor.engine.url, fault_plan(rng.fork())).await;
+        Self { auditor, records, due, rng, proxy, sandbox: None, step, counts: EventCounts::default() }
     }
 
     /// Delivers until everything is acknowledged, and nothing is on its way any more.
-    pub async fn deliver_all(mut self) -> Tally {
-        self.tally.count("records", self.due.len());
+    pub async fn deliver_all(mut self) -> EventCounts {
+        self.counts.count("records", self.due.len());
         let mut in_vain = 0;
         while !self.due.is_empty() {
             let (due, batch) = (self.due.len(), self.batch());
@@ -106,9 +112,9 @@ impl Mapping {
         self.retire().await;
         self.proxy.settled().await;
         for (fault, times) in self.proxy.faults() {
-            self.tally.count(&fault, times);
+            self.counts.count(&fault, times);
         }
-        self.tally
+        self.counts
     }
 
     /// Records that are due and some that are not, in the order of the delivery.
@@ -137,16 +143,16 @@ impl Mapping {
     async fn deliver(&mut self, batch: &[usize]) -> Ended {
         let time = Duration::from_millis(self.rng.u64(1_000..3_000));
         let requests = 1 + self.rng.usize(..3);
-        let moment = match self.rng.u8(..8) {
-            0 => Some(Moment::Sent(requests)),
-            1 | 2 => Some(Moment::CarriedOut(requests)),
+        let kill_point = match self.rng.u8(..8) {
+            0 => Some(KillPoint::Sent(requests)),
+            1 | 2 => Some(KillPoint::CarriedOut(requests)),
             _ => None,
         };
-        let gently = self.rng.u8(..4) == 0;
+        let terminate = self.rng.u8(..4) == 0;
         let (records, due) = (batch.len(), self.due.len());
-        self.progress.now(format!("{records} records, {due} due, {time:?}, to be killed at {moment:?}"));
-        self.tally.count("deliveries", 1);
-        self.tally.count("records delivered", records);
+        self.step.next(format!("{records} records, {due} due, {time:?}, to be killed at {kill_point:?}"));
+        self.counts.count("deliveries", 1);
+        self.counts.count("records delivered", records);
 
         let records: Vec<_> = batch.iter().map(|place| &self.records[*place].json).collect();
         let event = json!({ "Records": records }).to_string();
@@ -155,9 +161,9 @@ impl Mapping {
             let mut invocation = pin!(sandbox.invoke(&event, time));
             tokio::select! {
                 ended = &mut invocation => ended,
-                () = struck(&self.proxy, moment) => {
-                    if gently { sandbox.terminate().await } else { sandbox.kill().await };
-                    self.tally.count(if gently { "terminated" } else { "killed" }, 1);
+                () = reached(&self.proxy, kill_point) => {
+                    if terminate { sandbox.terminate().await } else { sandbox.kill().await };
+                    self.counts.count(if terminate { "terminated" } else { "killed" }, 1);
                     invocation.await
                 }
             }
@@ -172,7 +178,7 @@ impl Mapping {
             return sandbox;
         }
         self.retire().await;
-        self.tally.count("processes", 1);
+        self.counts.count("processes", 1);
         let extensions = match self.rng.u8(..10) {
             0 => Extensions::Absent,
             1 => Extensions::Failing,
@@ -196,22 +202,15 @@ impl Mapping {
     /// Takes note of what the response acknowledges, by position, as Lambda does.
     async fn acknowledge(&mut self, batch: &[usize], ended: Ended) {
         let now = chrono::Utc::now();
-        let resolved = match &ended {
+        let acknowledged = match &ended {
             Ended::Response(response) => {
-                let failures = response["batchItemFailures"].as_array().unwrap();
-                assert!(failures.len() <= 1, "{response}");
-                match failures.first() {
-                    None => batch.len(),
-                    Some(first) => {
-                        self.tally.count("partial responses", 1);
-                        let failed = |place: &usize| self.records[*place].sequence_number == first["itemIdentifier"];
-                        batch.iter().position(failed).unwrap()
-                    }
-                }
+                let acknowledged = acknowledged_by(response, batch, &self.records);
+                self.counts.count("partial responses", usize::from(acknowledged < batch.len()));
+                acknowledged
             }
             Ended::Error { kind, message } => {
                 assert_eq!(kind, "Rollup.Deployment", "{message}");
-                self.tally.count("invocation errors", 1);
+                self.counts.count("invocation errors", 1);
                 0
             }
             Ended::Died => 0,
@@ -220,17 +219,17 @@ impl Mapping {
                 panic!("an invocation outlived its deadline, and it is {now}; the log's last line: {words:?}")
             }
         };
-        let acknowledged: HashSet<usize> = batch[..resolved].iter().copied().collect();
+        let acknowledged: HashSet<usize> = batch[..acknowledged].iter().copied().collect();
         self.auditor.assert_marked(&acknowledged).await;
         self.due.retain(|place| !acknowledged.contains(place));
     }
 }
 
-/// Waits for the moment; without one, for ever.
-async fn struck(proxy: &Proxy, moment: Option<Moment>) {
-    match moment {
-        Some(Moment::Sent(requests)) => proxy.reached(requests).await,
-        Some(Moment::CarriedOut(requests)) => proxy.carried_out(requests).await,
+/// Waits until it is time to kill the process; without a point, for ever.
+async fn reached(proxy: &Proxy, kill_point: Option<KillPoint>) {
+    match kill_point {
+        Some(KillPoint::Sent(requests)) => proxy.reached(requests).await,
+        Some(KillPoint::CarriedOut(requests)) => proxy.carried_out(requests).await,
         None => std::future::pending().await,
     }
 }

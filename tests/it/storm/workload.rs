@@ -1,4 +1,4 @@
-//! What happens to the source table, and what each of its stream records must do.
+//! What happens to the source table, and what is expected of each of its stream records.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use fastrand::Rng;
@@ -17,15 +17,15 @@ pub struct Record {
     pub json: Value,
     pub sequence_number: String,
     pub stream: String,
-    pub must: Must,
+    pub expected: Expected,
 }
 
 /// What becomes of a record, however it is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Must {
-    Count,
-    HaveNoEffect,
-    BeQuarantined,
+pub enum Expected {
+    Counted,
+    NoEffect,
+    Quarantined,
 }
 
 /// The maps as they are before the first point: one complete, one without counters, one with half of them, and two
@@ -82,7 +82,7 @@ pub async fn records(engine: &Engine, rng: &mut Rng) -> Vec<Record> {
         json["dynamodb"]["SequenceNumber"] = json!(format!("9{number:0>20}"));
         json["eventID"] = json!(format!("poison-{number}"));
         spoil(&mut json, number);
-        records.insert(rng.usize(..=records.len()), record(json, Some(Must::BeQuarantined)));
+        records.insert(rng.usize(..=records.len()), record(json, Some(Expected::Quarantined)));
     }
     records
 }
@@ -100,16 +100,25 @@ fn spoil(record: &mut Value, how: usize) {
     }
 }
 
-fn record(json: Value, must: Option<Must>) -> Record {
+fn record(json: Value, expected: Option<Expected>) -> Record {
     let change = &json["dynamodb"];
     let contribution = |image: &Value| image.is_object().then(|| group(&image["Category"]));
     let (old, new) = (contribution(&change["OldImage"]), contribution(&change["NewImage"]));
     Record {
-        must: must.unwrap_or(if old == new { Must::HaveNoEffect } else { Must::Count }),
+        expected: expected.unwrap_or(if old == new { Expected::NoEffect } else { Expected::Counted }),
         sequence_number: sequence_number(&json).to_owned(),
         stream: json["eventSourceARN"].as_str().unwrap().to_owned(),
         json,
     }
+}
+
+/// How many records of a batch a response acknowledges: those before the failure that it reports.
+pub fn acknowledged_by(response: &Value, batch: &[usize], records: &[Record]) -> usize {
+    let failures = response["batchItemFailures"].as_array().unwrap();
+    assert!(failures.len() <= 1, "{response}");
+    let Some(first) = failures.first() else { return batch.len() };
+    let failed = |place: &usize| records[*place].sequence_number == first["itemIdentifier"];
+    batch.iter().position(failed).unwrap()
 }
 
 /// The group of an item with this category, in the stream's JSON; none when it is ungrouped.

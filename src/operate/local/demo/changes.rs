@@ -6,12 +6,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
-use super::clock::time_of;
-use super::error::DemoError;
 use super::observed_stack::ObservedStack;
 use super::output::{DemoOutput, count, word_counts};
 use super::recount::differences;
 use super::table::{DemoTableError, SdkItem, items_of, refused, text};
+use crate::operate::local::error::LocalError;
 
 /// The tutorial's items.
 const MAPS: &str = include_str!("../../../../tests/fixtures/maps.json");
@@ -103,25 +102,22 @@ impl Tutorial {
 }
 
 /// Makes the changes, until the counters do not follow one; gives the number of stream records.
-///
-/// # Errors
-/// When a table cannot be read or written, or the output cannot be written.
-pub async fn make(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> Result<usize, DemoError> {
+pub(super) async fn make(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> Result<usize, LocalError> {
     let tutorial = Tutorial { maps: items_of(MAPS)?, points: items_of(POINTS)? };
     let mut written = 0;
     for change in PointChange::ALL {
         let counters = stack.counters().await?;
-        let (deliveries, committed) = (stack.function.deliveries().len(), stack.function.counts().committed());
+        let (deliveries, committed) = (stack.function().deliveries().len(), stack.function().counts().committed());
         change.make(stack, &tutorial).await?;
         written += change.records(&tutorial);
         let follow = counters_follow(stack, written).await?;
 
-        let deliveries = &stack.function.deliveries()[deliveries..];
+        let deliveries = &stack.function().deliveries()[deliveries..];
         let mut seen = vec![format!(
             "The stream carried {} in {}; {} committed",
             word_counts(&deliveries.concat()),
             count(deliveries.len(), "batch", "batches"),
-            count(stack.function.counts().committed() - committed, "transaction", "transactions"),
+            count(stack.function().counts().committed() - committed, "transaction", "transactions"),
         )];
         seen.extend(change.note().map(str::to_owned));
         if !follow {
@@ -136,7 +132,7 @@ pub async fn make(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> Result<
 }
 
 /// Waits until all that was written is delivered and counted, and tells whether it was in time.
-async fn counters_follow(stack: &ObservedStack<'_>, written: usize) -> Result<bool, DemoError> {
+async fn counters_follow(stack: &ObservedStack<'_>, written: usize) -> Result<bool, LocalError> {
     let deadline = Instant::now() + FOLLOW_TIMEOUT;
     loop {
         if stack.delivered_records() >= written
@@ -154,7 +150,7 @@ async fn counters_follow(stack: &ObservedStack<'_>, written: usize) -> Result<bo
 /// Sets a point to expire now, lets an hour pass, and has the engine delete what has expired.
 async fn expire(stack: &ObservedStack<'_>, map: &str, point: &str) -> Result<(), DemoTableError> {
     stack.points.switch_on_expiry(EXPIRES_AT).await?;
-    let now = AttributeValue::N(time_of(stack.clock).timestamp().to_string());
+    let now = AttributeValue::N(stack.now().timestamp().to_string());
     stack.points.set(map, point, EXPIRES_AT, now).await?;
     stack.clock.tick(AN_HOUR);
     let database = stack.stack.database.clone();

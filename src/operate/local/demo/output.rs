@@ -10,7 +10,7 @@ use super::recount::CountersByMap;
 
 /// Prints the steps as they come.
 #[derive(Debug)]
-pub struct DemoOutput {
+pub(super) struct DemoOutput {
     json: bool,
     bold_headlines: bool,
     steps: Vec<Value>,
@@ -18,33 +18,23 @@ pub struct DemoOutput {
 
 impl DemoOutput {
     /// For a program, or for a person; on a terminal its headlines are bold.
-    #[must_use]
-    pub fn new(json: bool) -> Self {
+    pub(super) fn new(json: bool) -> Self {
         let plain = !io::stdout().is_terminal() || env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { json, bold_headlines: !plain, steps: Vec::new() }
     }
 
     /// Lines for a person only.
-    ///
-    /// # Errors
-    /// When standard output cannot be written.
-    pub fn line(&self, lines: &str) -> io::Result<()> {
+    pub(super) fn line(&self, lines: &str) -> io::Result<()> {
         if self.json { Ok(()) } else { writeln!(io::stdout(), "{lines}") }
     }
 
     /// A line that stands out.
-    ///
-    /// # Errors
-    /// When standard output cannot be written.
-    pub fn headline(&self, line: &str) -> io::Result<()> {
+    pub(super) fn headline(&self, line: &str) -> io::Result<()> {
         if self.bold_headlines { self.line(&format!("\u{1b}[1m{line}\u{1b}[0m")) } else { self.line(line) }
     }
 
     /// One more step: what was done, what was seen, and the counters that it moved.
-    ///
-    /// # Errors
-    /// When standard output cannot be written.
-    pub fn step(
+    pub(super) fn step(
         &mut self,
         title: &str,
         seen: &[String],
@@ -69,10 +59,7 @@ impl DemoOutput {
     }
 
     /// Rows under headings, in columns as wide as they need to be.
-    ///
-    /// # Errors
-    /// When standard output cannot be written.
-    pub fn table<const N: usize>(&self, headings: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
+    pub(super) fn table<const N: usize>(&self, headings: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
         let rows = std::iter::once(headings.map(str::to_owned)).chain(rows).collect::<Vec<_>>();
         let widths: Vec<_> =
             (0..N).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()).collect();
@@ -84,10 +71,7 @@ impl DemoOutput {
     }
 
     /// The end, for a program: the summary's fields, and the steps.
-    ///
-    /// # Errors
-    /// When standard output cannot be written.
-    pub fn end(self, mut summary: Value) -> io::Result<()> {
+    pub(super) fn end(self, mut summary: Value) -> io::Result<()> {
         if !self.json {
             return Ok(());
         }
@@ -99,20 +83,17 @@ impl DemoOutput {
 }
 
 /// Counters by map, as JSON.
-#[must_use]
-pub fn counters(maps: &CountersByMap) -> Value {
+pub(super) fn counters(maps: &CountersByMap) -> Value {
     maps.iter().map(|(map, counters)| (map.clone(), counters.json())).collect::<Map<_, _>>().into()
 }
 
 /// A number with its noun: `1 batch`, `2 batches`.
-#[must_use]
-pub fn count(number: usize, one: &str, many: &str) -> String {
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Words with how often each is there: `2 INSERT, 1 MODIFY`.
-#[must_use]
-pub fn word_counts(words: &[String]) -> String {
+pub(super) fn word_counts(words: &[String]) -> String {
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for word in words {
         *times.entry(word).or_default() += 1;

@@ -9,27 +9,24 @@ use crate::operate::local::function::{LocalFunction, TransactionCounts};
 use crate::operate::local::poller::Function;
 
 /// A function that remembers what it was given.
-pub struct RecordingFunction {
+pub(super) struct RecordingFunction {
     function: LocalFunction,
     deliveries: Mutex<Vec<Vec<String>>>,
 }
 
 impl RecordingFunction {
     /// Remembers what this function is given.
-    #[must_use]
-    pub fn new(function: LocalFunction) -> Self {
+    pub(super) fn new(function: LocalFunction) -> Self {
         Self { function, deliveries: Mutex::default() }
     }
 
     /// What the function's transactions came to.
-    #[must_use]
-    pub fn counts(&self) -> &TransactionCounts {
+    pub(super) fn counts(&self) -> &TransactionCounts {
         self.function.counts()
     }
 
     /// What the records of each delivery so far were, in their own words.
-    #[must_use]
-    pub fn deliveries(&self) -> Vec<Vec<String>> {
+    pub(super) fn deliveries(&self) -> Vec<Vec<String>> {
         self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -15,33 +15,32 @@ const TOTAL_POINTS: &str = "TotalPoints";
 const CATEGORY_COUNTS: &str = "CategoryCounts";
 
 /// The counters of every map, by its id.
-pub type CountersByMap = BTreeMap<String, Counters>;
+pub(super) type CountersByMap = BTreeMap<String, Counters>;
 
 /// The counters of one map. What is stored and is no number is none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Counters {
+pub(super) struct Counters {
     total: Option<i64>,
     categories: BTreeMap<String, Option<i64>>,
 }
 
 /// A counter that is not what a recount says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CounterDifference {
+pub(super) struct CounterDifference {
     /// The map.
-    pub key: String,
+    pub(super) key: String,
     /// The attribute of the map.
-    pub measure: &'static str,
+    pub(super) measure: &'static str,
     /// The category, for a counter by category.
-    pub group: Option<String>,
+    pub(super) group: Option<String>,
     /// What is stored.
-    pub stored: Option<i64>,
+    pub(super) stored: Option<i64>,
     /// What the points come to.
-    pub recounted: i64,
+    pub(super) recounted: i64,
 }
 
 /// The counters that the maps have.
-#[must_use]
-pub fn stored(maps: &[SdkItem]) -> CountersByMap {
+pub(super) fn stored(maps: &[SdkItem]) -> CountersByMap {
     let number = |value: &AttributeValue| value.as_n().ok().and_then(|text| text.parse().ok());
     let counters = |map: &SdkItem| Counters {
         total: map.get(TOTAL_POINTS).map_or(Some(0), number),
@@ -56,8 +55,7 @@ pub fn stored(maps: &[SdkItem]) -> CountersByMap {
 }
 
 /// The counters that the points come to.
-#[must_use]
-pub fn recount(points: &[SdkItem]) -> CountersByMap {
+pub(super) fn recount(points: &[SdkItem]) -> CountersByMap {
     let mut maps = CountersByMap::new();
     for point in points {
         let Counters { total, categories } = maps.entry(text(point, MAP_ID)).or_default();
@@ -73,8 +71,7 @@ fn text(item: &SdkItem, attribute: &str) -> String {
 }
 
 /// Where stored counters differ from a recount. A counter of zero is as good as none.
-#[must_use]
-pub fn differences(stored: &CountersByMap, recounted: &CountersByMap) -> Vec<CounterDifference> {
+pub(super) fn differences(stored: &CountersByMap, recounted: &CountersByMap) -> Vec<CounterDifference> {
     let nothing = Counters { total: Some(0), ..Counters::default() };
     let keys: BTreeSet<_> = stored.keys().chain(recounted.keys()).collect();
     let mut found = Vec::new();
@@ -112,8 +109,7 @@ impl fmt::Display for Counters {
 
 impl Counters {
     /// The counters as a map has them.
-    #[must_use]
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         json!({ TOTAL_POINTS: self.total, CATEGORY_COUNTS: self.categories })
     }
 }
@@ -129,8 +125,7 @@ impl fmt::Display for CounterDifference {
 
 impl CounterDifference {
     /// The difference as audits tell it.
-    #[must_use]
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let Self { key, measure, group, stored, recounted } = self;
         json!({ "key": key, "measure": measure, "group": group, "stored": stored, "recounted": recounted })
     }

@@ -1,15 +1,14 @@
 //! Every record of the stream comes again, three times, in other batches and another order.
 
-use super::error::DemoError;
 use super::observed_stack::ObservedStack;
 use super::output::{DemoOutput, count};
-use crate::operate::event::{EventRecord, event};
-use crate::operate::local::poller::Function;
+use crate::operate::event::EventRecord;
+use crate::operate::local::error::LocalError;
 use crate::operate::stream::{Cursor, DynamoStream, Stream, StreamError};
 
 /// What it did to the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Redelivered {
+pub(super) enum Redelivered {
     /// They are what they were.
     NothingMoved,
     /// Something was counted twice, or failed.
@@ -39,14 +38,11 @@ enum BatchOrder {
 }
 
 /// Delivers all records three times. `written` is how many there should be.
-///
-/// # Errors
-/// When the stream or a table cannot be read, or the output cannot be written.
-pub async fn deliver_again(
+pub(super) async fn deliver_again(
     stack: &ObservedStack<'_>,
     output: &mut DemoOutput,
     written: usize,
-) -> Result<Redelivered, DemoError> {
+) -> Result<Redelivered, LocalError> {
     let records = all_records(&stack.stack.stream()).await?;
     let (counters, items) = (stack.counters().await?, stack.written_items().await?);
     let redeliveries = [
@@ -74,13 +70,12 @@ pub async fn deliver_again(
 impl Redelivery {
     /// Delivers the records, and adds what was seen.
     async fn deliver(&self, stack: &ObservedStack<'_>, records: &[EventRecord], seen: &mut Vec<String>) -> Redelivered {
-        let counts = stack.function.counts();
+        let counts = stack.function().counts();
         let (committed, duplicates) = (counts.committed(), counts.duplicates());
         let batches = self.order.apply(records.chunks(self.batch_size.max(1)).collect());
         let mut all_acknowledged = true;
         for batch in &batches {
-            let response = stack.function.invoke(event(batch), stack.time_limit).await;
-            all_acknowledged &= response.is_ok_and(|response| !response.contains("itemIdentifier"));
+            all_acknowledged &= stack.deliver(batch).await;
         }
         let committed = counts.committed() - committed;
         seen.push(format!(

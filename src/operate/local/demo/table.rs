@@ -8,11 +8,11 @@ use aws_sdk_dynamodb::types::{AttributeValue, TimeToLiveSpecification};
 use crate::operate::error::error_chain;
 
 /// An item as the SDK has it.
-pub type SdkItem = HashMap<String, AttributeValue>;
+pub(super) type SdkItem = HashMap<String, AttributeValue>;
 
 /// A table of the demo, and what is in it.
 #[derive(Debug, Clone)]
-pub struct DemoTable {
+pub(super) struct DemoTable {
     client: Client,
     table: String,
 }
@@ -27,34 +27,30 @@ pub struct DemoTableError {
 
 impl DemoTable {
     /// The table of this name.
-    #[must_use]
-    pub fn new(client: Client, table: &str) -> Self {
+    pub(super) fn new(client: Client, table: &str) -> Self {
         Self { client, table: table.to_owned() }
     }
 
     /// All of them.
-    ///
-    /// # Errors
-    /// When the engine does not give them.
-    pub async fn all(&self) -> Result<Vec<SdkItem>, DemoTableError> {
+    pub(super) async fn all(&self) -> Result<Vec<SdkItem>, DemoTableError> {
         let pages = self.client.scan().table_name(&self.table).consistent_read(true).into_paginator().items().send();
         pages.collect::<Result<_, _>>().await.map_err(|e| refused("read a table", e))
     }
 
     /// Writes an item.
-    ///
-    /// # Errors
-    /// When the engine refuses it.
-    pub async fn put(&self, item: SdkItem) -> Result<(), DemoTableError> {
+    pub(super) async fn put(&self, item: SdkItem) -> Result<(), DemoTableError> {
         let request = self.client.put_item().table_name(&self.table).set_item(Some(item));
         request.send().await.map(|_| ()).map_err(|e| refused("write an item", e))
     }
 
     /// Sets one attribute of a point.
-    ///
-    /// # Errors
-    /// When the engine refuses it.
-    pub async fn set(&self, map: &str, point: &str, name: &str, value: AttributeValue) -> Result<(), DemoTableError> {
+    pub(super) async fn set(
+        &self,
+        map: &str,
+        point: &str,
+        name: &str,
+        value: AttributeValue,
+    ) -> Result<(), DemoTableError> {
         let request = self.client.update_item().table_name(&self.table).set_key(Some(point_key(map, point)));
         let request = request.update_expression("SET #name = :value").expression_attribute_names("#name", name);
         let sent = request.expression_attribute_values(":value", value).send().await;
@@ -62,19 +58,13 @@ impl DemoTable {
     }
 
     /// Deletes a point.
-    ///
-    /// # Errors
-    /// When the engine refuses it.
-    pub async fn delete(&self, map: &str, point: &str) -> Result<(), DemoTableError> {
+    pub(super) async fn delete(&self, map: &str, point: &str) -> Result<(), DemoTableError> {
         let request = self.client.delete_item().table_name(&self.table).set_key(Some(point_key(map, point)));
         request.send().await.map(|_| ()).map_err(|e| refused("delete a point", e))
     }
 
     /// Lets items expire by this attribute.
-    ///
-    /// # Errors
-    /// When the engine refuses it.
-    pub async fn switch_on_expiry(&self, attribute: &str) -> Result<(), DemoTableError> {
+    pub(super) async fn switch_on_expiry(&self, attribute: &str) -> Result<(), DemoTableError> {
         let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute).build();
         let expiry = expiry.map_err(|e| refused("switch on expiry", e))?;
         let request = self.client.update_time_to_live().table_name(&self.table).time_to_live_specification(expiry);
@@ -82,11 +72,8 @@ impl DemoTable {
     }
 }
 
-/// DemoTable of texts, from JSON.
-///
-/// # Errors
-/// When it is something else.
-pub fn items_of(json: &str) -> Result<Vec<SdkItem>, DemoTableError> {
+/// Items of texts, from JSON.
+pub(super) fn items_of(json: &str) -> Result<Vec<SdkItem>, DemoTableError> {
     let items: Vec<HashMap<String, String>> =
         serde_json::from_str(json).map_err(|e| refused("read the tutorial's items", e))?;
     let item = |item: HashMap<_, _>| item.into_iter().map(|(name, value)| (name, AttributeValue::S(value))).collect();
@@ -98,13 +85,11 @@ fn point_key(map: &str, point: &str) -> SdkItem {
 }
 
 /// A text as an attribute.
-#[must_use]
-pub fn text(text: &str) -> AttributeValue {
+pub(super) fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
 /// The error of something that was tried.
-#[must_use]
-pub fn refused(action: &'static str, error: impl std::error::Error) -> DemoTableError {
+pub(super) fn refused(action: &'static str, error: impl std::error::Error) -> DemoTableError {
     DemoTableError { action, cause: error_chain(&error) }
 }

@@ -9,8 +9,7 @@ use super::batch_delivery::DeliveryResult;
 /// An empty response, `null`, an object without `batchItemFailures`, and an empty list mean that all is dealt with. An
 /// identifier that is missing, empty, null or of no record of the delivery makes the whole delivery fail, and so does a
 /// response that is not JSON or not of this form. Of several identifiers the first by position counts.
-#[must_use]
-pub fn delivery_result(response: &str, sequence_numbers: &[&str]) -> DeliveryResult {
+pub(super) fn delivery_result(response: &str, sequence_numbers: &[&str]) -> DeliveryResult {
     if response.trim().is_empty() {
         return DeliveryResult::Succeeded;
     }

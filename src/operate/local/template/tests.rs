@@ -19,11 +19,7 @@ fn template(overrides: &[(&str, &str)]) -> Result<Template, TemplateError> {
         },
         "Conditions": {
             "IsNew": { "Fn::Equals": [{ "Ref": "Arn" }, ""] },
-            "IsOld": { "Fn::Not": [{ "Condition": "IsNew" }] },
-            "Both": { "Fn::And": [{ "Condition": "IsNew" }, { "Fn::Equals": [{ "Ref": "Kind" }, "create"] }] },
-            "Either": { "Fn::Or": [{ "Condition": "IsOld" }, { "Fn::Equals": [{ "Ref": "Kind" }, "skip"] }] },
-            "Round": { "Condition": "About" },
-            "About": { "Condition": "Round" },
+            "IsOld": { "Fn::Equals": [{ "Ref": "Arn" }, "a"] },
             "Odd": { "Fn::Contains": [["a"], "a"] }
         },
         "Resources": {
@@ -38,12 +34,9 @@ fn template(overrides: &[(&str, &str)]) -> Result<Template, TemplateError> {
                     "Other": { "Ref": "OldThing" },
                     "New": { "Fn::If": ["IsNew", "new", "old"] },
                     "Old": { "Fn::If": ["IsOld", { "Ref": "Arn" }, { "Ref": "AWS::NoValue" }] },
-                    "Both": { "Fn::If": ["Both", "yes", "no"] },
-                    "Either": { "Fn::If": ["Either", "yes", "no"] },
-                    "Round": { "Fn::If": ["Round", "yes", "no"] },
                     "Odd": { "Fn::If": ["Odd", "yes", "no"] },
                     "Missing": { "Fn::If": ["Missing", "yes", "no"] },
-                    "Sub": { "Fn::Sub": "${Name}-${!literal}-${Thing.Arn}." },
+                    "Sub": { "Fn::Sub": "${Name}-${Size}." },
                     "OpenSub": { "Fn::Sub": "${Name" },
                     "Select": { "Fn::Select": [1, { "Fn::Split": ["/", { "Fn::Sub": "${Arn}/${Name}" }] }] },
                     "Beyond": { "Fn::Select": [9, { "Fn::Split": ["/", "a/b"] }] },
@@ -58,7 +51,7 @@ fn template(overrides: &[(&str, &str)]) -> Result<Template, TemplateError> {
     });
     let overrides: BTreeMap<_, _> = overrides.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let mut template = Template::new(&text.to_string(), &overrides)?;
-    template.set_attribute("Thing", "Arn", "arn:thing");
+    template.set_attribute("Thing.Arn", "arn:thing");
     Ok(template)
 }
 
@@ -85,12 +78,7 @@ fn values_are_evaluated() {
         ("New", &[("Arn", "a")], Some("old")),
         ("Old", &[], None),
         ("Old", &[("Arn", "a")], Some("a")),
-        ("Both", &[], Some("yes")),
-        ("Both", &[("Kind", "skip")], Some("no")),
-        ("Either", &[], Some("no")),
-        ("Either", &[("Kind", "skip")], Some("yes")),
-        ("Either", &[("Arn", "a")], Some("yes")),
-        ("Sub", &[], Some("Point-${literal}-arn:thing.")),
+        ("Sub", &[], Some("Point-1000.")),
         ("Select", &[], Some("Point")),
         ("Select", &[("Arn", "arn/Site/stream")], Some("Site")),
         ("Att", &[], Some("arn:thing")),
@@ -105,8 +93,7 @@ fn what_cannot_be_evaluated_names_resource_and_property() {
         ("Empty", "it must be a text"),
         ("Bucket", "it needs the parameter Bucket, which has no default; give it a value"),
         ("Unknown", "Nothing is neither a parameter nor a resource"),
-        ("Round", "in a circle"),
-        ("Odd", "Fn::Contains is not a condition that can be evaluated here"),
+        ("Odd", "only Fn::Equals of two values can be evaluated here"),
         ("Missing", "it is not among the template's Conditions"),
         ("OpenSub", "has no end"),
         ("Beyond", "the list has no item 9"),

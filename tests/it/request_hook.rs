@@ -1,4 +1,5 @@
-//! A way to an engine on which requests can be held up: what happens before one goes through is up to the test.
+//! A proxy in front of an engine that runs the test's code before each request: it can hold a request up, or change
+//! something before it goes through.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,15 +9,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-/// A gate that lets the first requests of an operation through, and answers none after them. Who waits at the other end is
-/// told of each of those.
-pub async fn hanging(url: &str, operation: &'static str, after: usize) -> (String, mpsc::UnboundedReceiver<()>) {
+/// A proxy that lets the first requests of an operation through, and answers none after them. The receiver is told of
+/// each of those.
+pub async fn hang_after(url: &str, operation: &'static str, requests: usize) -> (String, mpsc::UnboundedReceiver<()>) {
     let (hangs, hung) = mpsc::unbounded_channel();
-    let requests = Arc::new(AtomicUsize::new(0));
-    let url = gate(url, move |requested| {
-        let (requests, hangs) = (Arc::clone(&requests), hangs.clone());
+    let seen = Arc::new(AtomicUsize::new(0));
+    let url = before_each_request(url, move |requested| {
+        let (seen, hangs) = (Arc::clone(&seen), hangs.clone());
         async move {
-            if requested == operation && requests.fetch_add(1, Ordering::SeqCst) >= after {
+            if requested == operation && seen.fetch_add(1, Ordering::SeqCst) >= requests {
                 let _ = hangs.send(());
                 std::future::pending::<()>().await;
             }
@@ -26,20 +27,20 @@ pub async fn hanging(url: &str, operation: &'static str, after: usize) -> (Strin
     (url, hung)
 }
 
-/// Passes connections on to the engine at `url`, and gives the URL to use instead. `before` is awaited with the operation
+/// Passes connections on to the engine at `url`, and gives the URL to use instead. `hook` is awaited with the operation
 /// of each request; a request for which it never returns is never answered.
-pub async fn gate<F: Future<Output = ()> + Send>(
+pub async fn before_each_request<F: Future<Output = ()> + Send>(
     url: &str,
-    before: impl Fn(String) -> F + Send + Sync + 'static,
+    hook: impl Fn(String) -> F + Send + Sync + 'static,
 ) -> String {
     let engine = url.strip_prefix("http://").unwrap().to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gate = format!("http://{}", listener.local_addr().unwrap());
-    let before = Arc::new(before);
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let hook = Arc::new(hook);
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             let server = TcpStream::connect(&engine).await.unwrap();
-            let (before, (mut answers, mut requests)) = (Arc::clone(&before), server.into_split());
+            let (hook, (mut answers, mut requests)) = (Arc::clone(&hook), server.into_split());
             let (mut from_client, mut to_client) = client.into_split();
             tokio::spawn(async move { tokio::io::copy(&mut answers, &mut to_client).await });
             tokio::spawn(async move {
@@ -48,7 +49,7 @@ pub async fn gate<F: Future<Output = ()> + Send>(
                     // The head of a request comes in one piece.
                     let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
                     if let Some((_, rest)) = text.split_once("DynamoDB_20120810.") {
-                        before(rest.chars().take_while(char::is_ascii_alphabetic).collect()).await;
+                        hook(rest.chars().take_while(char::is_ascii_alphabetic).collect()).await;
                     }
                     if requests.write_all(&buffer[..length]).await.is_err() {
                         return;
@@ -57,5 +58,5 @@ pub async fn gate<F: Future<Output = ()> + Send>(
             });
         }
     });
-    gate
+    proxy
 }

@@ -1,4 +1,4 @@
-//! What the network and the service do to requests, by a seed: spells of calm, of rough and of hardly any service.
+//! What the network and the service do to requests, by a seed: in turns no request fails, some do, and nearly all do.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use fastrand::Rng;
 use crate::proxy::{Code, Fault, Request};
 
 /// A plan of faults for a proxy.
-pub fn weather(mut rng: Rng) -> impl FnMut(&Request) -> Option<Fault> + Send {
+pub fn fault_plan(mut rng: Rng) -> impl FnMut(&Request) -> Option<Fault> + Send {
     let (mut rest, mut percent) = (0, 0);
     move |_| {
         if rest == 0 {

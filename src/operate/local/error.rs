@@ -1,0 +1,44 @@
+//! Why `local` does not run, or not to its end.
+
+use std::io;
+
+use super::demo::table::DemoTableError;
+use super::engine::EngineError;
+use super::table_setup::TableSetupError;
+use super::template::TemplateError;
+use crate::config::ConfigError;
+use crate::operate::stream::StreamError;
+
+/// Why the pipeline does not run, or the demo cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// Another endpoint than its own.
+    #[error(
+        "local starts an engine of its own on this machine; leave out --endpoint-url, and choose its port by --port"
+    )]
+    Endpoint,
+    /// The template, or a value for it.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The function's settings.
+    #[error("the function's settings in the template: {0}")]
+    Config(#[from] ConfigError),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A table.
+    #[error(transparent)]
+    TableSetup(#[from] TableSetupError),
+    /// The source table's stream is not there.
+    #[error("the engine gives the table {0} no stream")]
+    NoStream(String),
+    /// The stream cannot be read.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// The engine refuses something to the demo.
+    #[error(transparent)]
+    DemoTable(#[from] DemoTableError),
+    /// Output, or signals.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
