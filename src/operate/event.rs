@@ -12,7 +12,8 @@ use crate::rollup::Item;
 pub const EVENT_BYTES: usize = 6 * 1024 * 1024;
 
 /// What stands around the records of an event.
-const FRAME: (&str, &str) = (r#"{"Records":["#, "]}");
+const PREFIX: &str = r#"{"Records":["#;
+const SUFFIX: &str = "]}";
 
 /// One record of a stream, ready to be put into an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,21 +63,13 @@ impl EventRecord {
 /// An event with these records.
 #[must_use]
 pub fn event(records: &[EventRecord]) -> String {
-    let mut event = String::with_capacity(bytes(records.iter()));
-    event.push_str(FRAME.0);
-    for (place, record) in records.iter().enumerate() {
-        if place > 0 {
-            event.push(',');
-        }
-        event.push_str(&record.json);
-    }
-    event.push_str(FRAME.1);
-    event
+    let records: Vec<_> = records.iter().map(|record| record.json.as_str()).collect();
+    [PREFIX, &records.join(","), SUFFIX].concat()
 }
 
 /// How many of these records, from the first on, fit into one event; never less than one of any.
 pub fn fitting<'a>(records: impl Iterator<Item = &'a EventRecord>, most: usize) -> usize {
-    let mut bytes = FRAME.0.len() + FRAME.1.len();
+    let mut bytes = PREFIX.len() + SUFFIX.len();
     let fits = |record: &&EventRecord| {
         bytes += record.json.len() + 1;
         bytes <= EVENT_BYTES
@@ -84,11 +77,6 @@ pub fn fitting<'a>(records: impl Iterator<Item = &'a EventRecord>, most: usize) 
     let mut records = records.take(most).peekable();
     let any = usize::from(records.peek().is_some());
     records.take_while(fits).count().max(any)
-}
-
-/// The length of an event with these records, in bytes.
-pub fn bytes<'a>(records: impl Iterator<Item = &'a EventRecord>) -> usize {
-    records.map(|record| record.json.len() + 1).sum::<usize>() + FRAME.0.len() + FRAME.1.len()
 }
 
 fn put(fields: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {

@@ -98,29 +98,28 @@ async fn run_steps(stack: &ObservedStack<'_>, mut output: DemoOutput, began: Ins
     ))?;
     let written = changes::make(stack, &mut output).await?;
     let redelivered = redelivery::deliver_again(stack, &mut output, written).await?;
-    let comparison = compare_with_recount(stack, &mut output).await?;
-    Ok(conclude(stack, output, &DemoResult { records: written, redelivered, comparison, took: began.elapsed() })?)
+    let (stored, recounted) = (stack.counters().await?, stack.recounted().await?);
+    let drift = differences(&stored, &recounted);
+    show_recount(&mut output, &stored, &recounted, &drift)?;
+    let result = DemoResult { records: written, redelivered, stored, drift, took: began.elapsed() };
+    Ok(conclude(stack, output, &result)?)
 }
 
 /// The last step: the counters beside a recount.
-async fn compare_with_recount(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> Result<Comparison, LocalError> {
-    let (stored, recounted) = (stack.counters().await?, stack.recounted().await?);
-    let drift = differences(&stored, &recounted);
+fn show_recount(
+    output: &mut DemoOutput,
+    stored: &CountersByMap,
+    recounted: &CountersByMap,
+    drift: &[CounterDifference],
+) -> io::Result<()> {
     let seen: Vec<_> = drift.iter().map(ToString::to_string).collect();
-    output.step("The points are counted one by one", &seen, &stored, &stored)?;
+    output.step("The points are counted one by one", &seen, stored, stored)?;
     let rows = stored.iter().map(|(map, counters)| {
         let recounted = recounted.get(map).map_or_else(|| "0".to_owned(), ToString::to_string);
         [map.clone(), counters.to_string(), recounted]
     });
     output.line("")?;
-    output.table(["map", "stored", "recounted"], rows.collect())?;
-    Ok(Comparison { stored, drift })
-}
-
-/// The stored counters, and where a recount differs from them.
-struct Comparison {
-    stored: CountersByMap,
-    drift: Vec<CounterDifference>,
+    output.table(["map", "stored", "recounted"], rows.collect())
 }
 
 /// What the demo came to.
@@ -128,13 +127,14 @@ struct DemoResult {
     /// The records that the changes wrote to the stream.
     records: usize,
     redelivered: Redelivered,
-    comparison: Comparison,
+    stored: CountersByMap,
+    drift: Vec<CounterDifference>,
     took: Duration,
 }
 
 /// The verdict, and the figures that it rests on.
 fn conclude(stack: &ObservedStack<'_>, output: DemoOutput, result: &DemoResult) -> io::Result<Ending> {
-    let DemoResult { records, redelivered, comparison: Comparison { stored, drift }, took } = result;
+    let DemoResult { records, redelivered, stored, drift, took } = result;
     let exact = drift.is_empty() && *redelivered == Redelivered::NothingMoved;
     let (delivered, batches) = (stack.delivered_records(), stack.function().deliveries().len());
     let counts = stack.function().counts();

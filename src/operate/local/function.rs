@@ -83,10 +83,10 @@ impl<S: Store> Store for CountingStore<S> {
                 self.counts.committed.fetch_add(1, Ordering::Relaxed);
             }
             Err(Failure::Cancelled(verdicts)) => {
-                let met = transaction.actions.iter().zip(verdicts).filter(|(action, verdict)| {
+                let existing = transaction.actions.iter().zip(verdicts).filter(|(action, verdict)| {
                     matches!(action, Action::PutMarker { .. }) && matches!(verdict, ActionVerdict::ConditionFailed(_))
                 });
-                self.counts.duplicates.fetch_add(met.count(), Ordering::Relaxed);
+                self.counts.duplicates.fetch_add(existing.count(), Ordering::Relaxed);
             }
             Err(_) => {}
         }

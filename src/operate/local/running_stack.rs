@@ -16,11 +16,9 @@ use crate::operate::stream::DynamoStream;
 
 /// An engine with the template's tables.
 pub(super) struct RunningStack {
-    /// What the template declares.
     pub(super) definition: StackDefinition,
     /// The function's settings, from the template's environment variables.
     pub(super) config: Config,
-    /// The engine.
     pub(super) engine: Engine,
     /// The engine's data.
     pub(super) database: Database,

@@ -39,7 +39,6 @@ pub(super) struct StackDefinition {
 /// A table, as far as an engine on one machine keeps what is declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TableDefinition {
-    /// The table's name.
     pub(super) name: String,
     /// The key attributes, the partition key first.
     pub(super) key: Vec<KeyAttribute>,
@@ -52,11 +51,8 @@ pub(super) struct TableDefinition {
 /// One attribute of a table's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KeyAttribute {
-    /// The attribute's name.
     pub(super) name: String,
-    /// Its type.
     pub(super) kind: ScalarAttributeType,
-    /// Its part in the key.
     pub(super) role: KeyType,
 }
 
@@ -133,11 +129,11 @@ fn read_table(table: &Property<'_>) -> Result<TableDefinition, TemplateError> {
         Some(ttl) if ttl.get("Enabled")?.parse()? => Some(ttl.get("AttributeName")?.text()?),
         _ => None,
     };
-    let known = |name: &&str| {
+    let is_supported = |name: &&str| {
         ["TableName", "KeySchema", "StreamSpecification", "TimeToLiveSpecification"].contains(name)
             || WITHOUT_EFFECT.contains(name)
     };
-    if let Some(name) = table.names().find(|name| !known(name)) {
+    if let Some(name) = table.names().find(|name| !is_supported(name)) {
         return Err(table.wrong(format!("a table with {name} cannot be made on this machine")));
     }
     Ok(TableDefinition { name: table.get("TableName")?.text()?, key, stream, time_to_live })

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
@@ -28,61 +30,6 @@ const EXPIRES_AT: &str = "ExpiresAt";
 /// What is waited for in no time at all.
 const AN_HOUR: Duration = Duration::from_hours(1);
 
-/// A step of the demo.
-#[derive(Debug, Clone, Copy)]
-enum PointChange {
-    Load,
-    MakeBar,
-    DeleteHospital,
-    PutBackHospital,
-    ExpirePizzeria,
-}
-
-impl PointChange {
-    const ALL: [Self; 5] =
-        [Self::Load, Self::MakeBar, Self::DeleteHospital, Self::PutBackHospital, Self::ExpirePizzeria];
-
-    fn title(self, tutorial: &Tutorial) -> String {
-        let Tutorial { maps, points } = tutorial;
-        match self {
-            Self::Load => return format!("Load the tutorial's {} maps and {} points", maps.len(), points.len()),
-            Self::MakeBar => "Palace Kitchen in Seattle turns from a restaurant into a bar",
-            Self::DeleteHospital => "The Old Hospital in Townsville is deleted",
-            Self::PutBackHospital => "The Old Hospital is put back, the same as before",
-            Self::ExpirePizzeria => {
-                "Pizza by the Sea in Townsville is set to expire; an hour later it is deleted by TTL"
-            }
-        }
-        .to_owned()
-    }
-
-    fn note(self) -> Option<&'static str> {
-        matches!(self, Self::ExpirePizzeria).then_some("To set the expiry changes no counter, and takes no transaction")
-    }
-
-    /// How many records it writes to the stream.
-    fn records(self, tutorial: &Tutorial) -> usize {
-        match self {
-            Self::Load => tutorial.points.len(),
-            Self::MakeBar | Self::DeleteHospital | Self::PutBackHospital => 1,
-            Self::ExpirePizzeria => 2,
-        }
-    }
-
-    async fn make(self, stack: &ObservedStack<'_>, tutorial: &Tutorial) -> Result<(), DemoTableError> {
-        match self {
-            Self::Load => tutorial.load(stack).await,
-            Self::MakeBar => stack.points.set("SeattleMapId", "PalaceKitchenId", "Category", text("Bar")).await,
-            Self::DeleteHospital => stack.points.delete("TownsvilleMapId", "OldHospital").await,
-            Self::PutBackHospital => {
-                let hospital = tutorial.points.iter().find(|point| point.get("PointId") == Some(&text("OldHospital")));
-                stack.points.put(hospital.cloned().unwrap_or_default()).await
-            }
-            Self::ExpirePizzeria => expire(stack, "TownsvilleMapId", "PizzaByTheSea").await,
-        }
-    }
-}
-
 /// The tutorial's items.
 struct Tutorial {
     maps: Vec<SdkItem>,
@@ -101,15 +48,58 @@ impl Tutorial {
     }
 }
 
+/// A change of the tables, which is made when it is awaited.
+struct Change<'a> {
+    title: String,
+    note: Option<&'static str>,
+    /// How many records it writes to the stream.
+    records: usize,
+    make: LocalBoxFuture<'a, Result<(), DemoTableError>>,
+}
+
+impl<'a> Change<'a> {
+    /// A change that writes one record.
+    fn new(title: &str, make: impl Future<Output = Result<(), DemoTableError>> + 'a) -> Self {
+        Self { title: title.to_owned(), note: None, records: 1, make: make.boxed_local() }
+    }
+}
+
+impl Tutorial {
+    fn changes<'a>(&'a self, stack: &'a ObservedStack<'_>) -> [Change<'a>; 5] {
+        let (maps, points) = (self.maps.len(), self.points.len());
+        let hospital = self.points.iter().find(|point| point.get("PointId") == Some(&text("OldHospital")));
+        let hospital = hospital.cloned().unwrap_or_default();
+        let load = format!("Load the tutorial's {maps} maps and {points} points");
+        let expire = "Pizza by the Sea in Townsville is set to expire; an hour later it is deleted by TTL";
+        [
+            Change { records: points, ..Change::new(&load, self.load(stack)) },
+            Change::new(
+                "Palace Kitchen in Seattle turns from a restaurant into a bar",
+                stack.points.set("SeattleMapId", "PalaceKitchenId", "Category", text("Bar")),
+            ),
+            Change::new(
+                "The Old Hospital in Townsville is deleted",
+                stack.points.delete("TownsvilleMapId", "OldHospital"),
+            ),
+            Change::new("The Old Hospital is put back, the same as before", stack.points.put(hospital)),
+            Change {
+                note: Some("To set the expiry changes no counter, and takes no transaction"),
+                records: 2,
+                ..Change::new(expire, expire_now(stack, "TownsvilleMapId", "PizzaByTheSea"))
+            },
+        ]
+    }
+}
+
 /// Makes the changes, until the counters do not follow one; gives the number of stream records.
 pub(super) async fn make(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> Result<usize, LocalError> {
     let tutorial = Tutorial { maps: items_of(MAPS)?, points: items_of(POINTS)? };
     let mut written = 0;
-    for change in PointChange::ALL {
+    for Change { title, note, records, make } in tutorial.changes(stack) {
         let counters = stack.counters().await?;
         let (deliveries, committed) = (stack.function().deliveries().len(), stack.function().counts().committed());
-        change.make(stack, &tutorial).await?;
-        written += change.records(&tutorial);
+        make.await?;
+        written += records;
         let follow = counters_follow(stack, written).await?;
 
         let deliveries = &stack.function().deliveries()[deliveries..];
@@ -119,11 +109,11 @@ pub(super) async fn make(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> 
             count(deliveries.len(), "batch", "batches"),
             count(stack.function().counts().committed() - committed, "transaction", "transactions"),
         )];
-        seen.extend(change.note().map(str::to_owned));
+        seen.extend(note.map(str::to_owned));
         if !follow {
             seen.push("The counters do not follow".to_owned());
         }
-        output.step(&change.title(&tutorial), &seen, &counters, &stack.counters().await?)?;
+        output.step(&title, &seen, &counters, &stack.counters().await?)?;
         if !follow {
             break;
         }
@@ -148,7 +138,7 @@ async fn counters_follow(stack: &ObservedStack<'_>, written: usize) -> Result<bo
 }
 
 /// Sets a point to expire now, lets an hour pass, and has the engine delete what has expired.
-async fn expire(stack: &ObservedStack<'_>, map: &str, point: &str) -> Result<(), DemoTableError> {
+async fn expire_now(stack: &ObservedStack<'_>, map: &str, point: &str) -> Result<(), DemoTableError> {
     stack.points.switch_on_expiry(EXPIRES_AT).await?;
     let now = AttributeValue::N(stack.now().timestamp().to_string());
     stack.points.set(map, point, EXPIRES_AT, now).await?;

@@ -27,16 +27,11 @@ pub(super) struct Counters {
 /// A counter that is not what a recount says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CounterDifference {
-    /// The map.
-    pub(super) key: String,
-    /// The attribute of the map.
-    pub(super) measure: &'static str,
-    /// The category, for a counter by category.
-    pub(super) group: Option<String>,
-    /// What is stored.
-    pub(super) stored: Option<i64>,
-    /// What the points come to.
-    pub(super) recounted: i64,
+    key: String,
+    measure: &'static str,
+    group: Option<String>,
+    stored: Option<i64>,
+    recounted: i64,
 }
 
 /// The counters that the maps have.

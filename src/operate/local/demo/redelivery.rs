@@ -4,7 +4,8 @@ use super::observed_stack::ObservedStack;
 use super::output::{DemoOutput, count};
 use crate::operate::event::EventRecord;
 use crate::operate::local::error::LocalError;
-use crate::operate::stream::{Cursor, DynamoStream, Stream, StreamError};
+use crate::operate::stream::{DynamoStream, StreamError};
+use crate::operate::stream_reader::{Reach, StreamReader};
 
 /// What it did to the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,12 +14,6 @@ pub(super) enum Redelivered {
     NothingMoved,
     /// Something was counted twice, or failed.
     SomethingMoved,
-}
-
-impl Redelivered {
-    fn of(nothing_moved: bool) -> Self {
-        if nothing_moved { Self::NothingMoved } else { Self::SomethingMoved }
-    }
 }
 
 /// One delivery of all records.
@@ -43,7 +38,7 @@ pub(super) async fn deliver_again(
     output: &mut DemoOutput,
     written: usize,
 ) -> Result<Redelivered, LocalError> {
-    let records = all_records(&stack.stack.stream()).await?;
+    let records = all_records(stack.stack.stream()).await?;
     let (counters, items) = (stack.counters().await?, stack.written_items().await?);
     let redeliveries = [
         Redelivery { batch_size: 1, order: BatchOrder::NewestFirst, words: "one by one, the newest first" },
@@ -53,7 +48,7 @@ pub(super) async fn deliver_again(
     let mut seen = Vec::new();
     let mut nothing_moved = true;
     for redelivery in redeliveries {
-        nothing_moved &= redelivery.deliver(stack, &records, &mut seen).await == Redelivered::NothingMoved;
+        nothing_moved &= redelivery.changes_nothing(stack, &records, &mut seen).await;
     }
     nothing_moved &= items == stack.written_items().await? && records.len() == written;
     let conclusion = if nothing_moved {
@@ -64,12 +59,17 @@ pub(super) async fn deliver_again(
     seen.push(conclusion.to_owned());
     let title = format!("Every one of the {} stream records is delivered again, three times", records.len());
     output.step(&title, &seen, &counters, &stack.counters().await?)?;
-    Ok(Redelivered::of(nothing_moved))
+    Ok(if nothing_moved { Redelivered::NothingMoved } else { Redelivered::SomethingMoved })
 }
 
 impl Redelivery {
-    /// Delivers the records, and adds what was seen.
-    async fn deliver(&self, stack: &ObservedStack<'_>, records: &[EventRecord], seen: &mut Vec<String>) -> Redelivered {
+    /// Delivers the records, adds what was seen, and tells whether all were dealt with and nothing was committed.
+    async fn changes_nothing(
+        &self,
+        stack: &ObservedStack<'_>,
+        records: &[EventRecord],
+        seen: &mut Vec<String>,
+    ) -> bool {
         let counts = stack.function().counts();
         let (committed, duplicates) = (counts.committed(), counts.duplicates());
         let batches = self.order.apply(records.chunks(self.batch_size.max(1)).collect());
@@ -85,7 +85,7 @@ impl Redelivery {
             count(counts.duplicates() - duplicates, "duplicate", "duplicates"),
             count(committed, "transaction", "transactions"),
         ));
-        Redelivered::of(all_acknowledged && committed == 0)
+        all_acknowledged && committed == 0
     }
 }
 
@@ -105,18 +105,12 @@ impl BatchOrder {
 }
 
 /// Every record that a stream holds, the oldest first.
-async fn all_records(stream: &DynamoStream) -> Result<Vec<EventRecord>, StreamError> {
+async fn all_records(stream: DynamoStream) -> Result<Vec<EventRecord>, StreamError> {
+    let mut reader = StreamReader::new(stream);
+    let mut reading = reader.begin(Reach::Quick).await?;
     let mut records = Vec::new();
-    for shard in stream.shards().await? {
-        let mut cursor = Cursor::default();
-        loop {
-            let page = stream.read(&shard.id, &mut cursor).await?;
-            let is_last = page.ended || page.records.is_empty();
-            records.extend(page.records);
-            if is_last {
-                break;
-            }
-        }
+    while let Some(page) = reader.next(&mut reading).await? {
+        records.extend(page);
     }
     Ok(records)
 }
