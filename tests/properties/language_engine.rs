@@ -114,10 +114,10 @@ impl Filter {
     fn path(&mut self, path: &Path) -> String {
         let mut text = self.name(&path.attribute);
         for step in &path.steps {
-            text += &match step {
-                Step::Name(name) => format!(".{}", self.name(name)),
-                Step::Index(index) => format!("[{index}]"),
-            };
+            match step {
+                Step::Name(name) => text.extend([".", &self.name(name)]),
+                Step::Index(index) => text.extend(["[", &index.to_string(), "]"]),
+            }
         }
         text
     }
