@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::{self, PathBuf};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -10,7 +11,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::config::{Config, ConfigError, IDEMPOTENCY_TABLE, SOURCE_TABLE, Tables, VIEW_TABLE, endpoint};
+use crate::config::{Config, ConfigError, IDEMPOTENCY_TABLE, SOURCE_TABLE, Tables, VIEW_DEFINITION, VIEW_TABLE, endpoint};
 
 /// Where the tables are, what they are called, and for whom the results are.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -40,6 +41,10 @@ pub struct Shared {
     #[arg(long, global = true, value_name = "NAME", env = IDEMPOTENCY_TABLE)]
     pub idempotency_table: Option<String>,
 
+    /// File with the definition of the view, instead of the one of the environment
+    #[arg(long, global = true, value_name = "FILE")]
+    pub definition: Option<PathBuf>,
+
     /// Results as JSON on standard output
     #[arg(long, global = true)]
     pub json: bool,
@@ -63,7 +68,9 @@ impl Shared {
     /// When a setting cannot be used.
     pub fn config(&self) -> Result<Config, ConfigError> {
         let Tables { source, view, idempotency } = self.tables();
+        let definition = self.definition.as_ref().map(|file| path::absolute(file).unwrap_or_else(|_| file.clone()));
         let config = Config::read(|name| match name {
+            VIEW_DEFINITION if definition.is_some() => definition.as_ref().map(|file| format!("@{}", file.display())),
             SOURCE_TABLE => Some(source.clone()),
             VIEW_TABLE => Some(view.clone()),
             IDEMPOTENCY_TABLE => Some(idempotency.clone()),
@@ -74,6 +81,7 @@ impl Shared {
                 (SOURCE_TABLE, "--source-table"),
                 (VIEW_TABLE, "--view-table"),
                 (IDEMPOTENCY_TABLE, "--idempotency-table"),
+                (VIEW_DEFINITION, "--definition"),
             ];
             match option.into_iter().find(|(variable, _)| *variable == error.name) {
                 Some((variable, option)) => ConfigError { name: format!("{option} (or {variable})"), ..error },

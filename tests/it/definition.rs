@@ -17,7 +17,7 @@ const SETTINGS: [(&str, &str); 3] = [
     (
         "ROLLUP_VIEW_DEFINITION",
         r#"{
-            "key": [{ "attribute": "CustomerId", "type": "S", "from": "Buyer" }],
+            "key": [{ "attribute": "CustomerId", "type": "S", "value": "{Buyer}" }],
             "measures": {
                 "Orders": "count",
                 "OrdersByStatus": "count by Status",

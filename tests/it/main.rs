@@ -29,6 +29,7 @@ mod persisted;
 mod poison;
 mod poller;
 mod proxy;
+mod public_cases;
 mod repair;
 mod replay;
 mod replay_duplicate_events;
