@@ -112,6 +112,9 @@ mod tests {
     fn what_is_shipped_can_be_applied_in_its_order() {
         let shipped = shipped().unwrap();
         assert_eq!(decide(&[], &shipped).unwrap().len(), shipped.len());
+        let numbers: Vec<u32> = shipped.iter().map(|migration| migration.number).collect();
+        let expected: Vec<u32> = (1..).take(shipped.len()).collect();
+        assert_eq!(numbers, expected, "numbers follow each other from V1, and none is given twice");
         assert!(shipped.iter().all(|migration| !migration.why.is_empty()));
     }
 
