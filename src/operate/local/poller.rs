@@ -12,7 +12,6 @@ pub mod failure_destination;
 mod function_response;
 
 use std::collections::{HashSet, VecDeque};
-use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,14 +83,6 @@ pub struct Poller<S, F> {
     pub clock: Clock,
     /// How long to wait when a shard has nothing new.
     pub interval: Duration,
-}
-
-impl<S: fmt::Debug, F: fmt::Debug> fmt::Debug for Poller<S, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Poller");
-        shown.field("stream", &self.stream).field("function", &self.function).field("mapping", &self.mapping);
-        shown.finish_non_exhaustive()
-    }
 }
 
 impl<S: Stream, F: Function> Poller<S, F> {

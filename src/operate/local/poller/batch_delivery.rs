@@ -20,7 +20,7 @@ pub struct FailurePolicy {
 
 /// What a function made of the part that it was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeliveryResult {
+pub(super) enum DeliveryResult {
     /// All of it is dealt with.
     Succeeded,
     /// The records before this place in the part are dealt with, that one and those after it are not.
@@ -31,16 +31,16 @@ pub enum DeliveryResult {
 
 /// Records to deliver, by their places in the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BatchPart {
+pub(super) struct BatchPart {
     /// The places, never empty.
-    pub places: Range<usize>,
+    pub(super) places: Range<usize>,
     /// How often these very records were delivered together before.
-    pub deliveries: u32,
+    pub(super) deliveries: u32,
 }
 
 /// Why records are not delivered any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
+pub(super) enum Condition {
     /// They failed as often as the mapping allows.
     RetryAttemptsExhausted,
     /// They are older than the mapping allows.
@@ -49,8 +49,7 @@ pub enum Condition {
 
 impl Condition {
     /// The name that the document for the failure destination has for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::RetryAttemptsExhausted => "RetryAttemptsExhausted",
             Self::RecordAgeExceeded => "RecordAgeExceeded",
@@ -60,16 +59,16 @@ impl Condition {
 
 /// Records that go to the failure destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenUp {
+pub(super) struct GivenUp {
     /// What was given up.
-    pub part: BatchPart,
+    pub(super) part: BatchPart,
     /// Why.
-    pub condition: Condition,
+    pub(super) condition: Condition,
 }
 
 /// The records of a batch that are not dealt with yet.
 #[derive(Debug)]
-pub struct BatchDelivery {
+pub(super) struct BatchDelivery {
     policy: FailurePolicy,
     /// Neighbouring parts that reach from the checkpoint to the end of the batch, the next one last.
     parts: Vec<BatchPart>,
@@ -77,21 +76,19 @@ pub struct BatchDelivery {
 
 impl BatchDelivery {
     /// A batch of `records` records, none of which is delivered.
-    #[must_use]
-    pub fn new(records: usize, policy: FailurePolicy) -> Self {
+    pub(super) fn new(records: usize, policy: FailurePolicy) -> Self {
         let mut batch = Self { policy, parts: Vec::new() };
         batch.push(0..records);
         batch
     }
 
     /// What to deliver next, or nothing when the batch is dealt with.
-    #[must_use]
-    pub fn next(&self) -> Option<&BatchPart> {
+    pub(super) fn next(&self) -> Option<&BatchPart> {
         self.parts.last()
     }
 
     /// Takes the first `records` records of the next part out of the batch, because they are too old.
-    pub fn expire(&mut self, records: usize) -> Option<GivenUp> {
+    pub(super) fn expire(&mut self, records: usize) -> Option<GivenUp> {
         let part = self.parts.pop()?;
         let middle = part.places.start.saturating_add(records).min(part.places.end);
         if middle == part.places.start {
@@ -110,7 +107,7 @@ impl BatchDelivery {
     /// An answer that moves the checkpoint, and a split, start a new count of deliveries: Lambda takes neither from the
     /// retries. A failure at the first record moves nothing, so it is a failure of the whole part; otherwise a single
     /// bad record would take all records behind it to the failure destination.
-    pub fn take(&mut self, result: DeliveryResult) -> Option<GivenUp> {
+    pub(super) fn take(&mut self, result: DeliveryResult) -> Option<GivenUp> {
         let part = self.parts.pop()?;
         let Range { start, end } = part.places;
         match result {

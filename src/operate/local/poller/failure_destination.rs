@@ -12,7 +12,7 @@ use crate::operate::event::{EventRecord, event};
 
 /// What came of the last delivery of records that were given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LastInvocation {
+pub(super) enum LastInvocation {
     /// There was none.
     None,
     /// The function responded, and named a record that it had not dealt with.
@@ -23,35 +23,33 @@ pub enum LastInvocation {
 
 impl LastInvocation {
     /// What came of an invocation with this response, or the message of its error.
-    #[must_use]
-    pub fn of(response: &Result<String, String>) -> Self {
+    pub(super) fn of(response: &Result<String, String>) -> Self {
         if response.is_ok() { Self::Responded } else { Self::Failed }
     }
 }
 
 /// Records that were given up, as Lambda tells a failure destination about them.
 #[derive(Debug)]
-pub struct InvocationRecord<'a> {
+pub(super) struct InvocationRecord<'a> {
     /// The function that was called.
-    pub function: &'a str,
+    pub(super) function: &'a str,
     /// The stream's ARN.
-    pub stream: &'a str,
+    pub(super) stream: &'a str,
     /// The shard of the records.
-    pub shard: &'a str,
+    pub(super) shard: &'a str,
     /// Their places and the reason.
-    pub given_up: &'a GivenUp,
+    pub(super) given_up: &'a GivenUp,
     /// The records, never empty.
-    pub records: &'a [EventRecord],
+    pub(super) records: &'a [EventRecord],
     /// What came of the last delivery.
-    pub last_invocation: LastInvocation,
+    pub(super) last_invocation: LastInvocation,
     /// When they were given up.
-    pub at: DateTime<Utc>,
+    pub(super) at: DateTime<Utc>,
 }
 
 impl InvocationRecord<'_> {
     /// What Lambda sends to a queue, with the event in `payload`, as it does for a bucket.
-    #[must_use]
-    pub fn document(&self) -> Value {
+    fn document(&self) -> Value {
         let first = self.records.first();
         let last = self.records.last();
         let number = |record: Option<&EventRecord>| record.map(|record| record.sequence_number.clone());
@@ -105,7 +103,7 @@ pub enum FailureDestination {
 /// Records that could not be kept.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to {path}, where records go that are given up: {cause}")]
-pub struct FailureDestinationError {
+pub(super) struct FailureDestinationError {
     path: String,
     cause: std::io::Error,
 }
@@ -123,18 +121,14 @@ impl FailureDestination {
     }
 
     /// The path of the folder or file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         match self {
             Self::Folder(path) | Self::Lines(path) => path,
         }
     }
 
     /// Keeps records; once this returns it is on the disk.
-    ///
-    /// # Errors
-    /// When the folder or file cannot be written.
-    pub async fn keep(&self, record: &InvocationRecord<'_>) -> Result<(), FailureDestinationError> {
+    pub(super) async fn keep(&self, record: &InvocationRecord<'_>) -> Result<(), FailureDestinationError> {
         let document = record.document();
         let kept = match self {
             Self::Folder(folder) => write_file(folder, &file_name(record), &document).await,
