@@ -11,7 +11,9 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::config::{Config, ConfigError, IDEMPOTENCY_TABLE, SOURCE_TABLE, Tables, VIEW_DEFINITION, VIEW_TABLE, endpoint};
+use crate::config::{
+    Config, ConfigError, IDEMPOTENCY_TABLE, SOURCE_TABLE, Tables, VIEW_DEFINITION, VIEW_TABLE, endpoint,
+};
 
 /// Where the tables are, what they are called, and for whom the results are.
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ddb_rollup::rollup::model::language::{
-    Amounts, Comparator, Condition, Datum, Group, Literal, Measure, MeasureKind, Path, Sign, Step, SyntaxError,
+    Amounts, Comparator, Condition, Datum, Group, Known, Literal, Measure, MeasureKind, Path, Sign, Step, SyntaxError,
     Template, TimeUnit, Value,
 };
 use ddb_rollup::rollup::model::number::Number;
@@ -352,6 +352,26 @@ proptest! {
             prop_assert_eq!(group.is_some(), measure.is_grouped());
             prop_assert!(group.as_ref().is_none_or(|group| (1..=1_024).contains(&group.len())));
         }
+    }
+
+    #[test]
+    fn what_holds_could_hold_by_any_part_of_what_is_known(condition in condition(), item in item(), choices in any::<[u8; 16]>()) {
+        let known = |name: &str| {
+            let choice = choices[name.bytes().fold(0, |sum, byte| (sum + usize::from(byte)) % 16)];
+            match (item.get(name), choice % 4) {
+                (None, 0) | (_, 1) => Known::Nothing,
+                (None, _) => Known::Absent,
+                (Some(AttributeValue::S(text)), 2) => {
+                    let beginning = text.chars().take(usize::from(choice / 64)).collect::<String>();
+                    Known::Beginning(beginning.into())
+                }
+                (Some(_), 3) => Known::Something,
+                (Some(value), _) => Known::Value(Datum::of_attribute(value)),
+            }
+        };
+        let negation = Condition::Not(Box::new(condition.clone()));
+        let holding = if condition.holds(&item) { &condition } else { &negation };
+        prop_assert!(holding.could_hold(&known), "{}", holding);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Conditions of the language against the embedded engine: a scan with the same condition as its filter finds the item
 //! when, and only when, the condition holds of it.
 
+use std::fmt::Write;
+
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::language::{Condition, Literal, Path, Step, Value};
 use dynoxide::Database;
@@ -115,8 +117,8 @@ impl Filter {
         let mut text = self.name(&path.attribute);
         for step in &path.steps {
             match step {
-                Step::Name(name) => text.extend([".", &self.name(name)]),
-                Step::Index(index) => text.extend(["[", &index.to_string(), "]"]),
+                Step::Name(name) => write!(text, ".{}", self.name(name)).unwrap(),
+                Step::Index(index) => write!(text, "[{index}]").unwrap(),
             }
         }
         text

@@ -55,7 +55,7 @@ mod tests {
         let product = |name: &str, times: usize| vec![name; times].join(" * ");
         let item: Item =
             serde_json::from_value(json!({"Max": {"N": "9e125"}, "Min": {"N": "1e-130"}, "Zero": {"N": "0"}})).unwrap();
-        let (large, small) = (product("Max", 32), product("Min", 31));
+        let (large, small) = (product("Max", 16), product("Min", 15));
         for (text, bounded) in [
             (large.clone(), true),
             (format!("{large} * Max"), false),

@@ -256,6 +256,7 @@ mod tests {
             ("L[2]", "none"),
             ("M.`a b`[0]", "1"),
             ("M[0]", "none"),
+            ("M.in.where", "none"),
             ("L.x", "none"),
             ("SK.x", "none"),
             ("Absent", "none"),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::rollup::Item;
 use crate::rollup::model::language::elements::{Elements, is_group_name};
-use crate::rollup::model::language::evaluate::TextDatum;
+use crate::rollup::model::language::evaluate::{Datum, TextDatum};
 use crate::rollup::model::language::syntax::{Path, Value, attributes};
 
 /// What a measure is kept by.
@@ -32,7 +32,7 @@ impl Group {
     #[must_use]
     pub fn of(&self, item: &Item) -> Groups {
         match self {
-            Self::Of(value) => match value.of(item).and_then(super::Datum::into_text) {
+            Self::Of(value) => match value.of(item).and_then(Datum::into_text) {
                 Some(TextDatum::Text(name)) if is_group_name(&name) => {
                     Groups { names: vec![name.into_owned()], ungrouped: 0 }
                 }

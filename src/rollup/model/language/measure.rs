@@ -213,7 +213,7 @@ mod tests {
             "Mixed": {"L": [{"S": "a"}, {"N": "1"}, {"S": "1"}, {"S": "a"}, {"S": ""}, {"BOOL": true}, {"N": "x"},
                 {"S": "y".repeat(1_025)}, {"NULL": true}, {"L": [{"S": "deep"}]}]},
             "Votes": {"M": {"yes": {"N": "3"}, "no": {"N": "-1.5"}, "none": {"S": "3"}, "null": {"NULL": true}}},
-            "Huge": {"M": {"yes": {"N": "1e13"}, "no": {"N": "1"}}}, "Odd": {"M": {"": {"N": "1"}, "a": {"N": "0"}}}
+            "Wrong": {"M": {"a": {"N": "x"}}}, "Huge": {"M": {"yes": {"N": "1e13"}, "no": {"N": "1"}}}, "Odd": {"M": {"": {"N": "1"}, "a": {"N": "0"}}}
         }))
         .unwrap()
     }
@@ -300,6 +300,7 @@ mod tests {
             ("sum each Absent", ""),
             ("sum each Price", ""),
             ("sum each Huge", "uncountable 13.17"),
+            ("sum each Wrong", "uncountable 13.17"),
             ("sum each Huge where Plan = 'free'", ""),
         ] {
             assert_eq!(shown(text), expected, "{text}");

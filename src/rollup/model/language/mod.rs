@@ -6,7 +6,8 @@
 //! 1. `token`, `cursor`, `parse`, `operand`, `function`: from text to what it is made of (`syntax`); `error` is what is wrong with it.
 //! 2. `display`: back to the one text of each expression, for a fingerprint.
 //! 3. `evaluate`, `arithmetic`, `time`, `shard`: the value of an expression ([`Value::of`]).
-//! 4. `condition`: whether a condition holds ([`Condition::holds`]).
+//! 4. `condition`: whether a condition holds ([`Condition::holds`]); `possible`: whether it could, of an item of which only a
+//!    part is known ([`Condition::could_hold`]).
 //! 5. `elements`, `group`, `amount`, `measure`, `template`: what an item adds to a view item, and which view items.
 //!
 //! ```text
@@ -38,6 +39,7 @@ mod group;
 mod measure;
 mod operand;
 mod parse;
+mod possible;
 mod shard;
 mod syntax;
 mod template;
@@ -49,6 +51,7 @@ pub use error::SyntaxError;
 pub use evaluate::Datum;
 pub use group::{Group, Groups};
 pub use measure::{Amounts, Measure, MeasureKind};
+pub use possible::Known;
 pub use syntax::{Comparator, Condition, Literal, Offset, Path, Sign, Step, TimeUnit, Value};
 pub use template::{Hole, OutOfBounds, Template};
 
@@ -60,8 +63,9 @@ pub const TEXT_BYTES: usize = limits::EXPRESSION_BYTES;
 pub const NESTING_DEPTH: usize = 32;
 
 /// Digits of the result of one step of arithmetic on each side of the point; with more, the result is out of bounds. This
-/// project's own limit: it is far beyond any amount, key or group, and bounds memory and time.
-pub const ARITHMETIC_DIGITS: u64 = 4_096;
+/// project's own limit: such a number is no amount and its text is too long for a key or a group, and the time that a step
+/// takes grows with the square of the digits.
+pub const ARITHMETIC_DIGITS: u64 = 2_048;
 
 /// Bytes of a text that is computed; a longer one is out of bounds. It is the size of an item, far beyond any key or group.
 pub const COMPUTED_TEXT_BYTES: usize = limits::ITEM_BYTES;
@@ -81,6 +85,7 @@ pub const SHARDS_MIN: u32 = 2;
 /// The largest number of shards.
 pub const SHARDS_MAX: u32 = 1_000;
 
+const _: () = assert!(limits::PARTITION_KEY_BYTES as u64 <= ARITHMETIC_DIGITS);
 const _: () = assert!(AMOUNT_DIGITS as u64 + 8 <= limits::NUMBER_DIGITS && AMOUNT_DECIMALS < AMOUNT_DIGITS);
 
 impl Value {

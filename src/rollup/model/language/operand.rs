@@ -24,12 +24,13 @@ impl Parser<'_> {
 
     /// A path, from its first name on.
     pub(super) fn path(&mut self) -> Result<Path, SyntaxError> {
-        let name = self.name("expected a path: a name, with .name or [0] for what is inside")?;
+        let expected = "expected a path: a name, with .name or [0] for what is inside";
+        self.refuse_keyword(expected)?;
+        let name = self.name(expected)?;
         self.path_from(name)
     }
 
     fn name(&mut self, expected: &str) -> Result<String, SyntaxError> {
-        self.refuse_keyword(expected)?;
         match self.token() {
             Token::Name(_) | Token::Quoted(_) => {}
             _ => return Err(self.unexpected(expected)),

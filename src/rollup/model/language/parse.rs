@@ -242,7 +242,7 @@ mod tests {
             ("``", 0, "a name that is not empty"),
             ("by", 0, "by is a keyword: an attribute of this name is written `by`"),
             ("a + Where", 4, "Where is a keyword"),
-            ("a.in", 2, "in is a keyword"),
+            ("a.in(1)", 4, "expected +, -, * or the end"),
             ("null", 0, "attribute_type(path, 'NULL')"),
             ("1e126", 0, "up to 38 digits"),
             ("123456789012345678901234567890123456789", 0, "up to 38 digits"),

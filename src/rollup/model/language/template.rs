@@ -1,5 +1,6 @@
 //! Texts with holes, which a key or a constant is made from.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -100,25 +101,33 @@ impl Template {
                 Some(datum) => Ok(vec![datum]),
             };
         }
-        let Some(path) = self.each() else { return Ok(self.text_of(item, "")?.into_iter().collect()) };
+        let elements = if self.has_each() { self.elements(item) } else { vec![String::new()] };
         let mut values = Vec::new();
         let mut bytes = 0;
-        for element in Elements::of(path, item).names {
-            let Some(value) = self.text_of(item, &element)? else { return Ok(Vec::new()) };
-            if let Datum::Text(text) = &value {
-                bytes += text.len();
-            }
+        for element in elements {
+            let Some(text) = self.text_of(item, &element)? else { return Ok(Vec::new()) };
+            bytes += text.len();
             if bytes > COMPUTED_TEXT_BYTES {
                 return Err(OutOfBounds);
             }
-            values.push(value);
+            values.push(Datum::Text(text.into()));
         }
         Ok(values)
     }
 
-    /// The template's text with one element in the place of `each`.
-    fn text_of<'a>(&self, item: &Item, element: &str) -> Result<Option<Datum<'a>>, OutOfBounds> {
-        let literal = |text| Some(Datum::Text(std::borrow::Cow::Borrowed(text)));
+    /// The elements that `each` goes over, in the order of [`Template::of`]; none without `each`.
+    #[must_use]
+    pub fn elements(&self, item: &Item) -> Vec<String> {
+        self.each().map(|path| Elements::of(path, item).names.into_iter().collect()).unwrap_or_default()
+    }
+
+    /// The template as a text with one element in the place of `each`, also where it is one hole: a number and a boolean
+    /// become text, and a list, a map, a set and bytes are no value.
+    ///
+    /// # Errors
+    /// When the text is out of bounds.
+    pub fn text_of(&self, item: &Item, element: &str) -> Result<Option<String>, OutOfBounds> {
+        let literal = |text| Some(Datum::Text(Cow::Borrowed(text)));
         let rest = self.rest.iter().flat_map(|(hole, text)| {
             let value = match hole {
                 Hole::Of(value) => value.of(item),
@@ -127,8 +136,9 @@ impl Template {
             [value, literal(text)]
         });
         match concat(std::iter::once(literal(&self.beginning)).chain(rest)) {
-            Some(Datum::OutOfBounds) => Err(OutOfBounds),
-            text => Ok(text),
+            Some(Datum::Text(text)) => Ok(Some(text.into_owned())),
+            Some(_) => Err(OutOfBounds),
+            None => Ok(None),
         }
     }
 
@@ -330,6 +340,28 @@ mod tests {
             ("{`each`}", ""),
         ] {
             assert_eq!(shown(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_template_gives_the_text_of_one_element() {
+        let item = item();
+        for (text, elements, expected) in [
+            ("{N}", vec![], Ok(Some("1000"))),
+            ("{Yes}", vec![], Ok(Some("true"))),
+            ("{B}", vec![], Ok(None)),
+            ("{Nothing}", vec![], Ok(None)),
+            ("{Bad}", vec![], Err(OutOfBounds)),
+            ("{each Tags}", vec!["a", "b"], Ok(Some("z"))),
+            ("{Id}/{each Mixed}", vec!["1", "z"], Ok(Some("7/z"))),
+        ] {
+            let template = Template::parse(text).unwrap();
+            assert_eq!(template.elements(&item), elements, "{text}");
+            assert_eq!(
+                template.text_of(&item, "z").as_ref().map(Option::as_deref),
+                expected.as_ref().copied(),
+                "{text}"
+            );
         }
     }
 

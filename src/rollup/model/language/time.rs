@@ -217,6 +217,36 @@ mod tests {
     }
 
     #[test]
+    fn every_day_of_a_cycle_of_the_calendar_is_counted() {
+        // After 400 years, the calendar and its weeks repeat. The first day is a Saturday.
+        let (mut year, mut month, mut day) = (2_000, 1, 1);
+        for days in 0..146_097_i64 {
+            let text = format!("{year}-{month:02}-{day:02}");
+            let seconds = of_text(&text).unwrap();
+            assert_eq!(seconds, 86_400 * (10_957 + days), "{text}");
+            for seconds in [seconds, seconds + 86_399] {
+                assert_eq!(part(TimeUnit::Day, seconds, Offset(0)).as_ref(), Some(&text));
+            }
+            // The week is that of its Thursday, which is counted from the first of January.
+            let thursday = seconds + 86_400 * (3 - (days + 5) % 7);
+            let of_year = part(TimeUnit::Year, thursday, Offset(0)).unwrap();
+            let week = (thursday - of_text(&format!("{of_year}-01-01")).unwrap()) / 86_400 / 7 + 1;
+            assert_eq!(part(TimeUnit::Week, seconds, Offset(0)), Some(format!("{of_year}-W{week:02}")), "{text}");
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let length = match month {
+                2 if leap => 29,
+                2 => 28,
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            assert_eq!(of_text(&format!("{year}-{month:02}-{:02}", length + 1)), None);
+            day = day % length + 1;
+            month = if day > 1 { month } else { month % 12 + 1 };
+            year += i32::from(day == 1 && month == 1);
+        }
+    }
+
+    #[test]
     fn a_week_belongs_to_the_year_of_its_thursday() {
         for (text, week) in [
             ("2026-01-01", "2026-W01"),
