@@ -84,7 +84,6 @@ async fn a_point_without_a_usable_category_counts_in_the_total_alone() {
         Some(AttributeValue::Null(true)),
         Some(s("")),
         Some(s(&long)),
-        Some(AttributeValue::Bool(true)),
         Some(AttributeValue::Ss(vec!["a".to_owned()])),
         Some(AttributeValue::L(vec![s("a")])),
         Some(AttributeValue::M([("a".to_owned(), s("b"))].into())),

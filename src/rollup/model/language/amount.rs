@@ -85,6 +85,7 @@ mod tests {
             ("sum round(1e30, 0)", "uncountable 30.0"),
             ("sum round(Tiny, 30)", "0"),
             ("sum round(1.5, 18)", "1.5"),
+            ("sum round(0.1234567890123456785, 18)", "0.123456789012345678"),
             ("sum round(0.5, 30)", "0.5"),
             ("sum round(1, 30)", "uncountable 0.30"),
             ("sum round(E13, 2) * 1", "uncountable 13.17"),

@@ -220,7 +220,7 @@ mod tests {
              M.a.`b c`[1].x = 'deep'; M.`a`.`b c`[0] = 0; L[4][0] = 2; L[1] = M.n; L[3] = Null
              ",
             "
-             L = L3; M = M3; Ss = Ss3; Ss <> Ss2; M <> M2; M.a = M; L[0] = 'b'
+             L = L3; M = M3; M3 = M; Ss = Ss3; Ss <> Ss2; M <> M2; M.a = M; L[0] = 'b'
              ",
         );
     }

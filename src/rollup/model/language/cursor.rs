@@ -8,14 +8,11 @@ use crate::rollup::model::language::{NESTING_DEPTH, TEXT_BYTES};
 
 /// Words of other languages, with what is written here.
 const FOREIGN_WORDS: [(&str, &str); 5] = [
-    ("like", "begins_with(value, 'text') and contains(path, 'text') are there instead of LIKE"),
-    (
-        "is",
-        "attribute_exists(path), attribute_not_exists(path) and attribute_type(path, 'NULL') are there instead of IS",
-    ),
-    ("not", "NOT is written before the whole comparison: NOT a IN (...)"),
+    ("like", "use begins_with(value, 'text') or contains(path, 'text') instead of LIKE"),
+    ("is", "use attribute_exists(path), attribute_not_exists(path) or attribute_type(path, 'NULL') instead of IS"),
+    ("not", "write NOT before the whole comparison: NOT a IN (...)"),
     ("xor", "write it with AND, OR and NOT"),
-    ("group", "a group is written as: count by value"),
+    ("group", "write a group as: count by value"),
 ];
 
 /// A text and how far it has been read: one token is looked at, the rest is not.

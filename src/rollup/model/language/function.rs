@@ -117,7 +117,7 @@ impl Parser<'_> {
                 let hint = match name {
                     "count" => "count is written without parentheses",
                     "each" => "each is written without parentheses: each Tags",
-                    "upper" => "compare texts in lower case: lower(value)",
+                    "upper" => "there is no upper; use lower(value)",
                     "substring" | "substr" | "split" => {
                         "a part of a text is before(value, 'mark') or after(value, 'mark')"
                     }

@@ -17,7 +17,7 @@ impl Parser<'_> {
             return Ok(());
         }
         let null =
-            if name.eq_ignore_ascii_case("null") { "; for NULL there is attribute_type(path, 'NULL')" } else { "" };
+            if name.eq_ignore_ascii_case("null") { "; to test for NULL, use attribute_type(path, 'NULL')" } else { "" };
         let message = format!("{expected}; {name} is a keyword: an attribute of this name is written `{name}`{null}");
         Err(self.refuse(self.range(), message))
     }

@@ -45,7 +45,12 @@ impl Parser<'_> {
     fn need_condition(&self, parsed: Parsed) -> Result<Condition, SyntaxError> {
         match parsed {
             Parsed::Condition(condition) => Ok(condition),
-            Parsed::Value(Value::Path(_)) => {
+            // Where the condition ends after a path, the path was meant as one.
+            Parsed::Value(Value::Path(_))
+                if *self.token() == Token::End
+                    || self.is_symbol(")")
+                    || ["and", "or", "by"].iter().any(|word| self.is_keyword(word)) =>
+            {
                 let message = format!("{COMPARISON}: a path alone is no condition; write `path = true`");
                 Err(self.unexpected(&message))
             }

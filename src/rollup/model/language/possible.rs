@@ -188,8 +188,8 @@ impl Path {
             return attribute;
         }
         match attribute {
-            Known::Absent | Known::Beginning(_) => Known::Absent,
-            Known::Value(_) | Known::Something | Known::Nothing => Known::Nothing,
+            Known::Value(Datum::Document(_)) | Known::Something | Known::Nothing => Known::Nothing,
+            Known::Absent | Known::Beginning(_) | Known::Value(_) => Known::Absent,
         }
     }
 }
