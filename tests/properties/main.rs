@@ -15,6 +15,7 @@ mod made_up;
 mod number;
 mod parse;
 mod plan;
+mod telescoping;
 
 #[path = "../small_scope/expression.rs"]
 #[allow(dead_code, reason = "the words of the small scopes, of which only some are needed here")]
