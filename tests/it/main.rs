@@ -40,3 +40,4 @@ mod runtime_api;
 mod storm;
 mod summary;
 mod under_fire;
+mod view_reference;
