@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::definition::{self, Defaults, Definition};
-use ddb_rollup::rollup::model::language::{Condition, Datum, Value};
+use ddb_rollup::rollup::model::language::{self, Condition, Datum, Value};
+use ddb_rollup::rollup::model::limits;
 use ddb_rollup::rollup::model::number::Number;
 use ddb_rollup::rollup::model::poison::Image;
 use ddb_rollup::rollup::model::view::{OnMissingViewItem, View};
@@ -94,53 +95,124 @@ fn change(view: &View, old: Option<&Json>, new: Option<&Json>) -> Vec<String> {
     changed.map(|(counter, amount)| format!("{counter} {amount}")).collect()
 }
 
-/// Of each recipe: images one after the other, and what each adds; an image of no attribute is a deletion.
-fn cases() -> Vec<(&'static str, Vec<(Json, Vec<&'static str>)>)> {
+/// A recipe, and writes of one source item, one after the other.
+struct Case {
+    recipe: &'static str,
+    writes: Vec<Write>,
+}
+
+/// A write of the source item, and what it does to which counter of which view item.
+struct Write {
+    /// The item after it; nothing if it is a deletion.
+    image: Option<Json>,
+    does: Vec<&'static str>,
+}
+
+fn case(recipe: &'static str, writes: impl Into<Vec<Write>>) -> Case {
+    Case { recipe, writes: writes.into() }
+}
+
+fn put(image: Json, does: impl Into<Vec<&'static str>>) -> Write {
+    Write { image: Some(image), does: does.into() }
+}
+
+fn delete(does: impl Into<Vec<&'static str>>) -> Write {
+    Write { image: None, does: does.into() }
+}
+
+fn cases() -> Vec<Case> {
+    cases_of_one_item_a_group().into_iter().chain(cases_of_computed_keys()).collect()
+}
+
+/// The recipes whose view item is named by an attribute.
+fn cases_of_one_item_a_group() -> [Case; 7] {
     let ticket = |status: &str| json!({ "ProjectId": { "S": "p" }, "Status": { "S": status } });
+    let post = |tags: &[&str]| json!({ "BlogId": { "S": "b" }, "Tags": { "SS": tags } });
+    let rating = |rating: Json| json!({ "ProductId": { "S": "p" }, "Rating": rating });
+    let round = json!({ "GameId": { "S": "g" }, "PlayerId": { "S": "ann" }, "Points": { "N": "12" } });
+    let visitor = |country: &str| json!({ "PageId": { "S": "p" }, "Country": { "S": country } });
+    let point = |category: &str| json!({ "MapId": { "S": "m" }, "Category": { "S": category } });
+    let ann = json!({ "M": { "Id": { "S": "ann" } } });
+    let bare = json!({ "SK": { "S": "ORDER#1" }, "Customer": ann, "Price": { "N": "2" }, "Quantity": { "N": "1" } });
+    [
+        case(
+            "count by status",
+            [
+                put(ticket("new"), ["p: OpenTickets 1", "p: Tickets 1", "p: TicketsByStatus[new] 1"]),
+                put(ticket("done"), ["p: OpenTickets -1", "p: TicketsByStatus[done] 1", "p: TicketsByStatus[new] -1"]),
+                delete(["p: Tickets -1", "p: TicketsByStatus[done] -1"]),
+            ],
+        ),
+        case(
+            "revenue of orders",
+            [
+                put(order("paid"), ["ann: Orders 1", "ann: Revenue 7.5", "ann: RevenueByMonth[2026-03] 7.5"]),
+                put(order("cancelled"), ["ann: Revenue -7.5", "ann: RevenueByMonth[2026-03] -7.5"]),
+                put(bare, ["ann: Revenue 2"]),
+            ],
+        ),
+        case(
+            "count each tag",
+            [
+                put(post(&["a", "b"]), ["b: Posts 1", "b: PostsByTag[a] 1", "b: PostsByTag[b] 1"]),
+                put(post(&["b", "c"]), ["b: PostsByTag[a] -1", "b: PostsByTag[c] 1"]),
+            ],
+        ),
+        case(
+            "averages",
+            [
+                put(rating(json!({ "N": "4.0" })), ["p: RatingCounts[4] 1", "p: RatingSum 4", "p: Ratings 1"]),
+                put(rating(json!({ "NULL": true })), ["p: RatingCounts[4] -1", "p: RatingSum -4", "p: Ratings -1"]),
+            ],
+        ),
+        case("top ten", [put(round, ["g, ann: Rounds 1", "g, ann: Score 12"])]),
+        case(
+            "distinct values",
+            [
+                put(visitor("FR"), ["p: VisitorsByCountry[FR] 1"]),
+                put(visitor("SE"), ["p: VisitorsByCountry[FR] -1", "p: VisitorsByCountry[SE] 1"]),
+            ],
+        ),
+        case(
+            "points on maps",
+            [
+                put(point("Bar"), ["m: CategoryCounts[Bar] 1", "m: TotalPoints 1"]),
+                put(point(""), ["m: CategoryCounts[Bar] -1"]),
+            ],
+        ),
+    ]
+}
+
+/// The recipes whose view item is named by a template.
+fn cases_of_computed_keys() -> [Case; 5] {
     let like = |plan: &str| {
         json!({ "PK": { "S": "POST#9" }, "SK": { "S": "LIKE#ann" }, "Plan": { "S": plan },
                 "Post": { "M": { "Owner": { "S": "bob" } } } })
     };
     let transfer = |at: &str, amount: &str| json!({ "AccountId": { "S": "a" }, "CreatedAt": { "S": at }, "Amount": { "N": amount } });
-    let order = |status: &str| {
-        json!({ "PK": { "S": "s" }, "SK": { "S": "ORDER#1" }, "Customer": { "M": { "Id": { "S": "ann" } } },
-                "Price": { "N": "2.50" }, "Quantity": { "N": "3" }, "Status": { "S": status },
-                "CreatedAt": { "S": "2026-03-05T14:07Z" } })
-    };
-    let post = |tags: &[&str]| json!({ "BlogId": { "S": "b" }, "Tags": { "SS": tags }, "Words": { "N": "100" } });
-    let visitor = |country: &str| json!({ "PageId": { "S": "p" }, "Country": { "S": country } });
-    let point = |category: &str| json!({ "MapId": { "S": "m" }, "Category": { "S": category } });
-    let rating = |rating: Json| json!({ "ProductId": { "S": "p" }, "Rating": rating });
-    vec![
-        (
-            "count by status",
-            vec![
-                (ticket("new"), vec!["p: OpenTickets 1", "p: Tickets 1", "p: TicketsByStatus[new] 1"]),
-                (ticket("done"), vec!["p: OpenTickets -1", "p: TicketsByStatus[done] 1", "p: TicketsByStatus[new] -1"]),
-                (json!({}), vec!["p: Tickets -1", "p: TicketsByStatus[done] -1"]),
-            ],
-        ),
-        (
+    let tagged = |tags: &[&str]| json!({ "Tags": { "SS": tags }, "Words": { "N": "100" } });
+    let seen = json!({ "VideoId": { "S": "v" }, "ViewerId": { "S": "USER#1" }, "Seconds": { "N": "30" } });
+    let totals = json!({ "PK": { "S": "s" }, "SK": { "S": "TOTALS" }, "Orders": { "N": "1" } });
+    [
+        case(
             "likes of a post",
-            vec![
-                (like("free"), vec!["USER#bob, POST#9: Likes 1"]),
-                (like("pro"), vec!["USER#bob, POST#9: LikesOfMembers 1"]),
-                (
-                    json!({ "PK": { "S": "USER#bob" }, "SK": { "S": "POST#9" } }),
-                    vec!["USER#bob, POST#9: Likes -1", "USER#bob, POST#9: LikesOfMembers -1"],
-                ),
+            [
+                put(like("free"), ["USER#bob, POST#9: Likes 1"]),
+                put(like("pro"), ["USER#bob, POST#9: LikesOfMembers 1"]),
+                delete(["USER#bob, POST#9: Likes -1", "USER#bob, POST#9: LikesOfMembers -1"]),
+                put(json!({ "PK": { "S": "USER#bob" }, "SK": { "S": "POST#9" } }), []),
             ],
         ),
-        (
+        case(
             "sums of each day",
-            vec![
-                (
+            [
+                put(
                     transfer("2026-03-05T14:07Z", "0.10"),
-                    vec!["a, DAY#2026-03-05: Total 0.1", "a, DAY#2026-03-05: Transfers 1"],
+                    ["a, DAY#2026-03-05: Total 0.1", "a, DAY#2026-03-05: Transfers 1"],
                 ),
-                (
+                put(
                     transfer("2026-03-05T23:07Z", "0.2"),
-                    vec![
+                    [
                         "a, DAY#2026-03-05: Total -0.1",
                         "a, DAY#2026-03-05: Transfers -1",
                         "a, DAY#2026-03-06: Total 0.2",
@@ -149,89 +221,39 @@ fn cases() -> Vec<(&'static str, Vec<(Json, Vec<&'static str>)>)> {
                 ),
             ],
         ),
-        (
-            "revenue of orders",
-            vec![
-                (order("paid"), vec!["ann: Orders 1", "ann: Revenue 7.5", "ann: RevenueByMonth[2026-03] 7.5"]),
-                (order("cancelled"), vec!["ann: Revenue -7.5", "ann: RevenueByMonth[2026-03] -7.5"]),
-                (
-                    json!({ "SK": { "S": "ORDER#1" }, "Customer": { "M": { "Id": { "S": "ann" } } },
-                            "Price": { "N": "2" }, "Quantity": { "N": "1" } }),
-                    vec!["ann: Revenue 2"],
-                ),
-            ],
-        ),
-        (
-            "count each tag",
-            vec![
-                (post(&["a", "b"]), vec!["b: Posts 1", "b: PostsByTag[a] 1", "b: PostsByTag[b] 1"]),
-                (post(&["b", "c"]), vec!["b: PostsByTag[a] -1", "b: PostsByTag[c] 1"]),
-            ],
-        ),
-        (
+        case(
             "a view item for each tag",
-            vec![
-                (post(&["a", "b"]), vec!["a: Posts 1", "a: Words 100", "b: Posts 1", "b: Words 100"]),
-                (post(&["b"]), vec!["a: Posts -1", "a: Words -100"]),
+            [
+                put(tagged(&["a", "b"]), ["a: Posts 1", "a: Words 100", "b: Posts 1", "b: Words 100"]),
+                put(tagged(&["b"]), ["a: Posts -1", "a: Words -100"]),
             ],
         ),
-        (
-            "split a hot counter",
-            vec![(
-                json!({ "VideoId": { "S": "v" }, "ViewerId": { "S": "USER#1" }, "Seconds": { "N": "30" } }),
-                vec!["VIDEO#v, SHARD#9: Seconds 30", "VIDEO#v, SHARD#9: Views 1"],
-            )],
-        ),
-        (
-            "averages",
-            vec![
-                (rating(json!({ "N": "4.0" })), vec!["p: RatingCounts[4] 1", "p: RatingSum 4", "p: Ratings 1"]),
-                (rating(json!({ "NULL": true })), vec!["p: RatingCounts[4] -1", "p: RatingSum -4", "p: Ratings -1"]),
-            ],
-        ),
-        (
-            "top ten",
-            vec![(
-                json!({ "GameId": { "S": "g" }, "PlayerId": { "S": "ann" }, "Points": { "N": "12" } }),
-                vec!["g, ann: Rounds 1", "g, ann: Score 12"],
-            )],
-        ),
-        (
-            "distinct values",
-            vec![
-                (visitor("FR"), vec!["p: VisitorsByCountry[FR] 1"]),
-                (visitor("SE"), vec!["p: VisitorsByCountry[FR] -1", "p: VisitorsByCountry[SE] 1"]),
-            ],
-        ),
-        (
+        case("split a hot counter", [put(seen, ["VIDEO#v, SHARD#9: Seconds 30", "VIDEO#v, SHARD#9: Views 1"])]),
+        case(
             "the result in the source's own table",
-            vec![
-                (order("paid"), vec!["s, TOTALS: Orders 1", "s, TOTALS: Revenue 7.5"]),
-                (
-                    json!({ "PK": { "S": "s" }, "SK": { "S": "TOTALS" }, "Orders": { "N": "1" } }),
-                    vec!["s, TOTALS: Orders -1", "s, TOTALS: Revenue -7.5"],
-                ),
-            ],
-        ),
-        (
-            "points on maps",
-            vec![
-                (point("Bar"), vec!["m: CategoryCounts[Bar] 1", "m: TotalPoints 1"]),
-                (point(""), vec!["m: CategoryCounts[Bar] -1"]),
+            [
+                put(order("paid"), ["s, TOTALS: Orders 1", "s, TOTALS: Revenue 7.5"]),
+                delete(["s, TOTALS: Orders -1", "s, TOTALS: Revenue -7.5"]),
+                put(totals, []),
             ],
         ),
     ]
 }
 
+fn order(status: &str) -> Json {
+    json!({ "PK": { "S": "s" }, "SK": { "S": "ORDER#1" }, "Customer": { "M": { "Id": { "S": "ann" } } },
+            "Price": { "N": "2.50" }, "Quantity": { "N": "3" }, "Status": { "S": status },
+            "CreatedAt": { "S": "2026-03-05T14:07Z" } })
+}
+
 #[test]
 fn each_recipe_does_what_the_page_says() {
-    for (name, images) in cases() {
+    for Case { recipe: name, writes } in cases() {
         let Definition { view, .. } = recipe(name);
         let mut old = None;
-        for (image, expected) in images {
-            let new = image.as_object().is_some_and(|image| !image.is_empty()).then_some(image);
-            assert_eq!(change(&view, old.as_ref(), new.as_ref()), expected, "{name}: from {old:?} to {new:?}");
-            old = new;
+        for Write { image, does } in writes {
+            assert_eq!(change(&view, old.as_ref(), image.as_ref()), does, "{name}: from {old:?} to {image:?}");
+            old = image;
         }
     }
 }
@@ -239,7 +261,7 @@ fn each_recipe_does_what_the_page_says() {
 #[test]
 fn each_block_of_json_is_a_recipe_with_a_case() {
     let mut on_the_page: Vec<_> = blocks().into_iter().map(|(name, _)| name).filter(|name| *name != ITEM).collect();
-    let mut of_cases: Vec<_> = cases().into_iter().map(|(name, _)| format!("recipe: {name}")).collect();
+    let mut of_cases: Vec<_> = cases().into_iter().map(|case| format!("recipe: {}", case.recipe)).collect();
     on_the_page.sort_unstable();
     of_cases.sort_unstable();
     assert_eq!(on_the_page, of_cases);
@@ -302,5 +324,25 @@ fn each_refused_definition_of_the_page_is_refused_in_these_words() {
     for row in rows("refused") {
         let error = read(code(row[0])).expect_err(row[0]);
         assert!(error.contains(code(row[1])), "{row:?}: {error}");
+    }
+}
+
+#[test]
+fn the_bounds_of_the_page_are_those_of_the_code() {
+    let thousands = |number: usize| format!("{},{:03}", number / 1_000, number % 1_000);
+    let whole_digits = language::AMOUNT_DIGITS - language::AMOUNT_DECIMALS;
+    for said in [
+        format!("| counters of one view item that one image adds to | {} |", limits::IMAGE_COUNTERS),
+        format!("| view items that one image adds to | {} |", limits::IMAGE_VIEW_ITEMS),
+        format!("| keys, measures and groups that one image adds to | {} KB |", limits::IMAGE_BYTES / 1_024),
+        format!("| the partition key's value | {} bytes |", thousands(limits::PARTITION_KEY_BYTES)),
+        format!("| the sort key's value | {} bytes |", thousands(limits::SORT_KEY_BYTES)),
+        format!("{whole_digits} digits before the point after rounding to {} decimals", language::AMOUNT_DECIMALS),
+        format!("{} - n digits before the point", language::AMOUNT_DIGITS),
+        format!("at most {} bytes and {} levels", thousands(language::TEXT_BYTES), language::NESTING_DEPTH),
+        format!("n is a number from {} to {}", language::SHARDS_MIN, thousands(language::SHARDS_MAX as usize)),
+        format!("has more than {} bytes or", thousands(limits::GROUP_NAME_BYTES)),
+    ] {
+        assert!(PAGE.contains(&said), "the page does not say: {said}");
     }
 }
