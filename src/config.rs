@@ -8,7 +8,7 @@ use crate::rollup::model::definition::{self, Defaults, Definition};
 use crate::rollup::model::limits::{MARKER_RETENTION_MAX_DAYS, MAX_IN_FLIGHT};
 use crate::rollup::model::marker::Guard;
 use crate::rollup::model::view::OnMissingViewItem;
-use crate::rollup::model::view::View;
+use crate::rollup::model::view::{View, table_name};
 
 /// The table whose stream is read; `Point` by default.
 pub const SOURCE_TABLE: &str = "ROLLUP_SOURCE_TABLE";
@@ -167,7 +167,7 @@ impl Config {
     /// # Errors
     /// When one table would be used for two purposes.
     pub fn of(tables: Tables) -> Result<Self, ConfigError> {
-        if tables.view == tables.source {
+        if table_name(&tables.view) == table_name(&tables.source) {
             return Err(refuse(
                 VIEW_TABLE,
                 tables.view,
@@ -183,7 +183,7 @@ impl Config {
     fn with(definition: Definition, idempotency: String) -> Result<Self, ConfigError> {
         let Definition { view, on_missing } = definition;
         for (table, of) in [(view.source_table(), SOURCE_TABLE), (view.view_table(), VIEW_TABLE)] {
-            if idempotency == table {
+            if table_name(&idempotency) == table_name(table) {
                 let accepted = format!("a table of its own, another one than {of}'s");
                 return Err(refuse(IDEMPOTENCY_TABLE, idempotency, accepted));
             }

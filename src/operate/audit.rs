@@ -24,6 +24,7 @@ use super::stop::{Stop, until_stopped};
 use super::stream::DynamoStream;
 use super::stream_reader::Reach;
 use crate::config::Config;
+use crate::operate::audit::uncountable::UncountableItem;
 use crate::rollup::check::judge::{Orphans, StoredCounters};
 use crate::rollup::check::recount::SourceTotals;
 use crate::rollup::model::poison::Image;
@@ -42,6 +43,7 @@ pub mod report;
 mod snapshot;
 pub mod stream_records;
 pub mod table_reader;
+mod uncountable;
 
 use error::AuditError;
 use examine::{Examined, Examiner, Suspect, chunks};
@@ -134,6 +136,7 @@ pub(super) struct Audit {
     orphans: Orphans,
     sources: u64,
     unreadable: u64,
+    uncountable: Vec<UncountableItem>,
     began: Instant,
 }
 
@@ -156,6 +159,7 @@ impl Audit {
             orphans: Orphans::default(),
             sources: 0,
             unreadable: 0,
+            uncountable: Vec::new(),
             began,
         })
     }
@@ -181,16 +185,20 @@ impl Audit {
 
         let (recounts, unreadable) = (RefCell::new(HashMap::<ViewKey, SourceTotals>::new()), RefCell::new(0));
         let stored = RefCell::new(HashMap::<ViewKey, StoredCounters>::new());
+        let uncountable = RefCell::new(Vec::new());
         let progress = Progress::reading("source items", self.tables.source.items);
         let sources = self.tables.sources(&progress, |item| match contribution(&view, Image::New, &item) {
             Ok(found) => {
+                if let Some(reason) = found.uncountable {
+                    uncountable.borrow_mut().push(UncountableItem::new(&self.tables.source.key, &item, &reason));
+                }
                 for item in found.items {
                     recounts.borrow_mut().entry(item).or_default().add(&found.amounts);
                 }
             }
             Err(_) => *unreadable.borrow_mut() += 1,
         });
-        let same_table = view.source_table() == view.view_table();
+        let same_table = view.is_on_its_source();
         let views = self.tables.views(|item| {
             // In a table that is source and view, an item without a version is no view item, or not yet.
             let may_be_of_view = !same_table || item.contains_key(ROLLUP_VERSION);
@@ -202,6 +210,7 @@ impl Audit {
         progress.finish();
         self.records.catch_up(&self.tables, Reach::Thorough).await?;
         self.unreadable = unreadable.into_inner();
+        self.uncountable = uncountable.into_inner();
         Ok(self.sort_out(recounts.into_inner(), &stored.into_inner()))
     }
 
@@ -286,6 +295,7 @@ impl Audit {
             quarantined: u64::try_from(quarantined).unwrap_or_default(),
             source_items: self.sources,
             unreadable_source_items: self.unreadable,
+            uncountable: self.uncountable,
             orphans: self.orphans,
             findings,
             markers: self.ledger.markers,

@@ -30,6 +30,9 @@ use super::args::Shared;
 /// # Errors
 /// When it cannot start, or the demo cannot go on.
 pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, LocalError> {
+    if shared.definition.is_some() {
+        return Err(LocalError::Definition);
+    }
     if args.demo {
         return demo::run(shared, args).await;
     }

@@ -96,3 +96,28 @@ async fn a_sum_that_is_wrong_is_found_and_mended() {
     let audit = command(&engine, "audit").await;
     assert_eq!((audit.code, audit.json()["exact"].clone()), (0, json!(1)), "{audit:?}");
 }
+
+#[tokio::test]
+async fn an_amount_out_of_bounds_costs_its_neighbours_nothing_and_an_audit_names_the_item() {
+    let engine = shop().await;
+    for (id, amount) in [("1", "1e50"), ("2", "5"), ("3", "6")] {
+        order(&engine, id, "ann", "open", amount).await;
+    }
+    deliver(&engine).await;
+    let ann = &engine.scan("Customer").await[0];
+    assert_eq!((&ann["Orders"], &ann["Revenue"]), (&n(2), &n(11)));
+    for name in ["audit", "repair"] {
+        let ran = command(&engine, name).await;
+        assert_eq!(ran.code, 1, "{name}: {}", ran.err);
+        let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!((&report["exact"], &report["drifted"], &report["quarantined"]), (&json!(1), &json!(0), &json!(0)));
+        let found = &report["uncountable"][0];
+        assert_eq!((&found["view"], &found["key"]), (&json!("default"), &json!({ "OrderId": { "S": "1" } })));
+        assert!(found["reason"].as_str().unwrap().contains("\"Revenue\": the amount is out of bounds"), "{found}");
+    }
+    order(&engine, "1", "ann", "open", "1").await;
+    deliver(&engine).await;
+    let ann = &engine.scan("Customer").await[0];
+    assert_eq!((&ann["Orders"], &ann["Revenue"]), (&n(3), &n(12)));
+    assert_eq!(command(&engine, "audit").await.code, 0);
+}

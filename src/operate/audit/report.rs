@@ -8,6 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::examine::Examined;
+use crate::operate::audit::uncountable::UncountableItem;
 use crate::rollup::check::judge::{
     Difference, ItemVerdict, NotApplied, Orphans, PendingRecord, StoredCounters, StoredValue, expected,
 };
@@ -43,6 +44,8 @@ pub struct AuditReport {
     pub source_items: u64,
     /// Source items that belong to no view item.
     pub unreadable_source_items: u64,
+    /// Source items that the view cannot count.
+    pub uncountable: Vec<UncountableItem>,
     /// What stands in one table only.
     pub orphans: Orphans,
     /// What contradicts itself.
@@ -132,7 +135,7 @@ impl AuditReport {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let nothing = self.drifted.is_empty() && self.unstable.is_empty() && self.findings.is_empty();
-        nothing && self.quarantined == 0 && self.not_examined == 0
+        nothing && self.uncountable.is_empty() && self.quarantined == 0 && self.not_examined == 0
     }
 
     /// The report as an object. A key of one string is that string; another one is an object of attribute to value, as
@@ -165,6 +168,7 @@ impl AuditReport {
             "repairs": self.repairs,
             "source_items": self.source_items,
             "unreadable_source_items": self.unreadable_source_items,
+            "uncountable": self.uncountable.iter().map(UncountableItem::json).collect::<Vec<_>>(),
             "stream_records": self.stream_records,
             "oldest_unmarked": self.oldest_unmarked.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
             "read_units": self.read_units,
@@ -346,6 +350,10 @@ impl AuditReport {
         if self.unreadable_source_items > 0 {
             writeln!(f, "{} source items belong to no view item: their key is unusable", self.unreadable_source_items)?;
         }
+        for item in self.uncountable.iter().take(LINES) {
+            writeln!(f, "uncountable  {}: {}", item.key_text(), item.reason)?;
+        }
+        more(f, self.uncountable.len(), "source items that the view cannot count")?;
         if self.stream_records.is_none() {
             let table = self.view.source_table();
             writeln!(f, "{table} has no stream: this holds only if nobody wrote to it meanwhile")?;

@@ -17,6 +17,9 @@ pub enum LocalError {
         "local starts an engine of its own on this machine; leave out --endpoint-url, and choose its port by --port"
     )]
     Endpoint,
+    /// A definition, which it would not use.
+    #[error("local runs the example alone; leave out --definition")]
+    Definition,
     /// The template, or a value for it.
     #[error(transparent)]
     Template(#[from] TemplateError),

@@ -210,7 +210,7 @@ pub fn read(text: &str, defaults: &Defaults<'_>) -> Result<Definition, Definitio
     let view_table = table.unwrap_or_else(|| defaults.view_table.to_owned());
     let view = View::new(defaults.source_table, view_table, condition, key, measures)?;
     let on_missing = on_missing.unwrap_or(defaults.on_missing);
-    if view.source_table() == view.view_table() {
+    if view.is_on_its_source() {
         does_not_read_itself(&view)?;
         if on_missing == OnMissingViewItem::Create && may_count_its_own_items(&view) {
             return Err(DefinitionError::CountsItself);

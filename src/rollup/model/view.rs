@@ -164,6 +164,12 @@ impl View {
         &self.view_table
     }
 
+    /// Whether the view table is the source table, under whatever name.
+    #[must_use]
+    pub fn is_on_its_source(&self) -> bool {
+        table_name(&self.source_table) == table_name(&self.view_table)
+    }
+
     /// The key attributes of the view table, the partition key first.
     #[must_use]
     pub fn key(&self) -> &[KeyPart] {
@@ -253,6 +259,13 @@ impl View {
     }
 }
 
+/// The name of a table that is given by its name or its ARN.
+#[must_use]
+pub fn table_name(table: &str) -> &str {
+    let name = table.split_once(":table/").map_or(table, |(_, name)| name);
+    name.split('/').next().unwrap_or(name)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -290,6 +303,24 @@ mod tests {
             assert!(error.to_string().contains(&format!("of type {kind}; the view's key needs S")), "{error}");
         }
         assert_eq!([KeyType::S, KeyType::N, KeyType::B].map(|key_type| key_type.to_string()), ["S", "N", "B"]);
+    }
+
+    #[test]
+    fn a_table_is_the_same_by_its_name_and_by_its_arn() {
+        let arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders";
+        for (table, expected) in [("Orders", "Orders"), (arn, "Orders"), (&format!("{arn}/stream/now"), "Orders")] {
+            assert_eq!(table_name(table), expected);
+        }
+        let view = |table| {
+            View::new(
+                table,
+                "Orders",
+                None,
+                vec![KeyPart::attribute("Id", KeyType::S)],
+                vec![Measure::parse("N", "count").unwrap()],
+            )
+        };
+        assert!(view(arn).unwrap().is_on_its_source() && !view("Order").unwrap().is_on_its_source());
     }
 
     #[test]

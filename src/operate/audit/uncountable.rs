@@ -1,0 +1,32 @@
+//! Source items that a view cannot count.
+
+use serde_json::{Value, json};
+
+use crate::rollup::Item;
+use crate::rollup::pipeline::delta::Uncountable;
+
+/// A source item that is in the view and contributes nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UncountableItem {
+    /// The source item's key.
+    pub key: Item,
+    /// Why it cannot be counted.
+    pub reason: String,
+}
+
+impl UncountableItem {
+    pub(super) fn new(key: &[String], item: &Item, reason: &Uncountable) -> Self {
+        let mut of_key = Item::default();
+        of_key.extend(key.iter().filter_map(|name| Some((name.clone(), item.get(name)?.clone()))));
+        Self { key: of_key, reason: reason.to_string() }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({ "view": "default", "key": self.key, "reason": self.reason })
+    }
+
+    /// The key as DynamoDB writes it, which has no control character.
+    pub(super) fn key_text(&self) -> String {
+        serde_json::to_string(&self.key).unwrap_or_default()
+    }
+}
