@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ddb_rollup::operate::args::Shared;
-use ddb_rollup::operate::{Ending, audit, deploy_check, local, migrate, quarantine, repair, replay};
+use ddb_rollup::operate::{CommandOutcome, audit, deploy_check, local, migrate, quarantine, repair, replay};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -62,8 +62,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             Command::DeployCheck(args) => Box::pin(deploy_check::run(&cli.shared, args)).await?,
         };
         Ok(match ending {
-            Ending::AsItShouldBe => ExitCode::SUCCESS,
-            Ending::Found => ExitCode::from(1),
+            CommandOutcome::Clean => ExitCode::SUCCESS,
+            CommandOutcome::Found => ExitCode::from(1),
         })
     })
 }

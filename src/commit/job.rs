@@ -14,14 +14,14 @@ pub(super) struct Job {
     pub(super) items: Vec<ItemId>,
     /// View items that wait for its answer, besides those that it touches.
     pub(super) held: Vec<ItemId>,
-    pub(super) step: Step,
+    pub(super) step: JobStep,
     /// How often these entries were planned before.
     pub(super) plans: u32,
 }
 
 /// What is to be done with the entries of a job.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum JobStep {
     /// Commit them in one transaction.
     Commit,
     /// Look at these of their view items, as a transaction of them was refused in these words.

@@ -7,7 +7,7 @@ mod refused;
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::commit::complete_items::CompleteItems;
-use crate::commit::job::{Answer, Done, Job, Prepared, Step};
+use crate::commit::job::{Answer, Done, Job, JobStep, Prepared};
 use crate::commit::report::{Broken, CommitReport, RequestCounters};
 use crate::rollup::model::marker;
 use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
@@ -54,7 +54,7 @@ impl<'r, 'b> Run<'r, 'b> {
         // The one with the batch's first record goes first: Lambda delivers again from the first on that is open, and an
         // invocation that only ever got to others would leave it open for ever.
         planned.sort_by_key(|members| members.iter().min().copied());
-        run.waiting = planned.into_iter().map(|members| run.job(members, Step::Commit, 0)).collect();
+        run.waiting = planned.into_iter().map(|members| run.job(members, JobStep::Commit, 0)).collect();
         run.probe();
         run
     }
@@ -63,7 +63,7 @@ impl<'r, 'b> Run<'r, 'b> {
         plan::plan(&self.setting.view, self.batch, members)
     }
 
-    fn job(&self, members: Vec<EntryId>, step: Step, plans: u32) -> Job {
+    fn job(&self, members: Vec<EntryId>, step: JobStep, plans: u32) -> Job {
         let mut items: Vec<ItemId> = members.iter().flat_map(|&member| self.batch[member].touches()).copied().collect();
         items.sort_unstable();
         items.dedup();
@@ -72,7 +72,7 @@ impl<'r, 'b> Run<'r, 'b> {
 
     /// What was begun goes on before anything else is begun: so an invocation that ends too early has finished
     /// something, and the next one does not begin where it did.
-    fn queue(&mut self, members: Vec<EntryId>, step: Step, plans: u32) {
+    fn queue(&mut self, members: Vec<EntryId>, step: JobStep, plans: u32) {
         if !members.is_empty() {
             let job = self.job(members, step, plans);
             self.waiting.push_front(job);
@@ -93,11 +93,11 @@ impl<'r, 'b> Run<'r, 'b> {
     /// What is to be sent for a job, as far as is known now.
     pub(super) fn prepare(&self, job: &Job) -> Prepared<'r> {
         match &job.step {
-            Step::Commit => Prepared::Commit(plan::assemble(self.setting, self.batch, &self.shapes, &job.members)),
-            Step::Inspect { refused, .. } => {
+            JobStep::Commit => Prepared::Commit(plan::assemble(self.setting, self.batch, &self.shapes, &job.members)),
+            JobStep::Inspect { refused, .. } => {
                 Prepared::Inspect(refused.iter().map(|item| (*item, self.batch[*item].clone())).collect())
             }
-            Step::LookUp => Prepared::LookUp(job.items.iter().map(|item| self.batch[*item].clone()).collect()),
+            JobStep::LookUp => Prepared::LookUp(job.items.iter().map(|item| self.batch[*item].clone()).collect()),
         }
     }
 
@@ -114,7 +114,7 @@ impl<'r, 'b> Run<'r, 'b> {
             Answer::Transacted(_, Err(Failure::Refused(words))) => self.refused(job, words),
             Answer::Inspected(Ok(items)) => self.inspected(job, &items),
             Answer::Transacted(_, Err(Failure::TokenReused | Failure::Transient(_))) => {
-                self.queue(job.members, Step::Commit, job.plans + 1);
+                self.queue(job.members, JobStep::Commit, job.plans + 1);
             }
             Answer::Inspected(Err(Failure::Broken(words) | Failure::Refused(words)))
             | Answer::LookedUp(Err(Failure::Broken(words)))

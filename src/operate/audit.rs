@@ -2,10 +2,10 @@
 //!
 //! One pass over the tables finds what is equal; the rest is looked at alone. In the order of the work:
 //!
-//! 1. [`stream_records`]: the stream up to now, and which of its records are not applied ([`open_records`]).
-//! 2. [`table_reader`]: the source added up per view item, beside the view items, within the rate of the [`read_meter`];
+//! 1. [`stream_records`]: the stream up to now, and which of its records are not applied (`open_records`).
+//! 2. [`table_reader`]: the source added up per view item, beside the view items, within the rate of the `read_meter`;
 //!    [`ledger`], the markers.
-//! 3. [`examine`]: what differs, or was written meanwhile, seen at one moment ([`snapshot`]).
+//! 3. [`examine`]: what differs, or was written meanwhile, seen at one moment (`snapshot`).
 //! 4. [`report`]: what came of it; [`page`], the same for a browser.
 
 use std::cell::RefCell;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use tokio::time::Instant;
 
-use super::Ending;
+use super::CommandOutcome;
 use super::args::{Pace, Shared};
 use super::clock::now;
 use super::progress::Progress;
@@ -83,7 +83,7 @@ pub struct AuditScope {
 ///
 /// # Errors
 /// When it could not run to its end.
-pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, AuditError> {
+pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditError> {
     let sdk = shared.sdk().await;
     let report = until_stopped(async |stop| audit(&sdk, shared.config()?, &args.scope, stop).await).await?;
     if let Some(file) = &args.html {
@@ -92,7 +92,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, AuditError> {
         written.map_err(|cause| AuditError::Html { file: file.clone(), cause })?;
     }
     shared.write(&report.json(), &report)?;
-    Ok(Ending::found_unless(report.is_clean()))
+    Ok(CommandOutcome::found_unless(report.is_clean()))
 }
 
 /// Audits a view.

@@ -11,7 +11,7 @@ use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use serde_json::{Value, json};
 
 use self::check::Check;
-use super::Ending;
+use super::CommandOutcome;
 use super::args::Shared;
 use super::error::{TableError, failure_text};
 use crate::config::{Config, ConfigError};
@@ -104,7 +104,7 @@ impl Display for DeploymentReport {
 ///
 /// # Errors
 /// When the tables or, unless they are all that is asked for, the function cannot be looked at.
-pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, DeployCheckError> {
+pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, DeployCheckError> {
     let config = shared.config()?;
     let sdk = shared.sdk().await;
     let tables = aws_sdk_dynamodb::Client::new(&sdk);
@@ -127,7 +127,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, DeployCheckErro
 
     let report = DeploymentReport(checks);
     shared.write(&report.json(), &report)?;
-    Ok(Ending::found_unless(report.is_clean()))
+    Ok(CommandOutcome::found_unless(report.is_clean()))
 }
 
 async fn describe(

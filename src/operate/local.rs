@@ -22,14 +22,14 @@ mod view_printer;
 
 pub use self::error::LocalError;
 pub use self::options::Args;
-use super::Ending;
+use super::CommandOutcome;
 use super::args::Shared;
 
 /// Runs the pipeline until Ctrl-C or SIGTERM, or the demo to its end.
 ///
 /// # Errors
 /// When it cannot start, or the demo cannot go on.
-pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, LocalError> {
+pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, LocalError> {
     if shared.definition.is_some() {
         return Err(LocalError::Definition);
     }
@@ -37,5 +37,5 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, LocalError> {
         return demo::run(shared, args).await;
     }
     pipeline::run(shared, args).await?;
-    Ok(Ending::AsItShouldBe)
+    Ok(CommandOutcome::Clean)
 }

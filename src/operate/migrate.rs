@@ -1,10 +1,10 @@
 //! `ddb-rollup migrate`: numbered changes of live data, applied in order and once.
 //!
 //! [`definition`] has what this build carries, [`history`] what was applied. [`mod@decide`] says from both what is to be
-//! done, and a step does it: [`counter_maps`], [`adoption`]. A step is safe when two operators do it at once, so nobody
+//! done, and a step does it: `counter_maps`, `adoption`. A step is safe when two operators do it at once, so nobody
 //! keeps anybody out.
 
-use super::Ending;
+use super::CommandOutcome;
 use super::args::{Pace, Shared};
 use super::clock::now;
 use super::operator;
@@ -21,7 +21,7 @@ pub mod report;
 pub mod steps;
 
 use decide::decide;
-use definition::{Migration, Step};
+use definition::{Migration, MigrationStep};
 use error::MigrateError;
 use history::History;
 use report::{MigrationOutcome, MigrationReport, MigrationStatus};
@@ -121,8 +121,8 @@ impl Migrator {
     async fn step(&self, migration: &Migration, mode: Mode) -> Result<StepResult, MigrateError> {
         let title = migration.to_string();
         match &migration.step {
-            Step::CounterMapsOfViewItems {} => counter_maps::create(&self.tables, &title, mode).await,
-            Step::CountersOfSourceItems {} => adoption::adopt(&self.tables, &title, mode).await,
+            MigrationStep::CounterMapsOfViewItems {} => counter_maps::create(&self.tables, &title, mode).await,
+            MigrationStep::CountersOfSourceItems {} => adoption::adopt(&self.tables, &title, mode).await,
         }
     }
 }
@@ -131,14 +131,14 @@ impl Migrator {
 ///
 /// # Errors
 /// When it could not run to its end.
-pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, MigrateError> {
+pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, MigrateError> {
     let who = args.by.clone().unwrap_or_else(operator::user);
     let tables = LiveTables::new(shared.sdk().await, shared.config()?, args.pace.clone(), who);
     let migrator = Migrator::new(tables)?;
     if let Some(Command::Status) = args.command {
         let status = migrator.status().await?;
         shared.write(&status.json(), &status)?;
-        return Ok(Ending::found_unless(status.is_clean()));
+        return Ok(CommandOutcome::found_unless(status.is_clean()));
     }
     let mut report = if args.dry_run { MigrationReport::of_dry_run() } else { MigrationReport::default() };
     let ended = if args.dry_run {
@@ -151,5 +151,5 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, MigrateError> {
         shared.write(&report.json(), &report)?;
     }
     ended?;
-    Ok(Ending::found_unless(report.is_clean()))
+    Ok(CommandOutcome::found_unless(report.is_clean()))
 }

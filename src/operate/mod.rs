@@ -31,17 +31,17 @@ pub mod stream_reader;
 
 /// How a command ended that could run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum CommandOutcome {
     /// Everything is as it should be.
-    AsItShouldBe,
+    Clean,
     /// There is something that an operator should look at.
     Found,
 }
 
-impl Ending {
+impl CommandOutcome {
     /// Something was found, unless all is clean.
     #[must_use]
     pub fn found_unless(clean: bool) -> Self {
-        if clean { Self::AsItShouldBe } else { Self::Found }
+        if clean { Self::Clean } else { Self::Found }
     }
 }

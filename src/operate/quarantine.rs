@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::Ending;
+use super::CommandOutcome;
 use super::apply::Applier;
 use super::args::{self, Shared};
 use super::clock::{days_later, now};
@@ -240,7 +240,7 @@ impl Quarantine {
 ///
 /// # Errors
 /// When the tables cannot be read or written.
-pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, QuarantineError> {
+pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, QuarantineError> {
     let sdk = shared.sdk().await;
     let config = shared.config()?;
     let quarantine = Quarantine::new(Client::new(&sdk), config.clone());
@@ -249,19 +249,19 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, QuarantineError
             let found = quarantine.list(filter).await?;
             let records: Vec<_> = found.iter().map(Quarantined::json).collect();
             shared.write(&json!({ "quarantined": records }), &List(&found))?;
-            Ok(Ending::found_unless(found.is_empty()))
+            Ok(CommandOutcome::found_unless(found.is_empty()))
         }
         Command::Replay(choice) => {
             let found = quarantine.list(&choice.filter).await?;
             let report = quarantine.replay(&found, Applier::new(config, &sdk)).await?;
             shared.write(&report.json(), &report)?;
-            Ok(Ending::found_unless(report.is_clean()))
+            Ok(CommandOutcome::found_unless(report.is_clean()))
         }
         Command::Discard(choice) => {
             let discarded = quarantine.discard_all(&quarantine.list(&choice.filter).await?).await?;
             let told = format!("{discarded} records discarded; repair the view items that they belong to\n");
             shared.write(&json!({ "discarded": discarded }), &told)?;
-            Ok(Ending::AsItShouldBe)
+            Ok(CommandOutcome::Clean)
         }
     }
 }

@@ -5,14 +5,14 @@
 //! repair. What was in quarantine for the item is in the counters then, so the same transaction closes it: a replay would
 //! count it once more. In the end what was set is audited again.
 //!
-//! [`mender`] makes the write, [`report`] tells what came of it.
+//! `mender` makes the write, [`report`] tells what came of it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 
 use aws_config::SdkConfig;
 
-use super::Ending;
+use super::CommandOutcome;
 use super::apply::Applier;
 use super::args::Shared;
 use super::audit::error::AuditError;
@@ -52,7 +52,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When it could not run to its end. What was set by then stays set.
-pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, AuditError> {
+pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditError> {
     let sdk = shared.sdk().await;
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Write };
     let mut repairer = Repairer::new(mode, shared.config()?, operator::user_at_host());
@@ -68,7 +68,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, AuditError> {
         }
     };
     shared.write(&report.json(), &report)?;
-    Ok(Ending::found_unless(report.audit.is_clean()))
+    Ok(CommandOutcome::found_unless(report.audit.is_clean()))
 }
 
 /// Repairs a view, for the ledger in the name of `who`.

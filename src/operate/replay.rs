@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 
-use super::Ending;
+use super::CommandOutcome;
 use super::apply::Applier;
 use super::args::{self, Pace, Shared};
 use super::audit::{AuditScope, audit};
@@ -53,7 +53,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When it could not run to its end.
-pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, ReplayError> {
+pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayError> {
     let sdk = shared.sdk().await;
     let mut applier = Applier::new(shared.config()?, &sdk);
     let mut report = ReplayReport::default();
@@ -72,7 +72,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<Ending, ReplayError> {
     report.applied = applier.counts;
     shared.write(&report.json(), &report)?;
     ended?;
-    Ok(Ending::found_unless(report.is_clean()))
+    Ok(CommandOutcome::found_unless(report.is_clean()))
 }
 
 async fn read_and_apply(

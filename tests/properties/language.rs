@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use ddb_rollup::rollup::model::language::{
-    Amounts, Comparator, Condition, Datum, Group, Known, Literal, Measure, MeasureKind, Path, Sign, Step, SyntaxError,
-    Template, TimeUnit, Value,
+    Amounts, Comparator, Condition, Datum, Group, Known, Literal, MeasureExpression, MeasureKind, Path, Sign, Step,
+    SyntaxError, Template, TimeUnit, Value,
 };
 use ddb_rollup::rollup::model::number::Number;
 use ddb_rollup::rollup::{AttributeValue, Item};
@@ -182,7 +182,7 @@ fn condition() -> impl Strategy<Value = Condition> {
     })
 }
 
-fn measure() -> impl Strategy<Value = Measure> {
+fn measure() -> impl Strategy<Value = MeasureExpression> {
     let group = prop_oneof![value().prop_map(Group::Of), path().prop_map(Group::Each)];
     let kind = prop_oneof![
         Just(MeasureKind::Count),
@@ -191,7 +191,7 @@ fn measure() -> impl Strategy<Value = Measure> {
     ];
     (kind, prop::option::of(group), prop::option::of(condition())).prop_map(|(kind, by, condition)| {
         let by = by.filter(|_| !matches!(kind, MeasureKind::SumEach(_)));
-        Measure { kind, by, condition }
+        MeasureExpression { kind, by, condition }
     })
 }
 
@@ -256,10 +256,10 @@ fn read(text: &str, item: &Item) {
         }
         Err(error) => place(text, &error),
     }
-    match Measure::parse(text) {
+    match MeasureExpression::parse(text) {
         Ok(measure) => {
             let canonical = measure.to_string();
-            assert!(!short(&canonical) || Measure::parse(&canonical) == Ok(measure.clone()), "{text:?}");
+            assert!(!short(&canonical) || MeasureExpression::parse(&canonical) == Ok(measure.clone()), "{text:?}");
             let _ = measure.of(item);
         }
         Err(error) => place(text, &error),
@@ -312,7 +312,7 @@ proptest! {
     fn what_is_written_is_read_as_the_same(value in value(), condition in condition(), measure in measure()) {
         prop_assert_eq!(Value::parse(&value.to_string()), Ok(value));
         prop_assert_eq!(Condition::parse(&condition.to_string()), Ok(condition));
-        prop_assert_eq!(Measure::parse(&measure.to_string()), Ok(measure));
+        prop_assert_eq!(MeasureExpression::parse(&measure.to_string()), Ok(measure));
     }
 
     #[test]

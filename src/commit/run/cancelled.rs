@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Run;
-use crate::commit::job::{Job, Step};
+use crate::commit::job::{Job, JobStep};
 use crate::rollup::model::marker::{self, ExistingMarker, Guard};
 use crate::rollup::model::poison::Reason;
 use crate::rollup::pipeline::coalesce::{EntryId, ItemId};
@@ -115,10 +115,10 @@ impl Run<'_, '_> {
                 let touched =
                     |member: &EntryId| self.batch[*member].touches().iter().any(|item| refused.contains_key(item));
                 let (suspect, innocent): (Vec<_>, Vec<_>) = rest.into_iter().partition(touched);
-                self.queue(innocent, Step::Commit, job.plans);
-                self.queue(suspect, Step::Inspect { refused: refused.into_keys().collect(), words }, job.plans);
+                self.queue(innocent, JobStep::Commit, job.plans);
+                self.queue(suspect, JobStep::Inspect { refused: refused.into_keys().collect(), words }, job.plans);
             }
-            _ => self.queue(rest, Step::Commit, job.plans + 1),
+            _ => self.queue(rest, JobStep::Commit, job.plans + 1),
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::Run;
-use crate::commit::job::{Job, Step};
+use crate::commit::job::{Job, JobStep};
 use crate::commit::seams::LookedUp;
 use crate::rollup::model::limits;
 use crate::rollup::model::view::OnMissingViewItem;
@@ -55,7 +55,7 @@ impl Run<'_, '_> {
             // would ask them again.
             let ready = |job: &Job| job.items.iter().all(|item| !self.unseen.contains(item));
             let first = self.waiting.iter().position(ready).and_then(|place| self.waiting.remove(place));
-            self.waiting.push_front(Job { members: Vec::new(), items, held, step: Step::LookUp, plans: 0 });
+            self.waiting.push_front(Job { members: Vec::new(), items, held, step: JobStep::LookUp, plans: 0 });
             if let Some(job) = first {
                 self.waiting.push_front(job);
             }

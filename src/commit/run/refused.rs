@@ -1,7 +1,7 @@
 //! Finding the record at fault when DynamoDB refuses a transaction, and taking it out.
 
 use super::Run;
-use crate::commit::job::{Job, Step};
+use crate::commit::job::{Job, JobStep};
 use crate::rollup::Item;
 use crate::rollup::model::change::Change;
 use crate::rollup::model::poison::Reason;
@@ -14,7 +14,7 @@ impl Run<'_, '_> {
     /// several are told apart first.
     pub(super) fn refused(&mut self, job: Job, words: String) {
         if job.items.len() == 1 || job.members.len() == 1 {
-            self.queue(job.members, Step::Inspect { refused: job.items, words }, job.plans);
+            self.queue(job.members, JobStep::Inspect { refused: job.items, words }, job.plans);
         } else {
             self.halve(job);
         }
@@ -22,7 +22,7 @@ impl Run<'_, '_> {
 
     /// What can be seen to be at fault goes to quarantine; if nothing can, the entries are halved until one is alone.
     pub(super) fn inspected(&mut self, job: Job, items: &[(ItemId, Option<Item>)]) {
-        let Step::Inspect { refused, words } = &job.step else { return };
+        let JobStep::Inspect { refused, words } = &job.step else { return };
         for &member in &job.members {
             if let Some((item, detail)) = self.fault(member, items) {
                 self.poison(member, self.view_item_fault(item, detail));
@@ -30,7 +30,7 @@ impl Run<'_, '_> {
         }
         let rest: Vec<EntryId> = job.members.iter().copied().filter(|&member| self.open(member)).collect();
         if rest.len() < job.members.len() {
-            self.queue(rest, Step::Commit, job.plans);
+            self.queue(rest, JobStep::Commit, job.plans);
         } else if let &[member] = rest.as_slice() {
             let reason = match refused.as_slice() {
                 &[item] => self.view_item_fault(item, words.clone()),
@@ -62,8 +62,8 @@ impl Run<'_, '_> {
     fn halve(&mut self, job: Job) {
         let mut first = job.members;
         let second = first.split_off(first.len() / 2);
-        self.queue(second, Step::Commit, job.plans);
-        self.queue(first, Step::Commit, job.plans);
+        self.queue(second, JobStep::Commit, job.plans);
+        self.queue(first, JobStep::Commit, job.plans);
     }
 
     /// Whether an entry is still to be dealt with by the job that has it.
@@ -93,7 +93,7 @@ impl Run<'_, '_> {
     pub(super) fn quarantine(&mut self) {
         let condemned = std::mem::take(&mut self.condemned);
         for members in self.plan(&condemned) {
-            self.queue(members, Step::Commit, 0);
+            self.queue(members, JobStep::Commit, 0);
         }
     }
 }

@@ -36,7 +36,7 @@ use super::options::Args;
 use super::poller::failure_destination::FailureDestination;
 use super::poller::{Clock, Poller};
 use super::running_stack::RunningStack;
-use crate::operate::Ending;
+use crate::operate::CommandOutcome;
 use crate::operate::args::Shared;
 use crate::operate::stop;
 use crate::operate::stream::DynamoStream;
@@ -46,7 +46,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs the demo, and tells whether it ends as it should: every counter is what a recount says, and nothing moved when
 /// all records came again.
-pub(super) async fn run(shared: &Shared, args: &Args) -> Result<Ending, LocalError> {
+pub(super) async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, LocalError> {
     let began = Instant::now();
     let clock = ManualClock::new(u64::try_from(Utc::now().timestamp()).unwrap_or_default());
     let stack = start_stack(shared, args, &clock).await?;
@@ -90,7 +90,11 @@ fn poller(stack: &RunningStack, args: &Args, clock: &ManualClock) -> Poller<Dyna
     }
 }
 
-async fn run_steps(stack: &ObservedStack<'_>, mut output: DemoOutput, began: Instant) -> Result<Ending, LocalError> {
+async fn run_steps(
+    stack: &ObservedStack<'_>,
+    mut output: DemoOutput,
+    began: Instant,
+) -> Result<CommandOutcome, LocalError> {
     output.headline("Counters that follow a table, each change counted once")?;
     output.line(&format!(
         "DynamoDB {}, tables and event source mapping as template.json declares them",
@@ -133,7 +137,7 @@ struct DemoResult {
 }
 
 /// The verdict, and the figures that it rests on.
-fn conclude(stack: &ObservedStack<'_>, output: DemoOutput, result: &DemoResult) -> io::Result<Ending> {
+fn conclude(stack: &ObservedStack<'_>, output: DemoOutput, result: &DemoResult) -> io::Result<CommandOutcome> {
     let DemoResult { records, redelivered, stored, drift, took } = result;
     let exact = drift.is_empty() && *redelivered == Redelivered::NothingMoved;
     let (delivered, batches) = (stack.delivered_records(), stack.function().deliveries().len());
@@ -162,5 +166,5 @@ fn conclude(stack: &ObservedStack<'_>, output: DemoOutput, result: &DemoResult) 
         "seconds": took.as_secs_f64(),
     });
     output.end(summary)?;
-    Ok(Ending::found_unless(exact))
+    Ok(CommandOutcome::found_unless(exact))
 }

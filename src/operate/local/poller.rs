@@ -4,7 +4,7 @@
 //! parents are read to the end. In the order in which a record passes the modules:
 //!
 //! 1. [`batch_delivery`]: which records of a batch are delivered next, and what a response means (pure).
-//! 2. [`function_response`]: the function's response as Lambda reads it (pure).
+//! 2. `function_response`: the function's response as Lambda reads it (pure).
 //! 3. [`failure_destination`]: where records go that are given up.
 
 pub mod batch_delivery;

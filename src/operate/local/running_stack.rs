@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::error::LocalError;
 use super::stack_definition::{StackDefinition, TEMPLATE};
 use super::table_setup;
-use super::template::Template;
+use super::template::StackTemplate;
 use crate::config::Config;
 use crate::operate::stream::DynamoStream;
 
@@ -35,7 +35,7 @@ impl RunningStack {
         region: Option<&str>,
         parameters: &BTreeMap<String, String>,
     ) -> Result<Self, LocalError> {
-        let definition = StackDefinition::read(Template::new(TEMPLATE, parameters)?)?;
+        let definition = StackDefinition::read(StackTemplate::new(TEMPLATE, parameters)?)?;
         let config = Config::read(|name| definition.environment.get(name).cloned())?;
         let engine = Engine::serve(database.clone(), port).await?;
         let sdk = engine.sdk(region);

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{KeyType, ScalarAttributeType, StreamViewType};
 
 use super::poller::EventSourceMapping;
 use super::poller::batch_delivery::FailurePolicy;
-use super::template::{Property, Template, TemplateError};
+use super::template::{Property, StackTemplate, TemplateError};
 
 /// The template that ships.
 pub(super) const TEMPLATE: &str = include_str!("../../../template.json");
@@ -71,7 +71,7 @@ const WITHOUT_EFFECT: [&str; 9] = [
 
 impl StackDefinition {
     /// Reads what a template declares.
-    pub(super) fn read(mut template: Template) -> Result<Self, TemplateError> {
+    pub(super) fn read(mut template: StackTemplate) -> Result<Self, TemplateError> {
         // Which stream the mapping reads is compared before any table is there.
         const STREAM: &str = "the stream of the source table";
         template.set_attribute(format!("{SOURCE_TABLE}.StreamArn"), STREAM);
@@ -187,7 +187,7 @@ mod tests {
 
     fn definition(overrides: &[(&str, &str)]) -> Result<StackDefinition, TemplateError> {
         let overrides = overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        StackDefinition::read(Template::new(TEMPLATE, &overrides)?)
+        StackDefinition::read(StackTemplate::new(TEMPLATE, &overrides)?)
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
     fn edited(edit: impl FnOnce(&mut Value)) -> Result<StackDefinition, TemplateError> {
         let mut document: Value = serde_json::from_str(TEMPLATE).unwrap();
         edit(&mut document["Resources"]);
-        StackDefinition::read(Template::new(&document.to_string(), &BTreeMap::new())?)
+        StackDefinition::read(StackTemplate::new(&document.to_string(), &BTreeMap::new())?)
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 /// A template with values for its parameters.
 #[derive(Debug, Clone)]
-pub(super) struct Template {
+pub(super) struct StackTemplate {
     document: Value,
     parameters: BTreeMap<String, String>,
     /// By `Resource.Attribute`.
@@ -51,7 +51,7 @@ pub enum TemplateError {
     },
 }
 
-impl Template {
+impl StackTemplate {
     /// A template with some parameters set to other values than their defaults.
     pub(super) fn new(text: &str, overrides: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
         let document: Value = serde_json::from_str(text).map_err(|e| TemplateError::NotJson(e.to_string()))?;
@@ -189,7 +189,7 @@ impl Template {
 /// A property of a resource, or what is inside one.
 #[derive(Debug, Clone)]
 pub(super) struct Property<'a> {
-    template: &'a Template,
+    template: &'a StackTemplate,
     place: String,
     value: Value,
 }

@@ -146,7 +146,7 @@ pub fn decide<'a>(applied: &'a [AppliedMigration], wanted: &'a [Migration]) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operate::migrate::definition::Step;
+    use crate::operate::migrate::definition::MigrationStep;
 
     /// `2a` is V2 of the name and checksum `a`.
     fn wanted(text: &str) -> Vec<Migration> {
@@ -155,7 +155,7 @@ mod tests {
             name: word[1..].to_owned(),
             checksum: format!("sum-{}", &word[1..]),
             why: "why".into(),
-            step: Step::CounterMapsOfViewItems {},
+            step: MigrationStep::CounterMapsOfViewItems {},
         };
         text.split_whitespace().map(one).collect()
     }

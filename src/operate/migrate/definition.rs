@@ -23,7 +23,7 @@ pub struct Migration {
     /// Why it is there, in the file's words.
     pub why: String,
     /// What it does.
-    pub step: Step,
+    pub step: MigrationStep,
 }
 
 impl fmt::Display for Migration {
@@ -35,7 +35,7 @@ impl fmt::Display for Migration {
 /// What a migration can do. Each kind is safe beside live writers, and finds done what an earlier run did.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Step {
+pub enum MigrationStep {
     /// View items get the counter maps that they lack.
     CounterMapsOfViewItems {},
     /// View items get the counters that their source items come to: those are adopted that nobody counted, or counted
@@ -55,7 +55,7 @@ pub struct FileError {
 #[serde(deny_unknown_fields)]
 struct File {
     why: String,
-    step: Step,
+    step: MigrationStep,
 }
 
 /// The migrations that this binary carries, in their order.

@@ -75,7 +75,7 @@ pub fn records(text: &str) -> Result<Vec<String>, String> {
 
 fn part(text: &str) -> Result<Vec<String>, String> {
     #[derive(Deserialize)]
-    struct Event<'a> {
+    struct PayloadEvent<'a> {
         #[serde(rename = "Records", borrow)]
         records: Vec<&'a RawValue>,
     }
@@ -89,14 +89,14 @@ fn part(text: &str) -> Result<Vec<String>, String> {
         _change: &'a RawValue,
     }
     let owned = |records: Vec<&RawValue>| records.into_iter().map(|raw| raw.get().to_owned()).collect();
-    if let Ok(Event { records }) = serde_json::from_str(text) {
+    if let Ok(PayloadEvent { records }) = serde_json::from_str(text) {
         return Ok(owned(records));
     }
     if let Ok(records) = serde_json::from_str::<Vec<&RawValue>>(text) {
         return Ok(owned(records));
     }
     if let Ok(Payload { payload }) = serde_json::from_str(text) {
-        let Event { records } =
+        let PayloadEvent { records } =
             serde_json::from_str(&payload).map_err(|error| format!("its payload is no event: {error}"))?;
         return Ok(owned(records));
     }

@@ -32,7 +32,7 @@ pub struct Measure {
     /// The attribute of the view item: a number, or a map from group to number.
     pub attribute: String,
     /// What one source item adds.
-    pub expression: language::Measure,
+    pub expression: language::MeasureExpression,
 }
 
 impl Measure {
@@ -41,7 +41,7 @@ impl Measure {
     /// # Errors
     /// When the words are no measure.
     pub fn parse(attribute: impl Into<String>, words: &str) -> Result<Self, SyntaxError> {
-        Ok(Self { attribute: attribute.into(), expression: language::Measure::parse(words)? })
+        Ok(Self { attribute: attribute.into(), expression: language::MeasureExpression::parse(words)? })
     }
 
     /// Whether the measure is a map from group to number, and not one number.
@@ -145,7 +145,7 @@ impl View {
         let key = KeyPart { missing: MissingKey::Quarantine, ..KeyPart::attribute("MapId", KeyType::S) };
         let category = Group::Of(Value::Path(Path::attribute("Category")));
         let count = |attribute: &str, by| {
-            let expression = language::Measure { kind: MeasureKind::Count, by, condition: None };
+            let expression = language::MeasureExpression { kind: MeasureKind::Count, by, condition: None };
             Measure { attribute: attribute.to_owned(), expression }
         };
         let measures = vec![count("TotalPoints", None), count("CategoryCounts", Some(category))];

@@ -49,7 +49,7 @@ impl Tutorial {
 }
 
 /// A change of the tables, which is made when it is awaited.
-struct Change<'a> {
+struct DemoChange<'a> {
     title: String,
     note: Option<&'static str>,
     /// How many records it writes to the stream.
@@ -57,7 +57,7 @@ struct Change<'a> {
     make: LocalBoxFuture<'a, Result<(), DemoTableError>>,
 }
 
-impl<'a> Change<'a> {
+impl<'a> DemoChange<'a> {
     /// A change that writes one record.
     fn new(title: &str, make: impl Future<Output = Result<(), DemoTableError>> + 'a) -> Self {
         Self { title: title.to_owned(), note: None, records: 1, make: make.boxed_local() }
@@ -65,27 +65,27 @@ impl<'a> Change<'a> {
 }
 
 impl Tutorial {
-    fn changes<'a>(&'a self, stack: &'a ObservedStack<'_>) -> [Change<'a>; 5] {
+    fn changes<'a>(&'a self, stack: &'a ObservedStack<'_>) -> [DemoChange<'a>; 5] {
         let (maps, points) = (self.maps.len(), self.points.len());
         let hospital = self.points.iter().find(|point| point.get("PointId") == Some(&text("OldHospital")));
         let hospital = hospital.cloned().unwrap_or_default();
         let load = format!("Load the tutorial's {maps} maps and {points} points");
         let expire = "Pizza by the Sea in Townsville is set to expire; an hour later it is deleted by TTL";
         [
-            Change { records: points, ..Change::new(&load, self.load(stack)) },
-            Change::new(
+            DemoChange { records: points, ..DemoChange::new(&load, self.load(stack)) },
+            DemoChange::new(
                 "Palace Kitchen in Seattle turns from a restaurant into a bar",
                 stack.points.set("SeattleMapId", "PalaceKitchenId", "Category", text("Bar")),
             ),
-            Change::new(
+            DemoChange::new(
                 "The Old Hospital in Townsville is deleted",
                 stack.points.delete("TownsvilleMapId", "OldHospital"),
             ),
-            Change::new("The Old Hospital is put back, the same as before", stack.points.put(hospital)),
-            Change {
+            DemoChange::new("The Old Hospital is put back, the same as before", stack.points.put(hospital)),
+            DemoChange {
                 note: Some("To set the expiry changes no counter, and takes no transaction"),
                 records: 2,
-                ..Change::new(expire, expire_now(stack, "TownsvilleMapId", "PizzaByTheSea"))
+                ..DemoChange::new(expire, expire_now(stack, "TownsvilleMapId", "PizzaByTheSea"))
             },
         ]
     }
@@ -95,7 +95,7 @@ impl Tutorial {
 pub(super) async fn make(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> Result<usize, LocalError> {
     let tutorial = Tutorial { maps: items_of(MAPS)?, points: items_of(POINTS)? };
     let mut written = 0;
-    for Change { title, note, records, make } in tutorial.changes(stack) {
+    for DemoChange { title, note, records, make } in tutorial.changes(stack) {
         let counters = stack.counters().await?;
         let (deliveries, committed) = (stack.function().deliveries().len(), stack.function().counts().committed());
         make.await?;

@@ -40,14 +40,14 @@ pub(super) struct BatchPart {
 
 /// Why records are not delivered any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Condition {
+pub(super) enum GiveUpCondition {
     /// They failed as often as the mapping allows.
     RetryAttemptsExhausted,
     /// They are older than the mapping allows.
     RecordAgeExceeded,
 }
 
-impl Condition {
+impl GiveUpCondition {
     /// The name that the document for the failure destination has for it.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ pub(super) struct GivenUp {
     /// What was given up.
     pub(super) part: BatchPart,
     /// Why.
-    pub(super) condition: Condition,
+    pub(super) condition: GiveUpCondition,
 }
 
 /// The records of a batch that are not dealt with yet.
@@ -98,7 +98,7 @@ impl BatchDelivery {
         self.push(middle..part.places.end);
         Some(GivenUp {
             part: BatchPart { places: part.places.start..middle, ..part },
-            condition: Condition::RecordAgeExceeded,
+            condition: GiveUpCondition::RecordAgeExceeded,
         })
     }
 
@@ -129,7 +129,7 @@ impl BatchDelivery {
                     self.parts.push(part);
                     return None;
                 }
-                Some(GivenUp { part, condition: Condition::RetryAttemptsExhausted })
+                Some(GivenUp { part, condition: GiveUpCondition::RetryAttemptsExhausted })
             }
         }
     }
@@ -245,7 +245,7 @@ mod tests {
             let deliveries = work_off(records, bad, failing, policy);
             assert_eq!(deliveries.given_up.len(), 1);
             assert_eq!(deliveries.given_up[0].part.places, 0..records);
-            assert_eq!(deliveries.given_up[0].condition, Condition::RetryAttemptsExhausted);
+            assert_eq!(deliveries.given_up[0].condition, GiveUpCondition::RetryAttemptsExhausted);
             assert!(deliveries.succeeded.is_empty());
         });
     }
@@ -312,7 +312,7 @@ mod tests {
                 assert_eq!(given_up.is_some(), gone > 0);
                 if let Some(given_up) = given_up {
                     assert_eq!(given_up.part, BatchPart { places: 0..gone, deliveries: 0 });
-                    assert_eq!(given_up.condition, Condition::RecordAgeExceeded);
+                    assert_eq!(given_up.condition, GiveUpCondition::RecordAgeExceeded);
                 }
                 assert_eq!(batch.next().map(|part| part.places.clone()), (gone < records).then_some(gone..records));
             }

@@ -165,7 +165,7 @@ async fn append_line(path: &Path, document: &Value) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch_delivery::{BatchPart, Condition};
+    use super::super::batch_delivery::{BatchPart, GiveUpCondition};
     use super::*;
 
     fn record(number: &str) -> EventRecord {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn given_up() -> GivenUp {
-        GivenUp { part: BatchPart { places: 3..5, deliveries: 4 }, condition: Condition::RetryAttemptsExhausted }
+        GivenUp { part: BatchPart { places: 3..5, deliveries: 4 }, condition: GiveUpCondition::RetryAttemptsExhausted }
     }
 
     fn invocation_record<'a>(given_up: &'a GivenUp, records: &'a [EventRecord]) -> InvocationRecord<'a> {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 
-fn template(overrides: &[(&str, &str)]) -> Result<Template, TemplateError> {
+fn template(overrides: &[(&str, &str)]) -> Result<StackTemplate, TemplateError> {
     let text = json!({
         "Parameters": {
             "Name": { "Type": "String", "Default": "Point", "MinLength": 3, "MaxLength": 8 },
@@ -50,7 +50,7 @@ fn template(overrides: &[(&str, &str)]) -> Result<Template, TemplateError> {
         }
     });
     let overrides: BTreeMap<_, _> = overrides.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    let mut template = Template::new(&text.to_string(), &overrides)?;
+    let mut template = StackTemplate::new(&text.to_string(), &overrides)?;
     template.set_attribute("Thing.Arn", "arn:thing");
     Ok(template)
 }
@@ -154,5 +154,5 @@ fn parameters_take_only_what_they_declare() {
     for (name, value) in [("Kind", "skip"), ("Days", "3"), ("Size", "1"), ("Size", "10000"), ("Name", "äöü")] {
         assert!(template(&[(name, value)]).is_ok(), "{name} {value}");
     }
-    assert!(matches!(Template::new("{", &BTreeMap::new()), Err(TemplateError::NotJson(_))));
+    assert!(matches!(StackTemplate::new("{", &BTreeMap::new()), Err(TemplateError::NotJson(_))));
 }

@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
     use crate::rollup::Item;
-    use crate::rollup::model::language::{Amounts, Measure};
+    use crate::rollup::model::language::{Amounts, MeasureExpression};
 
     #[test]
     fn an_amount_is_rounded_and_has_bounds() {
@@ -97,7 +97,7 @@ mod tests {
             ("sum round(Bad, 2)", "uncountable 28.2"),
             ("sum Bad * Absent", ""),
         ] {
-            let measure = Measure::parse(text).unwrap();
+            let measure = MeasureExpression::parse(text).unwrap();
             let found = match measure.of(&item) {
                 Err(UncountableAmount { decimals, whole_digits }) => format!("uncountable {whole_digits}.{decimals}"),
                 Ok(Amounts { amounts, .. }) => {

@@ -2,7 +2,7 @@
 
 use crate::rollup::Item;
 use crate::rollup::model::language::ARITHMETIC_DIGITS;
-use crate::rollup::model::language::evaluate::Datum;
+use crate::rollup::model::language::datum::Datum;
 use crate::rollup::model::language::syntax::Value;
 use crate::rollup::model::number::Number;
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use crate::rollup::model::attribute_type::type_name;
-use crate::rollup::model::language::evaluate::Datum;
+use crate::rollup::model::language::datum::Datum;
 use crate::rollup::model::language::syntax::{Comparator, Condition, Literal};
 use crate::rollup::model::number::Number;
 use crate::rollup::{AttributeValue, Item};

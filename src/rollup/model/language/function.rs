@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::rollup::model::language::cursor::Parser;
 use crate::rollup::model::language::error::SyntaxError;
-use crate::rollup::model::language::parse::Parsed;
+use crate::rollup::model::language::parse::Operand;
 use crate::rollup::model::language::syntax::{Condition, Literal, Offset, Path, TimeUnit, Value};
 use crate::rollup::model::language::token::Token;
 use crate::rollup::model::language::{ROUND_MAX_DECIMALS, SHARDS_MAX, SHARDS_MIN};
@@ -26,15 +26,15 @@ enum Called {
 
 impl Parser<'_> {
     /// The arguments of a function whose name has been read: the token is its parenthesis.
-    pub(super) fn function(&mut self, name: &str, range: Range<usize>) -> Result<Parsed, SyntaxError> {
+    pub(super) fn function(&mut self, name: &str, range: Range<usize>) -> Result<Operand, SyntaxError> {
         let called = self.nested(|parser| {
             parser.advance()?;
             parser.arguments(name, range)
         })?;
         self.expect(")", "expected ) after the last argument")?;
         let path = match called {
-            Called::Value(value) => return Ok(Parsed::Value(value)),
-            Called::Condition(condition) => return Ok(Parsed::Condition(condition)),
+            Called::Value(value) => return Ok(Operand::Value(value)),
+            Called::Condition(condition) => return Ok(Operand::Condition(condition)),
             Called::Size(path) => path,
         };
         let expected = "expected a comparison with a number: size(path) > 0";
@@ -43,7 +43,7 @@ impl Parser<'_> {
         if !matches!(self.token(), Token::Number(_) | Token::Symbol("-" | "+")) {
             return Err(self.unexpected(expected));
         }
-        Ok(Parsed::Condition(Condition::Size(path, comparator, self.signed_number()?)))
+        Ok(Operand::Condition(Condition::Size(path, comparator, self.signed_number()?)))
     }
 
     fn arguments(&mut self, name: &str, range: Range<usize>) -> Result<Called, SyntaxError> {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::rollup::Item;
+use crate::rollup::model::language::datum::{Datum, TextDatum};
 use crate::rollup::model::language::elements::{Elements, is_group_name};
-use crate::rollup::model::language::evaluate::{Datum, TextDatum};
 use crate::rollup::model::language::syntax::{Path, Value, attributes};
 
 /// What a measure is kept by.

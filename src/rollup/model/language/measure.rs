@@ -5,9 +5,9 @@ use std::fmt;
 
 use crate::rollup::model::language::amount::{UncountableAmount, Window};
 use crate::rollup::model::language::cursor::Parser;
+use crate::rollup::model::language::datum::Datum;
 use crate::rollup::model::language::elements::is_group_name;
 use crate::rollup::model::language::error::SyntaxError;
-use crate::rollup::model::language::evaluate::Datum;
 use crate::rollup::model::language::group::Group;
 use crate::rollup::model::language::syntax::{Condition, Path, Value, attributes};
 use crate::rollup::model::number::Number;
@@ -25,7 +25,7 @@ const REFUSED: [(&str, &str); 6] = [
 
 /// A measure: what an item counts for, in which groups, and on what condition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Measure {
+pub struct MeasureExpression {
     /// What one item counts for.
     pub kind: MeasureKind,
     /// What the measure is kept by; nothing for one number, and always nothing for [`MeasureKind::SumEach`].
@@ -54,7 +54,7 @@ pub struct Amounts {
     pub ungrouped: usize,
 }
 
-impl Measure {
+impl MeasureExpression {
     /// Reads a measure.
     ///
     /// # Errors
@@ -185,7 +185,7 @@ fn entries(value: Option<&AttributeValue>) -> Result<Amounts, UncountableAmount>
     Ok(found)
 }
 
-impl fmt::Display for Measure {
+impl fmt::Display for MeasureExpression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             MeasureKind::Count => f.write_str("count")?,
@@ -219,8 +219,8 @@ mod tests {
     }
 
     fn shown(text: &str) -> String {
-        let measure = Measure::parse(text).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(Measure::parse(&measure.to_string()).as_ref(), Ok(&measure), "{text}");
+        let measure = MeasureExpression::parse(text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(MeasureExpression::parse(&measure.to_string()).as_ref(), Ok(&measure), "{text}");
         match measure.of(&item()) {
             Err(UncountableAmount { decimals, whole_digits }) => format!("uncountable {whole_digits}.{decimals}"),
             Ok(Amounts { amounts, ungrouped }) => {
@@ -318,7 +318,7 @@ mod tests {
             ("count distinct Plan", "use count by value"),
             ("latest At", "index of the source"),
         ] {
-            let error = Measure::parse(text).unwrap_err();
+            let error = MeasureExpression::parse(text).unwrap_err();
             assert!(error.message().contains(instead) && error.message().contains("cannot be kept"), "{text}: {error}");
         }
     }
@@ -348,7 +348,7 @@ mod tests {
             ("sum Price = 3", 10, "by, where or the end"),
             ("sum (Price = 3)", 4, "a value, not a condition"),
         ] {
-            let error = Measure::parse(text).unwrap_err();
+            let error = MeasureExpression::parse(text).unwrap_err();
             assert_eq!(error.at(), at, "{text}: {error}");
             assert!(error.message().contains(message), "{text}: {error}");
         }
@@ -362,7 +362,7 @@ mod tests {
             ("sum C * D by each A.x where B = A", true, true, "A B C D"),
             ("sum each M", true, true, "M"),
         ] {
-            let measure = Measure::parse(text).unwrap();
+            let measure = MeasureExpression::parse(text).unwrap();
             let read: Vec<_> = measure.reads().into_iter().collect();
             assert_eq!((measure.is_grouped(), measure.has_each(), read.join(" ").as_str()), (grouped, each, reads));
         }

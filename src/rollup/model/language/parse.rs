@@ -12,12 +12,12 @@ const COMPARISON: &str = "expected =, <>, <, <=, >, >=, IN or BETWEEN";
 const VALUE: &str = "expected a value: a path, 'text', a number, true, false or a function";
 
 /// What a rule has read.
-pub(super) enum Parsed {
+pub(super) enum Operand {
     Value(Value),
     Condition(Condition),
 }
 
-impl Parsed {
+impl Operand {
     fn is_value(&self) -> bool {
         matches!(self, Self::Value(_))
     }
@@ -35,18 +35,18 @@ impl Parser<'_> {
         self.need_condition(parsed)
     }
 
-    fn need_value(&self, start: usize, parsed: Parsed) -> Result<Value, SyntaxError> {
+    fn need_value(&self, start: usize, parsed: Operand) -> Result<Value, SyntaxError> {
         match parsed {
-            Parsed::Value(value) => Ok(value),
-            Parsed::Condition(_) => Err(self.refuse(self.since(start), "expected a value, not a condition")),
+            Operand::Value(value) => Ok(value),
+            Operand::Condition(_) => Err(self.refuse(self.since(start), "expected a value, not a condition")),
         }
     }
 
-    fn need_condition(&self, parsed: Parsed) -> Result<Condition, SyntaxError> {
+    fn need_condition(&self, parsed: Operand) -> Result<Condition, SyntaxError> {
         match parsed {
-            Parsed::Condition(condition) => Ok(condition),
+            Operand::Condition(condition) => Ok(condition),
             // Where the condition ends after a path, the path was meant as one.
-            Parsed::Value(Value::Path(_))
+            Operand::Value(Value::Path(_))
                 if *self.token() == Token::End
                     || self.is_symbol(")")
                     || ["and", "or", "by"].iter().any(|word| self.is_keyword(word)) =>
@@ -54,7 +54,7 @@ impl Parser<'_> {
                 let message = format!("{COMPARISON}: a path alone is no condition; write `path = true`");
                 Err(self.unexpected(&message))
             }
-            Parsed::Value(_) => Err(self.unexpected(COMPARISON)),
+            Operand::Value(_) => Err(self.unexpected(COMPARISON)),
         }
     }
 
@@ -62,9 +62,9 @@ impl Parser<'_> {
     fn chain(
         &mut self,
         keyword: &str,
-        one: fn(&mut Self) -> Result<Parsed, SyntaxError>,
+        one: fn(&mut Self) -> Result<Operand, SyntaxError>,
         join: fn(Vec<Condition>) -> Condition,
-    ) -> Result<Parsed, SyntaxError> {
+    ) -> Result<Operand, SyntaxError> {
         let first = one(self)?;
         if !self.is_keyword(keyword) {
             return Ok(first);
@@ -74,27 +74,27 @@ impl Parser<'_> {
             let next = one(self)?;
             conditions.push(self.need_condition(next)?);
         }
-        Ok(Parsed::Condition(join(conditions)))
+        Ok(Operand::Condition(join(conditions)))
     }
 
-    fn or(&mut self) -> Result<Parsed, SyntaxError> {
+    fn or(&mut self) -> Result<Operand, SyntaxError> {
         self.chain("or", Self::and, Condition::Or)
     }
 
-    fn and(&mut self) -> Result<Parsed, SyntaxError> {
+    fn and(&mut self) -> Result<Operand, SyntaxError> {
         self.chain("and", Self::not, Condition::And)
     }
 
-    fn not(&mut self) -> Result<Parsed, SyntaxError> {
+    fn not(&mut self) -> Result<Operand, SyntaxError> {
         if !self.take_keyword("not")? {
             return self.comparison();
         }
         let parsed = self.nested(Self::not)?;
         let condition = self.need_condition(parsed)?;
-        Ok(Parsed::Condition(Condition::Not(Box::new(condition))))
+        Ok(Operand::Condition(Condition::Not(Box::new(condition))))
     }
 
-    fn comparison(&mut self) -> Result<Parsed, SyntaxError> {
+    fn comparison(&mut self) -> Result<Operand, SyntaxError> {
         let start = self.range().start;
         let parsed = self.sum()?;
         let comparator = self.comparator();
@@ -120,7 +120,7 @@ impl Parser<'_> {
             }
             Condition::Between(left, low, self.literal()?)
         };
-        Ok(Parsed::Condition(condition))
+        Ok(Operand::Condition(condition))
     }
 
     /// The comparator that the token is.
@@ -137,7 +137,7 @@ impl Parser<'_> {
         })
     }
 
-    fn sum(&mut self) -> Result<Parsed, SyntaxError> {
+    fn sum(&mut self) -> Result<Operand, SyntaxError> {
         let start = self.range().start;
         let first = self.product()?;
         if !self.is_symbol("+") && !self.is_symbol("-") {
@@ -149,7 +149,7 @@ impl Parser<'_> {
             let sign = match *self.token() {
                 Token::Symbol("+") => Sign::Plus,
                 Token::Symbol("-") => Sign::Minus,
-                _ => return Ok(Parsed::Value(Value::Sum(first, rest))),
+                _ => return Ok(Operand::Value(Value::Sum(first, rest))),
             };
             self.advance()?;
             let start = self.range().start;
@@ -158,7 +158,7 @@ impl Parser<'_> {
         }
     }
 
-    fn product(&mut self) -> Result<Parsed, SyntaxError> {
+    fn product(&mut self) -> Result<Operand, SyntaxError> {
         let start = self.range().start;
         let first = self.unary()?;
         if !self.is_symbol("*") {
@@ -170,26 +170,26 @@ impl Parser<'_> {
             let next = self.unary()?;
             factors.push(self.need_value(start, next)?);
         }
-        Ok(Parsed::Value(Value::Product(factors)))
+        Ok(Operand::Value(Value::Product(factors)))
     }
 
-    fn unary(&mut self) -> Result<Parsed, SyntaxError> {
+    fn unary(&mut self) -> Result<Operand, SyntaxError> {
         if self.is_symbol("+") {
-            return self.literal().map(|literal| Parsed::Value(Value::Literal(literal)));
+            return self.literal().map(|literal| Operand::Value(Value::Literal(literal)));
         }
         if !self.take_symbol("-")? {
             return self.primary();
         }
         if let Token::Number(_) = *self.token() {
             let number = self.number()?;
-            return Ok(Parsed::Value(Value::Literal(Literal::Number(-number))));
+            return Ok(Operand::Value(Value::Literal(Literal::Number(-number))));
         }
         let start = self.range().start;
         let operand = self.nested(Self::unary)?;
-        Ok(Parsed::Value(Value::Negative(Box::new(self.need_value(start, operand)?))))
+        Ok(Operand::Value(Value::Negative(Box::new(self.need_value(start, operand)?))))
     }
 
-    fn primary(&mut self) -> Result<Parsed, SyntaxError> {
+    fn primary(&mut self) -> Result<Operand, SyntaxError> {
         match *self.token() {
             Token::Symbol("(") => {
                 self.advance()?;
@@ -198,9 +198,9 @@ impl Parser<'_> {
                 self.expect(")", expected)?;
                 Ok(inside)
             }
-            Token::Text(_) | Token::Number(_) => self.literal().map(|literal| Parsed::Value(Value::Literal(literal))),
+            Token::Text(_) | Token::Number(_) => self.literal().map(|literal| Operand::Value(Value::Literal(literal))),
             Token::Name(_) if self.is_keyword("true") || self.is_keyword("false") => {
-                self.literal().map(|literal| Parsed::Value(Value::Literal(literal)))
+                self.literal().map(|literal| Operand::Value(Value::Literal(literal)))
             }
             Token::Name(name) => {
                 let range = self.range();
@@ -209,9 +209,9 @@ impl Parser<'_> {
                 if self.is_symbol("(") {
                     return self.function(name, range);
                 }
-                self.path_from(name.to_owned()).map(|path| Parsed::Value(Value::Path(path)))
+                self.path_from(name.to_owned()).map(|path| Operand::Value(Value::Path(path)))
             }
-            Token::Quoted(_) => self.path().map(|path| Parsed::Value(Value::Path(path))),
+            Token::Quoted(_) => self.path().map(|path| Operand::Value(Value::Path(path))),
             Token::Symbol(_) | Token::End => Err(self.unexpected(VALUE)),
         }
     }

@@ -5,7 +5,8 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use crate::rollup::model::language::evaluate::{Datum, concat};
+use crate::rollup::model::language::datum::Datum;
+use crate::rollup::model::language::evaluate::concat;
 use crate::rollup::model::language::syntax::{Comparator, Condition, Literal, Path, Value};
 
 /// What is known of an attribute.

@@ -7,9 +7,10 @@ use std::fmt;
 use crate::rollup::Item;
 use crate::rollup::model::language::COMPUTED_TEXT_BYTES;
 use crate::rollup::model::language::cursor::Parser;
+use crate::rollup::model::language::datum::Datum;
 use crate::rollup::model::language::elements::Elements;
 use crate::rollup::model::language::error::SyntaxError;
-use crate::rollup::model::language::evaluate::{Datum, concat};
+use crate::rollup::model::language::evaluate::concat;
 use crate::rollup::model::language::syntax::{Path, Value, attributes};
 
 /// A text with holes: `USER#{Post.Owner}`.
