@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ddb_rollup::operate::args::Shared;
-use ddb_rollup::operate::{CommandOutcome, audit, deploy_check, local, migrate, quarantine, repair, replay};
+use ddb_rollup::operate::{CommandOutcome, audit, deploy_check, local, migrate, quarantine, repair, replay, view};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -34,6 +34,7 @@ enum Command {
     Replay(replay::Args),
     Quarantine(quarantine::Args),
     DeployCheck(deploy_check::Args),
+    View(view::Args),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +60,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             Command::Migrate(args) => Box::pin(migrate::run(&cli.shared, args)).await?,
             Command::Replay(args) => Box::pin(replay::run(&cli.shared, args)).await?,
             Command::Quarantine(args) => quarantine::run(&cli.shared, args).await?,
+            Command::View(args) => view::run(&cli.shared, args).await?,
             Command::DeployCheck(args) => Box::pin(deploy_check::run(&cli.shared, args)).await?,
         };
         Ok(match ending {

@@ -28,6 +28,7 @@ pub mod sequence;
 pub mod stop;
 pub mod stream;
 pub mod stream_reader;
+pub mod view;
 
 /// How a command ended that could run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -79,8 +79,8 @@ async fn drift_is_told_by_measure_and_group_beside_lag() {
     assert_eq!(
         ran.json()["drift"],
         json!([
-            {"key": "m1", "measure": "TotalPoints", "group": null, "stored": 9, "recounted": 2, "pending": 2},
-            {"key": "m1", "measure": "CategoryCounts", "group": "Gone", "stored": 9, "recounted": 0, "pending": 0},
+            {"view": "default", "table": "Map", "key": "m1", "measure": "TotalPoints", "group": null, "stored": 9, "recounted": 2, "pending": 2},
+            {"view": "default", "table": "Map", "key": "m1", "measure": "CategoryCounts", "group": "Gone", "stored": 9, "recounted": 0, "pending": 0},
         ])
     );
 }

@@ -88,7 +88,7 @@ async fn a_sum_that_is_wrong_is_found_and_mended() {
 
     let audit = command(&engine, "audit").await;
     let drift = json!([{
-        "key": "ann", "measure": "RevenueByStatus", "group": "open", "stored": 20, "recounted": "19.9", "pending": 0,
+        "view": "default", "table": "Customer", "key": "ann", "measure": "RevenueByStatus", "group": "open", "stored": 20, "recounted": "19.9", "pending": 0,
     }]);
     assert_eq!((audit.code, audit.json()["drift"].clone()), (1, drift), "{audit:?}");
     let repair = command(&engine, "repair").await;

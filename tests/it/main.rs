@@ -40,4 +40,5 @@ mod runtime_api;
 mod storm;
 mod summary;
 mod under_fire;
+mod view_command;
 mod view_reference;

@@ -168,7 +168,7 @@ impl AuditReport {
             "repairs": self.repairs,
             "source_items": self.source_items,
             "unreadable_source_items": self.unreadable_source_items,
-            "uncountable": self.uncountable.iter().map(UncountableItem::json).collect::<Vec<_>>(),
+            "uncountable": self.uncountable.iter().map(|item| item.json(self.view.name())).collect::<Vec<_>>(),
             "stream_records": self.stream_records,
             "oldest_unmarked": self.oldest_unmarked.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
             "read_units": self.read_units,
@@ -180,12 +180,14 @@ impl AuditReport {
         let counters = self.drifted.iter().flat_map(|item| item.counters.iter().map(move |counter| (item, counter)));
         let json = counters.map(|(item, DriftedCounter { difference, pending })| {
             json!({
+                "view": self.view.name(),
+                "table": self.view.view_table(),
                 "key": self.key(&item.key),
                 "measure": self.view.measures()[difference.counter.measure].attribute,
                 "group": difference.counter.group,
                 "stored": reading(&difference.stored),
-                "recounted": number(&difference.expected),
-                "pending": number(pending),
+                "recounted": number_json(&difference.expected),
+                "pending": number_json(pending),
             })
         });
         json.collect()
@@ -206,10 +208,15 @@ impl AuditReport {
     }
 
     fn key(&self, key: &ViewKey) -> Value {
-        match self.view.key() {
-            [part] if part.key_type == KeyType::S => json!(key.to_string()),
-            _ => serde_json::to_value(self.view.key_item(key)).unwrap_or_default(),
-        }
+        key_json(&self.view, key)
+    }
+}
+
+/// A key of one string is that string; another one is an object of attribute to value, as DynamoDB writes it.
+pub(in crate::operate) fn key_json(view: &View, key: &ViewKey) -> Value {
+    match view.key() {
+        [part] if part.key_type == KeyType::S => json!(key.to_string()),
+        _ => serde_json::to_value(view.key_item(key)).unwrap_or_default(),
     }
 }
 
@@ -263,14 +270,15 @@ fn ungrouped(counters: &Sums, total: usize, grouped: usize) -> Number {
 }
 
 /// A number where JSON has it exactly, otherwise its text.
-fn number(number: &Number) -> Value {
+/// A number that is not whole, or too long for most readers of JSON, is a text.
+pub(in crate::operate) fn number_json(number: &Number) -> Value {
     let text = number.to_string();
     text.parse::<i64>().map_or_else(|_| text.into(), Value::from)
 }
 
 fn reading(reading: &StoredValue) -> Value {
     match reading {
-        StoredValue::Number(value) => number(value),
+        StoredValue::Number(value) => number_json(value),
         StoredValue::Other(kind) => format!("of type {kind}").into(),
     }
 }

@@ -21,8 +21,8 @@ impl UncountableItem {
         Self { key: of_key, reason: reason.to_string() }
     }
 
-    pub(super) fn json(&self) -> Value {
-        json!({ "view": "default", "key": self.key, "reason": self.reason })
+    pub(super) fn json(&self, view: &str) -> Value {
+        json!({ "view": view, "key": self.key, "reason": self.reason })
     }
 
     /// The key as DynamoDB writes it, which has no control character.

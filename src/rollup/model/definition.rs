@@ -20,7 +20,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use crate::rollup::model::language::{Condition, SyntaxError, Template};
 use crate::rollup::model::self_feeding::may_count_its_own_items;
 use crate::rollup::model::view::{
-    KeyPart, KeyType, Measure, MissingKey, OnMissingViewItem, ROLLUP_VERSION, View, ViewError,
+    DEFAULT_NAME, KeyPart, KeyType, Measure, MissingKey, OnMissingViewItem, ROLLUP_VERSION, View, ViewError,
 };
 
 /// A definition that cannot be used.
@@ -166,7 +166,7 @@ impl Document {
         let Some(mut views) = views else {
             let key = key.ok_or(DefinitionError::Missing("key"))?;
             let measures = measures.ok_or(DefinitionError::Missing("measures"))?;
-            return Ok(ViewDocument { name: "default".to_owned(), table, condition, key, on_missing, measures });
+            return Ok(ViewDocument { name: DEFAULT_NAME.to_owned(), table, condition, key, on_missing, measures });
         };
         let beside = [
             ("table", table.is_some()),
@@ -208,7 +208,7 @@ pub fn read(text: &str, defaults: &Defaults<'_>) -> Result<Definition, Definitio
     };
     let measures = measures.0.into_iter().map(measure).collect::<Result<Vec<_>, _>>()?;
     let view_table = table.unwrap_or_else(|| defaults.view_table.to_owned());
-    let view = View::new(defaults.source_table, view_table, condition, key, measures)?;
+    let view = View::new(defaults.source_table, view_table, condition, key, measures)?.named(name);
     let on_missing = on_missing.unwrap_or(defaults.on_missing);
     if view.is_on_its_source() {
         does_not_read_itself(&view)?;

@@ -82,7 +82,8 @@ fn is_in_range(value: &BigDecimal) -> bool {
 
 /// Whether a text is a number as DynamoDB writes one: a sign, digits with a point among them, and an exponent. The
 /// decimal library reads more, such as `1_000`.
-fn is_decimal(text: &str) -> bool {
+#[must_use]
+pub fn is_decimal(text: &str) -> bool {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let (number, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(number, e)| (number, Some(e)));
     let (significand, exponent) = (without_sign(number), exponent.map(without_sign));

@@ -15,10 +15,14 @@ use crate::rollup::{AttributeValue, Item};
 /// The attribute of a view item that counts its transactions: one higher with every one that touches the item.
 pub const ROLLUP_VERSION: &str = "RollupVersion";
 
+/// What a view is called whose definition gives it no name.
+pub const DEFAULT_NAME: &str = "default";
+
 /// A definition: the items of the view table summarise the items of the source table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::struct_field_names, reason = "the view's table is the view table")]
 pub struct View {
+    name: String,
     source_table: String,
     view_table: String,
     condition: Option<Condition>,
@@ -110,7 +114,14 @@ impl View {
         key: Vec<KeyPart>,
         measures: Vec<Measure>,
     ) -> Result<Self, ViewError> {
-        let view = Self { source_table: source_table.into(), view_table: view_table.into(), condition, key, measures };
+        let view = Self {
+            name: DEFAULT_NAME.to_owned(),
+            source_table: source_table.into(),
+            view_table: view_table.into(),
+            condition,
+            key,
+            measures,
+        };
         if !(1..=2).contains(&view.key.len()) {
             return Err(ViewError::KeyParts(view.key.len()));
         }
@@ -150,6 +161,19 @@ impl View {
         };
         let measures = vec![count("TotalPoints", None), count("CategoryCounts", Some(category))];
         Self::new(source_table, view_table, None, vec![key], measures)
+    }
+
+    /// The view by another name than the default one.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// What the view is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The table whose stream is read.

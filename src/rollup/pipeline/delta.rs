@@ -165,7 +165,10 @@ fn too_large(view: &View, contribution: &Contribution) -> Option<Uncountable> {
     (!fits).then_some(Uncountable::TooLarge { counters, items, bytes })
 }
 
-fn difference(old: Option<Contribution>, new: Option<Contribution>) -> BTreeMap<ViewKey, Sums> {
+/// What a change of an item adds to which view items: what it contributes now less what it contributed before. Never holds a
+/// zero.
+#[must_use]
+pub fn difference(old: Option<Contribution>, new: Option<Contribution>) -> BTreeMap<ViewKey, Sums> {
     let mut deltas: BTreeMap<ViewKey, Sums> = BTreeMap::new();
     let old = old.into_iter().map(|mut old| {
         old.amounts.values_mut().for_each(|amount| *amount = -std::mem::take(amount));

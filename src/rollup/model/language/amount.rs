@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn an_amount_is_rounded_and_has_bounds() {
         let item: Item = serde_json::from_value(json!({
-            "Plan": {"S": "pro"}, "Bad": {"N": "x"}, "L": {"L": []}, "Tiny": {"N": "1e-130"},
+            "Plan": {"S": "pro"}, "Bad": {"N": "1e999"}, "NoNumber": {"N": "1_000"}, "L": {"L": []}, "Tiny": {"N": "1e-130"},
             "E12": {"N": "9999999999999"}, "E13": {"N": "10000000000000"},
             "Nines": {"N": "9999999999999.99999999999999999"}, "Over": {"N": "9999999999999.999999999999999999"}
         }))
@@ -94,6 +94,7 @@ mod tests {
             ("sum E13 by each L", "uncountable 13.17"),
             ("sum E13 where Plan = 'free'", ""),
             ("sum Bad", "uncountable 13.17"),
+            ("sum NoNumber", ""),
             ("sum round(Bad, 2)", "uncountable 28.2"),
             ("sum Bad * Absent", ""),
         ] {

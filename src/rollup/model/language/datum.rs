@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::rollup::AttributeValue;
 use crate::rollup::model::attribute_type::type_name;
-use crate::rollup::model::number::Number;
+use crate::rollup::model::number::{Number, is_decimal};
 
 /// The value of an expression, borrowed where it stands in the item or in the expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +33,12 @@ impl<'a> Datum<'a> {
     pub fn of_attribute(value: &'a AttributeValue) -> Self {
         match value {
             AttributeValue::S(text) => Self::Text(Cow::Borrowed(text)),
-            AttributeValue::N(text) => text.parse().map_or(Self::OutOfBounds, Self::Number),
+            AttributeValue::N(text) => match text.parse() {
+                Ok(number) => Self::Number(number),
+                Err(_) if is_decimal(text) => Self::OutOfBounds,
+                // A text that is no number at all is as good as none.
+                Err(_) => Self::Null,
+            },
             AttributeValue::Bool(value) => Self::Bool(*value),
             AttributeValue::B(bytes) => Self::Bytes(bytes),
             AttributeValue::Null(_) => Self::Null,

@@ -129,7 +129,7 @@ mod tests {
         serde_json::from_value(json!({
             "SK": {"S": "ORDER#2026#7"}, "Name": {"S": "\u{c4}pfel STRASSE"}, "Empty": {"S": ""},
             "Price": {"N": "2.50"}, "Quantity": {"N": "3"}, "Zero": {"N": "-0.0"}, "Large": {"N": "1e3"},
-            "Max": {"N": "9e125"}, "Min": {"N": "1e-130"}, "Bad": {"N": "1_000"},
+            "Max": {"N": "9e125"}, "Min": {"N": "1e-130"}, "Bad": {"N": "1e999"}, "NoNumber": {"N": "1_000"},
             "Yes": {"BOOL": true}, "No": {"BOOL": false}, "Nothing": {"NULL": true},
             "B": {"B": "AQID"}, "L": {"L": [{"N": "4"}, {"S": "x"}]}, "M": {"M": {"a b": {"L": [{"N": "1"}]}}},
             "At": {"S": "2026-03-05T23:07:00Z"}, "Epoch": {"N": "1772752020"}, "Long": {"S": "x".repeat(300_000)}
@@ -168,6 +168,7 @@ mod tests {
             ("Zero", "0"),
             ("Large", "1000"),
             ("Bad", "out of bounds"),
+            ("NoNumber", "NULL"),
             ("Yes", "true"),
             ("Nothing", "NULL"),
             ("B", "[1, 2, 3]"),

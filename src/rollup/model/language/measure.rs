@@ -207,13 +207,13 @@ mod tests {
         serde_json::from_value(json!({
             "Plan": {"S": "pro"}, "Price": {"N": "2.50"}, "Quantity": {"N": "3"}, "Text": {"S": "7"},
             "Status": {"S": "open"}, "Empty": {"S": ""}, "Code": {"N": "1E3"}, "Paid": {"BOOL": true},
-            "Nothing": {"NULL": true}, "B": {"B": "AQID"}, "L": {"L": []}, "Bad": {"N": "x"},
+            "Nothing": {"NULL": true}, "B": {"B": "AQID"}, "L": {"L": []}, "Bad": {"N": "1e999"},
             "At": {"S": "2026-03-05T14:07Z"}, "Long": {"S": "x".repeat(1_025)}, "Fits": {"S": "x".repeat(1_024)},
             "Tags": {"SS": ["b", "a"]}, "Numbers": {"NS": ["1.0", "2"]}, "Bytes": {"BS": ["AQID", "BA=="]},
             "Mixed": {"L": [{"S": "a"}, {"N": "1"}, {"S": "1"}, {"S": "a"}, {"S": ""}, {"BOOL": true}, {"N": "x"},
                 {"S": "y".repeat(1_025)}, {"NULL": true}, {"L": [{"S": "deep"}]}]},
             "Votes": {"M": {"yes": {"N": "3"}, "no": {"N": "-1.5"}, "none": {"S": "3"}, "null": {"NULL": true}}},
-            "Wrong": {"M": {"a": {"N": "x"}}}, "Huge": {"M": {"yes": {"N": "1e13"}, "no": {"N": "1"}}}, "Odd": {"M": {"": {"N": "1"}, "a": {"N": "0"}}}
+            "Wrong": {"M": {"a": {"N": "1e999"}}}, "Huge": {"M": {"yes": {"N": "1e13"}, "no": {"N": "1"}}}, "Odd": {"M": {"": {"N": "1"}, "a": {"N": "0"}}}
         }))
         .unwrap()
     }

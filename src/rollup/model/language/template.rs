@@ -262,7 +262,7 @@ mod tests {
     fn item() -> Item {
         serde_json::from_value(json!({
             "Id": {"S": "7"}, "Empty": {"S": ""}, "N": {"N": "1E3"}, "Yes": {"BOOL": true}, "B": {"B": "AQID"},
-            "Nothing": {"NULL": true}, "L": {"L": []}, "M": {"M": {"x": {"S": "deep"}}}, "Bad": {"N": "x"},
+            "Nothing": {"NULL": true}, "L": {"L": []}, "M": {"M": {"x": {"S": "deep"}}}, "Bad": {"N": "1e999"},
             "Max": {"N": "9e125"}, "At": {"S": "2026-03-05"}, "Tags": {"SS": ["b", "a"]}, "Long": {"S": "x".repeat(300_000)},
             "Mixed": {"L": [{"N": "1.0"}, {"S": "1"}, {"BOOL": true}, {"S": "z"}]}, "SK": {"S": "LIKE#9"}
         }))
