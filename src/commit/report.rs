@@ -19,7 +19,7 @@ pub struct CommitReport {
     pub first_touches: usize,
 }
 
-/// The deployment is at fault, so no record can be dealt with.
+/// The deployment is at fault, so no record can be resolved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Broken(pub String);

@@ -56,7 +56,7 @@ impl Run<'_, '_> {
             ActionVerdict::Fine | ActionVerdict::Transient(_) | ActionVerdict::Broken(_) => {}
             ActionVerdict::ConditionFailed(found) => {
                 let outcome = match marker::existing(found.as_ref(), self.batch[entry].head()) {
-                    // A replay asks what is still in quarantine; a delivery, what was dealt with before.
+                    // A replay needs to know what stays in quarantine. To a delivery it is a duplicate.
                     ExistingMarker::Quarantined if self.setting.guard == Guard::AbsentOrQuarantined => {
                         EntryOutcome::Quarantined
                     }

@@ -46,8 +46,8 @@ pub const RECORD: &str = "Record";
 /// Why a record is in quarantine.
 pub const REASON: &str = "Reason";
 
-/// Which form of this item it is, a number: [`FORMAT`] of what is written. A marker without it is older than the
-/// attribute, and of form 1.
+/// Which form of this item it is, a number: [`FORMAT`] of what is written. A marker without it is of form
+/// 1.
 pub const FORMAT_VERSION: &str = "FormatVersion";
 
 /// The form of the markers that are written here.
