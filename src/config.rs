@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::rollup::model::definition::{self, Defaults, Definition};
 use crate::rollup::model::limits::{MARKER_RETENTION_MAX_DAYS, MAX_IN_FLIGHT};
 use crate::rollup::model::marker::Guard;
-use crate::rollup::model::view::OnMissingViewItem;
-use crate::rollup::model::view::{View, table_name};
+use crate::rollup::model::view::{OnMissingViewItem, View, table_name};
 
 /// The table whose stream is read; `Point` by default.
 pub const SOURCE_TABLE: &str = "ROLLUP_SOURCE_TABLE";
@@ -72,14 +71,12 @@ const TASK_ROOT: &str = "LAMBDA_TASK_ROOT";
 /// How the roll-up is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The definition of the view, on the tables of the configuration.
-    pub view: View,
+    /// What is counted, on the tables of the configuration.
+    pub definition: Definition,
     /// The table of the markers.
     pub idempotency_table: String,
     /// Days that a marker is kept.
     pub marker_retention_days: u32,
-    /// What is done about a view item that is not there.
-    pub on_missing: OnMissingViewItem,
     /// Transactions in flight at once.
     pub max_in_flight: usize,
     /// Which markers an applied record may replace: none, but in an operator's replay.
@@ -143,7 +140,7 @@ impl Config {
             Some(value) => return Err(refuse(ON_MISSING_VIEW_ITEM, value, "\"create\" or \"skip\"")),
         };
         let mut config = match variable(VIEW_DEFINITION).filter(|definition| !definition.trim().is_empty()) {
-            None => Self { on_missing, ..Self::of(tables)? },
+            None => Self::example(tables, on_missing)?,
             Some(value) => {
                 let text = definition_text(&value, &variable)?;
                 let defaults = Defaults { source_table: &tables.source, view_table: &tables.view, on_missing };
@@ -167,6 +164,10 @@ impl Config {
     /// # Errors
     /// When one table would be used for two purposes.
     pub fn of(tables: Tables) -> Result<Self, ConfigError> {
+        Self::example(tables, OnMissingViewItem::default())
+    }
+
+    fn example(tables: Tables, on_missing: OnMissingViewItem) -> Result<Self, ConfigError> {
         if table_name(&tables.view) == table_name(&tables.source) {
             return Err(refuse(
                 VIEW_TABLE,
@@ -176,23 +177,23 @@ impl Config {
         }
         let view = View::points_of_maps(&tables.source, &tables.view);
         let view = view.map_err(|error| refuse(VIEW_TABLE, &tables.view, error))?;
-        Self::with(Definition { view, on_missing: OnMissingViewItem::default() }, tables.idempotency)
+        let definition = Definition::new(vec![view.with_missing(on_missing)]);
+        Self::with(definition.map_err(|error| refuse(VIEW_TABLE, tables.view, error))?, tables.idempotency)
     }
 
     /// The default settings for a definition.
     fn with(definition: Definition, idempotency: String) -> Result<Self, ConfigError> {
-        let Definition { view, on_missing } = definition;
-        for (table, of) in [(view.source_table(), SOURCE_TABLE), (view.view_table(), VIEW_TABLE)] {
+        let tables = definition.tables().iter().map(|table| (table.name.as_str(), VIEW_TABLE));
+        for (table, of) in [(definition.source_table(), SOURCE_TABLE)].into_iter().chain(tables) {
             if table_name(&idempotency) == table_name(table) {
                 let accepted = format!("a table of its own, another one than {of}'s");
                 return Err(refuse(IDEMPOTENCY_TABLE, idempotency, accepted));
             }
         }
         Ok(Self {
-            view,
+            definition,
             idempotency_table: idempotency,
             marker_retention_days: Self::DEFAULT_RETENTION_DAYS,
-            on_missing,
             max_in_flight: Self::DEFAULT_IN_FLIGHT,
             guard: Guard::default(),
         })

@@ -29,7 +29,7 @@ const GLANCE: Duration = Duration::from_millis(250);
 /// What sees each invocation's summary.
 type Observer = Box<dyn Fn(&Invocation, &Summary) + Send + Sync>;
 
-/// The roll-up of one view, ready for events.
+/// The roll-up of a definition, ready for events.
 pub struct Rollup<S, E> {
     config: Config,
     store: S,
@@ -132,6 +132,8 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         let summary = Summary {
             counts,
             ungrouped: ungrouped(&batch, &report),
+            uncountable: batch.uncountable,
+            other_definition: report.other_definition,
             transactions: report.requests,
             retries: report.retries.clone(),
             first_touches: report.first_touches,
@@ -151,7 +153,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
     pub fn has_no_effect(&self, raw: &str, now: DateTime<Utc>) -> bool {
         let retention = Retention { days: self.config.marker_retention_days, until: now };
         let judged = parse_record(raw).map(|record| self.judge(record, &retention));
-        matches!(judged, Ok(Found::Record(Effect::None)))
+        matches!(judged, Ok(Found::Record(Effect::None { .. })))
     }
 
     /// How many counters of one view item are below zero, of those that this batch lowered.
@@ -168,14 +170,14 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         let until = deadline.min(Instant::now() + GLANCE);
         let read = tokio::time::timeout_at(until, self.store.view_item(key)).await;
         match read {
-            Ok(Ok(Some(item))) => negative_counters(&self.config.view, &item),
+            Ok(Ok(Some(item))) => negative_counters(&self.config.definition, key.table, &item),
             _ => 0,
         }
     }
 
     fn judge<'a>(&self, record: Parsed<'a>, retention: &Retention) -> Found<'a> {
         match record {
-            Parsed::Record(record) => Found::Record(effect(&self.config.view, record, retention)),
+            Parsed::Record(record) => Found::Record(effect(&self.config.definition, record, retention)),
             Parsed::Poison(poison) => Found::Record(Effect::Quarantine(poison)),
             Parsed::Unnumbered { reason, raw } => Found::Unnumbered { reason, raw },
         }
@@ -188,8 +190,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
 
     fn setting(&self, invocation: &Invocation) -> Setting {
         Setting {
-            view: self.config.view.clone(),
-            on_missing: self.config.on_missing,
+            definition: self.config.definition.clone(),
             guard: self.config.guard,
             stamp: Stamp::new(invocation.now, &invocation.request_id, self.config.marker_retention_days),
         }

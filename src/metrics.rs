@@ -24,6 +24,10 @@ pub struct Summary {
     pub counts: RecordCounts,
     /// Images of applied records that have no usable value for a group.
     pub ungrouped: usize,
+    /// Images that a view is about and cannot count.
+    pub uncountable: usize,
+    /// Duplicates whose markers were written under another definition.
+    pub other_definition: usize,
     /// Requests to commit that were sent, retries and refused ones included.
     pub transactions: usize,
     /// Requests that were sent again, by cause.
@@ -53,12 +57,14 @@ const fn count(name: &'static str, value: fn(&Summary) -> usize) -> Metric {
 }
 
 /// Every metric that the function has.
-pub const METRICS: [Metric; 19] = [
+pub const METRICS: [Metric; 21] = [
     count("Records", |summary| summary.counts.records),
     count("Applied", |summary| summary.counts.applied),
     count("Duplicates", |summary| summary.counts.duplicates),
     count("NoEffect", |summary| summary.counts.no_effect),
     count("Ungrouped", |summary| summary.ungrouped),
+    count("Uncountable", |summary| summary.uncountable),
+    count("OtherDefinition", |summary| summary.other_definition),
     count("Quarantined", |summary| summary.counts.quarantined),
     count("Unresolved", |summary| summary.counts.unresolved),
     count("Transactions", |summary| summary.transactions),
@@ -119,6 +125,8 @@ mod tests {
         let summary = Summary {
             counts: RecordCounts { records: 9, applied: 4, duplicates: 2, no_effect: 1, quarantined: 1, unresolved: 1 },
             ungrouped: 3,
+            uncountable: 8,
+            other_definition: 10,
             transactions: 7,
             retries: [(RetryCause::Conflict, 2), (RetryCause::Timeout, 1)].into(),
             first_touches: 5,
@@ -148,6 +156,8 @@ mod tests {
                 ("Duplicates", Some(2)),
                 ("NoEffect", Some(1)),
                 ("Ungrouped", Some(3)),
+                ("Uncountable", Some(8)),
+                ("OtherDefinition", Some(10)),
                 ("Quarantined", Some(1)),
                 ("Unresolved", Some(1)),
                 ("Transactions", Some(7)),

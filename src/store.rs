@@ -1,6 +1,6 @@
 //! DynamoDB at the border: a planned transaction as the SDK's request, the SDK's answer as a verdict.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::error::Error;
 use std::time::Duration;
 
@@ -26,9 +26,10 @@ use uuid::Uuid;
 
 use crate::commit::{LookedUp, Store};
 use crate::rollup::Item;
+use crate::rollup::model::definition::Definition;
 use crate::rollup::model::limits;
 use crate::rollup::model::marker::{Guard, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER};
-use crate::rollup::model::view::{View, ViewKey};
+use crate::rollup::model::view::{TableId, ViewKey};
 use crate::rollup::pipeline::plan::{Action, Transaction};
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::pipeline::verdict::{self, CancellationReason, ErrorAnswer, Failure, RetryCause};
@@ -39,20 +40,20 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A view table and an idempotency table in DynamoDB.
+/// The view tables and the idempotency table in DynamoDB.
 #[derive(Debug, Clone)]
 pub struct DynamoStore {
     client: Client,
-    view: View,
+    definition: Definition,
     idempotency_table: String,
 }
 
 impl DynamoStore {
-    /// The store of a view, over the SDK's configuration: endpoint, Region, credentials, HTTP client.
+    /// The store of a definition, over the SDK's configuration: endpoint, Region, credentials, HTTP client.
     ///
     /// The SDK's own retries are switched off: the commit loop has them.
     #[must_use]
-    pub fn new(sdk: &aws_config::SdkConfig, view: View, idempotency_table: impl Into<String>) -> Self {
+    pub fn new(sdk: &aws_config::SdkConfig, definition: Definition, idempotency_table: impl Into<String>) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -61,7 +62,7 @@ impl DynamoStore {
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .build();
-        Self { client: Client::from_conf(config), view, idempotency_table: idempotency_table.into() }
+        Self { client: Client::from_conf(config), definition, idempotency_table: idempotency_table.into() }
     }
 
     fn action(&self, action: &Action<'_>) -> Result<TransactWriteItem, Failure> {
@@ -85,13 +86,13 @@ impl DynamoStore {
                 };
                 item.put(put.build().map_err(unbuildable)?)
             }
-            Action::UpdateView { key, update, .. } => {
-                let update = sdk_update(self.view.view_table(), key, update.clone());
+            Action::UpdateView { table, key, update, .. } => {
+                let update = sdk_update(&self.definition[*table].name, key, update.clone());
                 item.update(update.return_values_on_condition_check_failure(returned).build().map_err(unbuildable)?)
             }
-            Action::CheckAbsent { key, check, .. } => item.condition_check(
+            Action::CheckAbsent { table, key, check, .. } => item.condition_check(
                 ConditionCheck::builder()
-                    .table_name(self.view.view_table())
+                    .table_name(&self.definition[*table].name)
                     .set_key(Some(key.clone().into()))
                     .set_condition_expression(check.condition.clone())
                     .set_expression_attribute_names(Some(check.names.clone()))
@@ -101,6 +102,22 @@ impl DynamoStore {
             ),
         };
         Ok(item.build())
+    }
+
+    /// The keys and the counter maps of items of one table.
+    fn wanted(&self, table: TableId, keys: &[&ViewKey]) -> Result<KeysAndAttributes, Failure> {
+        let definition = &self.definition;
+        let attributes = definition[table].key.iter().map(|(attribute, _)| attribute);
+        let maps = definition.grouped(definition.of_table(table)).map(|(_, measure)| &measure.attribute);
+        let attributes: BTreeSet<&String> = attributes.chain(maps).collect();
+        let names: HashMap<_, _> =
+            attributes.into_iter().enumerate().map(|(number, name)| (format!("#{number}"), name.clone())).collect();
+        KeysAndAttributes::builder()
+            .set_keys(Some(keys.iter().map(|key| definition.key_item(key).into()).collect()))
+            .projection_expression(names.keys().map(String::as_str).collect::<Vec<_>>().join(","))
+            .set_expression_attribute_names(Some(names))
+            .build()
+            .map_err(unbuildable)
     }
 }
 
@@ -118,28 +135,31 @@ impl Store for DynamoStore {
     }
 
     async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
-        let attributes = self.view.key().iter().map(|part| &part.view_attribute);
-        let attributes = attributes.chain(self.view.grouped().map(|(_, measure)| &measure.attribute));
-        let names: HashMap<_, _> =
-            attributes.enumerate().map(|(number, name)| (format!("#{number}"), name.clone())).collect();
-        let expression = names.keys().map(String::as_str).collect::<Vec<_>>().join(",");
-        let wanted = KeysAndAttributes::builder()
-            .set_keys(Some(keys.iter().map(|key| self.view.key_item(key).into()).collect()))
-            .projection_expression(expression)
-            .set_expression_attribute_names(Some(names))
-            .build()
-            .map_err(unbuildable)?;
-        let request = self.client.batch_get_item().request_items(self.view.view_table(), wanted);
+        let mut request = self.client.batch_get_item();
+        for (table, of_table) in self.definition.table_ids() {
+            let keys: Vec<&ViewKey> = keys.iter().filter(|key| key.table == table).collect();
+            if !keys.is_empty() {
+                request = request.request_items(&of_table.name, self.wanted(table, &keys)?);
+            }
+        }
         let sent = request.customize().interceptor(AtMost(limits::LOOK_UP_BYTES)).send().await;
         let output = sent.map_err(|error| failure(&error))?;
-        let of = |item: HashMap<_, _>| self.view.own_key(&Item::from(item)).ok();
-        let left = output.unprocessed_keys.into_iter().flat_map(HashMap::into_values);
-        let left: HashSet<ViewKey> = left.flat_map(|table| table.keys).filter_map(of).collect();
+        let key_of = |table: &str, item: &Item| {
+            self.definition.table_named(table).and_then(|table| self.definition.own_key(table, item).ok())
+        };
+        let left = output.unprocessed_keys.into_iter().flatten();
+        let left: HashSet<ViewKey> = left
+            .flat_map(|(table, wanted)| {
+                wanted.keys.into_iter().filter_map(|key| key_of(&table, &Item::from(key))).collect::<Vec<_>>()
+            })
+            .collect();
         let mut found: LookedUp =
             keys.iter().filter(|key| !left.contains(key)).map(|key| (key.clone(), None)).collect();
-        for item in output.responses.into_iter().flat_map(HashMap::into_values).flatten().map(Item::from) {
-            if let Ok(key) = self.view.own_key(&item) {
-                found.insert(key, Some(item));
+        for (table, items) in output.responses.into_iter().flatten() {
+            for item in items.into_iter().map(Item::from) {
+                if let Some(key) = key_of(&table, &item) {
+                    found.insert(key, Some(item));
+                }
             }
         }
         Ok(found)
@@ -149,8 +169,8 @@ impl Store for DynamoStore {
         let sent = self
             .client
             .get_item()
-            .table_name(self.view.view_table())
-            .set_key(Some(self.view.key_item(key).into()))
+            .table_name(&self.definition[key.table].name)
+            .set_key(Some(self.definition.key_item(key).into()))
             .consistent_read(true)
             .send()
             .await;

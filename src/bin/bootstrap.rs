@@ -41,7 +41,7 @@ async fn run() -> Result<(), lambda_runtime::Error> {
     let config = Config::read(variable)?;
     require_runtime()?;
     let sdk = sdk_config(variable)?;
-    let store = DynamoStore::new(&sdk, config.view.clone(), &config.idempotency_table);
+    let store = DynamoStore::new(&sdk, config.definition.clone(), &config.idempotency_table);
     let name = env::var(FUNCTION_NAME)?;
     let daemon = env::var(xray::DAEMON_ADDRESS).ok();
     let store = &Traced::new(store, OsRandomness, Utc::now, daemon.as_deref());

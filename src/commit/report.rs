@@ -17,6 +17,8 @@ pub struct CommitReport {
     pub retries: BTreeMap<RetryCause, usize>,
     /// View items whose maps were created.
     pub first_touches: usize,
+    /// Duplicates whose markers were written under another definition.
+    pub other_definition: usize,
 }
 
 /// The deployment is at fault, so no record can be resolved.

@@ -31,6 +31,7 @@ pub(super) struct Run<'r, 'b> {
     /// View items that a job in flight touches.
     busy: Vec<bool>,
     first_touches: usize,
+    other_definition: usize,
 }
 
 impl<'r, 'b> Run<'r, 'b> {
@@ -44,6 +45,7 @@ impl<'r, 'b> Run<'r, 'b> {
             waiting: VecDeque::new(),
             busy: vec![false; batch.items.len()],
             first_touches: 0,
+            other_definition: 0,
             setting,
             batch,
         };
@@ -60,7 +62,7 @@ impl<'r, 'b> Run<'r, 'b> {
     }
 
     fn plan(&self, members: &[EntryId]) -> Vec<Vec<EntryId>> {
-        plan::plan(&self.setting.view, self.batch, members)
+        plan::plan(&self.setting.definition, self.batch, members)
     }
 
     fn job(&self, members: Vec<EntryId>, step: JobStep, plans: u32) -> Job {
@@ -95,9 +97,9 @@ impl<'r, 'b> Run<'r, 'b> {
         match &job.step {
             JobStep::Commit => Prepared::Commit(plan::assemble(self.setting, self.batch, &self.shapes, &job.members)),
             JobStep::Inspect { refused, .. } => {
-                Prepared::Inspect(refused.iter().map(|item| (*item, self.batch[*item].clone())).collect())
+                Prepared::Inspect(refused.iter().map(|item| (*item, self.batch[*item].key.clone())).collect())
             }
-            JobStep::LookUp => Prepared::LookUp(job.items.iter().map(|item| self.batch[*item].clone()).collect()),
+            JobStep::LookUp => Prepared::LookUp(job.items.iter().map(|item| self.batch[*item].key.clone()).collect()),
         }
     }
 
@@ -152,6 +154,7 @@ impl<'r, 'b> Run<'r, 'b> {
             requests: counters.requests(),
             retries: counters.retries(),
             first_touches: self.first_touches,
+            other_definition: self.other_definition,
         }
     }
 }

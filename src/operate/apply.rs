@@ -49,7 +49,7 @@ impl Applier {
     /// A replay with these settings, on the tables of these AWS settings.
     #[must_use]
     pub fn new(config: Config, sdk: &SdkConfig) -> Self {
-        let store = DynamoStore::new(sdk, config.view.clone(), &config.idempotency_table);
+        let store = DynamoStore::new(sdk, config.definition.clone(), &config.idempotency_table);
         let last = Arc::<Mutex<Summary>>::default();
         let seen = Arc::clone(&last);
         let rollup = Rollup::new(Config { guard: Guard::AbsentOrQuarantined, ..config }, store, OsRandomness)

@@ -27,12 +27,15 @@ use crate::config::Config;
 use crate::operate::audit::uncountable::UncountableItem;
 use crate::rollup::check::judge::{Orphans, StoredCounters};
 use crate::rollup::check::recount::SourceTotals;
+use crate::rollup::model::change::of_views;
+use crate::rollup::model::definition::Definition;
+use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::poison::Image;
-use crate::rollup::model::view::OnMissingViewItem;
-use crate::rollup::model::view::{KeyType, ROLLUP_VERSION, View, ViewKey};
-use crate::rollup::pipeline::delta::contribution;
+use crate::rollup::model::view::{KeyType, OnMissingViewItem, ROLLUP_VERSION, TableId, View, ViewKey};
+use crate::rollup::pipeline::contribution::contribution;
 use crate::rollup::{AttributeValue, Item};
 
+pub mod compared;
 pub mod error;
 pub mod examine;
 pub mod ledger;
@@ -45,6 +48,7 @@ pub mod stream_records;
 pub mod table_reader;
 mod uncountable;
 
+use compared::Compared;
 use error::AuditError;
 use examine::{Examined, Examiner, Suspect, chunks};
 use ledger::Ledger;
@@ -74,6 +78,14 @@ pub struct AuditScope {
     #[arg(long, value_name = "KEY")]
     pub item: Option<String>,
 
+    /// Only the counters of this view
+    #[arg(long, value_name = "NAME")]
+    pub view: Option<String>,
+
+    /// Take attributes with the names of measures for counters on every item whose key fits a view, whoever wrote them
+    #[arg(long)]
+    pub adopt: bool,
+
     /// How the tables are read.
     #[command(flatten)]
     pub pace: Pace,
@@ -95,7 +107,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
     Ok(CommandOutcome::found_unless(report.is_clean()))
 }
 
-/// Audits a view.
+/// Audits the views.
 ///
 /// # Errors
 /// When a table or the stream cannot be read.
@@ -123,6 +135,7 @@ pub async fn audit(
 pub(super) struct Audit {
     tables: TableReader,
     pub(super) records: StreamRecords,
+    compared: Compared,
     settle: Duration,
     /// The only view item that is asked for.
     only: Option<ViewKey>,
@@ -134,6 +147,8 @@ pub(super) struct Audit {
     /// How they were seen last; those that are missing are not seen yet.
     pub(super) examined: HashMap<ViewKey, Examined>,
     orphans: Orphans,
+    /// Items of others with attributes that have the names of measures.
+    others: Vec<ViewKey>,
     sources: u64,
     unreadable: u64,
     uncountable: Vec<UncountableItem>,
@@ -144,12 +159,14 @@ impl Audit {
     pub(super) async fn begin(sdk: &SdkConfig, config: Config, scope: &AuditScope) -> Result<Self, AuditError> {
         let began = Instant::now();
         let tables = TableReader::open(sdk, config, &scope.pace).await?;
-        let only = scope.item.as_ref().map(|given| key(tables.view(), given)).transpose()?;
+        let compared = compared(tables.definition(), scope)?;
+        let only = scope.item.as_ref().map(|given| key(tables.definition(), compared.views, given)).transpose()?;
         let streams = aws_sdk_dynamodbstreams::Client::new(sdk);
         let stream = tables.source.stream.as_ref().map(|arn| DynamoStream::new(streams, arn));
         Ok(Self {
             tables,
             records: StreamRecords::new(stream),
+            compared,
             settle: scope.pace.settle,
             only,
             ledger: Ledger::default(),
@@ -157,6 +174,7 @@ impl Audit {
             listed: BTreeSet::new(),
             examined: HashMap::new(),
             orphans: Orphans::default(),
+            others: Vec::new(),
             sources: 0,
             unreadable: 0,
             uncountable: Vec::new(),
@@ -175,7 +193,7 @@ impl Audit {
 
     /// Finds the view items that have to be looked at alone.
     pub(super) async fn first_pass(&mut self) -> Result<Vec<Suspect>, AuditError> {
-        let view = self.tables.view().clone();
+        let definition = self.tables.definition().clone();
         self.records.catch_up(&self.tables, Reach::Thorough).await?;
         self.records.touched.clear();
         if let Some(key) = self.only.clone() {
@@ -184,26 +202,24 @@ impl Audit {
         }
 
         let (recounts, unreadable) = (RefCell::new(HashMap::<ViewKey, SourceTotals>::new()), RefCell::new(0));
-        let stored = RefCell::new(HashMap::<ViewKey, StoredCounters>::new());
+        let stored = RefCell::new(HashMap::<ViewKey, StoredItem>::new());
         let uncountable = RefCell::new(Vec::new());
         let progress = Progress::reading("source items", self.tables.source.items);
-        let sources = self.tables.sources(&progress, |item| match contribution(&view, Image::New, &item) {
+        let sources = self.tables.sources(&progress, |item| match contribution(&definition, Image::New, &item) {
             Ok(found) => {
-                if let Some(reason) = found.uncountable {
-                    uncountable.borrow_mut().push(UncountableItem::new(&self.tables.source.key, &item, &reason));
+                for (view, reason) in &found.uncountable {
+                    let (view, key) = (definition[*view].name(), &self.tables.source.key);
+                    uncountable.borrow_mut().push(UncountableItem::new(view, key, &item, reason));
                 }
-                for item in found.items {
-                    recounts.borrow_mut().entry(item).or_default().add(&found.amounts);
+                for (item, contribution) in found.by_item() {
+                    recounts.borrow_mut().entry(item.clone()).or_default().add(&contribution);
                 }
             }
             Err(_) => *unreadable.borrow_mut() += 1,
         });
-        let same_table = view.is_on_its_source();
-        let views = self.tables.views(|item| {
-            // In a table that is source and view, an item without a version is no view item, or not yet.
-            let may_be_of_view = !same_table || item.contains_key(ROLLUP_VERSION);
-            if may_be_of_view && let Ok(key) = view.own_key(&item) {
-                stored.borrow_mut().insert(key, StoredCounters::read(&view, Some(&item)));
+        let views = self.tables.views(|table, item| {
+            if let Some((key, item)) = StoredItem::read(&definition, table, &item) {
+                stored.borrow_mut().insert(key, item);
             }
         });
         futures_util::future::try_join(sources, views).await?;
@@ -218,30 +234,39 @@ impl Audit {
     fn sort_out(
         &mut self,
         mut recounts: HashMap<ViewKey, SourceTotals>,
-        stored: &HashMap<ViewKey, StoredCounters>,
+        stored: &HashMap<ViewKey, StoredItem>,
     ) -> Vec<Suspect> {
         let mut unsettled = std::mem::take(&mut self.records.touched);
         unsettled.extend(self.records.open.items().cloned());
-        let skip = self.tables.config.on_missing == OnMissingViewItem::Skip;
+        let definition = self.tables.definition().clone();
         let mut suspects = Vec::new();
         let keys: BTreeSet<ViewKey> = stored.keys().chain(recounts.keys()).chain(&unsettled).cloned().collect();
         for key in keys {
             let recount = recounts.remove(&key).unwrap_or_default();
             self.sources += recount.sources;
-            let found = stored.get(&key);
+            let (found, unsettled) = (stored.get(&key), unsettled.contains(&key));
+            let has_version = found.is_some_and(|found| found.has_version);
+            let views = self.compared.owners_of(&definition, &key, has_version, recount.views);
+            let is_owned = !views.is_empty();
             match found {
                 None if recount.sources > 0 => self.orphans.without_view_item.push(key.clone()),
-                Some(found) if recount.sources == 0 && found.has_counters => {
+                Some(found) if recount.sources == 0 && found.counters.has_counters && is_owned => {
                     self.orphans.without_sources.push(key.clone());
+                }
+                Some(found) if found.counters.has_counters && !is_owned && !unsettled => {
+                    self.others.push(key.clone());
+                    continue;
                 }
                 _ => {}
             }
-            if found.is_none() && (skip || recount.sources == 0 && !unsettled.contains(&key)) {
+            let skip = || definition.on_missing(recount.views) == OnMissingViewItem::Skip;
+            if found.is_none() && (recount.sources == 0 && !unsettled || recount.sources > 0 && skip()) {
                 continue;
             }
             let nothing = StoredCounters::default();
-            let differs = !found.unwrap_or(&nothing).differences(&recount.sums).is_empty();
-            if differs || unsettled.contains(&key) {
+            let stored = found.map_or(&nothing, |found| &found.counters).of(views);
+            let differs = !stored.differences(&of_views(&recount.sums, views)).is_empty();
+            if differs || unsettled {
                 self.listed.insert(key.clone());
                 suspects.push(Suspect { key, source_items: recount.sources });
             } else {
@@ -277,7 +302,7 @@ impl Audit {
     }
 
     pub(super) fn examiner<'a>(&'a mut self, stop: &'a Stop) -> Examiner<'a> {
-        Examiner { tables: &self.tables, records: &mut self.records, settle: self.settle, stop }
+        Examiner { tables: &self.tables, scope: self.compared, records: &mut self.records, settle: self.settle, stop }
     }
 
     pub(super) fn report(mut self) -> AuditReport {
@@ -286,7 +311,7 @@ impl Audit {
         findings.dedup();
         let quarantined = self.records.open.quarantined(self.only.as_ref());
         let mut report = AuditReport {
-            view: self.tables.view().clone(),
+            definition: self.tables.definition().clone(),
             exact: self.equal,
             behind: Vec::new(),
             unstable: Vec::new(),
@@ -297,6 +322,7 @@ impl Audit {
             unreadable_source_items: self.unreadable,
             uncountable: self.uncountable,
             orphans: self.orphans,
+            others: self.others,
             findings,
             markers: self.ledger.markers,
             repairs: self.ledger.repairs,
@@ -316,18 +342,69 @@ impl Audit {
     }
 }
 
-/// The key of a view item, as an operator writes it and `--json` prints it.
-fn key(view: &View, given: &str) -> Result<ViewKey, AuditError> {
-    let whole = matches!(view.key(), [part] if part.key_type == KeyType::S);
-    let wanted = if whole { "its string" } else { r#"an object of attribute to value, as {"Id":{"N":"1"}}"# };
-    let refuse = |cause: String| AuditError::Item { given: given.to_owned(), cause, wanted };
-    let item = if whole {
-        let value = AttributeValue::S(given.to_owned());
-        Item::from(HashMap::from([(view.key()[0].view_attribute.clone(), value)]))
-    } else {
-        serde_json::from_str(given).map_err(|error| refuse(error.to_string()))?
+/// What the first pass keeps of an item of a view table.
+struct StoredItem {
+    counters: StoredCounters,
+    has_version: bool,
+}
+
+impl StoredItem {
+    /// Reads an item that may be a view item; none if it is certainly none. In a table that is source and view, one without
+    /// a trace of a view is a source item.
+    fn read(definition: &Definition, table: TableId, item: &Item) -> Option<(ViewKey, Self)> {
+        let key = definition.own_key(table, item).ok()?;
+        let views = definition.fitting(&key);
+        let counters = StoredCounters::read(definition, views, Some(item));
+        let may_be_of_view = !views.is_empty() && (counters.has_counters || !definition.is_source(table));
+        let has_version = item.contains_key(ROLLUP_VERSION);
+        may_be_of_view.then_some((key, Self { counters, has_version }))
+    }
+}
+
+/// Whose counters an operator asks for.
+fn compared(definition: &Definition, scope: &AuditScope) -> Result<Compared, AuditError> {
+    let views = match &scope.view {
+        None => definition.all(),
+        Some(name) => {
+            let known = || definition.views().iter().map(View::name).collect::<Vec<_>>().join(", ");
+            let view = definition.view_named(name);
+            let view = view.ok_or_else(|| AuditError::View { given: name.clone(), known: known() })?;
+            [view].into_iter().collect()
+        }
     };
-    view.own_key(&item).map_err(|error| refuse(error.to_string()))
+    Ok(Compared { views, adopt: scope.adopt })
+}
+
+/// The key of a view item, as an operator writes it and `--json` prints it: of the first table of these views that has
+/// such a key.
+fn key(definition: &Definition, views: ViewSet, given: &str) -> Result<ViewKey, AuditError> {
+    let tables: BTreeSet<TableId> = views.iter().map(|view| definition[view].table()).collect();
+    let mut refused = None;
+    for table in tables {
+        match key_of(definition, table, given) {
+            Ok(key) if !definition.fitting(&key).and(views).is_empty() => return Ok(key),
+            Ok(_) => refused = refused.or_else(|| Some(("no view has such a key".to_owned(), ITEM_OF_A_VIEW))),
+            Err(why) => refused = refused.or(Some(why)),
+        }
+    }
+    let (cause, wanted) = refused.unwrap_or_else(|| ("there is no view".to_owned(), ITEM_OF_A_VIEW));
+    Err(AuditError::Item { given: given.to_owned(), cause, wanted })
+}
+
+/// What an operator has to give where a key is well-formed and of no view.
+const ITEM_OF_A_VIEW: &str = "the key of a view item, as the audit prints it";
+
+fn key_of(definition: &Definition, table: TableId, given: &str) -> Result<ViewKey, (String, &'static str)> {
+    let whole = match definition[table].key.as_slice() {
+        [(attribute, KeyType::S)] => Some(attribute),
+        _ => None,
+    };
+    let wanted = if whole.is_some() { "its string" } else { r#"an object of attribute to value, as {"Id":{"N":"1"}}"# };
+    let item = match whole {
+        Some(attribute) => Item::from(HashMap::from([(attribute.clone(), AttributeValue::S(given.to_owned()))])),
+        None => serde_json::from_str(given).map_err(|error| (error.to_string(), wanted))?,
+    };
+    definition.own_key(table, &item).map_err(|error| (error.to_string(), wanted))
 }
 
 #[cfg(test)]
@@ -336,8 +413,9 @@ mod tests {
 
     #[test]
     fn a_key_of_one_string_is_written_as_it_is() {
-        let view = View::points_of_maps("Point", "Map").unwrap();
-        assert_eq!(key(&view, r#"{"a":1}"#).unwrap().to_string(), r#"{"a":1}"#);
-        assert!(key(&view, "").unwrap_err().to_string().contains("empty"));
+        let definition = Definition::points_of_maps("Point", "Map").unwrap();
+        let key = |given| key(&definition, definition.all(), given);
+        assert_eq!(key(r#"{"a":1}"#).unwrap().to_string(), r#"{"a":1}"#);
+        assert!(key("").unwrap_err().to_string().contains("empty"));
     }
 }

@@ -109,9 +109,11 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, DeployC
     let sdk = shared.sdk().await;
     let tables = aws_sdk_dynamodb::Client::new(&sdk);
 
-    let source = describe(&tables, config.view.source_table()).await?;
-    let mut checks = check::source(&config.view, source.as_ref());
-    checks.extend(check::view(&config.view, describe(&tables, config.view.view_table()).await?.as_ref()));
+    let source = describe(&tables, config.definition.source_table()).await?;
+    let mut checks = check::source(&config.definition, source.as_ref());
+    for table in config.definition.tables() {
+        checks.extend(check::view(table, describe(&tables, &table.name).await?.as_ref()));
+    }
     let markers = describe(&tables, &config.idempotency_table).await?;
     let expiry = match &markers {
         Some(_) => time_to_live(&tables, &config.idempotency_table).await?,

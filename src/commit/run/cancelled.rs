@@ -10,7 +10,7 @@ use crate::rollup::pipeline::coalesce::{EntryId, ItemId};
 use crate::rollup::pipeline::plan::{Action, Transaction};
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
 use crate::rollup::pipeline::verdict::ActionVerdict;
-use crate::rollup::pipeline::view_item::{self, Shape};
+use crate::rollup::pipeline::view_item::Shape;
 
 /// What is found while the verdicts of one transaction are read.
 #[derive(Default)]
@@ -60,7 +60,12 @@ impl Run<'_, '_> {
                     ExistingMarker::Quarantined if self.setting.guard == Guard::AbsentOrQuarantined => {
                         EntryOutcome::Quarantined
                     }
-                    ExistingMarker::Duplicate | ExistingMarker::Quarantined => EntryOutcome::Duplicate,
+                    ExistingMarker::Duplicate | ExistingMarker::Quarantined => {
+                        let definition = &self.setting.definition;
+                        let other = found.is_some_and(|found| marker::is_of_another_definition(&found, definition));
+                        self.other_definition += usize::from(other);
+                        EntryOutcome::Duplicate
+                    }
                     ExistingMarker::NotKept => EntryOutcome::Unresolved(Unresolved::NotKept),
                     ExistingMarker::Collision => EntryOutcome::Unresolved(Unresolved::Collision),
                 };
@@ -87,7 +92,7 @@ impl Run<'_, '_> {
             ActionVerdict::Refused(words) => {
                 findings.refused.insert(item, words);
             }
-            ActionVerdict::ConditionFailed(found) => match view_item::shape(&self.setting.view, found.as_ref()) {
+            ActionVerdict::ConditionFailed(found) => match self.shape_of(item, found.as_ref()) {
                 // It is there, whatever of it came back.
                 Ok(Shape::Absent) if action == ViewAction::CheckAbsent => {
                     self.see(item, Shape::Complete);

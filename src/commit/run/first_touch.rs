@@ -10,20 +10,24 @@ use std::collections::BTreeSet;
 use super::Run;
 use crate::commit::job::{Job, JobStep};
 use crate::commit::seams::LookedUp;
+use crate::rollup::Item;
 use crate::rollup::model::limits;
 use crate::rollup::model::view::OnMissingViewItem;
-use crate::rollup::pipeline::coalesce::ItemId;
+use crate::rollup::pipeline::coalesce::{ItemId, TouchedItem};
 use crate::rollup::pipeline::view_item::{self, Shape};
 
 impl Run<'_, '_> {
     /// Puts in front what is to tell of the view items that nothing is known of.
     pub(super) fn probe(&mut self) {
-        let view = &self.setting.view;
-        if view.grouped().next().is_none() && self.setting.on_missing == OnMissingViewItem::Create {
+        let touched = self.waiting.iter().flat_map(|job| &job.items);
+        let unseen = |item: &&ItemId| {
+            let touched = &self.batch[**item];
+            self.has_shapes(touched) && !self.complete_items.contains(touched)
+        };
+        self.unseen = touched.filter(unseen).copied().collect();
+        if self.unseen.is_empty() {
             return;
         }
-        let touched = self.waiting.iter().flat_map(|job| &job.items);
-        self.unseen = touched.filter(|item| !self.complete_items.contains(&self.batch[**item])).copied().collect();
 
         let actions = |job: &Job| job.members.len() + job.items.len();
         let all: usize = self.waiting.iter().map(actions).sum();
@@ -66,8 +70,8 @@ impl Run<'_, '_> {
         let mut first_touch = false;
         for item in &job.items {
             // One whose map is none is left to the transaction that touches it, which tells the records at fault.
-            if let Some(found) = found.get(&self.batch[*item])
-                && let Ok(shape) = view_item::shape(&self.setting.view, found.as_ref())
+            if let Some(found) = found.get(&self.batch[*item].key)
+                && let Ok(shape) = self.shape_of(*item, found.as_ref())
             {
                 first_touch |= self.see(*item, shape);
             }
@@ -77,13 +81,24 @@ impl Run<'_, '_> {
         }
     }
 
+    /// Whether updates of a view item depend on what is there already.
+    fn has_shapes(&self, item: &TouchedItem) -> bool {
+        let definition = &self.setting.definition;
+        definition.on_missing(item.views) == OnMissingViewItem::Skip || definition.grouped(item.views).next().is_some()
+    }
+
+    /// The shape of a view item that came back, for the views that touch it.
+    pub(super) fn shape_of(&self, item: ItemId, found: Option<&Item>) -> Result<Shape, String> {
+        view_item::shape(&self.setting.definition, self.batch[item].views, found)
+    }
+
     /// Notes the shape that a view item was seen to have, and says whether its next update is a first touch.
     pub(super) fn see(&mut self, item: ItemId, shape: Shape) -> bool {
-        let (key, first_touch) = (&self.batch[item], shape != Shape::Complete);
+        let (touched, first_touch) = (&self.batch[item], shape != Shape::Complete);
         if first_touch {
-            self.complete_items.remove(key);
+            self.complete_items.remove(touched);
         } else {
-            self.complete_items.insert(key);
+            self.complete_items.insert(touched);
         }
         self.unseen.remove(&item);
         self.shapes[item.0] = shape;

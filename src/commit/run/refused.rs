@@ -48,14 +48,14 @@ impl Run<'_, '_> {
         touches.iter().zip(change.deltas.values()).find_map(|(touched, sums)| {
             let (_, found) = items.iter().find(|(item, _)| item == touched)?;
             let found = found.as_ref()?;
-            let fault = |counter| view_item::fault(&self.setting.view, found, counter);
-            let full = || view_item::overflow(&self.setting.view, found, sums);
+            let fault = |counter| view_item::fault(&self.setting.definition, found, counter);
+            let full = || view_item::overflow(&self.setting.definition, found, sums);
             sums.keys().find_map(fault).or_else(full).map(|detail| (*touched, detail))
         })
     }
 
     pub(super) fn view_item_fault(&self, item: ItemId, detail: String) -> Reason {
-        let item = format!("{} {}", self.setting.view.view_table(), self.batch[item]);
+        let item = self.setting.definition.named(&self.batch[item].key);
         Reason::ViewItem { item, detail }
     }
 

@@ -20,6 +20,14 @@ pub enum AuditError {
     /// The stream.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// The name of a view.
+    #[error("--view {given}: the definition has no view of that name; it has {known}")]
+    View {
+        /// What was given.
+        given: String,
+        /// The names that there are.
+        known: String,
+    },
     /// The key of one view item.
     #[error("--item {given} is no key of the view table: {cause}; give {wanted}")]
     Item {

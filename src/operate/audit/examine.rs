@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::compared::Compared;
 use super::error::AuditError;
 use super::stream_records::StreamRecords;
 use super::table_reader::TableReader;
@@ -15,7 +16,9 @@ use crate::operate::stream_reader::Reach;
 use crate::rollup::Item;
 use crate::rollup::check::judge::{ItemVerdict, NotApplied, PendingRecord, StoredCounters, expected, judge};
 use crate::rollup::check::recount::SourceTotals;
-use crate::rollup::model::change::Sums;
+use crate::rollup::model::change::{Sums, of_views};
+use crate::rollup::model::definition::views_of;
+use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::view::OnMissingViewItem;
 use crate::rollup::model::view::ViewKey;
 
@@ -65,13 +68,16 @@ pub struct Examined {
     pub truth: SourceTotals,
     /// The records that are not applied.
     pub open: Vec<PendingRecord>,
+    /// The views that it belongs to, of those that are compared.
+    pub views: ViewSet,
     /// What follows.
     pub verdict: ItemVerdict,
 }
 
 impl Examined {
     fn unstable() -> Self {
-        Self { item: None, truth: SourceTotals::default(), open: Vec::new(), verdict: ItemVerdict::Unstable }
+        let (truth, open, views) = (SourceTotals::default(), Vec::new(), ViewSet::default());
+        Self { item: None, truth, open, views, verdict: ItemVerdict::Unstable }
     }
 
     /// Whether counters are wrong for no reason.
@@ -100,7 +106,7 @@ impl Examined {
     #[must_use]
     pub fn wanted(&self, stay: &[&PendingRecord]) -> Sums {
         let unmarked = self.open.iter().filter(|open| open.waiting == NotApplied::Unmarked);
-        expected(&self.truth.sums, unmarked.chain(stay.iter().copied()))
+        of_views(&expected(&self.truth.sums, unmarked.chain(stay.iter().copied())), self.views)
     }
 }
 
@@ -108,6 +114,8 @@ impl Examined {
 pub struct Examiner<'a> {
     /// Where they are.
     pub(in crate::operate) tables: &'a TableReader,
+    /// What is compared.
+    pub(super) scope: Compared,
     /// Their records.
     pub(super) records: &'a mut StreamRecords,
     /// How long a record may take from its write to the stream.
@@ -203,10 +211,14 @@ impl Examiner<'_> {
 
     fn judge(&self, key: &ViewKey, item: Option<&Item>) -> Examined {
         let (truth, open) = (self.records.truth(key), self.records.open.of(key));
-        let skipped = item.is_none() && self.tables.config.on_missing == OnMissingViewItem::Skip;
-        let stored = StoredCounters::read(self.tables.view(), item);
-        let verdict = if skipped { ItemVerdict::Exact } else { judge(&stored, &truth.sums, &open) };
-        Examined { item: item.cloned(), truth, open, verdict }
+        let definition = self.tables.definition();
+        let mut contributing = truth.views;
+        open.iter().for_each(|record| contributing.extend(views_of(&record.sums)));
+        let views = self.scope.owners(definition, key, item, contributing);
+        let skipped = item.is_none() && definition.on_missing(views) == OnMissingViewItem::Skip;
+        let stored = StoredCounters::read(definition, views, item);
+        let verdict = if skipped { ItemVerdict::Exact } else { judge(&stored, &truth.sums, &open, views) };
+        Examined { item: item.cloned(), truth, open, views, verdict }
     }
 }
 
@@ -216,14 +228,15 @@ mod tests {
 
     use super::*;
     use crate::rollup::AttributeValue;
-    use crate::rollup::model::view::View;
+    use crate::rollup::model::definition::Definition;
+    use crate::rollup::model::view::TableId;
 
     #[test]
     fn what_does_not_fit_into_memory_together_is_looked_at_apart() {
-        let view = View::points_of_maps("Point", "Map").unwrap();
+        let definition = Definition::points_of_maps("Point", "Map").unwrap();
         let suspect = |source_items: u64| {
             let key = AttributeValue::S(source_items.to_string());
-            let key = view.own_key(&Item::from(HashMap::from([("MapId".to_owned(), key)]))).unwrap();
+            let key = definition.own_key(TableId(0), &Item::from(HashMap::from([("MapId".to_owned(), key)]))).unwrap();
             Suspect { key, source_items }
         };
         let suspects = [12_000, 8_000, 1, 90_000, 0, 3].map(suspect);

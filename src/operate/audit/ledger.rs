@@ -16,7 +16,8 @@ use crate::rollup::check::ledger::{
     Finding, MarkerState, QuarantinedEffect, inspect, marker_state, quarantined_effect,
 };
 use crate::rollup::model::marker::{
-    DELTAS, EVENT_ID, MarkerOutcome, OUTCOME, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, SOURCE_KEY, STREAM,
+    DEFINITION,
+    DELTAS, EVENT_ID, FINGERPRINT, MarkerOutcome, OUTCOME, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, SOURCE_KEY, STREAM,
 };
 use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
@@ -50,7 +51,7 @@ pub struct Ledger {
 /// When the table cannot be read.
 pub async fn read(tables: &TableReader, now: DateTime<Utc>) -> Result<Ledger, AuditError> {
     let ledger = RefCell::new(Ledger::default());
-    let attributes = [SEQUENCE_NUMBER, STREAM, OUTCOME, DELTAS, EVENT_ID, SOURCE_KEY, RECORDED_AT, REASON, RECORD];
+    let attributes = [SEQUENCE_NUMBER, STREAM, OUTCOME, DELTAS, EVENT_ID, SOURCE_KEY, RECORDED_AT, REASON, RECORD, FINGERPRINT];
     tables.markers(&attributes, |marker| ledger.borrow_mut().take(tables, &marker, now)).await?;
     Ok(ledger.into_inner())
 }
@@ -58,8 +59,8 @@ pub async fn read(tables: &TableReader, now: DateTime<Utc>) -> Result<Ledger, Au
 impl Ledger {
     fn take(&mut self, tables: &TableReader, marker: &Item, now: DateTime<Utc>) {
         let Some(id) = record_id(marker) else { return };
-        // What was migrated is no marker.
-        if id.sequence_number == MIGRATION {
+        // What was migrated, and the definition, are no markers.
+        if [MIGRATION, DEFINITION].contains(&id.sequence_number.as_str()) {
             return;
         }
         let text = |name: &str| match marker.get(name) {
@@ -76,9 +77,9 @@ impl Ledger {
         if let Some(hour) = hour.filter(|hour| now.signed_duration_since(hour) < TimeDelta::hours(HOURS)) {
             *self.hours.entry(hour).or_default() += 1;
         }
-        self.find(inspect(tables.view(), &id, marker));
+        self.find(inspect(tables.definition(), &id, marker));
         if marker_state(Some(marker)) == MarkerState::Pending(NotApplied::Quarantined) {
-            let effect = quarantined_effect(tables.view(), marker, &retention(tables));
+            let effect = quarantined_effect(tables.definition(), marker, &retention(tables));
             self.quarantined.push((id, effect));
         } else if let Some(event) = text(EVENT_ID).filter(|event| !event.is_empty())
             && self.events.len() < EVENTS

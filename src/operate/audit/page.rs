@@ -73,7 +73,8 @@ pub fn page(report: &AuditReport, now: DateTime<Utc>) -> String {
 }
 
 fn write(page: &mut String, report: &AuditReport, now: DateTime<Utc>) -> fmt::Result {
-    let (source, view) = (Text(report.view.source_table()), Text(report.view.view_table()));
+    let tables = report.definition.tables().iter().map(|table| table.name.as_str()).collect::<Vec<_>>().join(", ");
+    let (source, view) = (Text(report.definition.source_table()), Text(tables));
     let at = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     write!(
         page,
@@ -202,7 +203,7 @@ fn drift_table(page: &mut String, report: &AuditReport) -> fmt::Result {
             page,
             "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{pending}</td></tr>",
             Text(key),
-            Text(counter_name(&report.view, difference)),
+            Text(counter_name(&report.definition, difference)),
             Text(reading_text(&difference.stored)),
             difference.expected
         )?;

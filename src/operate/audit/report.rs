@@ -14,8 +14,10 @@ use crate::rollup::check::judge::{
 };
 use crate::rollup::check::ledger::Finding;
 use crate::rollup::model::change::Sums;
+use crate::rollup::model::definition::Definition;
+use crate::rollup::model::measure::{Measure, MeasureId};
 use crate::rollup::model::number::Number;
-use crate::rollup::model::view::{KeyType, Measure, View, ViewKey};
+use crate::rollup::model::view::{KeyType, ViewKey};
 
 /// Keys of orphans that are listed; there may be as many as there are view items.
 const ORPHANS: usize = 1_000;
@@ -26,8 +28,8 @@ const LINES: usize = 20;
 /// What an audit found.
 #[derive(Debug, Clone)]
 pub struct AuditReport {
-    /// The view.
-    pub view: View,
+    /// What is counted.
+    pub definition: Definition,
     /// View items whose counters equal the recount.
     pub exact: u64,
     /// View items that lack records which are not applied.
@@ -44,10 +46,12 @@ pub struct AuditReport {
     pub source_items: u64,
     /// Source items that belong to no view item.
     pub unreadable_source_items: u64,
-    /// Source items that the view cannot count.
+    /// Source items that a view cannot count.
     pub uncountable: Vec<UncountableItem>,
     /// What stands in one table only.
     pub orphans: Orphans,
+    /// Items of view tables that belong to no view, and have attributes with the names of measures.
+    pub others: Vec<ViewKey>,
     /// What contradicts itself.
     pub findings: Vec<Finding>,
     /// Markers of records.
@@ -102,15 +106,16 @@ impl AuditReport {
             // Its last source item went before it had any counters: there is no such view item.
             return;
         }
-        let stored = StoredCounters::read(&self.view, examined.item.as_ref());
-        let finding = |invariant, what| Finding { invariant, subject: key.to_string(), what };
+        let stored = StoredCounters::read(&self.definition, examined.views, examined.item.as_ref());
+        let subject = self.item_name(&key);
+        let finding = |invariant, what| Finding { invariant, subject: subject.clone(), what };
         match stored.negative() {
             0 => {}
             count => self
                 .findings
                 .push(finding("XO-4", format!("{count} of its counters are below zero: history is missing"))),
         }
-        self.findings.extend(inconsistent(&self.view, &stored, &examined).map(|what| finding("XO-5", what)));
+        self.findings.extend(inconsistent(&self.definition, &stored, &examined).map(|what| finding("XO-5", what)));
         match examined.verdict {
             ItemVerdict::Exact => self.exact += 1,
             ItemVerdict::Behind { unmarked, quarantined } => self.behind.push(Behind { key, unmarked, quarantined }),
@@ -168,7 +173,8 @@ impl AuditReport {
             "repairs": self.repairs,
             "source_items": self.source_items,
             "unreadable_source_items": self.unreadable_source_items,
-            "uncountable": self.uncountable.iter().map(|item| item.json(self.view.name())).collect::<Vec<_>>(),
+            "uncountable": self.uncountable.iter().map(UncountableItem::json).collect::<Vec<_>>(),
+            "items_of_others": self.keys(&self.others),
             "stream_records": self.stream_records,
             "oldest_unmarked": self.oldest_unmarked.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
             "read_units": self.read_units,
@@ -180,10 +186,10 @@ impl AuditReport {
         let counters = self.drifted.iter().flat_map(|item| item.counters.iter().map(move |counter| (item, counter)));
         let json = counters.map(|(item, DriftedCounter { difference, pending })| {
             json!({
-                "view": self.view.name(),
-                "table": self.view.view_table(),
+                "view": self.definition[difference.counter.measure.view].name(),
+                "table": self.definition[item.key.table].name,
                 "key": self.key(&item.key),
-                "measure": self.view.measures()[difference.counter.measure].attribute,
+                "measure": self.definition[difference.counter.measure].attribute,
                 "group": difference.counter.group,
                 "stored": reading(&difference.stored),
                 "recounted": number_json(&difference.expected),
@@ -208,15 +214,20 @@ impl AuditReport {
     }
 
     fn key(&self, key: &ViewKey) -> Value {
-        key_json(&self.view, key)
+        key_json(&self.definition, key)
+    }
+
+    /// A view item for people: its key, and its table where there are several.
+    pub(in crate::operate) fn item_name(&self, key: &ViewKey) -> String {
+        if self.definition.tables().len() == 1 { key.to_string() } else { self.definition.named(key) }
     }
 }
 
 /// A key of one string is that string; another one is an object of attribute to value, as DynamoDB writes it.
-pub(in crate::operate) fn key_json(view: &View, key: &ViewKey) -> Value {
-    match view.key() {
-        [part] if part.key_type == KeyType::S => json!(key.to_string()),
-        _ => serde_json::to_value(view.key_item(key)).unwrap_or_default(),
+pub(in crate::operate) fn key_json(definition: &Definition, key: &ViewKey) -> Value {
+    match definition[key.table].key.as_slice() {
+        [(_, KeyType::S)] => json!(key.to_string()),
+        _ => serde_json::to_value(definition.key_item(key)).unwrap_or_default(),
     }
 }
 
@@ -230,7 +241,7 @@ fn pending(open: &[PendingRecord], difference: &Difference) -> Number {
 
 /// Whether the totals and their groups contradict each other: what is in a total and in no group are ungrouped items, and
 /// how many these should be is known.
-fn inconsistent(view: &View, stored: &StoredCounters, examined: &Examined) -> Option<String> {
+fn inconsistent(definition: &Definition, stored: &StoredCounters, examined: &Examined) -> Option<String> {
     if !examined.is_drifted() {
         return None;
     }
@@ -240,12 +251,12 @@ fn inconsistent(view: &View, stored: &StoredCounters, examined: &Examined) -> Op
         let StoredValue::Number(value) = value else { return None };
         is.insert(counter.clone(), value.clone());
     }
-    for (total, one) in view.measures().iter().enumerate().filter(|(_, measure)| !measure.is_grouped()) {
-        let same_items = |by: &Measure| {
+    for (total, one) in definition.measures(examined.views).filter(|(_, measure)| !measure.is_grouped()) {
+        let same_items = |id: MeasureId, by: &Measure| {
             let (one, by) = (&one.expression, &by.expression);
-            one.kind == by.kind && one.condition == by.condition && !by.has_each()
+            id.view == total.view && one.kind == by.kind && one.condition == by.condition && !by.has_each()
         };
-        for (grouped, by) in view.grouped().filter(|(_, by)| same_items(by)) {
+        for (grouped, by) in definition.grouped(examined.views).filter(|(id, by)| same_items(*id, by)) {
             let (is, wanted) = (ungrouped(&is, total, grouped), ungrouped(&should, total, grouped));
             if is != wanted {
                 let (total, grouped) = (&one.attribute, &by.attribute);
@@ -257,7 +268,7 @@ fn inconsistent(view: &View, stored: &StoredCounters, examined: &Examined) -> Op
 }
 
 /// A total less the sum of its groups.
-fn ungrouped(counters: &Sums, total: usize, grouped: usize) -> Number {
+fn ungrouped(counters: &Sums, total: MeasureId, grouped: MeasureId) -> Number {
     let mut sum = Number::zero();
     for (counter, value) in counters {
         match counter.measure {
@@ -284,8 +295,8 @@ fn reading(reading: &StoredValue) -> Value {
 }
 
 /// A counter's name, as `CategoryCounts.Bar`.
-pub(in crate::operate) fn counter_name(view: &View, difference: &Difference) -> String {
-    let attribute = &view.measures()[difference.counter.measure].attribute;
+pub(in crate::operate) fn counter_name(definition: &Definition, difference: &Difference) -> String {
+    let attribute = &definition[difference.counter.measure].attribute;
     difference.counter.group.as_ref().map_or_else(|| attribute.clone(), |group| format!("{attribute}.{group}"))
 }
 
@@ -320,14 +331,15 @@ impl fmt::Display for AuditReport {
 impl AuditReport {
     fn show_view_items(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for item in self.drifted.iter().take(LINES) {
-            writeln!(f, "drifted   {}", item.key)?;
+            writeln!(f, "drifted   {}", self.item_name(&item.key))?;
             for DriftedCounter { difference, .. } in &item.counters {
-                let name = counter_name(&self.view, difference);
+                let name = counter_name(&self.definition, difference);
                 writeln!(f, "    {name} is {}, should be {}", reading_text(&difference.stored), difference.expected)?;
             }
         }
         more(f, self.drifted.len(), "drifted")?;
         for Behind { key, unmarked, quarantined } in self.behind.iter().take(LINES) {
+            let key = self.item_name(key);
             writeln!(f, "behind    {key} by {unmarked} records without a marker, {quarantined} in quarantine")?;
         }
         more(f, self.behind.len(), "behind")?;
@@ -335,6 +347,7 @@ impl AuditReport {
             writeln!(f, "the oldest record without a marker was written at {oldest}")?;
         }
         for key in self.unstable.iter().take(LINES) {
+            let key = self.item_name(key);
             writeln!(f, "unstable  {key}: it is written too often to be seen at rest; run the audit with --item")?;
         }
         more(f, self.unstable.len(), "unstable")
@@ -359,11 +372,16 @@ impl AuditReport {
             writeln!(f, "{} source items belong to no view item: their key is unusable", self.unreadable_source_items)?;
         }
         for item in self.uncountable.iter().take(LINES) {
-            writeln!(f, "uncountable  {}: {}", item.key_text(), item.reason)?;
+            writeln!(f, "uncountable  {} in the view {}: {}", item.key_text(), item.view, item.reason)?;
         }
-        more(f, self.uncountable.len(), "source items that the view cannot count")?;
+        more(f, self.uncountable.len(), "source items that a view cannot count")?;
+        for key in self.others.iter().take(LINES) {
+            let name = self.item_name(key);
+            writeln!(f, "not counted  {name}: it belongs to no view, but has attributes with the names of measures")?;
+        }
+        more(f, self.others.len(), "items of others")?;
         if self.stream_records.is_none() {
-            let table = self.view.source_table();
+            let table = self.definition.source_table();
             writeln!(f, "{table} has no stream: this holds only if nobody wrote to it meanwhile")?;
         }
         Ok(())

@@ -38,8 +38,9 @@ impl TableReader {
         ids: &[RecordId],
         attributes: &[&str],
     ) -> Result<Option<Snapshot>, AuditError> {
-        let (view, markers) = (self.view().view_table(), &self.config.idempotency_table);
-        let of_item = projection(self.view_attributes());
+        let definition = self.definition();
+        let (view, markers) = (&definition[key.table].name, &self.config.idempotency_table);
+        let of_item = projection(definition.item_attributes(key.table));
         let of_marker = projection(attributes.iter().copied());
         let get = |table: &str, key: Item, Projection { expression, names }: &Projection| {
             let get = Get::builder().table_name(table).set_key(Some(key.into()));
@@ -47,7 +48,7 @@ impl TableReader {
             let get = get.build().map_err(|cause| error("read", table, cause))?;
             Ok::<_, AuditError>(TransactGetItem::builder().get(get).build())
         };
-        let mut gets = vec![get(view, self.view().key_item(key), &of_item)?];
+        let mut gets = vec![get(view, definition.key_item(key), &of_item)?];
         for id in ids {
             gets.push(get(markers, marker_key(id), &of_marker)?);
         }

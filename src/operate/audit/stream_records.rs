@@ -20,18 +20,17 @@ use crate::rollup::Item;
 use crate::rollup::check::judge::NotApplied;
 use crate::rollup::check::ledger::{self, AuditedRecord, Finding, MarkerState, QuarantinedEffect};
 use crate::rollup::check::recount::{Recount, SourceKey, SourceTotals};
-use crate::rollup::model::change::Counter;
-use crate::rollup::model::marker::{DELTAS, EVENT_ID, OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY, STREAM};
-use crate::rollup::model::number::Number;
+use crate::rollup::model::marker::{DELTAS, EVENT_ID, FINGERPRINT, OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY, STREAM};
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
+use crate::rollup::pipeline::contribution::ItemContribution;
 use crate::rollup::pipeline::delta::{Effect, Retention};
 
 /// Findings of one kind that are kept.
 pub(super) const FINDINGS: usize = 1_000;
 
 /// What of a marker tells how its record stands.
-const MARKER: [&str; 6] = [SEQUENCE_NUMBER, STREAM, OUTCOME, DELTAS, EVENT_ID, SOURCE_KEY];
+const MARKER: [&str; 7] = [SEQUENCE_NUMBER, STREAM, OUTCOME, DELTAS, EVENT_ID, SOURCE_KEY, FINGERPRINT];
 
 /// A view item that is being looked at.
 #[derive(Debug, Default)]
@@ -39,7 +38,7 @@ struct Watched {
     /// Its source items, once they are recounted.
     recount: Option<Recount>,
     /// What became of source items that were written in the meantime.
-    later: HashMap<SourceKey, Option<BTreeMap<Counter, Number>>>,
+    later: HashMap<SourceKey, Option<ItemContribution>>,
 }
 
 /// The stream as far as it was read.
@@ -90,19 +89,19 @@ impl StreamRecords {
 
     /// Takes records of one shard, in their order.
     async fn take(&mut self, tables: &TableReader, records: &[EventRecord]) -> Result<(), AuditError> {
-        let view = tables.view();
+        let definition = tables.definition();
         let retention = retention(tables);
-        let traces = records.iter().filter_map(|record| ledger::audited(view, &record.json, &retention));
+        let traces = records.iter().filter_map(|record| ledger::audited(definition, &record.json, &retention));
         let traces: Vec<AuditedRecord<'_>> = traces.collect();
         let markers = self.markers_of(tables, &traces).await?;
         for trace in traces {
-            let items: BTreeSet<ViewKey> = trace.old.iter().chain(&trace.new.items).cloned().collect();
+            let items = trace.items();
             self.lay_over_recounts(tables, &trace, &items);
             let id = trace.record.head.id;
             let deltas = match &trace.effect {
-                Effect::None => continue,
+                Effect::None { .. } => continue,
                 Effect::Apply(change) => {
-                    let found = markers.get(&id).and_then(|marker| ledger::contradiction(view, change, marker));
+                    let found = markers.get(&id).and_then(|marker| ledger::contradiction(definition, change, marker));
                     if self.findings.len() < FINDINGS {
                         self.findings.extend(found);
                     }
@@ -128,7 +127,7 @@ impl StreamRecords {
         tables: &TableReader,
         traces: &[AuditedRecord<'_>],
     ) -> Result<HashMap<RecordId, Item>, AuditError> {
-        let with_effect = || traces.iter().filter(|trace| trace.effect != Effect::None);
+        let with_effect = || traces.iter().filter(|trace| !matches!(trace.effect, Effect::None { .. }));
         let ids: Vec<RecordId> = with_effect().map(|trace| trace.record.head.id.clone()).collect();
         let markers = tables.markers_of(&ids, &MARKER).await?;
         let Some(applier) = &mut self.applier else { return Ok(markers) };
@@ -146,10 +145,10 @@ impl StreamRecords {
         let source = SourceKey::of(&tables.source.key, &trace.record.head.source_key);
         for item in items {
             let Some(watched) = self.watched.get_mut(item) else { continue };
-            let amounts = trace.new.is_of(item).then(|| trace.new.amounts.clone());
+            let contribution = trace.new.of(item);
             match &mut watched.recount {
-                Some(recount) => recount.put(source.clone(), amounts),
-                None => drop(watched.later.insert(source.clone(), amounts)),
+                Some(recount) => recount.put(source.clone(), contribution),
+                None => drop(watched.later.insert(source.clone(), contribution)),
             }
         }
     }
@@ -162,8 +161,8 @@ impl StreamRecords {
     /// Takes the recount of a view item that is watched since before it began.
     pub(super) fn recounted(&mut self, key: &ViewKey, mut recount: Recount) {
         let Some(watched) = self.watched.get_mut(key) else { return };
-        for (source, amounts) in watched.later.drain() {
-            recount.put(source, amounts);
+        for (source, contribution) in watched.later.drain() {
+            recount.put(source, contribution);
         }
         watched.recount = Some(recount);
     }

@@ -18,24 +18,16 @@ use crate::operate::marker_table::{marker_key, record_id};
 use crate::operate::progress::Progress;
 use crate::rollup::Item;
 use crate::rollup::check::recount::{Recount, SourceKey};
+use crate::rollup::model::definition::Definition;
 use crate::rollup::model::limits;
 use crate::rollup::model::poison::Image;
 use crate::rollup::model::record::RecordId;
-use crate::rollup::model::view::{ROLLUP_VERSION, View, ViewKey};
-use crate::rollup::pipeline::delta::contribution;
+use crate::rollup::model::view::{TableId, View, ViewKey};
+use crate::rollup::pipeline::contribution::contribution;
 
 /// Bytes of a table for which one more segment of a scan is worth it: each is a scan of its own, and an emulator reads the
 /// whole table for each.
 const SEGMENT_BYTES: i64 = 32 * 1024 * 1024;
-
-/// How the items of one view item are found among the source items.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Lookup {
-    /// The view's key begins with the source's partition key: by a query.
-    Query,
-    /// Otherwise by a scan: an index cannot be read consistently.
-    Scan,
-}
 
 /// What is known of the source table.
 #[derive(Debug, Clone)]
@@ -46,10 +38,9 @@ pub struct Source {
     pub stream: Option<String>,
     /// How many items it has, as the service estimates it now and then.
     pub items: u64,
-    lookup: Lookup,
 }
 
-/// The three tables, read with an operator's care.
+/// The tables, read with an operator's care.
 #[derive(Debug)]
 pub struct TableReader {
     pub(in crate::operate) client: Client,
@@ -85,19 +76,19 @@ impl TableReader {
     /// When the source table cannot be described.
     pub async fn open(sdk: &SdkConfig, config: Config, pace: &Pace) -> Result<Self, AuditError> {
         let client = Client::new(sdk);
-        let table = config.view.source_table();
+        let table = config.definition.source_table();
         let described = client.describe_table().table_name(table).send().await;
         let described = described.map_err(|e| error("describe", table, failure_text(&e)))?.table;
-        let source = described.map(|table| source(&config.view, &table));
+        let source = described.map(|table| source(&table));
         let source = source.ok_or_else(|| error("describe", table, "the answer is empty"))?;
         let meter = ReadMeter::new(pace.max_read_units);
         Ok(Self { client, config, source, concurrency: usize::from(pace.concurrency), meter })
     }
 
-    /// The view.
+    /// What is counted.
     #[must_use]
-    pub fn view(&self) -> &View {
-        &self.config.view
+    pub fn definition(&self) -> &Definition {
+        &self.config.definition
     }
 
     /// Scans a table in parallel, page by page.
@@ -144,13 +135,7 @@ impl TableReader {
     }
 
     fn source_attributes(&self) -> impl Iterator<Item = &str> {
-        self.source.key.iter().map(String::as_str).chain(self.view().reads())
-    }
-
-    pub(super) fn view_attributes(&self) -> impl Iterator<Item = &str> {
-        let view = self.view();
-        let keys = view.key().iter().map(|part| part.view_attribute.as_str());
-        keys.chain(view.measures().iter().map(|measure| measure.attribute.as_str())).chain([ROLLUP_VERSION])
+        self.source.key.iter().map(String::as_str).chain(self.definition().reads())
     }
 
     /// Every source item, its keys and measured attributes.
@@ -158,15 +143,18 @@ impl TableReader {
     /// # Errors
     /// When the table cannot be read.
     pub async fn sources(&self, progress: &Progress, visit: impl Fn(Item)) -> Result<(), AuditError> {
-        self.scan(self.view().source_table(), self.source_attributes(), Some(progress), visit).await
+        self.scan(self.definition().source_table(), self.source_attributes(), Some(progress), visit).await
     }
 
-    /// Every view item, its key, measures and version.
+    /// Every item of the view tables, its key, measures and version.
     ///
     /// # Errors
-    /// When the table cannot be read.
-    pub async fn views(&self, visit: impl Fn(Item)) -> Result<(), AuditError> {
-        self.scan(self.view().view_table(), self.view_attributes(), None, visit).await
+    /// When a table cannot be read.
+    pub async fn views(&self, visit: impl Fn(TableId, Item)) -> Result<(), AuditError> {
+        for (id, table) in self.definition().table_ids() {
+            self.scan(&table.name, self.definition().item_attributes(id), None, |item| visit(id, item)).await?;
+        }
+        Ok(())
     }
 
     /// Every marker, these attributes of it.
@@ -182,29 +170,31 @@ impl TableReader {
     /// # Errors
     /// When the table cannot be read.
     pub async fn recount(&self, key: &ViewKey) -> Result<Recount, AuditError> {
-        let search = SourceSearch::of(self, key);
         let mut recount = Recount::default();
-        let mut from = None;
-        loop {
-            let page = match self.source.lookup {
-                Lookup::Query => self.query(&search, from).await?,
-                Lookup::Scan => self.scan_for(&search, from).await?,
-            };
-            for item in page.items.unwrap_or_default() {
-                let item = Item::from(item);
-                let found = contribution(self.view(), Image::New, &item).ok().filter(|found| found.is_of(key));
-                recount.put(SourceKey::of(&self.source.key, &item), found.map(|found| found.amounts));
-            }
-            self.meter.consumed(&page.consumed).await;
-            from = page.next.filter(|key| !key.is_empty());
-            if from.is_none() {
-                return Ok(recount);
+        for search in searches(self, key) {
+            let mut from = None;
+            loop {
+                let page = match search.lookup() {
+                    Lookup::Query => self.query(&search, from).await?,
+                    Lookup::Scan => self.scan_for(&search, from).await?,
+                };
+                for item in page.items.unwrap_or_default() {
+                    let item = Item::from(item);
+                    let found = contribution(self.definition(), Image::New, &item).ok().and_then(|found| found.of(key));
+                    recount.put(SourceKey::of(&self.source.key, &item), found);
+                }
+                self.meter.consumed(&page.consumed).await;
+                from = page.next.filter(|key| !key.is_empty());
+                if from.is_none() {
+                    break;
+                }
             }
         }
+        Ok(recount)
     }
 
     async fn query(&self, search: &SourceSearch, from: Option<SdkItem>) -> Result<SourcePage, AuditError> {
-        let table = self.view().source_table();
+        let table = self.definition().source_table();
         let request = self.client.query().table_name(table).consistent_read(true).set_exclusive_start_key(from);
         let request = request.set_key_condition_expression(search.by_key()).set_filter_expression(search.besides_key());
         let request = request.projection_expression(&search.projection.expression);
@@ -216,7 +206,7 @@ impl TableReader {
     }
 
     async fn scan_for(&self, search: &SourceSearch, from: Option<SdkItem>) -> Result<SourcePage, AuditError> {
-        let table = self.view().source_table();
+        let table = self.definition().source_table();
         let request = self.client.scan().table_name(table).consistent_read(true).set_exclusive_start_key(from);
         let request = request.set_filter_expression(search.by_all());
         let request = request.projection_expression(&search.projection.expression);
@@ -232,11 +222,14 @@ impl TableReader {
     /// # Errors
     /// When the table cannot be read.
     pub async fn view_items(&self, keys: &[ViewKey]) -> Result<HashMap<ViewKey, Item>, AuditError> {
-        let wanted = keys.iter().map(|key| self.view().key_item(key));
-        let table = self.view().view_table();
-        let items = self.get(table, wanted, self.view_attributes()).await?;
-        let found = items.into_iter().filter_map(|item| Some((self.view().own_key(&item).ok()?, item)));
-        Ok(found.collect())
+        let definition = self.definition();
+        let mut found = HashMap::new();
+        for (id, table) in definition.table_ids() {
+            let wanted = keys.iter().filter(|key| key.table == id).map(|key| definition.key_item(key));
+            let items = self.get(&table.name, wanted, definition.item_attributes(id)).await?;
+            found.extend(items.into_iter().filter_map(|item| Some((definition.own_key(id, &item).ok()?, item))));
+        }
+        Ok(found)
     }
 
     /// The markers of records; those that have none are missing in the answer.
@@ -284,7 +277,16 @@ impl TableReader {
     }
 }
 
-/// What the source items of one view item are found by.
+/// How the source items of a view item are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lookup {
+    /// The view's key names the source's partition key: by a query.
+    Query,
+    /// Otherwise by a scan: an index cannot be read consistently.
+    Scan,
+}
+
+/// What the source items of one view item are found by, for one of its views.
 struct SourceSearch {
     projection: Projection,
     conditions: Vec<KeyCondition>,
@@ -294,7 +296,15 @@ struct SourceSearch {
 /// That an attribute has the value of the view's key.
 struct KeyCondition {
     expression: String,
-    on_source_key: bool,
+    on: ConditionOn,
+}
+
+/// Which attribute of a source item a condition is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ConditionOn {
+    PartitionKey,
+    SortKey,
+    Other,
 }
 
 /// A page of source items.
@@ -305,9 +315,8 @@ struct SourcePage {
 }
 
 impl SourceSearch {
-    fn of(tables: &TableReader, key: &ViewKey) -> Self {
-        let view = tables.view();
-        let key_values = view.key_item(key);
+    fn of(tables: &TableReader, view: &View, key: &ViewKey) -> Self {
+        let key_values = tables.definition().key_item(key);
         let mut projection = projection(tables.source_attributes());
         let mut conditions = Vec::new();
         let mut values = HashMap::new();
@@ -320,19 +329,33 @@ impl SourceSearch {
             }
             conditions.push(KeyCondition {
                 expression: format!("#k{place} = :k{place}"),
-                on_source_key: tables.source.key.iter().any(|key| key == attribute),
+                on: match tables.source.key.iter().position(|key| key == attribute) {
+                    Some(0) => ConditionOn::PartitionKey,
+                    Some(_) => ConditionOn::SortKey,
+                    None => ConditionOn::Other,
+                },
             });
         }
         let values = (!values.is_empty()).then(|| Item::from(values).into());
         Self { projection, conditions, values }
     }
 
+    fn lookup(&self) -> Lookup {
+        let by_partition = self.conditions.iter().any(|condition| condition.on == ConditionOn::PartitionKey);
+        if by_partition { Lookup::Query } else { Lookup::Scan }
+    }
+
+    /// Whether it finds every source item there is.
+    fn is_whole(&self) -> bool {
+        self.conditions.is_empty()
+    }
+
     fn by_key(&self) -> Option<String> {
-        self.joined(|condition| condition.on_source_key)
+        self.joined(|condition| condition.on != ConditionOn::Other)
     }
 
     fn besides_key(&self) -> Option<String> {
-        self.joined(|condition| !condition.on_source_key)
+        self.joined(|condition| condition.on == ConditionOn::Other)
     }
 
     fn by_all(&self) -> Option<String> {
@@ -346,12 +369,21 @@ impl SourceSearch {
     }
 }
 
-fn source(view: &View, table: &TableDescription) -> Source {
+/// A search for each view that could have made the key; one that finds everything is enough.
+fn searches(tables: &TableReader, key: &ViewKey) -> Vec<SourceSearch> {
+    let definition = tables.definition();
+    let views = definition.fitting(key).iter();
+    let mut searches: Vec<SourceSearch> = views.map(|view| SourceSearch::of(tables, &definition[view], key)).collect();
+    match searches.iter().position(SourceSearch::is_whole) {
+        Some(whole) => vec![searches.swap_remove(whole)],
+        None => searches,
+    }
+}
+
+fn source(table: &TableDescription) -> Source {
     let key: Vec<String> = table.key_schema().iter().map(|part| part.attribute_name().to_owned()).collect();
-    let by_partition = view.key().iter().any(|part| part.source_attribute() == key.first().map(String::as_str));
     let on = table.stream_specification().is_some_and(|stream| stream.stream_enabled);
     Source {
-        lookup: if by_partition { Lookup::Query } else { Lookup::Scan },
         stream: table.latest_stream_arn().filter(|_| on).map(str::to_owned),
         items: table.item_count().and_then(|items| u64::try_from(items).ok()).unwrap_or_default(),
         key,

@@ -3,11 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::rollup::Item;
-use crate::rollup::pipeline::delta::Uncountable;
+use crate::rollup::pipeline::contribution::Uncountable;
 
-/// A source item that is in the view and contributes nothing.
+/// A source item that is in a view and contributes nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UncountableItem {
+    /// The name of the view.
+    pub view: String,
     /// The source item's key.
     pub key: Item,
     /// Why it cannot be counted.
@@ -15,14 +17,14 @@ pub struct UncountableItem {
 }
 
 impl UncountableItem {
-    pub(super) fn new(key: &[String], item: &Item, reason: &Uncountable) -> Self {
+    pub(super) fn new(view: &str, key: &[String], item: &Item, reason: &Uncountable) -> Self {
         let mut of_key = Item::default();
         of_key.extend(key.iter().filter_map(|name| Some((name.clone(), item.get(name)?.clone()))));
-        Self { key: of_key, reason: reason.to_string() }
+        Self { view: view.to_owned(), key: of_key, reason: reason.to_string() }
     }
 
-    pub(super) fn json(&self, view: &str) -> Value {
-        json!({ "view": view, "key": self.key, "reason": self.reason })
+    pub(super) fn json(&self) -> Value {
+        json!({ "view": self.view, "key": self.key, "reason": self.reason })
     }
 
     /// The key as DynamoDB writes it, which has no control character.

@@ -9,7 +9,8 @@ use crate::config::{
     Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_DEFINITION, VIEW_TABLE,
 };
 use crate::rollup::model::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
-use crate::rollup::model::view::View;
+use crate::rollup::model::definition::{Definition, ViewTable};
+use crate::rollup::model::view::{View, table_name};
 
 const ABSENT: &str = "absent";
 const ON: &str = "on";
@@ -70,8 +71,8 @@ impl Checks {
 
 /// The table whose stream is read.
 #[must_use]
-pub fn source(view: &View, table: Option<&TableDescription>) -> Vec<Check> {
-    let mut checks = Checks::of(format!("source table {}", view.source_table()));
+pub fn source(definition: &Definition, table: Option<&TableDescription>) -> Vec<Check> {
+    let mut checks = Checks::of(format!("source table {}", definition.source_table()));
     if checks.table_is_active(table)
         && let Some(table) = table
     {
@@ -88,15 +89,14 @@ pub fn source(view: &View, table: Option<&TableDescription>) -> Vec<Check> {
     checks.checks
 }
 
-/// The table of the view items.
+/// A table of view items.
 #[must_use]
-pub fn view(view: &View, table: Option<&TableDescription>) -> Vec<Check> {
-    let mut checks = Checks::of(format!("view table {}", view.view_table()));
+pub fn view(needed: &ViewTable, table: Option<&TableDescription>) -> Vec<Check> {
+    let mut checks = Checks::of(format!("view table {}", needed.name));
     if checks.table_is_active(table)
         && let Some(table) = table
     {
-        let parts: Vec<_> =
-            view.key().iter().map(|part| format!("{} ({})", part.view_attribute, part.key_type)).collect();
+        let parts: Vec<_> = needed.key.iter().map(|(attribute, kind)| format!("{attribute} ({kind})")).collect();
         checks.that("the key", key(table), parts.join(", "), "the counters are on the items of this key");
     }
     checks.checks
@@ -205,17 +205,24 @@ pub fn settings(config: &Config, function: &str, variables: Option<&HashMap<Stri
             return checks.checks;
         }
     };
-    checks.that(SOURCE_TABLE, theirs.view.source_table(), config.view.source_table(), TABLES);
+    checks.that(SOURCE_TABLE, theirs.definition.source_table(), config.definition.source_table(), TABLES);
     checks.that(IDEMPOTENCY_TABLE, &theirs.idempotency_table, &config.idempotency_table, TABLES);
     if !in_a_file {
-        checks.that(VIEW_TABLE, theirs.view.view_table(), config.view.view_table(), TABLES);
-        let of = |view: &View| (view.condition().cloned(), view.key().to_vec(), view.measures().to_vec());
-        let same = of(&theirs.view) == of(&config.view);
+        let tables = |config: &Config| {
+            config.definition.tables().iter().map(|table| table_name(&table.name)).collect::<Vec<_>>().join(", ")
+        };
+        checks.that(VIEW_TABLE, tables(&theirs), tables(config), TABLES);
+        let of = |view: &View| (view.condition().cloned(), view.key().to_vec(), view.measures().to_vec(), view.set().to_vec());
+        let all = |config: &Config| config.definition.views().iter().map(of).collect::<Vec<_>>();
+        let same = all(&theirs) == all(config);
         checks.that(VIEW_DEFINITION, if same { THE_SAME } else { "another" }, THE_SAME, OTHERS);
     }
     let days = |config: &Config| config.marker_retention_days.to_string();
     checks.that(MARKER_RETENTION_DAYS, days(&theirs), days(config), OTHERS);
-    checks.that(ON_MISSING_VIEW_ITEM, theirs.on_missing.as_str(), config.on_missing.as_str(), OTHERS);
+    let missing = |config: &Config| {
+        config.definition.views().iter().map(|view| view.on_missing().as_str()).collect::<Vec<_>>().join(", ")
+    };
+    checks.that(ON_MISSING_VIEW_ITEM, missing(&theirs), missing(config), OTHERS);
     checks.checks
 }
 

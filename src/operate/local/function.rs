@@ -48,7 +48,7 @@ impl LocalFunction {
     /// The function with these settings, on the tables of this endpoint.
     pub(super) fn new(config: Config, sdk: &SdkConfig, clock: Clock) -> Self {
         let counts = Arc::new(TransactionCounts::default());
-        let store = DynamoStore::new(sdk, config.view.clone(), &config.idempotency_table);
+        let store = DynamoStore::new(sdk, config.definition.clone(), &config.idempotency_table);
         let store = CountingStore { store, counts: Arc::clone(&counts) };
         Self { rollup: Rollup::new(config, store, OsRandomness), counts, clock }
     }

@@ -67,11 +67,11 @@ fn poller<'a>(
 ) -> Poller<DynamoStream, ViewPrinter<'a, LocalFunction, DynamoStore>> {
     let RunningStack { definition, config, sdk, .. } = stack;
     let clock: Clock = Arc::new(Utc::now);
-    let store = DynamoStore::new(sdk, config.view.clone(), &config.idempotency_table);
+    let store = DynamoStore::new(sdk, config.definition.clone(), &config.idempotency_table);
     let function = LocalFunction::new(config.clone(), sdk, Arc::clone(&clock));
     Poller {
         stream: stack.stream(),
-        function: ViewPrinter::new(function, config.view.clone(), store, format, stopper),
+        function: ViewPrinter::new(function, config.definition.clone(), store, format, stopper),
         mapping: definition.mapping.clone(),
         destination: FailureDestination::at(failures),
         clock,

@@ -12,19 +12,22 @@ use tracing::warn;
 use super::poller::Function;
 use crate::commit::Store;
 use crate::operate::stop::Stopper;
+use crate::rollup::model::definition::Definition;
+use crate::rollup::model::poison::Image;
 use crate::rollup::model::record::Images;
-use crate::rollup::model::view::{View, ViewKey};
+use crate::rollup::model::view::ViewKey;
+use crate::rollup::pipeline::contribution::contribution;
 use crate::rollup::pipeline::parse::{Parsed, parse};
 use crate::rollup::{AttributeValue, Item};
 
-/// The measures that one view item has, by attribute in the view's order: a number, or an object of numbers by group.
+/// The measures that one view item has, by attribute in the definition's order: a number, or an object of numbers by group.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct MeasureValues(Vec<(String, Value)>);
 
 impl MeasureValues {
-    fn of(view: &View, item: Option<&Item>) -> Self {
+    fn of(definition: &Definition, key: &ViewKey, item: Option<&Item>) -> Self {
         let Some(item) = item else { return Self::default() };
-        let measures = view.measures().iter().filter_map(|measure| {
+        let measures = definition.measures(definition.fitting(key)).filter_map(|(_, measure)| {
             let value = match item.get(&measure.attribute)? {
                 AttributeValue::M(groups) => {
                     let groups: BTreeMap<_, _> = groups.iter().map(|(group, count)| (group, number(count))).collect();
@@ -75,8 +78,9 @@ impl fmt::Display for ViewItemChange {
 
 impl ViewItemChange {
     /// The change as one JSON object: the key, and each measure with its number, or its number by group.
-    fn json(&self) -> Value {
-        json!({ "key": self.key.to_string(), "counters": self.measures.0.iter().cloned().collect::<Map<_, _>>() })
+    fn json(&self, definition: &Definition) -> Value {
+        let table = &definition[self.key.table].name;
+        json!({ "table": table, "key": self.key.to_string(), "counters": self.measures.0.iter().cloned().collect::<Map<_, _>>() })
     }
 }
 
@@ -92,7 +96,7 @@ pub(super) enum Format {
 /// A function that prints what its calls changed in the view items.
 pub(super) struct ViewPrinter<'a, F, S> {
     function: F,
-    view: View,
+    definition: Definition,
     store: S,
     format: Format,
     last_seen: Mutex<HashMap<ViewKey, MeasureValues>>,
@@ -102,8 +106,8 @@ pub(super) struct ViewPrinter<'a, F, S> {
 impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
     /// Prints every view item whose measures are different after a call of the function. When nobody reads that any
     /// longer, it asks for a stop.
-    pub(super) fn new(function: F, view: View, store: S, format: Format, stopper: &'a Stopper) -> Self {
-        Self { function, view, store, format, last_seen: Mutex::default(), stopper }
+    pub(super) fn new(function: F, definition: Definition, store: S, format: Format, stopper: &'a Stopper) -> Self {
+        Self { function, definition, store, format, last_seen: Mutex::default(), stopper }
     }
 
     /// The view items that the records of an event belong to.
@@ -116,13 +120,13 @@ impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
             },
             Parsed::Poison(_) | Parsed::Unnumbered { .. } => Vec::new(),
         });
-        let selected = images.filter(|image| self.view.selects(image));
-        selected.filter_map(|image| self.view.keys_of(&image).ok()).flatten().collect()
+        let contributions = images.filter_map(|image| contribution(&self.definition, Image::New, &image).ok());
+        contributions.flat_map(|found| found.items().into_iter().cloned().collect::<Vec<_>>()).collect()
     }
 
     async fn read(&self, key: &ViewKey) -> Option<MeasureValues> {
         match self.store.view_item(key).await {
-            Ok(item) => Some(MeasureValues::of(&self.view, item.as_ref())),
+            Ok(item) => Some(MeasureValues::of(&self.definition, key, item.as_ref())),
             Err(error) => {
                 warn!("cannot show {key}: {error:?}");
                 None
@@ -140,9 +144,14 @@ impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
     }
 
     fn print(&self, change: &ViewItemChange) {
+        let several = self.definition.tables().len() > 1;
+        let table = several.then(|| self.definition[change.key.table].name.as_str());
         let line = match self.format {
-            Format::Text => change.to_string(),
-            Format::Json => change.json().to_string(),
+            Format::Text => match table {
+                Some(table) => format!("{table} {change}"),
+                None => change.to_string(),
+            },
+            Format::Json => change.json(&self.definition).to_string(),
         };
         if writeln!(io::stdout(), "{line}").is_err() {
             self.stopper.stop();
@@ -176,10 +185,11 @@ impl<F: Function, S: Store + Send> Function for ViewPrinter<'_, F, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rollup::model::view::TableId;
 
     #[test]
     fn a_change_is_a_line_or_an_object() {
-        let view = View::points_of_maps("Point", "Map").unwrap();
+        let definition = Definition::points_of_maps("Point", "Map").unwrap();
         let item = serde_json::from_value::<Item>(json!({
             "MapId": {"S": "m"},
             "City": {"S": "Seattle"},
@@ -187,11 +197,12 @@ mod tests {
             "CategoryCounts": {"M": {"Zoo": {"N": "1"}, "Bar": {"N": "0.5"}}},
         }));
         let item = item.unwrap();
-        let change =
-            ViewItemChange { key: view.own_key(&item).unwrap(), measures: MeasureValues::of(&view, Some(&item)) };
+        let key = definition.own_key(TableId(0), &item).unwrap();
+        let measures = MeasureValues::of(&definition, &key, Some(&item));
+        let change = ViewItemChange { key: key.clone(), measures };
         assert_eq!(change.to_string(), "m  TotalPoints 3  CategoryCounts Bar 0.5, Zoo 1");
-        let expected = json!({"key": "m", "counters": {"TotalPoints": 3, "CategoryCounts": {"Bar": "0.5", "Zoo": 1}}});
-        assert_eq!(change.json(), expected);
-        assert_eq!(MeasureValues::of(&view, None), MeasureValues::default());
+        let expected = json!({"table": "Map", "key": "m", "counters": {"TotalPoints": 3, "CategoryCounts": {"Bar": "0.5", "Zoo": 1}}});
+        assert_eq!(change.json(&definition), expected);
+        assert_eq!(MeasureValues::of(&definition, &key, None), MeasureValues::default());
     }
 }

@@ -18,7 +18,7 @@ use crate::rollup::model::view::ViewKey;
 /// When the tables or the stream cannot be read or written.
 pub(super) async fn adopt(live: &LiveTables, title: &str, mode: Mode) -> Result<StepResult, MigrateError> {
     let mut repairer = Repairer::new(mode, live.config.clone(), live.who.clone());
-    let scope = AuditScope { item: None, pace: live.pace.clone() };
+    let scope = AuditScope { item: None, view: None, adopt: true, pace: live.pace.clone() };
     // Whoever wants to stop a migration drops the step: a view item is set in one transaction or not at all.
     let (_stopper, stop) = stop::stop();
     let report = Box::pin(repairer.repair(&live.sdk, &scope, &stop)).await?;

@@ -12,9 +12,14 @@ use crate::operate::clock::pause;
 use crate::operate::error::{TableError, failure_text};
 use crate::operate::repair::report::Mode;
 use crate::rollup::Item;
+use crate::rollup::check::ownership::{Evidence, owners};
 use crate::rollup::model::attribute_type::type_name;
 use crate::rollup::model::change::Sums;
-use crate::rollup::model::view::{OnMissingViewItem, ROLLUP_VERSION, View};
+use crate::rollup::model::definition::Definition;
+use crate::rollup::model::measure::ViewSet;
+use crate::rollup::model::set_attribute::SetTexts;
+use crate::rollup::model::view::{ROLLUP_VERSION, TableId};
+use crate::rollup::pipeline::coalesce::TouchedItem;
 use crate::rollup::pipeline::update::{self, Update};
 use crate::rollup::pipeline::verdict::Failure;
 use crate::rollup::pipeline::view_item::{self, Shape};
@@ -30,15 +35,23 @@ const CONFLICTS: usize = 100;
 /// # Errors
 /// When the table cannot be read or written.
 pub(super) async fn create(live: &LiveTables, title: &str, mode: Mode) -> Result<StepResult, MigrateError> {
-    let view = &live.config.view;
+    let mut done = StepResult::default();
+    for (table, _) in live.config.definition.table_ids() {
+        done.join(create_in(live, table, title, mode).await?);
+    }
+    Ok(done)
+}
+
+async fn create_in(live: &LiveTables, table: TableId, title: &str, mode: Mode) -> Result<StepResult, MigrateError> {
+    let definition = &live.config.definition;
     let mut names = HashMap::new();
     let mut place = |name: &str| {
         let placeholder = format!("#n{}", names.len());
         names.insert(placeholder.clone(), name.to_owned());
         placeholder
     };
-    let key: Vec<_> = view.key().iter().map(|part| place(&part.view_attribute)).collect();
-    let maps: Vec<_> = view.grouped().map(|(_, measure)| place(&measure.attribute)).collect();
+    let key: Vec<_> = definition[table].key.iter().map(|(attribute, _)| place(attribute)).collect();
+    let maps: Vec<_> = definition.grouped(definition.of_table(table)).map(|(_, measure)| place(&measure.attribute)).collect();
     if maps.is_empty() {
         return Ok(StepResult::default());
     }
@@ -51,16 +64,22 @@ pub(super) async fn create(live: &LiveTables, title: &str, mode: Mode) -> Result
         .filter_expression(lacking)
         .set_expression_attribute_names(Some(names))
         .expression_attribute_values(":map", AttributeValue::S("M".to_owned()));
-    live.each(title, view.view_table(), scan, |item| create_on(live, item, mode)).await
+    live.each(title, &definition[table].name, scan, |item| create_on(live, table, item, mode)).await
 }
 
-async fn create_on(live: &LiveTables, mut item: Item, mode: Mode) -> Result<ItemChange, MigrateError> {
-    let view = &live.config.view;
-    let key = key(view, &item);
-    let refused = |reason: String| ItemChange::Refused(LeftItem { key: named(view, &key), reason });
+async fn create_on(
+    live: &LiveTables,
+    table: TableId,
+    mut item: Item,
+    mode: Mode,
+) -> Result<ItemChange, MigrateError> {
+    let definition = &live.config.definition;
+    let Some(touched) = view_item(definition, table, &item) else { return Ok(ItemChange::Overtaken) };
+    let (key, table) = (definition.key_item(&touched.key), &definition[table].name);
+    let refused = |reason: String| ItemChange::Refused(LeftItem { key: touched.key.to_string(), reason });
     let mut conflicts = 0;
     loop {
-        let shape = match faultless_shape(view, &item) {
+        let shape = match faultless_shape(definition, touched.views, &item) {
             Ok(Shape::Complete | Shape::Absent) => return Ok(ItemChange::Overtaken),
             Ok(shape @ Shape::Lacks(_)) => shape,
             Err(reason) => return Ok(refused(reason)),
@@ -68,9 +87,8 @@ async fn create_on(live: &LiveTables, mut item: Item, mode: Mode) -> Result<Item
         if mode == Mode::DryRun {
             return Ok(ItemChange::Made);
         }
-        // Under `skip` the update states that the item is there, whatever the function does about one that is not.
-        let update = update::update(view, &Sums::new(), &shape, OnMissingViewItem::Skip);
-        let Err(error) = send(live, &key, update).await else { return Ok(ItemChange::Made) };
+        let update = update::of_existing(definition, &touched, &Sums::new(), &shape);
+        let Err(error) = send(live, table, &key, update).await else { return Ok(ItemChange::Made) };
         match failure(&error) {
             // It is not of the shape that the update was made for: another writer changed its maps, of which there are
             // only so many.
@@ -84,9 +102,9 @@ async fn create_on(live: &LiveTables, mut item: Item, mode: Mode) -> Result<Item
                 let reason = error.message().unwrap_or("it was refused without a reason");
                 return Ok(refused(reason.to_owned()));
             }
-            _ => return Err(TableError::new("write", view.view_table(), failure_text(&error)).into()),
+            _ => return Err(TableError::new("write", table, failure_text(&error)).into()),
         }
-        match read(live, &key).await? {
+        match read(live, table, &key).await? {
             Some(now) => item = now,
             None => return Ok(ItemChange::Overtaken),
         }
@@ -94,19 +112,19 @@ async fn create_on(live: &LiveTables, mut item: Item, mode: Mode) -> Result<Item
 }
 
 /// The item's shape, or why no update can touch it.
-fn faultless_shape(view: &View, item: &Item) -> Result<Shape, String> {
+fn faultless_shape(definition: &Definition, views: ViewSet, item: &Item) -> Result<Shape, String> {
     match item.get(ROLLUP_VERSION) {
-        None | Some(serde_dynamo::AttributeValue::N(_)) => view_item::shape(view, Some(item)),
+        None | Some(serde_dynamo::AttributeValue::N(_)) => view_item::shape(definition, views, Some(item)),
         Some(other) => Err(format!("its {ROLLUP_VERSION} is of type {}, not a number", type_name(other))),
     }
 }
 
-async fn send(live: &LiveTables, key: &Item, update: Update) -> Result<(), SdkError<UpdateItemError>> {
+async fn send(live: &LiveTables, table: &str, key: &Item, update: Update) -> Result<(), SdkError<UpdateItemError>> {
     let Update { expression, condition, names, values } = update;
     let request = live
         .client
         .update_item()
-        .table_name(live.config.view.view_table())
+        .table_name(table)
         .set_key(Some(key.clone().into()))
         .update_expression(expression)
         .set_condition_expression(condition)
@@ -115,29 +133,18 @@ async fn send(live: &LiveTables, key: &Item, update: Update) -> Result<(), SdkEr
     request.send().await.map(drop)
 }
 
-async fn read(live: &LiveTables, key: &Item) -> Result<Option<Item>, MigrateError> {
-    let table = live.config.view.view_table();
+async fn read(live: &LiveTables, table: &str, key: &Item) -> Result<Option<Item>, MigrateError> {
     let request = live.client.get_item().table_name(table).set_key(Some(key.clone().into())).consistent_read(true);
     let answer = request.send().await.map_err(|error| TableError::new("read", table, failure_text(&error)))?;
     Ok(answer.item.map(Item::from))
 }
 
-fn key(view: &View, item: &Item) -> Item {
-    let parts = view
-        .key()
-        .iter()
-        .filter_map(|part| item.get(&part.view_attribute).map(|value| (part.view_attribute.clone(), value.clone())));
-    Item::from(parts.collect::<HashMap<_, _>>())
-}
-
-/// A key for people, its parts in their order.
-fn named(view: &View, key: &Item) -> String {
-    use serde_dynamo::AttributeValue::{N, S};
-    let parts = view.key().iter().filter_map(|part| {
-        key.get(&part.view_attribute).map(|value| match value {
-            S(text) | N(text) => text.clone(),
-            other => format!("{other:?}"),
-        })
-    });
-    parts.collect::<Vec<_>>().join(", ")
+/// The item as one of its views; none if it is not certain that it is a view item at all.
+fn view_item(definition: &Definition, table: TableId, item: &Item) -> Option<TouchedItem> {
+    let key = definition.own_key(table, item).ok()?;
+    let has_version = item.contains_key(ROLLUP_VERSION);
+    // In a table of its own, what fits a view is meant for it.
+    let adopt = !definition.is_source(table) && definition.of_table(table).iter().count() == 1;
+    let views = owners(definition, &key, Evidence { has_version, adopt, ..Evidence::default() });
+    (!views.is_empty()).then(|| TouchedItem { key, views, texts: SetTexts::new() })
 }

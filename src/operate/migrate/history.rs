@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::operate::error::{TableError, failure_text};
 use crate::operate::marker_table::{MIGRATION, sdk_text as text};
 use crate::rollup::model::marker::{SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::view::table_name;
 use crate::store::failure;
 
 /// The migration's number.
@@ -40,7 +41,7 @@ pub const CHANGED: &str = "Changed";
 pub struct History {
     client: Client,
     table: String,
-    /// The view table's name, also where the setting is its ARN.
+    /// The name of the first view's table, also where the setting is its ARN.
     view: String,
 }
 
@@ -48,8 +49,7 @@ impl History {
     /// The history in the idempotency table of these settings.
     #[must_use]
     pub fn new(client: Client, config: &Config) -> Self {
-        let view = config.view.view_table();
-        let view = view.rsplit_once(":table/").map_or(view, |(_, name)| name).to_owned();
+        let view = config.definition.tables().first().map_or("", |table| table_name(&table.name)).to_owned();
         Self { client, table: config.idempotency_table.clone(), view }
     }
 

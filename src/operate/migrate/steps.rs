@@ -36,6 +36,16 @@ pub struct StepResult {
     pub notes: Vec<String>,
 }
 
+impl StepResult {
+    /// Adds what was done in another table.
+    pub(super) fn join(&mut self, other: Self) {
+        self.looked_at += other.looked_at;
+        self.changed += other.changed;
+        self.left.extend(other.left);
+        self.notes.extend(other.notes);
+    }
+}
+
 /// An item that a step cannot change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftItem {

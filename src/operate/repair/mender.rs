@@ -19,9 +19,11 @@ use crate::randomness::OsRandomness;
 use crate::rollup::check::judge::{Difference, PendingRecord, StoredCounters};
 use crate::rollup::check::repair::{self, REPAIR, set};
 use crate::rollup::model::change::Sums;
+use crate::rollup::model::definition::Definition;
 use crate::rollup::model::limits::TRANSACTION_ACTIONS;
 use crate::rollup::model::marker::SEQUENCE_NUMBER;
-use crate::rollup::model::view::{View, ViewKey};
+use crate::rollup::model::view::ViewKey;
+use crate::rollup::pipeline::coalesce::TouchedItem;
 use crate::rollup::pipeline::verdict::Failure;
 use crate::store::{sdk_update, transaction_failure};
 
@@ -72,22 +74,23 @@ struct Aim<'a> {
 }
 
 impl<'a> Aim<'a> {
-    fn of(view: &View, examined: &'a Examined) -> Self {
+    fn of(definition: &Definition, examined: &'a Examined) -> Self {
         let mut close: Vec<&PendingRecord> = examined.quarantined().collect();
         let stay = close.split_off(close.len().min(CLOSED_AT_ONCE));
         let wanted = examined.wanted(&stay);
-        let differences = StoredCounters::read(view, examined.item.as_ref()).differences(&wanted);
+        let differences = StoredCounters::read(definition, examined.views, examined.item.as_ref()).differences(&wanted);
         Self { wanted, differences, close, stay }
     }
 
-    fn write(&self, view: &View, key: &ViewKey) -> CounterWrite {
+    fn write(&self, definition: &Definition, key: &ViewKey) -> CounterWrite {
         let changes = self.differences.iter().map(|difference| CounterChange {
-            counter: counter_name(view, difference),
+            counter: counter_name(definition, difference),
             from: reading_text(&difference.stored),
             to: difference.expected.to_string(),
         });
         let closed = self.close.iter().map(|open| open.id.clone());
-        CounterWrite { item: key.clone(), changes: changes.collect(), closed: closed.collect() }
+        let name = if definition.tables().len() == 1 { key.to_string() } else { definition.named(key) };
+        CounterWrite { item: key.clone(), name, changes: changes.collect(), closed: closed.collect() }
     }
 }
 
@@ -132,20 +135,21 @@ impl Mender {
         examined: &Examined,
         pass: &mut Pass,
     ) -> Result<Attempt, AuditError> {
-        let view = tables.view();
-        let aim = Aim::of(view, examined);
-        let write = aim.write(view, key);
+        let definition = tables.definition();
+        let aim = Aim::of(definition, examined);
+        let write = aim.write(definition, key);
         if self.mode == Mode::DryRun {
             self.writes.push(write);
             return Ok(Attempt::Left);
         }
-        let actions = self.actions(view, key, examined, &aim).map_err(|error| refused(view, error.to_string()))?;
+        let table = &definition[key.table].name;
+        let actions = self.actions(definition, key, examined, &aim).map_err(|error| refused(table, error.to_string()))?;
         let count = actions.len();
         if let Err(error) = tables.client.transact_write_items().set_transact_items(Some(actions)).send().await {
             return match transaction_failure(&error, count) {
                 failure if failure.is_unmet_condition() || failure.is_passing() => Ok(Attempt::Changed),
                 Failure::Cancelled(_) => Ok(Attempt::Left),
-                _ => Err(refused(view, failure_text(&error))),
+                _ => Err(refused(table, failure_text(&error))),
             };
         }
         self.set += 1;
@@ -158,7 +162,7 @@ impl Mender {
     /// The counters, the record of the repair, and the records in quarantine that it closes.
     fn actions(
         &self,
-        view: &View,
+        definition: &Definition,
         key: &ViewKey,
         examined: &Examined,
         aim: &Aim<'_>,
@@ -166,12 +170,13 @@ impl Mender {
         let markers = &self.config.idempotency_table;
         let (at, retention_days) = (now(), self.config.marker_retention_days);
         let id = format!("{REPAIR}{}", OsRandomness.token());
-        let counters = set(view, examined.item.as_ref(), &aim.wanted);
-        let counters = sdk_update(view.view_table(), &view.key_item(key), counters).build()?;
+        let item = TouchedItem { key: key.clone(), views: examined.views, texts: examined.truth.texts.clone() };
+        let counters = set(definition, &item, examined.item.as_ref(), &aim.wanted);
+        let counters = sdk_update(&definition[key.table].name, &definition.key_item(key), counters).build()?;
         let note = repair::Repair { id: &id, who: &self.who, run: &self.run, at, retention_days };
         let note = Put::builder()
             .table_name(markers)
-            .set_item(Some(repair::repaired(view, &note, key, &aim.differences).into()))
+            .set_item(Some(repair::repaired(definition, &note, key, &aim.differences).into()))
             .condition_expression(format!("attribute_not_exists({SEQUENCE_NUMBER})"))
             .build()?;
         let mut actions =
@@ -185,6 +190,6 @@ impl Mender {
     }
 }
 
-fn refused(view: &View, cause: String) -> AuditError {
-    TableError::new("repair", view.view_table(), cause).into()
+fn refused(table: &str, cause: String) -> AuditError {
+    TableError::new("repair", table, cause).into()
 }

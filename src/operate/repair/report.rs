@@ -37,6 +37,8 @@ pub struct RepairReport {
 pub struct CounterWrite {
     /// The view item.
     pub item: ViewKey,
+    /// What it is called, for people.
+    pub name: String,
     /// Its counters.
     pub changes: Vec<CounterChange>,
     /// Records in quarantine that were closed with it.
@@ -61,7 +63,7 @@ impl CounterWrite {
             .iter()
             .map(|CounterChange { counter, from, to }| json!({ "counter": counter, "from": from, "to": to }));
         json!({
-            "item": self.item.to_string(),
+            "item": self.name,
             "changes": changes.collect::<Vec<_>>(),
             "closed": self.closed.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
@@ -72,7 +74,7 @@ impl fmt::Display for CounterWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let changes =
             self.changes.iter().map(|CounterChange { counter, from, to }| format!("{counter} from {from} to {to}"));
-        write!(f, "{}: {}", self.item, changes.collect::<Vec<_>>().join(", "))
+        write!(f, "{}: {}", self.name, changes.collect::<Vec<_>>().join(", "))
     }
 }
 

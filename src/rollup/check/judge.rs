@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::rollup::model::attribute_type::type_name;
 use crate::rollup::model::change::{self, Counter, Sums};
+use crate::rollup::model::definition::Definition;
+use crate::rollup::model::measure::{MeasureId, ViewSet};
 use crate::rollup::model::number::Number;
 use crate::rollup::model::record::RecordId;
-use crate::rollup::model::view::{ROLLUP_VERSION, View, ViewKey};
+use crate::rollup::model::view::{ROLLUP_VERSION, ViewKey};
 use crate::rollup::{AttributeValue, Item};
 
 /// What stands where a counter should be.
@@ -27,22 +29,22 @@ pub struct StoredCounters {
     /// The counters that are there and not zero.
     pub counters: BTreeMap<Counter, StoredValue>,
     /// Measures by group whose attribute is there and no map, with the type that it is of.
-    pub no_maps: BTreeMap<usize, &'static str>,
+    pub no_maps: BTreeMap<MeasureId, &'static str>,
     /// Whether it has anything of the view at all.
     pub has_counters: bool,
 }
 
 impl StoredCounters {
-    /// Reads a view item; none is one that is not there.
+    /// Reads what these views have on a view item; none is one that is not there.
     #[must_use]
-    pub fn read(view: &View, item: Option<&Item>) -> Self {
+    pub fn read(definition: &Definition, views: ViewSet, item: Option<&Item>) -> Self {
         let mut stored = Self::default();
         let Some(item) = item else { return stored };
         stored.has_counters = item.contains_key(ROLLUP_VERSION);
-        for (measure, definition) in view.measures().iter().enumerate() {
-            let Some(value) = item.get(&definition.attribute) else { continue };
+        for (measure, of_view) in definition.measures(views) {
+            let Some(value) = item.get(&of_view.attribute) else { continue };
             stored.has_counters = true;
-            match (value, definition.is_grouped()) {
+            match (value, of_view.is_grouped()) {
                 (value, false) => stored.put(Counter { measure, group: None }, value),
                 (AttributeValue::M(groups), true) => {
                     for (group, value) in groups {
@@ -55,6 +57,15 @@ impl StoredCounters {
             }
         }
         stored
+    }
+
+    /// What of it is of these views.
+    #[must_use]
+    pub fn of(&self, views: ViewSet) -> Self {
+        let (mut counters, mut no_maps) = (self.counters.clone(), self.no_maps.clone());
+        counters.retain(|counter, _| views.contains(counter.measure.view));
+        no_maps.retain(|measure, _| views.contains(measure.view));
+        Self { counters, no_maps, has_counters: self.has_counters }
     }
 
     fn put(&mut self, counter: Counter, value: &AttributeValue) {
@@ -171,10 +182,10 @@ pub fn expected<'a>(truth: &Sums, open: impl IntoIterator<Item = &'a PendingReco
     expected
 }
 
-/// Compares the counters with what they should be.
+/// Compares the counters of these views with what they should be.
 #[must_use]
-pub fn judge(stored: &StoredCounters, truth: &Sums, open: &[PendingRecord]) -> ItemVerdict {
-    let differences = stored.differences(&expected(truth, open));
+pub fn judge(stored: &StoredCounters, truth: &Sums, open: &[PendingRecord], views: ViewSet) -> ItemVerdict {
+    let differences = stored.differences(&change::of_views(&expected(truth, open), views));
     if !differences.is_empty() {
         return ItemVerdict::Drifted(differences);
     }
@@ -201,10 +212,10 @@ mod tests {
     use super::*;
     use crate::rollup::check::recount::SourceTotals;
     use crate::rollup::model::poison::Image;
-    use crate::rollup::pipeline::delta::contribution;
+    use crate::rollup::pipeline::contribution::{ItemContribution, contribution};
 
-    fn view() -> View {
-        View::points_of_maps("Point", "Map").unwrap()
+    fn definition() -> Definition {
+        Definition::points_of_maps("Point", "Map").unwrap()
     }
 
     fn item(value: serde_json::Value) -> Item {
@@ -215,8 +226,9 @@ mod tests {
         item(json!({"MapId": {"S": "m"}, "PointId": {"S": point}, "Category": {"S": category}}))
     }
 
-    fn amounts(category: &str) -> BTreeMap<Counter, Number> {
-        contribution(&view(), Image::New, &point("p", category)).unwrap().amounts
+    fn amounts(category: &str) -> ItemContribution {
+        let found = contribution(&definition(), Image::New, &point("p", category)).unwrap();
+        found.by_item().remove(0).1
     }
 
     fn sums(categories: &[&str]) -> Sums {
@@ -228,7 +240,7 @@ mod tests {
     }
 
     fn stored(value: serde_json::Value) -> StoredCounters {
-        StoredCounters::read(&view(), Some(&item(value)))
+        StoredCounters::read(&definition(), definition().all(), Some(&item(value)))
     }
 
     fn open(waiting: NotApplied, categories: &[&str]) -> PendingRecord {
@@ -240,11 +252,11 @@ mod tests {
     fn zero_is_as_good_as_absent_on_both_sides() {
         let nothing = Sums::new();
         for stored in [
-            StoredCounters::read(&view(), None),
+            StoredCounters::read(&definition(), definition().all(), None),
             stored(json!({"MapId": {"S": "m"}})),
             stored(json!({"TotalPoints": {"N": "0"}, "CategoryCounts": {"M": {"Bar": {"N": "0.0"}}}})),
         ] {
-            assert_eq!(judge(&stored, &nothing, &[]), ItemVerdict::Exact);
+            assert_eq!(judge(&stored, &nothing, &[], definition().all()), ItemVerdict::Exact);
         }
     }
 
@@ -255,7 +267,7 @@ mod tests {
         }));
         let groups: Vec<_> = found.counters.keys().map(|counter| counter.group.as_deref()).collect();
         assert_eq!((groups, found.negative()), (vec![None, Some("B"), Some("C")], 2));
-        assert_eq!(StoredCounters::read(&view(), None).negative(), 0);
+        assert_eq!(StoredCounters::read(&definition(), definition().all(), None).negative(), 0);
     }
 
     #[test]
@@ -266,9 +278,9 @@ mod tests {
             more => panic!("{more:?}"),
         };
         assert_eq!(group(&["A"]), Some("A".to_owned()));
-        let total = Sums::from([(Counter { measure: 0, group: None }, Number::from(1))]);
+        let total = Sums::from([(Counter { measure: MeasureId::first_view(0), group: None }, Number::from(1))]);
         let [difference] = &*stored.differences(&total) else { panic!("one is told") };
-        assert_eq!(difference.counter, Counter { measure: 1, group: None });
+        assert_eq!(difference.counter, Counter { measure: MeasureId::first_view(1), group: None });
     }
 
     #[test]
@@ -284,7 +296,7 @@ mod tests {
                         let waiting: Vec<PendingRecord> = std::iter::repeat_n(open(NotApplied::Unmarked, &["A"]), u)
                             .chain(std::iter::repeat_n(open(NotApplied::Quarantined, &["A"]), q))
                             .collect();
-                        let verdict = judge(&stored(shown), &sums(&vec!["A"; t]), &waiting);
+                        let verdict = judge(&stored(shown), &sums(&vec!["A"; t]), &waiting, definition().all());
                         let case = format!("truth {t}, unmarked {u}, quarantined {q}, stored {c}");
                         match verdict {
                             ItemVerdict::Exact => assert!(c == t && u + q == 0, "{case}"),
@@ -332,7 +344,7 @@ mod tests {
             json!({"CategoryCounts": {"M": {"A": {"NULL": true}}}}),
         ] {
             assert!(
-                matches!(judge(&stored(value), &Sums::new(), &[]), ItemVerdict::Drifted(found) if found.len() == 1)
+                matches!(judge(&stored(value), &Sums::new(), &[], definition().all()), ItemVerdict::Drifted(found) if found.len() == 1)
             );
         }
     }

@@ -1,27 +1,30 @@
 //! The idempotency table as a ledger: what its markers say that records did, and where they contradict themselves or the
 //! records.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::rollup::check::judge::NotApplied;
 use crate::rollup::model::change::{self, Change, Counter, Sums};
+use crate::rollup::model::definition::Definition;
 use crate::rollup::model::marker::{self, ExistingMarker, MarkerOutcome};
+use crate::rollup::model::measure::{MeasureId, ViewId};
 use crate::rollup::model::number::Number;
 use crate::rollup::model::poison::Image;
 use crate::rollup::model::record::{Images, RecordId, StreamRecord};
-use crate::rollup::model::view::{View, ViewKey};
-use crate::rollup::pipeline::delta::{Contribution, Effect, Retention, contribution, effect};
+use crate::rollup::model::view::ViewKey;
+use crate::rollup::pipeline::contribution::{Contribution, contribution};
+use crate::rollup::pipeline::delta::{Effect, Retention, effect};
 use crate::rollup::pipeline::parse::{Parsed, parse_record};
 use crate::rollup::{AttributeValue, Item};
 
-/// What a record does to the view, both sides told apart.
+/// What a record does to the views, both sides told apart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditedRecord<'a> {
     /// The record.
     pub record: StreamRecord<'a>,
-    /// The view items that the old image counts for.
-    pub old: Vec<ViewKey>,
-    /// The view items that the new image counts for, and what it contributes.
+    /// What the old image contributes, and to which view items.
+    pub old: Contribution,
+    /// What the new image contributes, and to which view items.
     pub new: Contribution,
     /// What is to be done about it.
     pub effect: Effect<'a>,
@@ -29,16 +32,24 @@ pub struct AuditedRecord<'a> {
 
 /// Reads a stream record for an audit; none when it does not parse.
 #[must_use]
-pub fn audited<'a>(view: &View, raw: &'a str, retention: &Retention) -> Option<AuditedRecord<'a>> {
+pub fn audited<'a>(definition: &Definition, raw: &'a str, retention: &Retention) -> Option<AuditedRecord<'a>> {
     let Ok(Parsed::Record(record)) = parse_record(raw) else { return None };
-    let of = |image, item| contribution(view, image, item).unwrap_or_default();
+    let of = |image, item| contribution(definition, image, item).unwrap_or_default();
     let (old, new) = match &record.images {
         Images::Inserted(new) => (Contribution::default(), of(Image::New, new)),
         Images::Removed(old) => (of(Image::Old, old), Contribution::default()),
         Images::Modified { old, new } => (of(Image::Old, old), of(Image::New, new)),
     };
-    let effect = effect(view, record.clone(), retention);
-    Some(AuditedRecord { record, old: old.items, new, effect })
+    let effect = effect(definition, record.clone(), retention);
+    Some(AuditedRecord { record, old, new, effect })
+}
+
+impl AuditedRecord<'_> {
+    /// The view items that either image counts for.
+    #[must_use]
+    pub fn items(&self) -> BTreeSet<ViewKey> {
+        self.old.items().into_iter().chain(self.new.items()).cloned().collect()
+    }
 }
 
 /// What a record in quarantine would do if it were applied, and whom it concerns.
@@ -52,11 +63,11 @@ pub struct QuarantinedEffect {
 
 /// What a quarantined marker is about: told by its record, or else by the key of its source item.
 #[must_use]
-pub fn quarantined_effect(view: &View, quarantined: &Item, retention: &Retention) -> QuarantinedEffect {
+pub fn quarantined_effect(definition: &Definition, quarantined: &Item, retention: &Retention) -> QuarantinedEffect {
     let mut quarantined_effect = QuarantinedEffect::default();
     let raw = marker::kept_record(quarantined);
-    if let Some(audited) = raw.as_deref().and_then(|raw| audited(view, raw, retention)) {
-        quarantined_effect.items.extend(audited.old.into_iter().chain(audited.new.items));
+    if let Some(audited) = raw.as_deref().and_then(|raw| audited(definition, raw, retention)) {
+        quarantined_effect.items.extend(audited.items());
         if let Effect::Apply(change) = audited.effect {
             quarantined_effect.deltas = change.deltas;
         }
@@ -64,7 +75,9 @@ pub fn quarantined_effect(view: &View, quarantined: &Item, retention: &Retention
     if let (true, Some(AttributeValue::M(key))) =
         (quarantined_effect.items.is_empty(), quarantined.get(marker::SOURCE_KEY))
     {
-        quarantined_effect.items.extend(view.keys_of(&Item::from(key.clone())).unwrap_or_default());
+        let key = Item::from(key.clone());
+        let items = definition.views().iter().filter_map(|view| view.items_of(&key).ok()).flatten();
+        quarantined_effect.items.extend(items.map(|(item, _)| item));
     }
     quarantined_effect
 }
@@ -105,36 +118,44 @@ pub struct Finding {
 ///
 /// # Errors
 /// When it does not say it; the text tells why.
-pub fn deltas(view: &View, marker: &Item) -> Result<BTreeMap<ViewKey, Sums>, String> {
+pub fn deltas(definition: &Definition, marker: &Item) -> Result<BTreeMap<ViewKey, Sums>, String> {
     let list = match marker.get(marker::DELTAS) {
         Some(AttributeValue::L(list)) => list,
         Some(_) => return Err("its Deltas are no list".to_owned()),
         None => return Err("it has no Deltas".to_owned()),
     };
-    let mut deltas = BTreeMap::new();
+    let mut deltas: BTreeMap<ViewKey, Sums> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for entry in list {
         let AttributeValue::M(entry) = entry else { return Err("one of its Deltas is no map".to_owned()) };
         let (Some(AttributeValue::M(key)), Some(AttributeValue::M(measures))) =
-            (entry.get("Item"), entry.get("Measures"))
+            (entry.get(marker::ITEM), entry.get(marker::MEASURES))
         else {
             return Err("one of its Deltas lacks Item or Measures".to_owned());
         };
-        let key = view.own_key(&Item::from(key.clone())).map_err(|error| format!("one of its Deltas has {error}"))?;
-        let mut sums = Sums::new();
+        let id = view_of(definition, entry)?;
+        let view = &definition[id];
+        let key = definition.own_key(view.table(), &Item::from(key.clone()));
+        let key = key.map_err(|error| format!("one of its Deltas has {error}"))?;
+        if !seen.insert((key.clone(), id)) {
+            return Err("its Deltas name a view item twice for one view".to_owned());
+        }
+        let sums = deltas.entry(key).or_default();
         for (attribute, value) in measures {
             let place = view.measures().iter().position(|measure| measure.attribute == *attribute);
-            let measure =
-                place.ok_or_else(|| format!("its Deltas name {attribute}, which is no measure of the view"))?;
+            let place =
+                place.ok_or_else(|| format!("its Deltas name {attribute}, which is no measure of the view {}", view.name()))?;
+            let measure = MeasureId { view: id, place };
             let mut put = |group: Option<String>, value: &AttributeValue| {
                 let number = match value {
                     AttributeValue::N(text) => text.parse::<Number>().ok(),
                     _ => None,
                 };
                 let number = number.ok_or_else(|| format!("its Deltas of {attribute} hold what is no number"))?;
-                change::add(&mut sums, &Counter { measure, group }, &number);
+                change::add(sums, &Counter { measure, group }, &number);
                 Ok::<_, String>(())
             };
-            match (value, view.measures()[measure].is_grouped()) {
+            match (value, view.measures()[place].is_grouped()) {
                 (AttributeValue::M(groups), true) => {
                     for (group, value) in groups {
                         put(Some(group.clone()), value)?;
@@ -144,20 +165,32 @@ pub fn deltas(view: &View, marker: &Item) -> Result<BTreeMap<ViewKey, Sums>, Str
                 (_, true) => return Err(format!("its Deltas of {attribute} are not by group")),
             }
         }
-        if deltas.insert(key, sums).is_some() {
-            return Err("its Deltas name a view item twice".to_owned());
-        }
     }
     Ok(deltas)
 }
 
-/// What is wrong with a marker by itself.
+/// The view of an entry of a marker's deltas. A marker of a release before views had names is one of the only view.
+fn view_of(definition: &Definition, entry: &HashMap<String, AttributeValue>) -> Result<ViewId, String> {
+    match entry.get(marker::VIEW) {
+        Some(AttributeValue::S(name)) => definition
+            .view_named(name)
+            .ok_or_else(|| format!("one of its Deltas names the view {name}, which the definition does not have")),
+        Some(_) => Err("one of its Deltas has a View that is no text".to_owned()),
+        None if definition.views().len() == 1 => Ok(ViewId(0)),
+        None => Err("one of its Deltas names no view, and the definition has several".to_owned()),
+    }
+}
+
+/// What is wrong with a marker by itself. What a marker of another definition says of its deltas is not looked at.
 #[must_use]
-pub fn inspect(view: &View, id: &RecordId, marker: &Item) -> Option<Finding> {
+pub fn inspect(definition: &Definition, id: &RecordId, marker: &Item) -> Option<Finding> {
     let finding = |invariant, what| Some(Finding { invariant, subject: id.to_string(), what });
     match marker.get(marker::OUTCOME) {
         Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Applied.as_str() => {
-            deltas(view, marker).err().and_then(|what| finding("XO-1", format!("the marker is APPLIED, but {what}")))
+            if marker::is_of_another_definition(marker, definition) {
+                return None;
+            }
+            deltas(definition, marker).err().and_then(|what| finding("XO-1", format!("the marker is APPLIED, but {what}")))
         }
         Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Quarantined.as_str() => (!marker
             .contains_key(marker::REASON))
@@ -174,7 +207,7 @@ pub fn inspect(view: &View, id: &RecordId, marker: &Item) -> Option<Finding> {
 
 /// Where a marker contradicts the record that it is of.
 #[must_use]
-pub fn contradiction(view: &View, change: &Change<'_>, marker: &Item) -> Option<Finding> {
+pub fn contradiction(definition: &Definition, change: &Change<'_>, marker: &Item) -> Option<Finding> {
     let finding = |invariant, what: String| Some(Finding { invariant, subject: change.head.id.to_string(), what });
     if marker::existing(Some(marker), &change.head) == ExistingMarker::Collision {
         return finding("XO-3", "the marker of this sequence number is of another event or another item".to_owned());
@@ -184,7 +217,10 @@ pub fn contradiction(view: &View, change: &Change<'_>, marker: &Item) -> Option<
         return None;
     }
     // What is wrong with the marker alone is told by `inspect`.
-    let told = deltas(view, marker).ok()?;
+    if marker::is_of_another_definition(marker, definition) {
+        return None;
+    }
+    let told = deltas(definition, marker).ok()?;
     // A view item that was missing is not in it, where missing ones are skipped.
     let wrong = told.iter().find(|(key, sums)| change.deltas.get(*key) != Some(*sums));
     wrong.and_then(|(key, _)| finding("XO-1", format!("the marker's Deltas of {key} are not what the record does")))
@@ -198,8 +234,8 @@ mod tests {
     use super::*;
     use crate::rollup::model::marker::{Stamp, applied};
 
-    fn view() -> View {
-        View::points_of_maps("Point", "Map").unwrap()
+    fn definition() -> Definition {
+        Definition::points_of_maps("Point", "Map").unwrap()
     }
 
     fn item(value: Value) -> Item {
@@ -226,7 +262,7 @@ mod tests {
     }
 
     fn change(raw: &str) -> Change<'_> {
-        match audited(&view(), raw, &retention()).unwrap().effect {
+        match audited(&definition(), raw, &retention()).unwrap().effect {
             Effect::Apply(change) => change,
             other => panic!("{other:?}"),
         }
@@ -234,7 +270,7 @@ mod tests {
 
     fn marker_of(change: &Change<'_>) -> Item {
         let stamp = Stamp::new(retention().until, "r", 14);
-        applied(&view(), change, |_| true, &stamp)
+        applied(&definition(), change, |_| true, &stamp)
     }
 
     #[test]
@@ -242,9 +278,9 @@ mod tests {
         for raw in [record(None, Some("A")), record(Some("A"), Some("B")), record(Some("A"), None)] {
             let change = change(&raw);
             let marker = marker_of(&change);
-            assert_eq!(deltas(&view(), &marker).unwrap(), change.deltas);
+            assert_eq!(deltas(&definition(), &marker).unwrap(), change.deltas);
             assert_eq!(
-                (inspect(&view(), &change.head.id, &marker), contradiction(&view(), &change, &marker)),
+                (inspect(&definition(), &change.head.id, &marker), contradiction(&definition(), &change, &marker)),
                 (None, None)
             );
             assert_eq!(marker_state(Some(&marker)), MarkerState::Closed);
@@ -257,23 +293,23 @@ mod tests {
         let quarantined = item(json!({"Outcome": {"S": "QUARANTINED"}, "Reason": {"S": "no image"}}));
         let id = RecordId { sequence_number: "1".into(), stream: "s".into() };
         assert_eq!(marker_state(Some(&quarantined)), MarkerState::Pending(NotApplied::Quarantined));
-        assert_eq!(inspect(&view(), &id, &quarantined), None);
+        assert_eq!(inspect(&definition(), &id, &quarantined), None);
         let bare = item(json!({"Outcome": {"S": "QUARANTINED"}}));
-        assert_eq!(inspect(&view(), &id, &bare).map(|finding| finding.invariant), Some("XO-6"));
+        assert_eq!(inspect(&definition(), &id, &bare).map(|finding| finding.invariant), Some("XO-6"));
         for closed in ["DISCARDED", "REPAIRED"] {
             let marker = item(json!({"Outcome": {"S": closed}}));
-            assert_eq!((marker_state(Some(&marker)), inspect(&view(), &id, &marker)), (MarkerState::Closed, None));
+            assert_eq!((marker_state(Some(&marker)), inspect(&definition(), &id, &marker)), (MarkerState::Closed, None));
         }
     }
 
     #[test]
     fn a_marker_that_contradicts_its_record_is_found() {
         let (one, other) = (record(None, Some("A")), record(None, Some("B")));
-        let found = contradiction(&view(), &change(&one), &marker_of(&change(&other))).unwrap();
+        let found = contradiction(&definition(), &change(&one), &marker_of(&change(&other))).unwrap();
         assert_eq!(found.invariant, "XO-1");
         let mut foreign = marker_of(&change(&one));
         foreign.insert(marker::EVENT_ID.to_owned(), AttributeValue::S("another".to_owned()));
-        assert_eq!(contradiction(&view(), &change(&one), &foreign).unwrap().invariant, "XO-3");
+        assert_eq!(contradiction(&definition(), &change(&one), &foreign).unwrap().invariant, "XO-3");
     }
 
     #[test]
@@ -293,28 +329,28 @@ mod tests {
             if let Some(deltas) = deltas {
                 marker.insert(marker::DELTAS.to_owned(), serde_json::from_value(deltas).unwrap());
             }
-            let found = inspect(&view(), &id, &marker).unwrap();
+            let found = inspect(&definition(), &id, &marker).unwrap();
             assert!(found.invariant == "XO-1" && found.what.contains(expected), "{found:?}");
         }
         for (outcome, clean) in [("DISCARDED", true), ("REPAIRED", true), ("QUARANTINED", false), ("", false)] {
-            assert_eq!(inspect(&view(), &id, &item(json!({"Outcome": {"S": outcome}}))).is_none(), clean, "{outcome}");
+            assert_eq!(inspect(&definition(), &id, &item(json!({"Outcome": {"S": outcome}}))).is_none(), clean, "{outcome}");
         }
     }
 
     #[test]
     fn quarantine_concerns_a_view_item_even_without_a_usable_record() {
         let whole = item(json!({"Record": {"S": record(None, Some("A"))}}));
-        let found = quarantined_effect(&view(), &whole, &retention());
+        let found = quarantined_effect(&definition(), &whole, &retention());
         assert_eq!((found.items.len(), found.deltas.len()), (1, 1));
         let expired = Retention { days: 1, until: retention().until + TimeDelta::days(2) };
-        let found = quarantined_effect(&view(), &whole, &expired);
+        let found = quarantined_effect(&definition(), &whole, &expired);
         assert_eq!((found.items.len(), found.deltas.len()), (1, 0), "a replay could only put it back");
         let keys =
             item(json!({"Record": {"S": "{"}, "SourceKey": {"M": {"MapId": {"S": "m"}, "PointId": {"S": "p"}}}}));
-        let found = quarantined_effect(&view(), &keys, &retention());
+        let found = quarantined_effect(&definition(), &keys, &retention());
         assert_eq!((found.items.len(), found.deltas.len()), (1, 0));
         assert_eq!(
-            quarantined_effect(&view(), &item(json!({"Record": {"S": "{"}})), &retention()),
+            quarantined_effect(&definition(), &item(json!({"Record": {"S": "{"}})), &retention()),
             QuarantinedEffect::default()
         );
     }

@@ -2,5 +2,6 @@
 
 pub mod judge;
 pub mod ledger;
+pub mod ownership;
 pub mod recount;
 pub mod repair;

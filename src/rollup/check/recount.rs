@@ -1,9 +1,12 @@
 //! The source items of a view item, counted one by one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use crate::rollup::model::change::{self, Counter, Sums};
+use crate::rollup::model::change::{self, Sums};
+use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::number::Number;
+use crate::rollup::model::set_attribute::SetTexts;
+use crate::rollup::pipeline::contribution::ItemContribution;
 use crate::rollup::{AttributeValue, Item};
 
 /// What the source items of one view item add up to.
@@ -13,13 +16,21 @@ pub struct SourceTotals {
     pub sums: Sums,
     /// How many source items there are.
     pub sources: u64,
+    /// The views that they count for.
+    pub views: ViewSet,
+    /// The texts that one of them sets: all of them set the same ones, as those are made of what the key is made of.
+    pub texts: SetTexts,
 }
 
 impl SourceTotals {
     /// Counts one more source item.
-    pub fn add(&mut self, amounts: &BTreeMap<Counter, Number>) {
+    pub fn add(&mut self, source: &ItemContribution) {
         self.sources += 1;
-        for (counter, amount) in amounts {
+        self.views.extend(source.views);
+        if !source.texts.is_empty() {
+            self.texts.extend(source.texts.iter().map(|(attribute, text)| (attribute.clone(), text.clone())));
+        }
+        for (counter, amount) in &source.amounts {
             change::add(&mut self.sums, counter, amount);
         }
     }
@@ -27,6 +38,8 @@ impl SourceTotals {
     /// Joins two tallies of different source items.
     pub fn join(&mut self, other: SourceTotals) {
         self.sources += other.sources;
+        self.views.extend(other.views);
+        self.texts.extend(other.texts);
         for (counter, amount) in other.sums {
             change::add(&mut self.sums, &counter, &amount);
         }
@@ -58,13 +71,13 @@ impl SourceKey {
 
 /// The source items of one view item, each with what it contributes.
 #[derive(Debug, Clone, Default)]
-pub struct Recount(HashMap<SourceKey, BTreeMap<Counter, Number>>);
+pub struct Recount(HashMap<SourceKey, ItemContribution>);
 
 impl Recount {
     /// Says what a source item contributes; none when it is not one of this view item.
-    pub fn put(&mut self, source: SourceKey, amounts: Option<BTreeMap<Counter, Number>>) {
-        match amounts {
-            Some(amounts) => self.0.insert(source, amounts),
+    pub fn put(&mut self, source: SourceKey, contribution: Option<ItemContribution>) {
+        match contribution {
+            Some(contribution) => self.0.insert(source, contribution),
             None => self.0.remove(&source),
         };
     }
@@ -73,8 +86,8 @@ impl Recount {
     #[must_use]
     pub fn tally(&self) -> SourceTotals {
         let mut tally = SourceTotals::default();
-        for amounts in self.0.values() {
-            tally.add(amounts);
+        for source in self.0.values() {
+            tally.add(source);
         }
         tally
     }
@@ -85,13 +98,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::rollup::model::change::Counter;
+    use crate::rollup::model::measure::{MeasureId, ViewId};
 
     fn item(value: serde_json::Value) -> Item {
         serde_json::from_value(value).unwrap()
     }
 
-    fn amounts(category: &str) -> BTreeMap<Counter, Number> {
-        [(Counter { measure: 1, group: Some(category.to_owned()) }, Number::from(1))].into()
+    fn amounts(category: &str) -> ItemContribution {
+        let counter = Counter { measure: MeasureId::first_view(1), group: Some(category.to_owned()) };
+        let views = [ViewId(0)].into_iter().collect();
+        ItemContribution { views, amounts: [(counter, Number::from(1))].into(), texts: SetTexts::new() }
     }
 
     #[test]
@@ -124,8 +141,10 @@ mod tests {
         recount.put(key("p2"), None);
         recount.put(key("p3"), None);
         recount.put(key("p4"), Some(amounts("B")));
-        let sums = [(Counter { measure: 1, group: Some("B".to_owned()) }, Number::from(2))].into();
-        assert_eq!(recount.tally(), SourceTotals { sums, sources: 2 });
+        let mut expected = SourceTotals::default();
+        expected.add(&amounts("B"));
+        expected.add(&amounts("B"));
+        assert_eq!((recount.tally(), expected.sources), (expected, 2));
     }
 
     #[test]

@@ -7,11 +7,13 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::rollup::check::judge::{Difference, StoredValue};
 use crate::rollup::model::change::Sums;
+use crate::rollup::model::definition::Definition;
 use crate::rollup::model::item_size::bytes;
 use crate::rollup::model::limits;
 use crate::rollup::model::marker::{self, MarkerOutcome};
 use crate::rollup::model::number::Number;
-use crate::rollup::model::view::{ROLLUP_VERSION, View, ViewKey};
+use crate::rollup::model::view::{ROLLUP_VERSION, ViewKey};
+use crate::rollup::pipeline::coalesce::TouchedItem;
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::{AttributeValue, Item};
 
@@ -28,14 +30,15 @@ pub const WHO: &str = "Who";
 /// In a discarded marker: the repair that has the record's effect in the counters.
 pub const REPAIRED_BY: &str = "RepairedBy";
 
-/// The update that sets every measure of a view item, and raises its version. Its condition is that the item is still
+/// The update that sets every measure of these views on a view item, and what they set besides, and raises its version. Its condition is that the item is still
 /// there or still absent, and that version and measures are those of `seen`: a function that knows no version, or a user,
 /// may have written them too.
 #[must_use]
-pub fn set(view: &View, seen: Option<&Item>, wanted: &Sums) -> Update {
+pub fn set(definition: &Definition, item: &TouchedItem, seen: Option<&Item>, wanted: &Sums) -> Update {
+    let TouchedItem { key, views, texts } = item;
     let (mut names, mut values) = (HashMap::new(), HashMap::new());
     let (mut set, mut condition) = (Vec::new(), Vec::new());
-    names.insert("#key".to_owned(), view.key()[0].view_attribute.clone());
+    names.insert("#key".to_owned(), definition[key.table].key[0].0.clone());
     condition.push(if seen.is_some() { "attribute_exists(#key)" } else { "attribute_not_exists(#key)" }.to_owned());
 
     let mut attribute = |place: &str, name: &str, value: AttributeValue| {
@@ -50,16 +53,16 @@ pub fn set(view: &View, seen: Option<&Item>, wanted: &Sums) -> Update {
             None => condition.push(format!("attribute_not_exists(#{place})")),
         }
     };
-    for (measure, definition) in view.measures().iter().enumerate() {
-        let of = wanted.iter().filter(|(counter, _)| counter.measure == measure);
+    for (place, (id, measure)) in definition.measures(*views).enumerate() {
+        let of = wanted.iter().filter(|(counter, _)| counter.measure == id);
         let number = |number: &Number| AttributeValue::N(number.to_string());
-        let value = if definition.is_grouped() {
+        let value = if measure.is_grouped() {
             let groups = of.filter_map(|(counter, amount)| Some((counter.group.clone()?, number(amount))));
             AttributeValue::M(groups.collect())
         } else {
             number(&of.map(|(_, amount)| amount.clone()).next().unwrap_or_default())
         };
-        attribute(&format!("m{measure}"), &definition.attribute, value);
+        attribute(&format!("m{place}"), &measure.attribute, value);
     }
     let version = match seen.and_then(|item| item.get(ROLLUP_VERSION)) {
         Some(AttributeValue::N(text)) => text.parse::<Number>().unwrap_or_default(),
@@ -68,6 +71,12 @@ pub fn set(view: &View, seen: Option<&Item>, wanted: &Sums) -> Update {
     let mut next = Number::from(1);
     next += &version;
     attribute("v", ROLLUP_VERSION, AttributeValue::N(next.to_string()));
+    for (place, set_attribute) in definition.set(*views).enumerate() {
+        let Some(value) = set_attribute.on(texts) else { continue };
+        names.insert(format!("#s{place}"), set_attribute.attribute.clone());
+        values.insert(format!(":s{place}"), value);
+        set.push(format!("#s{place} = :s{place}"));
+    }
     Update { expression: format!("SET {}", set.join(", ")), condition: Some(condition.join(" AND ")), names, values }
 }
 
@@ -89,14 +98,14 @@ pub struct Repair<'a> {
 /// The ledger's record of a repair: an item of the idempotency table in a key space of its own, in the place of the
 /// stream the view table.
 #[must_use]
-pub fn repaired(view: &View, repair: &Repair<'_>, key: &ViewKey, differences: &[Difference]) -> Item {
+pub fn repaired(definition: &Definition, repair: &Repair<'_>, key: &ViewKey, differences: &[Difference]) -> Item {
     let text = |value: &str| AttributeValue::S(value.to_owned());
     let expires_at = repair.at + TimeDelta::days(i64::from(repair.retention_days));
     let mut item = HashMap::from([
         (marker::SEQUENCE_NUMBER.to_owned(), text(repair.id)),
-        (marker::STREAM.to_owned(), text(view.view_table())),
+        (marker::STREAM.to_owned(), text(&definition[key.table].name)),
         (marker::OUTCOME.to_owned(), text(MarkerOutcome::Repaired.as_str())),
-        (ITEM.to_owned(), AttributeValue::M(view.key_item(key).into())),
+        (ITEM.to_owned(), AttributeValue::M(definition.key_item(key).into())),
         (WHO.to_owned(), text(repair.who)),
         (marker::REQUEST_ID.to_owned(), text(repair.run)),
         (marker::RECORDED_AT.to_owned(), text(&repair.at.to_rfc3339_opts(SecondsFormat::Millis, true))),
@@ -105,7 +114,7 @@ pub fn repaired(view: &View, repair: &Repair<'_>, key: &ViewKey, differences: &[
     let side = |value: fn(&Difference) -> AttributeValue| {
         let mut measures: HashMap<String, AttributeValue> = HashMap::new();
         for difference in differences {
-            let attribute = view.measures()[difference.counter.measure].attribute.clone();
+            let attribute = definition[difference.counter.measure].attribute.clone();
             match &difference.counter.group {
                 None => {
                     measures.insert(attribute, value(difference));
@@ -141,14 +150,22 @@ mod tests {
 
     use super::*;
     use crate::rollup::model::change::Counter;
+    use crate::rollup::model::measure::MeasureId;
+    use crate::rollup::model::set_attribute::SetTexts;
+    use crate::rollup::model::view::TableId;
 
-    fn view() -> View {
-        View::points_of_maps("Point", "Map").unwrap()
+    fn definition() -> Definition {
+        Definition::points_of_maps("Point", "Map").unwrap()
+    }
+
+    fn touched() -> TouchedItem {
+        let key = definition().own_key(TableId(0), &item(json!({"MapId": {"S": "m"}}))).unwrap();
+        TouchedItem { key, views: definition().all(), texts: SetTexts::new() }
     }
 
     fn written(seen: Option<Value>, wanted: &Sums) -> (String, HashMap<String, AttributeValue>) {
         let seen = seen.map(|seen| serde_json::from_value::<Item>(seen).unwrap());
-        let update = set(&view(), seen.as_ref(), wanted);
+        let update = set(&definition(), &touched(), seen.as_ref(), wanted);
         assert_eq!(update.expression, "SET #m0 = :m0, #m1 = :m1, #v = :v");
         (update.condition.unwrap(), update.values)
     }
@@ -156,8 +173,8 @@ mod tests {
     #[test]
     fn what_was_seen_is_the_condition() {
         let wanted = Sums::from([
-            (Counter { measure: 0, group: None }, Number::from(2)),
-            (Counter { measure: 1, group: Some("A".into()) }, Number::from(2)),
+            (Counter { measure: MeasureId::first_view(0), group: None }, Number::from(2)),
+            (Counter { measure: MeasureId::first_view(1), group: Some("A".into()) }, Number::from(2)),
         ]);
         let (condition, values) = written(None, &wanted);
         assert_eq!(
@@ -187,9 +204,9 @@ mod tests {
 
     #[test]
     fn the_record_of_a_repair_says_from_what_to_what() {
-        let key = view().own_key(&item(json!({"MapId": {"S": "m"}}))).unwrap();
+        let key = definition().own_key(TableId(0), &item(json!({"MapId": {"S": "m"}}))).unwrap();
         let difference = |group: Option<&str>, stored, expected| Difference {
-            counter: Counter { measure: usize::from(group.is_some()), group: group.map(str::to_owned) },
+            counter: Counter { measure: MeasureId::first_view(usize::from(group.is_some())), group: group.map(str::to_owned) },
             stored,
             expected: Number::from(expected),
         };
@@ -198,7 +215,7 @@ mod tests {
             difference(Some("A"), StoredValue::Number(Number::from(-1)), 2),
         ];
         let repair = Repair { id: "repair-1", who: "ada@host", run: "run", at: at(), retention_days: 14 };
-        let written = repaired(&view(), &repair, &key, &differences);
+        let written = repaired(&definition(), &repair, &key, &differences);
         let expected = item(json!({
             "SequenceNumber": {"S": "repair-1"}, "Stream": {"S": "Map"}, "Outcome": {"S": "REPAIRED"},
             "Item": {"M": {"MapId": {"S": "m"}}}, "Who": {"S": "ada@host"}, "RequestId": {"S": "run"},
@@ -211,13 +228,13 @@ mod tests {
 
     #[test]
     fn a_repair_of_more_groups_than_an_item_holds_is_recorded_without_them() {
-        let key = view().own_key(&item(json!({"MapId": {"S": "m"}}))).unwrap();
+        let key = definition().own_key(TableId(0), &item(json!({"MapId": {"S": "m"}}))).unwrap();
         let written = |group: usize, who: &str| {
             let number = Number::from(1);
-            let counter = Counter { measure: 1, group: Some("g".repeat(group)) };
+            let counter = Counter { measure: MeasureId::first_view(1), group: Some("g".repeat(group)) };
             let difference = Difference { counter, stored: StoredValue::Number(number.clone()), expected: number };
             let repair = Repair { id: "repair-1", who, run: "run", at: at(), retention_days: 14 };
-            repaired(&view(), &repair, &key, &[difference])
+            repaired(&definition(), &repair, &key, &[difference])
         };
         // The group's name is in it twice.
         let most = limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES;

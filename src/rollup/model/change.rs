@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::rollup::model::measure::{MeasureId, ViewId, ViewSet};
 use crate::rollup::model::number::Number;
-use crate::rollup::model::poison::{Poison, Reason};
+use crate::rollup::model::poison::{Image, Poison, Reason};
 use crate::rollup::model::record::RecordHead;
+use crate::rollup::model::set_attribute::SetTexts;
 use crate::rollup::model::view::ViewKey;
 
 /// One number of a view item: a measure, or one group of it.
@@ -12,8 +14,8 @@ use crate::rollup::model::view::ViewKey;
 /// Without a group it is the measure's own attribute; with one it is the entry of that name in the measure's map.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Counter {
-    /// The measure's place in [`View::measures`](crate::rollup::model::view::View::measures).
-    pub measure: usize,
+    /// The measure.
+    pub measure: MeasureId,
     /// The group, of a measure that is kept by group.
     pub group: Option<String>,
 }
@@ -28,10 +30,25 @@ pub struct Change<'a> {
     pub head: RecordHead,
     /// What it adds to which view item; never empty.
     pub deltas: BTreeMap<ViewKey, Sums>,
+    /// The texts that it sets on view items, where it sets any.
+    pub texts: BTreeMap<ViewKey, SetTexts>,
+    /// Views to which an image contributes nothing, as it cannot be counted.
+    pub uncountable: Vec<UncountableImage>,
     /// How many of its images have no usable value for a group that a measure is kept by.
     pub ungrouped: usize,
     /// The record as it came.
     pub raw: &'a str,
+}
+
+/// That an image contributes nothing to a view that it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UncountableImage {
+    /// The view.
+    pub view: ViewId,
+    /// Which image of the record.
+    pub image: Image,
+    /// Why, in words.
+    pub reason: String,
 }
 
 impl<'a> Change<'a> {
@@ -47,6 +64,13 @@ impl<'a> Change<'a> {
     pub fn poisoned(self, reason: Reason) -> Poison<'a> {
         Poison { head: self.head, reason, raw: self.raw }
     }
+}
+
+/// What of the sums is of these views.
+#[must_use]
+pub fn of_views(sums: &Sums, views: ViewSet) -> Sums {
+    let of_views = sums.iter().filter(|(counter, _)| views.contains(counter.measure.view));
+    of_views.map(|(counter, amount)| (counter.clone(), amount.clone())).collect()
 }
 
 /// Adds to one counter; one that comes to zero is taken out.

@@ -23,17 +23,30 @@ const _: () = {
         "an expression is full by its bytes before its operators"
     );
     assert!(limits::IMAGE_COUNTERS + 2 < PLACEHOLDER_DIGITS.len(), "measures and zero have placeholders of one digit");
-    assert!(update_fits(limits::IMAGE_COUNTERS, 2 * limits::IMAGE_COUNTERS), "every change fits into one update");
+    let most = WrittenAttributes { measures: limits::IMAGE_COUNTERS, set: limits::ITEM_SET_ATTRIBUTES };
+    assert!(update_fits(most, 2 * limits::IMAGE_COUNTERS), "every change fits into one update");
 };
 
 /// The longest text of one term of a measure, `#m=:vv,` or `#m :vv,`.
 const MEASURE_TERM_BYTES: usize = EARLY_PLACEHOLDER_BYTES + PLACEHOLDER_BYTES + "=,".len();
 
-/// Whether an update of so many counters, in a view of so many measures, stays within the limits of an expression,
+/// The longest text of a term that sets an attribute, `#ss=:vv,`.
+const SET_TERM_BYTES: usize = 2 * PLACEHOLDER_BYTES + "=,".len();
+
+/// How many attributes of a view item an update writes, its version aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrittenAttributes {
+    /// Measures.
+    pub measures: usize,
+    /// What is set besides them.
+    pub set: usize,
+}
+
+/// Whether an update of so many counters, that writes so many attributes, stays within the limits of an expression,
 /// whatever maps its view item lacks.
 #[must_use]
-pub const fn update_fits(measures: usize, counters: usize) -> bool {
-    let fixed = "SET  ADD ".len() + (measures + 1) * MEASURE_TERM_BYTES;
+pub const fn update_fits(written: WrittenAttributes, counters: usize) -> bool {
+    let fixed = "SET  ADD ".len() + (written.measures + 1) * MEASURE_TERM_BYTES + written.set * SET_TERM_BYTES;
     fixed + counters * GROUP_TERM_BYTES <= limits::EXPRESSION_BYTES
 }
 
@@ -43,15 +56,15 @@ mod tests {
 
     #[test]
     fn an_expression_takes_as_many_counters_as_the_longest_terms_leave_room_for() {
-        for measures in 1..=20 {
-            let of_measures = "#m=:zz,".repeat(measures + 1);
+        for (measures, set) in (1..=20).flat_map(|measures| [(measures, 0), (measures, 3), (measures, 16)]) {
+            let of_measures = "#m=:zz,".repeat(measures + 1) + &"#ss=:zz,".repeat(set);
             for counters in 0..200 {
                 let terms = "#m.#zz=if_not_exists(#m.#zz,:0)+:v0,".repeat(counters);
                 let longest = format!("SET  ADD {of_measures}{terms}").len();
                 assert_eq!(
-                    update_fits(measures, counters),
+                    update_fits(WrittenAttributes { measures, set }, counters),
                     longest <= limits::EXPRESSION_BYTES,
-                    "{counters} of {measures}"
+                    "{counters} of {measures} and {set}"
                 );
             }
         }

@@ -48,6 +48,17 @@ pub const GROUP_NAME_BYTES: usize = 1_024;
 /// fits into one update.
 pub const IMAGE_COUNTERS: usize = 50;
 
+/// Views of one definition. This project's own limit.
+pub const VIEWS: usize = 20;
+
+/// Attributes that may be set on one view item besides its measures. This project's own limit: they fit into an update
+/// beside the most counters.
+pub const ITEM_SET_ATTRIBUTES: usize = 16;
+
+/// Bytes of a text that is set on a view item: the most that a sort key of an index can have, in
+/// [`SORT_KEY_BYTES`].
+pub const SET_TEXT_BYTES: usize = SORT_KEY_BYTES;
+
 /// View items that one image may add to. This project's own limit: those of two images, and the marker, fit into one
 /// transaction.
 pub const IMAGE_VIEW_ITEMS: usize = 49;

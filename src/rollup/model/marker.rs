@@ -11,12 +11,14 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::rollup::model::change::{Change, Counter, Sums};
+use crate::rollup::model::definition::{Definition, views_of};
 use crate::rollup::model::item_size;
 use crate::rollup::model::limits;
+use crate::rollup::model::measure::ViewId;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::poison::Poison;
 use crate::rollup::model::record::RecordHead;
-use crate::rollup::model::view::{View, ViewKey};
+use crate::rollup::model::view::ViewKey;
 use crate::rollup::{AttributeValue, Item};
 
 /// The partition key: the record's sequence number.
@@ -31,9 +33,21 @@ pub const EVENT_NAME: &str = "EventName";
 pub const SOURCE_KEY: &str = "SourceKey";
 /// What became of the record: see [`MarkerOutcome`].
 pub const OUTCOME: &str = "Outcome";
-/// What the record added: a list of maps of `Item` (the view item's key) and `Measures` (attribute to amount, or to a
-/// map from group to amount).
+/// What the record added: a list of maps of [`VIEW`], [`ITEM`] and [`MEASURES`].
 pub const DELTAS: &str = "Deltas";
+/// The name of a view.
+pub const VIEW: &str = "View";
+/// The key of a view item, a map.
+pub const ITEM: &str = "Item";
+/// A map of attribute to amount, or to a map from group to amount.
+pub const MEASURES: &str = "Measures";
+/// The views to which an image of the record contributes nothing, as it cannot be counted: a list of maps of [`VIEW`],
+/// [`IMAGE`] and [`REASON`]. Absent where there is none.
+pub const UNCOUNTABLE: &str = "Uncountable";
+/// `old` or `new`.
+pub const IMAGE: &str = "Image";
+/// The [fingerprint](crate::rollup::model::definition::Fingerprint) of the definition that the record was judged by.
+pub const FINGERPRINT: &str = "Fingerprint";
 /// When the marker was written: RFC 3339, UTC, milliseconds.
 pub const RECORDED_AT: &str = "RecordedAt";
 /// The invocation that wrote it.
@@ -45,6 +59,10 @@ pub const EXPIRES_AT: &str = "ExpiresAt";
 pub const RECORD: &str = "Record";
 /// Why a record is in quarantine.
 pub const REASON: &str = "Reason";
+
+/// The sequence number of the item that says under which definition the function works; no stream record can have it. Its
+/// sort key is the stream's ARN.
+pub const DEFINITION: &str = "definition";
 
 /// Which form of this item it is, a number: [`FORMAT`] of what is written. A marker without it is of form
 /// 1.
@@ -111,7 +129,7 @@ pub enum Marker<'a> {
         /// View items that its transaction leaves alone.
         left_alone: Arc<BTreeSet<ViewKey>>,
         /// The definition.
-        view: &'a View,
+        definition: &'a Definition,
         /// What it has in common with others.
         stamp: &'a Stamp,
     },
@@ -124,8 +142,8 @@ impl Marker<'_> {
     #[must_use]
     pub fn item(&self) -> Cow<'_, Item> {
         match self {
-            Self::Applied { change, left_alone, view, stamp } => {
-                Cow::Owned(applied(view, change, |key| !left_alone.contains(key), stamp))
+            Self::Applied { change, left_alone, definition, stamp } => {
+                Cow::Owned(applied(definition, change, |key| !left_alone.contains(key), stamp))
             }
             Self::Item(item) => Cow::Borrowed(item),
         }
@@ -135,23 +153,42 @@ impl Marker<'_> {
 /// The marker of a record whose deltas are added. View items that are not `counted` were left alone, so that the ledger
 /// says what the record did and not what it would have done.
 #[must_use]
-pub fn applied(view: &View, change: &Change<'_>, counted: impl Fn(&ViewKey) -> bool, stamp: &Stamp) -> Item {
-    let mut item = base(&change.head, MarkerOutcome::Applied, stamp);
-    let deltas = change.deltas.iter().filter(|(key, _)| counted(key)).map(|(key, sums)| {
-        AttributeValue::M(HashMap::from([
-            ("Item".to_owned(), AttributeValue::M(view.key_attributes(key))),
-            ("Measures".to_owned(), AttributeValue::M(ledger(view, sums))),
-        ]))
+pub fn applied(
+    definition: &Definition,
+    change: &Change<'_>,
+    counted: impl Fn(&ViewKey) -> bool,
+    stamp: &Stamp,
+) -> Item {
+    let mut item = base(definition, &change.head, MarkerOutcome::Applied, stamp);
+    let deltas = change.deltas.iter().filter(|(key, _)| counted(key));
+    let deltas = deltas.flat_map(|(key, sums)| {
+        views_of(sums).iter().map(|view| {
+            AttributeValue::M(HashMap::from([
+                (VIEW.to_owned(), AttributeValue::S(definition[view].name().to_owned())),
+                (ITEM.to_owned(), AttributeValue::M(definition.key_attributes(key))),
+                (MEASURES.to_owned(), AttributeValue::M(ledger(definition, view, sums))),
+            ]))
+        })
     });
     item.insert(DELTAS.to_owned(), AttributeValue::L(deltas.collect()));
     item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(stamp.expires_at.clone()));
+    if !change.uncountable.is_empty() {
+        let uncountable = change.uncountable.iter().map(|one| {
+            AttributeValue::M(HashMap::from([
+                (VIEW.to_owned(), AttributeValue::S(definition[one.view].name().to_owned())),
+                (IMAGE.to_owned(), AttributeValue::S(one.image.to_string())),
+                (REASON.to_owned(), AttributeValue::S(one.reason.clone())),
+            ]))
+        });
+        item.insert(UNCOUNTABLE.to_owned(), AttributeValue::L(uncountable.collect()));
+    }
     item
 }
 
-fn ledger(view: &View, sums: &Sums) -> HashMap<String, AttributeValue> {
+fn ledger(definition: &Definition, view: ViewId, sums: &Sums) -> HashMap<String, AttributeValue> {
     let mut measures: HashMap<String, AttributeValue> = HashMap::new();
-    for (Counter { measure, group }, amount) in sums {
-        let attribute = view.measures()[*measure].attribute.clone();
+    for (Counter { measure, group }, amount) in sums.iter().filter(|(counter, _)| counter.measure.view == view) {
+        let attribute = definition[*measure].attribute.clone();
         let amount = AttributeValue::N(amount.to_string());
         match group {
             None => {
@@ -171,8 +208,8 @@ fn ledger(view: &View, sums: &Sums) -> HashMap<String, AttributeValue> {
 /// The marker of a record in quarantine: with the record if that fits into an item, else without [`RECORD`]; then Lambda
 /// must be told that the record failed, so that the failure destination gets it.
 #[must_use]
-pub fn quarantined(poison: &Poison<'_>, stamp: &Stamp) -> Item {
-    let mut item = base(&poison.head, MarkerOutcome::Quarantined, stamp);
+pub fn quarantined(definition: &Definition, poison: &Poison<'_>, stamp: &Stamp) -> Item {
+    let mut item = base(definition, &poison.head, MarkerOutcome::Quarantined, stamp);
     item.insert(REASON.to_owned(), AttributeValue::S(poison.reason.to_string()));
     let room = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES).saturating_sub(item_size::bytes(&item));
     let record = record_value(poison.raw);
@@ -205,7 +242,7 @@ pub fn kept_record(marker: &Item) -> Option<String> {
     }
 }
 
-fn base(head: &RecordHead, outcome: MarkerOutcome, stamp: &Stamp) -> Item {
+fn base(definition: &Definition, head: &RecordHead, outcome: MarkerOutcome, stamp: &Stamp) -> Item {
     let RecordHead { id, event_id, event_name, source_key } = head;
     let text = |value: &str| AttributeValue::S(value.to_owned());
     // Filled in place: an `Item` that is made from a map builds it anew.
@@ -220,8 +257,15 @@ fn base(head: &RecordHead, outcome: MarkerOutcome, stamp: &Stamp) -> Item {
         (RECORDED_AT.to_owned(), text(&stamp.recorded_at)),
         (REQUEST_ID.to_owned(), text(&stamp.request_id)),
         (FORMAT_VERSION.to_owned(), AttributeValue::N(FORMAT.to_string())),
+        (FINGERPRINT.to_owned(), text(definition.fingerprint().as_str())),
     ]);
     item
+}
+
+/// Whether a marker was written under another definition; one that does not tell is taken for one of the same.
+#[must_use]
+pub fn is_of_another_definition(marker: &Item, definition: &Definition) -> bool {
+    matches!(marker.get(FINGERPRINT), Some(AttributeValue::S(found)) if found != definition.fingerprint().as_str())
 }
 
 /// Which marker a new one may take the place of.
@@ -334,12 +378,13 @@ mod tests {
         // Text that can be compressed by a quarter.
         let text: String = (0..550_000).map(|_| char::from(b'0' + random.u8(..64))).collect();
         let stamp = Stamp::new(DateTime::default(), "request", 14);
+        let definition = Definition::points_of_maps("Point", "Map").unwrap();
         let (most, mut kept) = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES, Vec::new());
         for length in [300_000].into_iter().chain((536_000..550_000).step_by(2_000)) {
             let raw = &text[..length];
             let reason = crate::rollup::model::poison::Reason::NoImage;
             let poison = Poison { head: RecordHead::default(), reason, raw };
-            let mut marker = quarantined(&poison, &stamp);
+            let mut marker = quarantined(&definition, &poison, &stamp);
             kept.push(marker.contains_key(RECORD));
             marker.insert(RECORD.to_owned(), record_value(raw));
             let fits = item_size::bytes(&marker) <= most;

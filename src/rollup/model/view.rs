@@ -1,16 +1,18 @@
 //! What is kept about what: a view is a definition, not code.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use serde::Deserialize;
 
+use crate::rollup::Item;
 use crate::rollup::model::language::{
-    self, Condition, Datum, Group, MeasureKind, OutOfBounds, Path, SyntaxError, Value,
+    self, Condition, Group, MeasureKind, OutOfBounds, Path, Template, Value,
 };
 use crate::rollup::model::limits;
+pub use crate::rollup::model::measure::Measure;
+use crate::rollup::model::set_attribute::{SetAttribute, SetTexts, SetValue};
 use crate::rollup::model::view_key::key_value;
-pub use crate::rollup::model::view_key::{KeyError, KeyPart, KeyType, MissingKey, ViewKey};
-use crate::rollup::{AttributeValue, Item};
+pub use crate::rollup::model::view_key::{KeyError, KeyPart, KeyType, MissingKey, TableId, ViewKey};
 
 /// The attribute of a view item that counts its transactions: one higher with every one that touches the item.
 pub const ROLLUP_VERSION: &str = "RollupVersion";
@@ -25,34 +27,12 @@ pub struct View {
     name: String,
     source_table: String,
     view_table: String,
+    pub(super) table: TableId,
     condition: Option<Condition>,
     key: Vec<KeyPart>,
     measures: Vec<Measure>,
-}
-
-/// One thing that a view item tells about its source items.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Measure {
-    /// The attribute of the view item: a number, or a map from group to number.
-    pub attribute: String,
-    /// What one source item adds.
-    pub expression: language::MeasureExpression,
-}
-
-impl Measure {
-    /// A measure in words, such as `count by Category`.
-    ///
-    /// # Errors
-    /// When the words are no measure.
-    pub fn parse(attribute: impl Into<String>, words: &str) -> Result<Self, SyntaxError> {
-        Ok(Self { attribute: attribute.into(), expression: language::MeasureExpression::parse(words)? })
-    }
-
-    /// Whether the measure is a map from group to number, and not one number.
-    #[must_use]
-    pub fn is_grouped(&self) -> bool {
-        self.expression.is_grouped()
-    }
+    set: Vec<SetAttribute>,
+    on_missing: OnMissingViewItem,
 }
 
 /// What is done about a source item whose view item is not there.
@@ -97,6 +77,9 @@ pub enum ViewError {
         most = limits::IMAGE_COUNTERS
     )]
     TooManyMeasures(usize),
+    /// More attributes are set than an update has room for.
+    #[error("the view sets {0} attributes; at most {most} fit into one update of a view item", most = limits::ITEM_SET_ATTRIBUTES)]
+    TooManySetAttributes(usize),
     /// An empty name.
     #[error("a name in the view is empty: {0}")]
     EmptyName(&'static str),
@@ -118,9 +101,12 @@ impl View {
             name: DEFAULT_NAME.to_owned(),
             source_table: source_table.into(),
             view_table: view_table.into(),
+            table: TableId::default(),
             condition,
             key,
             measures,
+            set: Vec::new(),
+            on_missing: OnMissingViewItem::default(),
         };
         if !(1..=2).contains(&view.key.len()) {
             return Err(ViewError::KeyParts(view.key.len()));
@@ -134,10 +120,14 @@ impl View {
         if view.source_table.is_empty() || view.view_table.is_empty() {
             return Err(ViewError::EmptyName("a table"));
         }
+        view.names_each_attribute_once()?;
+        Ok(view)
+    }
+
+    fn names_each_attribute_once(&self) -> Result<(), ViewError> {
         let mut taken = HashSet::from([ROLLUP_VERSION]);
-        let keys = view.key.iter().map(|part| part.view_attribute.as_str());
-        let measures = view.measures.iter().map(|measure| measure.attribute.as_str());
-        for attribute in keys.chain(measures) {
+        let keys = self.key.iter().map(|part| part.view_attribute.as_str());
+        for attribute in keys.chain(self.defined_attributes()) {
             if attribute.is_empty() {
                 return Err(ViewError::EmptyName("an attribute of the view item"));
             }
@@ -145,7 +135,7 @@ impl View {
                 return Err(ViewError::Attribute(attribute.to_owned()));
             }
         }
-        Ok(view)
+        Ok(())
     }
 
     /// The example that ships, on tables of any name: the points of a map, in all and per category.
@@ -170,6 +160,26 @@ impl View {
         self
     }
 
+    /// The view with attributes that each of its updates also sets.
+    ///
+    /// # Errors
+    /// When one of them is used for something else, or there are too many.
+    pub fn with_set(mut self, set: Vec<SetAttribute>) -> Result<Self, ViewError> {
+        if set.len() > limits::ITEM_SET_ATTRIBUTES {
+            return Err(ViewError::TooManySetAttributes(set.len()));
+        }
+        self.set = set;
+        self.names_each_attribute_once()?;
+        Ok(self)
+    }
+
+    /// The view with another answer to a view item that is not there than the default one.
+    #[must_use]
+    pub fn with_missing(mut self, on_missing: OnMissingViewItem) -> Self {
+        self.on_missing = on_missing;
+        self
+    }
+
     /// What the view is called.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -186,6 +196,12 @@ impl View {
     #[must_use]
     pub fn view_table(&self) -> &str {
         &self.view_table
+    }
+
+    /// The view table, by its place in the definition that the view is of.
+    #[must_use]
+    pub fn table(&self) -> TableId {
+        self.table
     }
 
     /// Whether the view table is the source table, under whatever name.
@@ -211,16 +227,34 @@ impl View {
         self.measures.iter().enumerate().filter(|(_, measure)| measure.is_grouped())
     }
 
-    /// The view item's key as attributes of the view table.
+    /// The attributes that every update also sets, in the order of the definition.
     #[must_use]
-    pub fn key_item(&self, key: &ViewKey) -> Item {
-        Item::from(self.key_attributes(key))
+    pub fn set(&self) -> &[SetAttribute] {
+        &self.set
     }
 
-    /// The same, as the value of an attribute has them.
-    pub(super) fn key_attributes(&self, key: &ViewKey) -> HashMap<String, AttributeValue> {
-        let parts = self.key.iter().zip(&key.0);
-        parts.map(|(part, value)| (part.view_attribute.clone(), value.to_attribute())).collect()
+    /// What is done about a view item that is not there.
+    #[must_use]
+    pub fn on_missing(&self) -> OnMissingViewItem {
+        self.on_missing
+    }
+
+    /// The attributes of a view item that the definition names for it, its key aside: its measures, and what it sets.
+    pub fn defined_attributes(&self) -> impl Iterator<Item = &str> {
+        let measures = self.measures.iter().map(|measure| measure.attribute.as_str());
+        measures.chain(self.set.iter().map(|set| set.attribute.as_str()))
+    }
+
+    /// The attributes of a view item that an update writes, its key aside.
+    pub fn writes(&self) -> impl Iterator<Item = &str> {
+        self.defined_attributes().chain([ROLLUP_VERSION])
+    }
+
+    /// Whether an image can have several view items or several groups of a measure, by an `each`.
+    #[must_use]
+    pub fn has_each(&self) -> bool {
+        let of_key = self.key.iter().any(|part| part.value.has_each());
+        of_key || self.measures.iter().any(|measure| measure.expression.has_each())
     }
 
     /// The attributes of a source item that the view reads, each once.
@@ -244,12 +278,13 @@ impl View {
         self.condition.as_ref().is_none_or(|condition| condition.holds(image))
     }
 
-    /// The view items that an image belongs to, if the view [selects](Self::selects) it: none if a key attribute has no
-    /// value, and several if one is made for each element of something.
+    /// The view items that an image belongs to, if the view [selects](Self::selects) it, each with the texts that it sets
+    /// there: none if a key attribute has no value, and several if one is made for each element of something.
     ///
     /// # Errors
-    /// When the image has a value that cannot be a key, or none where that is an error; the error names the attribute.
-    pub fn keys_of(&self, image: &Item) -> Result<Vec<ViewKey>, (MissingKey, KeyError)> {
+    /// When the image has a value that cannot be a key or a text to set, or no key where that is an error; the error names
+    /// the attribute.
+    pub fn items_of(&self, image: &Item) -> Result<Vec<(ViewKey, SetTexts)>, (MissingKey, KeyError)> {
         let mut keys = vec![Vec::with_capacity(self.key.len())];
         for (place, part) in self.key.iter().enumerate() {
             let attribute = || part.view_attribute.clone();
@@ -259,27 +294,39 @@ impl View {
             if values.is_empty() && part.missing == MissingKey::Quarantine {
                 return Err(fail(KeyError::Missing { attribute: attribute() }));
             }
-            let values = values.into_iter().map(|value| key_value(place, part, value).map_err(fail));
+            let values =
+                values.into_iter().map(|value| key_value(place, &part.view_attribute, part.key_type, value).map_err(fail));
             let values = values.collect::<Result<Vec<_>, _>>()?;
             let joined = keys.iter().flat_map(|key| {
                 values.iter().map(|value| key.iter().cloned().chain([value.clone()]).collect::<Vec<_>>())
             });
             keys = joined.collect();
         }
-        Ok(keys.into_iter().map(ViewKey).collect())
+        let keys = keys.into_iter().map(|values| ViewKey { table: self.table, values });
+        if self.set.iter().all(|set| matches!(set.value, SetValue::Constant(_))) {
+            return Ok(keys.map(|key| (key, SetTexts::new())).collect());
+        }
+        // A key is made for each element in their order, and one key has an `each` at the most.
+        let elements = self.key.iter().map(|part| &part.value).find(|value| value.has_each());
+        let elements = elements.map_or_else(|| vec![String::new()], |value| value.elements(image));
+        let with_texts = keys.zip(elements).map(|(key, element)| Ok((key, self.texts(image, &element)?)));
+        with_texts.collect::<Result<_, KeyError>>().map_err(|error| (MissingKey::Sparse, error))
     }
 
-    /// The key of an item of the view table.
-    ///
-    /// # Errors
-    /// When the item does not carry a usable key: the table has another one than the view.
-    pub fn own_key(&self, item: &Item) -> Result<ViewKey, KeyError> {
-        let value = |(place, part): (usize, &KeyPart)| {
-            let missing = || KeyError::Missing { attribute: part.view_attribute.clone() };
-            let value = item.get(&part.view_attribute).ok_or_else(missing)?;
-            key_value(place, part, Datum::of_attribute(value))
+    fn texts(&self, image: &Item, element: &str) -> Result<SetTexts, KeyError> {
+        let templates = self.set.iter().filter_map(|set| match &set.value {
+            SetValue::Text(template) => Some((&set.attribute, template)),
+            SetValue::Constant(_) => None,
+        });
+        let text = |(attribute, template): (&String, &Template)| {
+            let refuse = |bytes| KeyError::SetText { attribute: attribute.clone(), bytes, limit: limits::SET_TEXT_BYTES };
+            match template.text_of(image, element) {
+                Ok(Some(text)) if (1..=limits::SET_TEXT_BYTES).contains(&text.len()) => Ok((attribute.clone(), text)),
+                Ok(text) => Err(refuse(text.map_or(0, |text| text.len()))),
+                Err(OutOfBounds) => Err(KeyError::OutOfBounds { attribute: attribute.clone() }),
+            }
         };
-        self.key.iter().enumerate().map(value).collect::<Result<_, _>>().map(ViewKey)
+        templates.map(text).collect()
     }
 }
 
@@ -292,42 +339,7 @@ pub fn table_name(table: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn a_key_is_of_its_type_and_of_a_length_that_a_key_may_have() {
-        let measure = Measure::parse("Count", "count").unwrap();
-        let key = vec![KeyPart::attribute("P", KeyType::S), KeyPart::attribute("R", KeyType::B)];
-        let view = View::new("Source", "View", None, key, vec![measure]);
-        let view = view.unwrap();
-        let of = |partition: usize, sort: usize| {
-            let item = [
-                ("P".to_owned(), AttributeValue::S("p".repeat(partition))),
-                ("R".to_owned(), AttributeValue::B(vec![7; sort])),
-            ];
-            view.own_key(&Item::from(HashMap::from(item)))
-        };
-        let too_long =
-            |attribute: &str, bytes, limit| KeyError::TooLong { attribute: attribute.to_owned(), bytes, limit };
-        assert_eq!(of(2_048, 1_024).map(|key| key.to_string().len() > 2_048), Ok(true));
-        assert_eq!(of(2_049, 1), Err(too_long("P", 2_049, 2_048)));
-        assert_eq!(of(1, 1_025), Err(too_long("R", 1_025, 1_024)));
-        assert_eq!(of(0, 1), Err(KeyError::Empty { attribute: "P".to_owned() }));
-        assert_eq!(of(1, 0), Err(KeyError::Empty { attribute: "R".to_owned() }));
-        assert_eq!(of(1, 2).map(|key| key.to_string()), Ok("p, [07, 07]".to_owned()));
-        for (found, kind) in [(json!({"N": "1"}), "N"), (json!({"BOOL": true}), "BOOL"), (json!({"L": []}), "L")] {
-            let item: Item = serde_json::from_value(json!({"P": found, "R": {"S": "r"}})).unwrap();
-            let error = view.own_key(&item).unwrap_err();
-            let wanted = KeyType::S;
-            assert_eq!(error, KeyError::Type { attribute: "P".to_owned(), found: kind, wanted });
-            assert!(error.to_string().contains(&format!("of type {kind}; the view's key needs S")), "{error}");
-        }
-        assert_eq!([KeyType::S, KeyType::N, KeyType::B].map(|key_type| key_type.to_string()), ["S", "N", "B"]);
-    }
 
     #[test]
     fn a_table_is_the_same_by_its_name_and_by_its_arn() {

@@ -75,9 +75,14 @@ impl fmt::Display for KeyType {
 }
 
 /// A value as a key attribute, if it can be one.
-pub(super) fn key_value(place: usize, part: &KeyPart, value: Datum<'_>) -> Result<KeyValue, KeyError> {
-    let attribute = || part.view_attribute.clone();
-    let key = match (part.key_type, value) {
+pub(super) fn key_value(
+    place: usize,
+    name: &str,
+    key_type: KeyType,
+    value: Datum<'_>,
+) -> Result<KeyValue, KeyError> {
+    let attribute = || name.to_owned();
+    let key = match (key_type, value) {
         (KeyType::S, Datum::Text(text)) => KeyValue::S(text.into_owned()),
         (KeyType::N, Datum::Number(number)) if number.is_storable() => KeyValue::N(number),
         (KeyType::B, Datum::Bytes(bytes)) => KeyValue::B(bytes.to_vec()),
@@ -96,21 +101,29 @@ pub(super) fn key_value(place: usize, part: &KeyPart, value: Datum<'_>) -> Resul
     }
 }
 
-/// The key of one view item: the values of the view's key attributes, in their order.
+/// A view table, by its place in [`Definition::tables`](crate::rollup::model::definition::Definition::tables).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct TableId(pub usize);
+
+/// The key of one view item: its table, and the values of the table's key attributes, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ViewKey(pub(super) Vec<KeyValue>);
+pub struct ViewKey {
+    /// The table that the view item is in.
+    pub table: TableId,
+    pub(super) values: Vec<KeyValue>,
+}
 
 impl ViewKey {
     /// Bytes of its values.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.iter().map(KeyValue::bytes).sum()
+        self.values.iter().map(KeyValue::bytes).sum()
     }
 }
 
 impl fmt::Display for ViewKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, value) in self.0.iter().enumerate() {
+        for (place, value) in self.values.iter().enumerate() {
             let comma = if place == 0 { "" } else { ", " };
             match value {
                 KeyValue::S(text) => write!(f, "{comma}{text}")?,
@@ -135,6 +148,14 @@ impl KeyValue {
             Self::S(text) => text.len(),
             Self::N(number) => number.to_string().len(),
             Self::B(bytes) => bytes.len(),
+        }
+    }
+
+    /// The text that it is; none if it is a number or bytes.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::S(text) => Some(text),
+            Self::N(_) | Self::B(_) => None,
         }
     }
 
@@ -188,6 +209,16 @@ pub enum KeyError {
         /// Its length in bytes.
         bytes: usize,
         /// The longest that a key may be, in bytes.
+        limit: usize,
+    },
+    /// A text that the view item gets besides its key is none, or too long for an index.
+    #[error("the text that the view sets as {attribute:?} has {bytes} bytes; it has to have 1 to {limit}")]
+    SetText {
+        /// The view item's attribute.
+        attribute: String,
+        /// Its length in bytes.
+        bytes: usize,
+        /// The longest that it may be, in bytes.
         limit: usize,
     },
 }

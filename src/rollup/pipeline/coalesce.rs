@@ -8,8 +8,10 @@ use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use crate::rollup::model::change::{self, Change, Sums};
+use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::poison::{Poison, Reason};
 use crate::rollup::model::record::{RecordHead, RecordId, UNKNOWN_STREAM};
+use crate::rollup::model::set_attribute::SetTexts;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::delta::Effect;
 
@@ -22,9 +24,22 @@ pub struct Batch<'a> {
     /// The records that are to be written, each once.
     pub entries: Vec<Entry<'a>>,
     /// The view items that they touch.
-    pub items: Vec<ViewKey>,
+    pub items: Vec<TouchedItem>,
     /// What became of the record at each position of the event.
     pub dispositions: Vec<Disposition>,
+    /// How often an image could not be counted by a view that it is in.
+    pub uncountable: usize,
+}
+
+/// A view item that records of a batch touch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TouchedItem {
+    /// Which one.
+    pub key: ViewKey,
+    /// The views whose counters the records add to. Several views may share an item.
+    pub views: ViewSet,
+    /// The texts that the last of the records sets there.
+    pub texts: SetTexts,
 }
 
 /// A view item, by its place in [`Batch::items`].
@@ -93,17 +108,20 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
                 batch.dispositions.push(Disposition::Unnumbered(entry));
                 continue;
             }
-            Found::Record(Effect::None) => {
+            Found::Record(Effect::None { uncountable }) => {
+                batch.uncountable += uncountable;
                 batch.dispositions.push(Disposition::NoEffect);
                 continue;
             }
             Found::Record(Effect::Quarantine(poison)) => Entry::Quarantine(poison),
             Found::Record(Effect::Apply(change)) => {
-                let touches = change.deltas.keys().map(|key| {
-                    *item_of.entry(key.clone()).or_insert_with(|| {
-                        batch.items.push(key.clone());
-                        ItemId(batch.items.len() - 1)
-                    })
+                batch.uncountable += change.uncountable.len();
+                let touches = change.deltas.iter().map(|(key, sums)| {
+                    let item = *item_of.entry(key.clone()).or_insert_with(|| batch.add_item(key.clone()));
+                    let touched = &mut batch.items[item.0];
+                    sums.keys().for_each(|counter| touched.views.insert(counter.measure.view));
+                    touched.texts.extend(change.texts.get(key).cloned().unwrap_or_default());
+                    item
                 });
                 let touches = touches.collect();
                 Entry::Apply { change: Arc::new(change), touches }
@@ -135,6 +153,11 @@ impl<'a> Batch<'a> {
     fn push(&mut self, entry: Entry<'a>) -> EntryId {
         self.entries.push(entry);
         EntryId(self.entries.len() - 1)
+    }
+
+    fn add_item(&mut self, key: ViewKey) -> ItemId {
+        self.items.push(TouchedItem { key, views: ViewSet::default(), texts: SetTexts::new() });
+        ItemId(self.items.len() - 1)
     }
 
     /// Every entry with its id, in the order of the event.
@@ -175,9 +198,9 @@ impl IndexMut<EntryId> for Batch<'_> {
 }
 
 impl Index<ItemId> for Batch<'_> {
-    type Output = ViewKey;
+    type Output = TouchedItem;
 
-    fn index(&self, item: ItemId) -> &ViewKey {
+    fn index(&self, item: ItemId) -> &TouchedItem {
         &self.items[item.0]
     }
 }

@@ -1,6 +1,7 @@
 //! The way of an event: from raw records to planned transactions, and from answers to the response.
 
 pub mod coalesce;
+pub mod contribution;
 pub mod delta;
 pub mod parse;
 pub mod plan;

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use crate::rollup::Item;
 use crate::rollup::model::change::Counter;
+use crate::rollup::model::definition::{Definition, views_of};
 use crate::rollup::model::expression_size::update_fits;
 use crate::rollup::model::item_size;
 use crate::rollup::model::limits;
 use crate::rollup::model::marker::{self, Guard, Marker, Stamp};
 use crate::rollup::model::record::RecordHead;
-use crate::rollup::model::view::OnMissingViewItem;
-use crate::rollup::model::view::{View, ViewKey};
+use crate::rollup::model::view::{OnMissingViewItem, TableId};
 use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
 use crate::rollup::pipeline::update::{self, Update};
 use crate::rollup::pipeline::view_item::Shape;
@@ -44,6 +44,8 @@ pub enum Action<'a> {
     UpdateView {
         /// The view item.
         item: ItemId,
+        /// Its table.
+        table: TableId,
         /// Its key, as attributes.
         key: Item,
         /// The update.
@@ -53,6 +55,8 @@ pub enum Action<'a> {
     CheckAbsent {
         /// The view item.
         item: ItemId,
+        /// Its table.
+        table: TableId,
         /// Its key, as attributes.
         key: Item,
         /// The condition.
@@ -64,9 +68,7 @@ pub enum Action<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
     /// The definition.
-    pub view: View,
-    /// What is done about a view item that is not there.
-    pub on_missing: OnMissingViewItem,
+    pub definition: Definition,
     /// Which markers the marker of an applied record may replace.
     pub guard: Guard,
     /// What all markers have in common.
@@ -79,7 +81,7 @@ pub struct Setting {
 /// where it has to be, or where that fills the first of them: each costs an update more, and the two must wait for each
 /// other. A little room is left free instead, as long as no further transaction comes of it.
 #[must_use]
-pub fn plan(view: &View, batch: &Batch<'_>, members: &[EntryId]) -> Vec<Vec<EntryId>> {
+pub fn plan(definition: &Definition, batch: &Batch<'_>, members: &[EntryId]) -> Vec<Vec<EntryId>> {
     let touches = |member: EntryId| batch[member].touches();
     let mut weight: HashMap<ItemId, usize> = HashMap::new();
     for item in members.iter().flat_map(|&member| touches(member)) {
@@ -101,9 +103,9 @@ pub fn plan(view: &View, batch: &Batch<'_>, members: &[EntryId]) -> Vec<Vec<Entr
         }
         for &member in run {
             let entry = &batch[member];
-            if !filling.takes(view, entry) {
+            if !filling.takes(definition, batch, entry) {
                 transactions.push(std::mem::take(&mut filling).members);
-                filling.takes(view, entry);
+                filling.takes(definition, batch, entry);
             }
             filling.members.push(member);
         }
@@ -164,7 +166,7 @@ impl<'b> Filling<'b> {
 
     /// Makes room for an entry; without an effect when it does not fit. Alone, every entry fits: there is no other place
     /// for it.
-    fn takes<'a: 'b>(&mut self, view: &View, entry: &'b Entry<'a>) -> bool {
+    fn takes<'a: 'b>(&mut self, definition: &Definition, batch: &Batch<'_>, entry: &'b Entry<'a>) -> bool {
         let (actions, bytes) = (self.actions + self.needed(entry.touches(), 1), self.bytes + weight(entry));
         let room = match entry {
             Entry::Apply { .. } => limits::TRANSACTION_BYTES,
@@ -178,7 +180,7 @@ impl<'b> Filling<'b> {
                         let counters = self.items.get(item);
                         let new =
                             sums.keys().filter(|counter| counters.is_none_or(|known| !known.contains(counter))).count();
-                        update_fits(view.measures().len(), counters.map_or(0, HashSet::len) + new)
+                        update_fits(update::written(definition, batch[*item].views), counters.map_or(0, HashSet::len) + new)
                     });
             if fits {
                 for (item, sums) in touches.iter().zip(change.deltas.values()) {
@@ -195,16 +197,22 @@ impl<'b> Filling<'b> {
 
 /// What an entry weighs in its transaction, in bytes, at the most: its marker, and its part of the updates.
 fn weight(entry: &Entry<'_>) -> usize {
-    let key_bytes = |key: &ViewKey| key.to_string().len();
     match entry {
         Entry::Apply { change, .. } => {
             let RecordHead { id, event_id, event_name, source_key } = &change.head;
             let deltas = change.deltas.iter().map(|(key, sums)| {
                 let groups = sums.keys().filter_map(|counter| counter.group.as_ref());
-                2 * key_bytes(key) + groups.map(|group| 2 * group.len() + 64).sum::<usize>() + 64 * sums.len()
+                let views = views_of(sums).iter().count();
+                (views + 1) * (key.to_string().len() + 64)
+                    + groups.map(|group| 2 * group.len() + 64).sum::<usize>()
+                    + 64 * sums.len()
             });
-            let texts = id.sequence_number.len() + id.stream.len() + event_id.len() + event_name.len();
-            texts + item_size::bytes(source_key) + deltas.sum::<usize>() + limits::ITEM_MARGIN_BYTES
+            let texts = change.texts.values().flatten().map(|(attribute, text)| attribute.len() + text.len() + 64);
+            let reasons = change.uncountable.iter().map(|image| image.reason.len() + 128);
+            let head = id.sequence_number.len() + id.stream.len() + event_id.len() + event_name.len();
+            head + item_size::bytes(source_key)
+                + deltas.chain(texts).chain(reasons).sum::<usize>()
+                + limits::ITEM_MARGIN_BYTES
         }
         Entry::Quarantine(poison) => {
             item_size::bytes(&poison.head.source_key)
@@ -217,29 +225,31 @@ fn weight(entry: &Entry<'_>) -> usize {
 /// The actions of a transaction: the markers of its entries, then its view items.
 #[must_use]
 pub fn assemble<'s>(setting: &'s Setting, batch: &Batch<'s>, shapes: &[Shape], members: &[EntryId]) -> Transaction<'s> {
-    let Setting { view, on_missing, guard, stamp } = setting;
+    let Setting { definition, guard, stamp } = setting;
     let sums = batch.sums(members);
-    let skip = |item: &ItemId| *on_missing == OnMissingViewItem::Skip && shapes[item.0] == Shape::Absent;
-    let skipped = sums.keys().filter(|item| skip(item)).map(|item| batch[*item].clone());
+    let skip = |item: &ItemId| {
+        shapes[item.0] == Shape::Absent && definition.on_missing(batch[*item].views) == OnMissingViewItem::Skip
+    };
+    let skipped = sums.keys().filter(|item| skip(item)).map(|item| batch[*item].key.clone());
     let left_alone = Arc::new(skipped.collect::<BTreeSet<_>>());
     let markers = members.iter().map(|&entry| match &batch[entry] {
         Entry::Apply { change, .. } => {
             let (change, left_alone) = (Arc::clone(change), Arc::clone(&left_alone));
-            let marker = Marker::Applied { change, left_alone, view, stamp };
+            let marker = Marker::Applied { change, left_alone, definition, stamp };
             Action::PutMarker { entry, guard: *guard, marker }
         }
         Entry::Quarantine(poison) => {
-            let marker = Marker::Item(marker::quarantined(poison, stamp));
+            let marker = Marker::Item(marker::quarantined(definition, poison, stamp));
             Action::PutMarker { entry, guard: Guard::Absent, marker }
         }
     });
     let views = sums.into_iter().map(|(item, sums)| {
-        let key = &batch[item];
-        if left_alone.contains(key) {
-            Action::CheckAbsent { item, key: view.key_item(key), check: update::still_absent(view) }
+        let touched = &batch[item];
+        let (table, key) = (touched.key.table, definition.key_item(&touched.key));
+        if left_alone.contains(&touched.key) {
+            Action::CheckAbsent { item, table, key, check: update::still_absent(&definition[table]) }
         } else {
-            let update = update::update(view, &sums, &shapes[item.0], *on_missing);
-            Action::UpdateView { item, key: view.key_item(key), update }
+            Action::UpdateView { item, table, key, update: update::update(definition, touched, &sums, &shapes[item.0]) }
         }
     });
     Transaction { actions: markers.chain(views).collect() }
@@ -255,7 +265,7 @@ mod tests {
     use crate::rollup::AttributeValue;
     use crate::rollup::model::poison::{Poison, Reason};
     use crate::rollup::model::record::{Images, RecordId, StreamRecord};
-    use crate::rollup::model::view::{KeyPart, KeyType, Measure};
+    use crate::rollup::model::view::{KeyPart, KeyType, Measure, View};
     use crate::rollup::pipeline::coalesce::{Found, coalesce};
     use crate::rollup::pipeline::delta::{Effect, Retention, effect};
 
@@ -265,13 +275,14 @@ mod tests {
     }
 
     /// A view of so many measures by an attribute of their own each, and so many without one.
-    fn view(grouped: usize, plain: usize) -> View {
+    fn definition(grouped: usize, plain: usize) -> Definition {
         let key = KeyPart::attribute("MapId", KeyType::S);
         let measure = |n| {
             let words = if n < grouped { format!("count by By{n}") } else { "count".to_owned() };
             Measure::parse(format!("Measure{n}"), &words).unwrap()
         };
-        View::new("Point", "Map", None, vec![key], (0..grouped + plain).map(measure).collect()).unwrap()
+        let view = View::new("Point", "Map", None, vec![key], (0..grouped + plain).map(measure).collect());
+        Definition::new(vec![view.unwrap()]).unwrap()
     }
 
     fn id(bytes: usize) -> RecordId {
@@ -279,8 +290,8 @@ mod tests {
     }
 
     /// The weight of a move between two view items, and what it really has: keys and groups of so many bytes.
-    fn moved(view: &View, [map, group, id_bytes]: [usize; 3]) -> (usize, usize) {
-        let groups = view.grouped().count();
+    fn moved(definition: &Definition, [map, group, id_bytes]: [usize; 3]) -> (usize, usize) {
+        let groups = definition.grouped(definition.all()).count();
         let image = |letter: &str| {
             let groups = (0..groups).map(|n| (format!("By{n}"), format!("{n:02}{}", letter.repeat(group))));
             item(groups.chain([("MapId".to_owned(), letter.repeat(map))]))
@@ -297,10 +308,9 @@ mod tests {
             raw: "",
         };
         let retention = Retention { days: 14, until: DateTime::default() };
-        let batch = coalesce([Found::Record(effect(view, record, &retention))]);
+        let batch = coalesce([Found::Record(effect(definition, record, &retention))]);
         let stamp = Stamp::new(DateTime::default(), "request", 14);
-        let on_missing = OnMissingViewItem::Create;
-        let setting = Setting { view: view.clone(), on_missing, guard: Guard::Absent, stamp };
+        let setting = Setting { definition: definition.clone(), guard: Guard::Absent, stamp };
         let shapes = vec![Shape::Complete; batch.items.len()];
         let action_bytes = |action: &Action<'_>| match action {
             Action::PutMarker { marker, .. } => item_size::bytes(&marker.item()),
@@ -324,7 +334,7 @@ mod tests {
             (1, 0, [1, 1, 1_000]),
             (10, 15, [1, 1, 1]),
         ] {
-            let (weight, real) = moved(&view(grouped, plain), [map, group, id]);
+            let (weight, real) = moved(&definition(grouped, plain), [map, group, id]);
             let sums = 2 * (grouped + plain);
             let most = real + limits::ITEM_MARGIN_BYTES + 128 * sums;
             assert!((real..=most).contains(&weight), "{weight}, not {real} to {most}");

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 
 use crate::rollup::AttributeValue;
 use crate::rollup::model::change::{Counter, Sums};
-use crate::rollup::model::expression_size::{PLACEHOLDER_DIGITS, update_fits};
+use crate::rollup::model::definition::{Definition, ViewTable};
+use crate::rollup::model::expression_size::{PLACEHOLDER_DIGITS, WrittenAttributes, update_fits};
 use crate::rollup::model::limits;
+use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::number::Number;
-use crate::rollup::model::view::{OnMissingViewItem, ROLLUP_VERSION, View};
+use crate::rollup::model::view::{OnMissingViewItem, ROLLUP_VERSION};
+use crate::rollup::pipeline::coalesce::TouchedItem;
 use crate::rollup::pipeline::view_item::Shape;
 
 /// An update with its condition, as DynamoDB takes it.
@@ -65,9 +68,9 @@ impl<'a> Draft<'a> {
     }
 
     /// Gives the shortest placeholders to what an update has most often. DynamoDB refuses a placeholder that is not used.
-    fn name_what_recurs(&mut self, view: &'a View, sums: &Sums, shape: &Shape) {
+    fn name_what_recurs(&mut self, definition: &'a Definition, views: ViewSet, sums: &Sums, shape: &Shape) {
         self.name(ROLLUP_VERSION);
-        for (_, measure) in view.grouped() {
+        for (_, measure) in definition.grouped(views) {
             self.name(&measure.attribute);
         }
         if sums.keys().any(|counter| counter.group.is_some() && !shape.lacks(counter.measure)) {
@@ -92,6 +95,11 @@ impl<'a> Draft<'a> {
             let (group, zero, amount) = (self.name(group), self.number(&Number::zero()), self.number(amount));
             self.set.push(format!("{name}.{group}=if_not_exists({name}.{group},{zero})+{amount}"));
         }
+    }
+
+    fn set(&mut self, attribute: &'a str, value: AttributeValue) {
+        let (name, value) = (self.name(attribute), self.value(value));
+        self.set.push(format!("{name}={value}"));
     }
 
     fn add(&mut self, attribute: &'a str, amount: &Number) {
@@ -123,44 +131,71 @@ fn base62(mut number: usize) -> String {
     }
 }
 
-/// The update that adds `sums` to a view item of that shape, creates the maps it lacks, and raises its version.
+/// The update that adds `sums` to a view item of that shape, creates the maps it lacks, sets what its views set, and raises
+/// its version.
 ///
 /// An absent item gets all maps; under [`OnMissingViewItem::Skip`] the caller does not update one.
 #[must_use]
-pub fn update(view: &View, sums: &Sums, shape: &Shape, on_missing: OnMissingViewItem) -> Update {
+pub fn update(definition: &Definition, item: &TouchedItem, sums: &Sums, shape: &Shape) -> Update {
+    stated(definition, item, sums, shape, definition.on_missing(item.views))
+}
+
+/// The same, on the condition that the item is there.
+#[must_use]
+pub fn of_existing(definition: &Definition, item: &TouchedItem, sums: &Sums, shape: &Shape) -> Update {
+    stated(definition, item, sums, shape, OnMissingViewItem::Skip)
+}
+
+fn stated(
+    definition: &Definition,
+    item: &TouchedItem,
+    sums: &Sums,
+    shape: &Shape,
+    on_missing: OnMissingViewItem,
+) -> Update {
+    let TouchedItem { key, views, texts } = item;
     let mut draft = Draft::default();
-    draft.name_what_recurs(view, sums, shape);
+    draft.name_what_recurs(definition, *views, sums, shape);
     if on_missing == OnMissingViewItem::Skip {
-        let key = draft.name(&view.key()[0].view_attribute);
+        let key = draft.name(&definition[key.table].key[0].0);
         draft.conditions.push(format!("attribute_exists({key})"));
     }
-    for (measure, definition) in view.grouped() {
+    for (id, measure) in definition.grouped(*views) {
         let groups = sums.iter().filter_map(|(counter, amount)| match counter {
-            Counter { measure: of, group: Some(group) } if *of == measure => Some((group, amount)),
+            Counter { measure: of, group: Some(group) } if *of == id => Some((group, amount)),
             _ => None,
         });
-        if shape.lacks(measure) {
-            draft.create_map(&definition.attribute, groups);
+        if shape.lacks(id) {
+            draft.create_map(&measure.attribute, groups);
         } else {
-            draft.add_to_map(&definition.attribute, groups);
+            draft.add_to_map(&measure.attribute, groups);
         }
     }
     for (counter, amount) in sums.iter().filter(|(counter, _)| counter.group.is_none()) {
-        draft.add(&view.measures()[counter.measure].attribute, amount);
+        draft.add(&definition[counter.measure].attribute, amount);
+    }
+    for (attribute, value) in definition.set(*views).filter_map(|set| Some((&set.attribute, set.on(texts)?))) {
+        draft.set(attribute, value);
     }
     draft.add(ROLLUP_VERSION, &Number::from(1));
     let update = draft.finish();
     debug_assert!(
-        !update_fits(view.measures().len(), sums.len()) || update.expression.len() <= limits::EXPRESSION_BYTES
+        !update_fits(written(definition, *views), sums.len()) || update.expression.len() <= limits::EXPRESSION_BYTES
     );
     update
 }
 
+/// How many attributes an update of an item of these views writes, its version aside.
+#[must_use]
+pub fn written(definition: &Definition, views: ViewSet) -> WrittenAttributes {
+    WrittenAttributes { measures: definition.measures(views).count(), set: definition.set(views).count() }
+}
+
 /// The condition that a view item is still not there, for a record that is marked without being counted.
 #[must_use]
-pub fn still_absent(view: &View) -> Update {
+pub fn still_absent(table: &ViewTable) -> Update {
     let mut draft = Draft::default();
-    let key = draft.name(&view.key()[0].view_attribute);
+    let key = draft.name(&table.key[0].0);
     draft.conditions.push(format!("attribute_not_exists({key})"));
     draft.finish()
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::rollup::model::attribute_type::type_name;
 use crate::rollup::model::change::{Counter, Sums};
+use crate::rollup::model::definition::Definition;
 use crate::rollup::model::item_size::bytes;
 use crate::rollup::model::limits;
-use crate::rollup::model::view::{Measure, ROLLUP_VERSION, View};
+use crate::rollup::model::measure::{Measure, MeasureId, ViewSet};
+use crate::rollup::model::view::{ROLLUP_VERSION, TableId};
 use crate::rollup::{AttributeValue, Item};
 
 /// What is known of a view item's counter maps.
@@ -18,7 +20,7 @@ pub enum Shape {
     /// It has every map.
     Complete,
     /// It is there, but the maps of these measures are not: the update creates exactly them.
-    Lacks(BTreeSet<usize>),
+    Lacks(BTreeSet<MeasureId>),
     /// It is not there.
     Absent,
 }
@@ -26,7 +28,7 @@ pub enum Shape {
 impl Shape {
     /// Whether an update has to create the map of this measure.
     #[must_use]
-    pub fn lacks(&self, measure: usize) -> bool {
+    pub fn lacks(&self, measure: MeasureId) -> bool {
         match self {
             Self::Complete => false,
             Self::Lacks(measures) => measures.contains(&measure),
@@ -35,19 +37,19 @@ impl Shape {
     }
 }
 
-/// The shape of a view item that came back.
+/// The shape of a view item that came back, as far as these views are concerned.
 ///
 /// # Errors
 /// When a measure's attribute is there and is no map; the text says which and what it is.
-pub fn shape(view: &View, item: Option<&Item>) -> Result<Shape, String> {
+pub fn shape(definition: &Definition, views: ViewSet, item: Option<&Item>) -> Result<Shape, String> {
     let Some(item) = item else { return Ok(Shape::Absent) };
     let mut lacking = BTreeSet::new();
-    for (measure, definition) in view.grouped() {
-        match item.get(&definition.attribute) {
+    for (id, measure) in definition.grouped(views) {
+        match item.get(&measure.attribute) {
             Some(AttributeValue::M(_)) => {}
-            Some(other) => return Err(not_a(&definition.attribute, other, "map")),
+            Some(other) => return Err(not_a(&measure.attribute, other, "map")),
             None => {
-                lacking.insert(measure);
+                lacking.insert(id);
             }
         }
     }
@@ -56,11 +58,11 @@ pub fn shape(view: &View, item: Option<&Item>) -> Result<Shape, String> {
 
 /// Why a view item that is there cannot take an addition to a counter; none when nothing speaks against it.
 #[must_use]
-pub fn fault(view: &View, item: &Item, counter: &Counter) -> Option<String> {
+pub fn fault(definition: &Definition, item: &Item, counter: &Counter) -> Option<String> {
     if let Some(other) = item.get(ROLLUP_VERSION).filter(|value| !matches!(value, AttributeValue::N(_))) {
         return Some(not_a(ROLLUP_VERSION, other, "number"));
     }
-    let attribute = &view.measures()[counter.measure].attribute;
+    let attribute = &definition[counter.measure].attribute;
     match (item.get(attribute)?, &counter.group) {
         (AttributeValue::N(_), None) => None,
         (other, None) => Some(not_a(attribute, other, "number")),
@@ -74,10 +76,10 @@ pub fn fault(view: &View, item: &Item, counter: &Counter) -> Option<String> {
 
 /// Why a view item that refused an update is too large for these sums: they add a group to it, and it is as good as full.
 #[must_use]
-pub fn overflow(view: &View, item: &Item, sums: &Sums) -> Option<String> {
+pub fn overflow(definition: &Definition, item: &Item, sums: &Sums) -> Option<String> {
     let new_group = |counter: &&Counter| {
         let Some(group) = &counter.group else { return false };
-        match item.get(&view.measures()[counter.measure].attribute) {
+        match item.get(&definition[counter.measure].attribute) {
             Some(AttributeValue::M(groups)) => !groups.contains_key(group),
             _ => true,
         }
@@ -89,16 +91,16 @@ pub fn overflow(view: &View, item: &Item, sums: &Sums) -> Option<String> {
         .then(|| format!("it has {bytes} of {} bytes, and a new group does not fit", limits::ITEM_BYTES))
 }
 
-/// How many counters of a view item are below zero.
+/// How many counters of a view item are below zero, of all views of its table.
 #[must_use]
-pub fn negative_counters(view: &View, item: &Item) -> usize {
+pub fn negative_counters(definition: &Definition, table: TableId, item: &Item) -> usize {
     let negative = |value: &AttributeValue| matches!(value, AttributeValue::N(text) if text.starts_with('-'));
     let of = |measure: &Measure| match item.get(&measure.attribute) {
         Some(AttributeValue::M(groups)) => groups.values().filter(|value| negative(value)).count(),
         Some(value) => usize::from(negative(value)),
         None => 0,
     };
-    view.measures().iter().map(of).sum()
+    definition.measures(definition.of_table(table)).map(|(_, measure)| of(measure)).sum()
 }
 
 fn not_a(attribute: &str, found: &AttributeValue, wanted: &str) -> String {
@@ -114,8 +116,8 @@ mod tests {
     use crate::rollup::model::number::Number;
 
     #[test]
-    fn a_new_group_overflows_an_item_that_is_as_good_as_full() -> Result<(), crate::rollup::model::view::ViewError> {
-        let view = View::points_of_maps("Point", "Map")?;
+    fn a_new_group_overflows_an_item_that_is_as_good_as_full() -> Result<(), crate::rollup::model::definition::DefinitionError> {
+        let definition = Definition::points_of_maps("Point", "Map")?;
         let of = |bytes_of_it: usize| {
             let filler = |length| {
                 let text = AttributeValue::S("x".repeat(length));
@@ -123,17 +125,17 @@ mod tests {
             };
             filler(bytes_of_it - bytes(&filler(0)))
         };
-        let group = Counter { measure: 1, group: Some("Park".to_owned()) };
+        let group = Counter { measure: MeasureId::first_view(1), group: Some("Park".to_owned()) };
         let sums = Sums::from([(group, Number::from(1))]);
         let full = limits::ITEM_BYTES - limits::ITEM_ESTIMATE_BYTES - "Park".len();
-        assert_eq!(overflow(&view, &of(full), &sums), None);
-        assert!(overflow(&view, &of(full + 1), &sums).is_some_and(|words| words.contains(&(full + 1).to_string())));
-        let total = Counter { measure: 0, group: None };
-        assert_eq!(overflow(&view, &of(limits::ITEM_BYTES), &Sums::from([(total, Number::from(1))])), None);
+        assert_eq!(overflow(&definition, &of(full), &sums), None);
+        assert!(overflow(&definition, &of(full + 1), &sums).is_some_and(|words| words.contains(&(full + 1).to_string())));
+        let total = Counter { measure: MeasureId::first_view(0), group: None };
+        assert_eq!(overflow(&definition, &of(limits::ITEM_BYTES), &Sums::from([(total, Number::from(1))])), None);
         let mut with_group = of(full);
         let groups = HashMap::from([("Park".to_owned(), AttributeValue::N("1".to_owned()))]);
         with_group.insert("CategoryCounts".to_owned(), AttributeValue::M(groups));
-        assert_eq!(overflow(&view, &with_group, &sums), None, "the group is there already");
+        assert_eq!(overflow(&definition, &with_group, &sums), None, "the group is there already");
         Ok(())
     }
 
@@ -152,10 +154,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_counter_is_said_by_its_name_and_type() {
-        let view = View::points_of_maps("Point", "Map").unwrap();
+        let definition = Definition::points_of_maps("Point", "Map").unwrap();
         let text = || AttributeValue::S("many".to_owned());
-        let total = Counter { measure: 0, group: None };
-        let park = Counter { measure: 1, group: Some("Park".to_owned()) };
+        let total = Counter { measure: MeasureId::first_view(0), group: None };
+        let park = Counter { measure: MeasureId::first_view(1), group: Some("Park".to_owned()) };
         for (item, counter, expected) in [
             (item([]), &total, None),
             (item([("TotalPoints", number("1"))]), &total, None),
@@ -172,13 +174,13 @@ mod tests {
             (item([(ROLLUP_VERSION, number("1"))]), &total, None),
             (item([(ROLLUP_VERSION, text())]), &total, Some("its RollupVersion is of type S, not a number")),
         ] {
-            assert_eq!(fault(&view, &item, counter).as_deref(), expected, "{item:?}");
+            assert_eq!(fault(&definition, &item, counter).as_deref(), expected, "{item:?}");
         }
     }
 
     #[test]
     fn counters_below_zero_are_counted() {
-        let view = View::points_of_maps("Point", "Map").unwrap();
+        let definition = Definition::points_of_maps("Point", "Map").unwrap();
         for (item, expected) in [
             (item([]), 0),
             (item([("TotalPoints", number("0")), ("CategoryCounts", groups([("Park", number("3"))]))]), 0),
@@ -191,7 +193,7 @@ mod tests {
                 3,
             ),
         ] {
-            assert_eq!(negative_counters(&view, &item), expected, "{item:?}");
+            assert_eq!(negative_counters(&definition, TableId(0), &item), expected, "{item:?}");
         }
     }
 }

@@ -1,26 +1,22 @@
-//! Whether a view could count an item that it creates, where the view table is the source table.
+//! Whether a view could count an item that a view creates, where the view table is the source table.
 
 use crate::rollup::model::language::{Datum, Known};
-use crate::rollup::model::view::{KeyPart, ROLLUP_VERSION, View};
+use crate::rollup::model::view::{KeyPart, View};
 
-/// Whether an item that the view creates might be in the view itself.
+/// Whether an item that `writer` creates might be in the view `reader`.
 ///
-/// Of such an item the key attributes are known as far as their templates have text; it has the measures and a version, and
-/// every other attribute is absent.
+/// Of such an item the key attributes are known as far as their templates have text; it has what the view writes, and every
+/// other attribute is absent.
 #[must_use]
-pub fn may_count_its_own_items(view: &View) -> bool {
-    let part = |attribute: &str| view.key().iter().find(|part| part.view_attribute == attribute);
-    let measured = |attribute: &str| {
-        attribute == ROLLUP_VERSION || view.measures().iter().any(|measure| measure.attribute == attribute)
-    };
-    let known = |attribute: &str| match part(attribute) {
+pub(super) fn may_be_counted(writer: &View, reader: &View) -> bool {
+    let known = |attribute: &str| match writer.key().iter().find(|part| part.view_attribute == attribute) {
         Some(part) => known(part),
-        None if measured(attribute) => Known::Something,
+        None if writer.writes().any(|written| written == attribute) => Known::Something,
         None => Known::Absent,
     };
-    let selected = view.condition().is_none_or(|condition| condition.could_hold(&known));
+    let selected = reader.condition().is_none_or(|condition| condition.could_hold(&known));
     let has_value = |attribute: &str| !matches!(known(attribute), Known::Absent);
-    selected && view.key().iter().all(|part| part.value.reads().into_iter().all(has_value))
+    selected && reader.key().iter().all(|part| part.value.reads().into_iter().all(has_value))
 }
 
 fn known(part: &KeyPart) -> Known<'_> {
@@ -36,7 +32,8 @@ fn known(part: &KeyPart) -> Known<'_> {
 mod tests {
     use super::*;
     use crate::rollup::model::language::{Condition, Template};
-    use crate::rollup::model::view::{KeyType, Measure};
+    use crate::rollup::model::measure::Measure;
+    use crate::rollup::model::view::KeyType;
 
     fn counts_itself(condition: &str, [partition, sort]: [&str; 2]) -> bool {
         let part = |name: &str, value: &str| KeyPart {
@@ -46,7 +43,7 @@ mod tests {
         let condition = (!condition.is_empty()).then(|| Condition::parse(condition).unwrap());
         let key = vec![part("PK", partition), part("SK", sort)];
         let view = View::new("App", "App", condition, key, vec![Measure::parse("Likes", "count").unwrap()]).unwrap();
-        may_count_its_own_items(&view)
+        may_be_counted(&view, &view)
     }
 
     #[test]

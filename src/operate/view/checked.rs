@@ -1,0 +1,90 @@
+//! A definition that can be used, in words.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::rollup::model::view::{MissingKey, OnMissingViewItem, View};
+
+/// A definition that can be used, in words.
+pub(super) struct Checked<'c>(pub(super) &'c Config);
+
+impl Checked<'_> {
+    pub(super) fn json(&self) -> Value {
+        let definition = &self.0.definition;
+        let views = definition.views().iter().map(view_json).collect::<Vec<_>>();
+        let tables: Vec<_> = definition.tables().iter().map(|table| &table.name).collect();
+        json!({
+            "fingerprint": definition.fingerprint().as_str(),
+            "source_table": definition.source_table(),
+            "view_tables": tables,
+            "idempotency_table": self.0.idempotency_table,
+            "views": views,
+        })
+    }
+}
+
+fn view_json(view: &View) -> Value {
+    let key = view.key().iter().map(|part| {
+        let missing = if part.missing == MissingKey::Quarantine { "quarantine" } else { "sparse" };
+        json!({
+            "attribute": part.view_attribute,
+            "type": part.key_type.to_string(),
+            "value": part.value.to_string(),
+            "missing": missing,
+        })
+    });
+    let measures = view.measures().iter().map(|measure| (measure.attribute.clone(), measure.expression.to_string()));
+    let set = view.set().iter().map(|set| (set.attribute.clone(), set.value.to_string()));
+    json!({
+        "name": view.name(),
+        "table": view.view_table(),
+        "where": view.condition().map(ToString::to_string),
+        "key": key.collect::<Vec<_>>(),
+        "on_missing": view.on_missing().as_str(),
+        "measures": measures.collect::<BTreeMap<_, _>>(),
+        "set": set.collect::<BTreeMap<_, _>>(),
+    })
+}
+
+impl fmt::Display for Checked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Config { definition, idempotency_table, .. } = self.0;
+        definition.views().iter().try_for_each(|view| show_view(f, view))?;
+        writeln!(f, "Rights of the function")?;
+        writeln!(f, "  {}  read the stream, with NEW_AND_OLD_IMAGES", definition.source_table())?;
+        for table in definition.tables() {
+            writeln!(f, "  {}  UpdateItem, GetItem, BatchGetItem, ConditionCheckItem", table.name)?;
+        }
+        writeln!(f, "  {idempotency_table}  PutItem")?;
+        writeln!(f, "Fingerprint {}", definition.fingerprint())
+    }
+}
+
+fn show_view(f: &mut fmt::Formatter<'_>, view: &View) -> fmt::Result {
+    let (name, source, table) = (view.name(), view.source_table(), view.view_table());
+    writeln!(f, "View {name:?} of the table {source}, kept in the table {table}")?;
+    match view.condition() {
+        Some(condition) => writeln!(f, "  items       where {condition}")?,
+        None => writeln!(f, "  items       all")?,
+    }
+    for part in view.key() {
+        let missing = match part.missing {
+            MissingKey::Sparse => "without it an item is not in the view",
+            MissingKey::Quarantine => "without it the record goes to quarantine",
+        };
+        writeln!(f, "  key         {} ({}) = {}; {missing}", part.view_attribute, part.key_type, part.value)?;
+    }
+    for measure in view.measures() {
+        writeln!(f, "  measure     {} = {}", measure.attribute, measure.expression)?;
+    }
+    for set in view.set() {
+        writeln!(f, "  set         {} = {}", set.attribute, set.value)?;
+    }
+    match view.on_missing() {
+        OnMissingViewItem::Create => writeln!(f, "  on missing  create"),
+        OnMissingViewItem::Skip => writeln!(f, "  on missing  skip"),
+    }
+}

@@ -1,0 +1,405 @@
+//! A view's definition as its user writes it: JSON, with expressions in the [language](super::language).
+//!
+//! ```json
+//! {
+//!   "where": "begins_with(SK, 'ORDER#')",
+//!   "key": [{ "attribute": "CustomerId", "type": "S", "value": "CUSTOMER#{Customer.Id}" }],
+//!   "measures": {
+//!     "Orders": "count",
+//!     "OrdersPerDay": "count by day(CreatedAt)",
+//!     "Revenue": "sum Price * Quantity where Status <> 'cancelled'"
+//!   }
+//! }
+//! ```
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::rollup::model::definition::{Conflict, Definition};
+use crate::rollup::model::language::{Condition, SyntaxError, Template};
+use crate::rollup::model::limits;
+use crate::rollup::model::number::Number;
+use crate::rollup::model::set_attribute::{Constant, SetAttribute, SetValue};
+use crate::rollup::model::view::{
+    DEFAULT_NAME, KeyPart, KeyType, Measure, MissingKey, OnMissingViewItem, View, ViewError,
+};
+
+/// A definition that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DefinitionError {
+    /// It is no JSON, or JSON of something else.
+    #[error("not a definition, {{\"key\": [...], \"measures\": {{...}}}} or {{\"views\": [...]}}: {0}")]
+    Json(String),
+    /// The members of a view stand beside a list of views.
+    #[error("\"{0}\" stands beside \"views\"; write it into the view that it is of")]
+    Beside(&'static str),
+    /// A view needs a member.
+    #[error("missing field `{0}`")]
+    Missing(&'static str),
+    /// A view's name in other characters.
+    #[error("the name {0:?} is not 1 to 64 of the characters A-Z, a-z, 0-9, _ and -")]
+    Name(String),
+    /// An expression that is not in the language.
+    #[error("{place}: {error}")]
+    Syntax {
+        /// Which member of the view it is.
+        place: String,
+        /// What is wrong.
+        error: SyntaxError,
+    },
+    /// A constant that a view item cannot have, or a text that can only be of another type.
+    #[error("{place}: a value with text in it is of type S, not {wanted}")]
+    KeyType {
+        /// Which key attribute.
+        place: String,
+        /// The type that it says.
+        wanted: KeyType,
+    },
+    /// More than one key attribute is made for each element of something.
+    #[error("the key has each more than once; write it into one hole of one key attribute")]
+    EachTwice,
+    /// What is set has a hole that the key does not have.
+    #[error(
+        "{place}: the hole {{{hole}}} does not stand in the view's key; what is set can only be made of what the key is made of"
+    )]
+    SetHole {
+        /// Which attribute.
+        place: String,
+        /// The hole.
+        hole: String,
+    },
+    /// What is set is made of bytes.
+    #[error("{place}: the hole {{{hole}}} is a key attribute of type B, which no text can be made of")]
+    SetBytes {
+        /// Which attribute.
+        place: String,
+        /// The hole.
+        hole: String,
+    },
+    /// What is set can be no attribute's value.
+    #[error("{place}: {found} is none of a text of 1 to {} bytes, a number that DynamoDB can hold, true and false", limits::SET_TEXT_BYTES)]
+    SetValue {
+        /// Which attribute.
+        place: String,
+        /// What stands there.
+        found: String,
+    },
+    /// A view of several that cannot be used.
+    #[error("the view {name:?}: {error}")]
+    In {
+        /// The view.
+        name: String,
+        /// What is wrong with it.
+        error: Box<DefinitionError>,
+    },
+    /// A view contradicts itself.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// Views cannot be kept together.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+}
+
+/// What a definition does not say itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults<'d> {
+    /// The table whose stream is read.
+    pub source_table: &'d str,
+    /// The table whose items carry the measures.
+    pub view_table: &'d str,
+    /// What is done about a view item that is not there.
+    pub on_missing: OnMissingViewItem,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    views: Option<Vec<ViewDocument>>,
+    table: Option<String>,
+    #[serde(rename = "where")]
+    condition: Option<String>,
+    key: Option<Vec<PartDocument>>,
+    on_missing: Option<OnMissingViewItem>,
+    measures: Option<Members<String>>,
+    set: Option<Members<Box<RawValue>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ViewDocument {
+    name: String,
+    table: Option<String>,
+    #[serde(rename = "where")]
+    condition: Option<String>,
+    key: Vec<PartDocument>,
+    on_missing: Option<OnMissingViewItem>,
+    measures: Members<String>,
+    set: Option<Members<Box<RawValue>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartDocument {
+    attribute: String,
+    #[serde(rename = "type")]
+    key_type: KeyType,
+    value: Option<String>,
+    #[serde(default)]
+    missing: MissingKey,
+}
+
+/// The members of an object, in their order. One that stands there twice is an error.
+struct Members<T>(Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+            type Value = Members<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<T>, A::Error> {
+                let mut members: Vec<(String, T)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, T>()? {
+                    if members.iter().any(|(other, _)| *other == name) {
+                        return Err(de::Error::custom(format_args!("{name:?} stands there twice")));
+                    }
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object(std::marker::PhantomData))
+    }
+}
+
+impl Document {
+    /// The views of the definition, in either form.
+    fn views(self) -> Result<Vec<ViewDocument>, DefinitionError> {
+        let Self { views, table, condition, key, on_missing, measures, set } = self;
+        let Some(views) = views else {
+            let key = key.ok_or(DefinitionError::Missing("key"))?;
+            let measures = measures.ok_or(DefinitionError::Missing("measures"))?;
+            let name = DEFAULT_NAME.to_owned();
+            return Ok(vec![ViewDocument { name, table, condition, key, on_missing, measures, set }]);
+        };
+        let beside = [
+            ("table", table.is_some()),
+            ("where", condition.is_some()),
+            ("key", key.is_some()),
+            ("on_missing", on_missing.is_some()),
+            ("measures", measures.is_some()),
+            ("set", set.is_some()),
+        ];
+        match beside.into_iter().find(|(_, there)| *there) {
+            Some((member, _)) => Err(DefinitionError::Beside(member)),
+            None => Ok(views),
+        }
+    }
+}
+
+/// Reads a definition.
+///
+/// # Errors
+/// When it cannot be read or kept; the message says where, and what is expected there.
+pub fn read(text: &str, defaults: &Defaults<'_>) -> Result<Definition, DefinitionError> {
+    let document: Document = serde_json::from_str(text).map_err(|error| DefinitionError::Json(error.to_string()))?;
+    let documents = document.views()?;
+    let several = documents.len() > 1;
+    let views = documents.into_iter().map(|document| {
+        let name = document.name.clone();
+        view(document, defaults).map_err(|error| match several {
+            true => DefinitionError::In { name, error: error.into() },
+            false => error,
+        })
+    });
+    Ok(Definition::new(views.collect::<Result<_, _>>()?)?)
+}
+
+fn view(document: ViewDocument, defaults: &Defaults<'_>) -> Result<View, DefinitionError> {
+    let ViewDocument { name, table, condition, key, on_missing, measures, set } = document;
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !(1..=64).contains(&name.len()) || !name.chars().all(named) {
+        return Err(DefinitionError::Name(name));
+    }
+    let at = |place: String| move |error| DefinitionError::Syntax { place, error };
+    let condition = condition.map(|text| Condition::parse(&text).map_err(at("where".to_owned()))).transpose()?;
+    let key = key.into_iter().map(key_part).collect::<Result<Vec<_>, _>>()?;
+    if key.iter().filter(|part| part.value.has_each()).count() > 1 {
+        return Err(DefinitionError::EachTwice);
+    }
+    let measure = |(attribute, words): (String, String)| {
+        let place = format!("the measure {attribute:?}");
+        Measure::parse(attribute, &words).map_err(at(place))
+    };
+    let measures = measures.0.into_iter().map(measure).collect::<Result<Vec<_>, _>>()?;
+    let set = set.into_iter().flat_map(|set| set.0).map(|(attribute, value)| set_attribute(attribute, &value, &key));
+    let set = set.collect::<Result<Vec<_>, _>>()?;
+    let view_table = table.unwrap_or_else(|| defaults.view_table.to_owned());
+    let view = View::new(defaults.source_table, view_table, condition, key, measures)?.named(name).with_set(set)?;
+    Ok(view.with_missing(on_missing.unwrap_or(defaults.on_missing)))
+}
+
+fn key_part(part: PartDocument) -> Result<KeyPart, DefinitionError> {
+    let PartDocument { attribute, key_type, value, missing } = part;
+    let place = format!("the key attribute {attribute:?}");
+    let value = match value {
+        None => Template::attribute(attribute.clone()),
+        Some(text) => {
+            Template::parse(&text).map_err(|error| DefinitionError::Syntax { place: place.clone(), error })?
+        }
+    };
+    // An element of `each` is a text as well, whatever it was.
+    if key_type != KeyType::S && (!value.is_single_hole() || value.has_each()) {
+        return Err(DefinitionError::KeyType { place, wanted: key_type });
+    }
+    Ok(KeyPart { view_attribute: attribute, key_type, value, missing })
+}
+
+fn set_attribute(attribute: String, value: &RawValue, key: &[KeyPart]) -> Result<SetAttribute, DefinitionError> {
+    let place = format!("set {attribute:?}");
+    let refuse = || DefinitionError::SetValue { place: place.clone(), found: value.get().chars().take(64).collect() };
+    let value = match serde_json::from_str(value.get()) {
+        Ok(serde_json::Value::Bool(value)) => SetValue::Constant(Constant::Bool(value)),
+        Ok(serde_json::Value::Number(_)) => {
+            let number = value.get().parse::<Number>().ok().filter(Number::is_storable);
+            SetValue::Constant(Constant::Number(number.ok_or_else(refuse)?))
+        }
+        Ok(serde_json::Value::String(text)) if !text.is_empty() => {
+            let template = Template::parse(&text);
+            let template = template.map_err(|error| DefinitionError::Syntax { place: place.clone(), error })?;
+            match template.holes().count() {
+                1.. => SetValue::Text(template),
+                0 if template.literal_prefix().len() <= limits::SET_TEXT_BYTES => {
+                    SetValue::Constant(Constant::Text(template.literal_prefix().to_owned()))
+                }
+                0 => return Err(refuse()),
+            }
+        }
+        _ => return Err(refuse()),
+    };
+    if let SetValue::Text(template) = &value {
+        for hole in template.holes() {
+            let part = key.iter().find(|part| part.value.holes().any(|of_key| of_key == hole));
+            let (place, hole) = (place.clone(), hole.to_string());
+            match part {
+                None => return Err(DefinitionError::SetHole { place, hole }),
+                Some(part) if part.key_type == KeyType::B => return Err(DefinitionError::SetBytes { place, hole }),
+                Some(_) => {}
+            }
+        }
+    }
+    Ok(SetAttribute { attribute, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollup::Item;
+
+    const DEFAULTS: Defaults<'_> =
+        Defaults { source_table: "Order", view_table: "Customer", on_missing: OnMissingViewItem::Create };
+
+    fn of(definition: &str) -> Result<View, DefinitionError> {
+        read(definition, &DEFAULTS).map(|definition| definition.views()[0].clone())
+    }
+
+    #[test]
+    fn every_part_is_read() {
+        let text = r#"{ "views": [{
+            "name": "a-View_1", "table": "Other", "on_missing": "skip", "where": "Kind = 'order'",
+            "key": [{ "attribute": "Id", "type": "N", "value": "{CustomerId}", "missing": "quarantine" },
+                    { "attribute": "Day", "type": "S", "value": "DAY#{day(At)}" }, { "attribute": "Tag", "type": "S" }],
+            "measures": { "B": "count by Status", "A": "  sum  Amount * 2  where Paid = true " } }] }"#;
+        let Err(DefinitionError::View(ViewError::KeyParts(3))) = of(text) else { panic!("a key has two attributes") };
+        let text = text.replace(r#", { "attribute": "Tag", "type": "S" }"#, "");
+        let view = of(&text).unwrap();
+        let place = (view.source_table(), view.view_table(), view.on_missing());
+        assert_eq!(place, ("Order", "Other", OnMissingViewItem::Skip));
+        let [id, day] = view.key() else { panic!("{view:?}") };
+        assert_eq!(
+            (id.key_type, id.missing, id.source_attribute()),
+            (KeyType::N, MissingKey::Quarantine, Some("CustomerId"))
+        );
+        assert_eq!((day.key_type, day.missing, day.source_attribute()), (KeyType::S, MissingKey::Sparse, None));
+        let words: Vec<_> = view
+            .measures()
+            .iter()
+            .map(|measure| (measure.attribute.as_str(), measure.expression.to_string()))
+            .collect();
+        assert_eq!(words, [("B", "count by Status".to_owned()), ("A", "sum Amount * 2 where Paid = true".to_owned())]);
+        let image = |kind: &str| {
+            let item = serde_json::json!({ "Kind": { "S": kind }, "CustomerId": { "N": "7" }, "At": { "N": "0" } });
+            serde_json::from_value::<Item>(item).unwrap()
+        };
+        assert!(view.selects(&image("order")) && !view.selects(&image("return")));
+        let items = view.items_of(&image("order")).unwrap();
+        assert_eq!(items.iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>(), ["7, DAY#1970-01-01"]);
+    }
+
+    #[test]
+    fn the_example_can_be_written_down() {
+        let example = r#"{ "key": [{ "attribute": "MapId", "type": "S", "missing": "quarantine" }],
+            "measures": { "TotalPoints": "count", "CategoryCounts": "count by Category" } }"#;
+        let defaults = Defaults { source_table: "Point", view_table: "Map", ..DEFAULTS };
+        let (written, shipped) = (read(example, &defaults).unwrap(), Definition::points_of_maps("Point", "Map").unwrap());
+        assert_eq!(written, shipped);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_with_its_place_and_what_is_expected() {
+        let key = r#""key": [{ "attribute": "Id", "type": "S" }]"#;
+        let measure = |words: &str| format!(r#"{{ {key}, "measures": {{ "M": "{words}" }} }}"#);
+        let part = |part: &str| format!(r#"{{ "key": [{part}], "measures": {{ "M": "count" }} }}"#);
+        for (definition, words) in [
+            (String::new(), "EOF"),
+            ("7".to_owned(), "invalid type"),
+            (r#"{ "key": [] }"#.to_owned(), "missing field `measures`"),
+            (r#"{ "measures": {} }"#.to_owned(), "missing field `key`"),
+            (r#"{ "key": [], "measures": {}, "from": "T" }"#.to_owned(), "unknown field `from`"),
+            (r#"{ "key": [], "key": [], "measures": {} }"#.to_owned(), "duplicate field `key`"),
+            (format!(r#"{{ {key}, "measures": {{ "M": "count", "M": "count" }} }}"#), "\"M\" stands there twice"),
+            (r#"{ "views": [], "key": [] }"#.to_owned(), "\"key\" stands beside \"views\""),
+            (r#"{ "views": [] }"#.to_owned(), "0 views"),
+            (format!(r#"{{ "views": [{{ "name": "a b", {key}, "measures": {{}} }}] }}"#), "the name \"a b\""),
+            (part(r#"{ "attribute": "Id", "type": "BOOL" }"#), "unknown variant `BOOL`"),
+            (part(r#"{ "attribute": "Id", "type": "N", "value": "a{B}" }"#), "is of type S, not N"),
+            (part(r#"{ "attribute": "Id", "type": "S", "value": "a{B" }"#), "the key attribute \"Id\": at the end"),
+            (
+                part(
+                    r#"{ "attribute": "A", "type": "S", "value": "{each A}" }, { "attribute": "B", "type": "S", "value": "{each B}" }"#,
+                ),
+                "each more than once",
+            ),
+            (r#"{ "key": [], "measures": { "M": "count" } }"#.to_owned(), "0 key attributes"),
+            (format!(r#"{{ {key}, "measures": {{}} }}"#), "no measure"),
+            (format!(r#"{{ {key}, "measures": {{ "Id": "count" }} }}"#), "used twice"),
+            (format!(r#"{{ {key}, "where": "A LIKE 'x'", "measures": {{ "M": "count" }} }}"#), "where: at character 3"),
+            (measure("max Amount"), "the measure \"M\": at character 1, \"max\""),
+            (measure("sum"), "the measure \"M\": at the end"),
+            (measure("sum M"), ""),
+        ] {
+            match of(&definition) {
+                Err(error) => assert!(error.to_string().contains(words), "{definition}: {error}"),
+                Ok(_) => assert_eq!(words, "", "{definition}"),
+            }
+        }
+        let itself = Defaults { view_table: "Order", ..DEFAULTS };
+        for words in ["sum M", "count by M", "count where RollupVersion > 1", "sum A.b * M[0].c"] {
+            let error = read(&measure(words), &itself).unwrap_err();
+            assert!(matches!(error, DefinitionError::Conflict(Conflict::ReadsWritten { .. })), "{words}: {error}");
+        }
+        let error = read(&measure("count"), &itself).unwrap_err();
+        assert!(matches!(error, DefinitionError::Conflict(Conflict::CountsCreated { .. })), "{error}");
+        let of_orders =
+            r#"{ "where": "Other > 1", "key": [{ "attribute": "Id", "type": "S" }], "measures": { "M": "count" } }"#;
+        assert!(read(of_orders, &itself).is_ok());
+        assert!(read(&measure("count"), &Defaults { on_missing: OnMissingViewItem::Skip, ..itself }).is_ok());
+    }
+}

@@ -1,0 +1,111 @@
+//! What is measured, and the numbers by which views and their measures are known inside a definition.
+
+use crate::rollup::model::language::{MeasureExpression, SyntaxError};
+
+/// One thing that a view item tells about its source items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Measure {
+    /// The attribute of the view item: a number, or a map from group to number.
+    pub attribute: String,
+    /// What one source item adds.
+    pub expression: MeasureExpression,
+}
+
+impl Measure {
+    /// A measure in words, such as `count by Category`.
+    ///
+    /// # Errors
+    /// When the words are no measure.
+    pub fn parse(attribute: impl Into<String>, words: &str) -> Result<Self, SyntaxError> {
+        Ok(Self { attribute: attribute.into(), expression: MeasureExpression::parse(words)? })
+    }
+
+    /// Whether the measure is a map from group to number, and not one number.
+    #[must_use]
+    pub fn is_grouped(&self) -> bool {
+        self.expression.is_grouped()
+    }
+}
+
+/// A view, by its place in the definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ViewId(pub usize);
+
+/// A measure, by its place in the measures of its view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct MeasureId {
+    /// The view.
+    pub view: ViewId,
+    /// The place in [`View::measures`](crate::rollup::model::view::View::measures).
+    pub place: usize,
+}
+
+impl MeasureId {
+    /// A measure of the first view, by its place.
+    #[must_use]
+    pub const fn first_view(place: usize) -> Self {
+        Self { view: ViewId(0), place }
+    }
+}
+
+/// Some of the views of a definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ViewSet(u32);
+
+const _: () = assert!(crate::rollup::model::limits::VIEWS <= u32::BITS as usize, "a view is a bit");
+
+impl ViewSet {
+    /// Adds a view.
+    pub fn insert(&mut self, view: ViewId) {
+        self.0 |= 1 << view.0;
+    }
+
+    /// Adds the views of another set.
+    pub fn extend(&mut self, others: Self) {
+        self.0 |= others.0;
+    }
+
+    /// The views that are in both sets.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        Self(self.0 & others.0)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether a view is one of them.
+    #[must_use]
+    pub fn contains(self, view: ViewId) -> bool {
+        self.0 & 1 << view.0 != 0
+    }
+
+    /// The views, in the order of the definition.
+    pub fn iter(self) -> impl Iterator<Item = ViewId> {
+        (0..u32::BITS as usize).map(ViewId).filter(move |view| self.contains(*view))
+    }
+}
+
+impl FromIterator<ViewId> for ViewSet {
+    fn from_iter<I: IntoIterator<Item = ViewId>>(views: I) -> Self {
+        let mut set = Self::default();
+        views.into_iter().for_each(|view| set.insert(view));
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_has_the_views_that_are_put_into_it() {
+        let set: ViewSet = [ViewId(3), ViewId(0), ViewId(19), ViewId(3)].into_iter().collect();
+        assert_eq!(set.iter().collect::<Vec<_>>(), [ViewId(0), ViewId(3), ViewId(19)]);
+        assert!(set.contains(ViewId(19)) && !set.contains(ViewId(1)));
+        assert_eq!(ViewSet::default().iter().count(), 0);
+    }
+}

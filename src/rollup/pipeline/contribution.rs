@@ -1,0 +1,200 @@
+//! What one image adds to which view items: the one function that everything else is made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::rollup::Item;
+use crate::rollup::model::change::{Counter, UncountableImage};
+use crate::rollup::model::definition::Definition;
+use crate::rollup::model::language::UncountableAmount;
+use crate::rollup::model::limits;
+use crate::rollup::model::measure::{MeasureId, ViewId, ViewSet};
+use crate::rollup::model::number::Number;
+use crate::rollup::model::poison::{Image, Reason};
+use crate::rollup::model::set_attribute::SetTexts;
+use crate::rollup::model::view::{KeyError, MissingKey, View, ViewKey};
+
+/// What one image adds, and to which view items.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Contribution {
+    /// What it adds to the items of each view that it is in and that can count it.
+    pub parts: Vec<ViewContribution>,
+    /// How many values could not name a group of a measure.
+    pub ungrouped: usize,
+    /// The views that it is in and that cannot count it, with the reason.
+    pub uncountable: Vec<(ViewId, Uncountable)>,
+}
+
+/// What one image adds to the items of one view.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ViewContribution {
+    /// The view.
+    pub view: ViewId,
+    /// Its items, each once, with the texts that are set there.
+    pub items: Vec<(ViewKey, SetTexts)>,
+    /// What the image adds to which counter of each of them, zeros included.
+    pub amounts: BTreeMap<Counter, Number>,
+    /// How many values could not name a group of a measure.
+    ungrouped: usize,
+}
+
+/// What one image adds to one view item.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ItemContribution {
+    /// The views that it counts for.
+    pub views: ViewSet,
+    /// To which counters, zeros included.
+    pub amounts: BTreeMap<Counter, Number>,
+    /// The texts that are set there.
+    pub texts: SetTexts,
+}
+
+impl Contribution {
+    /// The view items that the image counts for, each once.
+    #[must_use]
+    pub fn items(&self) -> BTreeSet<&ViewKey> {
+        self.parts.iter().flat_map(|part| &part.items).map(|(item, _)| item).collect()
+    }
+
+    /// What the image adds to one view item, all its views together; none if it does not count for it.
+    #[must_use]
+    pub fn of(&self, item: &ViewKey) -> Option<ItemContribution> {
+        let mut found: Option<ItemContribution> = None;
+        for part in &self.parts {
+            let Some((_, texts)) = part.items.iter().find(|(of_part, _)| of_part == item) else { continue };
+            let found = found.get_or_insert_default();
+            found.views.insert(part.view);
+            found.amounts.extend(part.amounts.iter().map(|(counter, amount)| (counter.clone(), amount.clone())));
+            found.texts.extend(texts.iter().map(|(attribute, text)| (attribute.clone(), text.clone())));
+        }
+        found
+    }
+
+    /// What it adds to each view item.
+    #[must_use]
+    pub fn by_item(&self) -> Vec<(&ViewKey, ItemContribution)> {
+        self.items().into_iter().map(|item| (item, self.of(item).unwrap_or_default())).collect()
+    }
+
+    /// The views that cannot count it, as what is stored of a record with this image.
+    pub fn uncountable_as(&self, image: Image) -> impl Iterator<Item = UncountableImage> {
+        let told = move |(view, why): &(ViewId, Uncountable)| UncountableImage { view: *view, image, reason: why.to_string() };
+        self.uncountable.iter().map(told)
+    }
+}
+
+/// Why an image that is in a view contributes nothing to it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Uncountable {
+    /// Its view item cannot be told, or not what is set there.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// It has an amount that is out of bounds.
+    #[error("the measure {attribute:?}: {error}")]
+    Amount {
+        /// The measure's attribute.
+        attribute: String,
+        /// What the bounds are.
+        error: UncountableAmount,
+    },
+    /// It would add to too much at once, all views together.
+    #[error(
+        "it adds to {} counters of one view item, and to {} view items in {} bytes; at most {} counters, {} view items and {} bytes can be kept",
+        .0.counters,
+        .0.items,
+        .0.bytes,
+        limits::IMAGE_COUNTERS,
+        limits::IMAGE_VIEW_ITEMS,
+        limits::IMAGE_BYTES
+    )]
+    TooLarge(Extent),
+}
+
+/// How much an image adds to at once, all views together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extent {
+    /// The most counters of one view item.
+    pub counters: usize,
+    /// View items.
+    pub items: usize,
+    /// Bytes of the keys, measures and groups.
+    pub bytes: usize,
+}
+
+/// What a source item contributes to the views, as one of its images shows it.
+///
+/// # Errors
+/// When the definition wants a record in quarantine whose image does not tell its view item.
+pub fn contribution(definition: &Definition, image: Image, item: &Item) -> Result<Contribution, Reason> {
+    let mut contribution = Contribution::default();
+    for (id, view) in definition.ids().filter(|(_, view)| view.selects(item)) {
+        match of_view(id, view, item) {
+            Ok(part) if part.items.is_empty() => {}
+            Ok(part) => contribution.parts.push(part),
+            Err(Refused::Record(error)) => return Err(Reason::Key { image, error }),
+            Err(Refused::Image(why)) => contribution.uncountable.push((id, why)),
+        }
+    }
+    contribution.keep_what_fits(definition, |view| definition[view].has_each());
+    contribution.keep_what_fits(definition, |_| true);
+    contribution.ungrouped = contribution.parts.iter().map(|part| part.ungrouped).sum();
+    Ok(contribution)
+}
+
+/// Why a view has nothing of an image that it is about.
+enum Refused {
+    /// The definition wants the record in quarantine.
+    Record(KeyError),
+    Image(Uncountable),
+}
+
+fn of_view(id: ViewId, view: &View, item: &Item) -> Result<ViewContribution, Refused> {
+    let items = view.items_of(item).map_err(|(missing, error)| match missing {
+        MissingKey::Quarantine => Refused::Record(error),
+        MissingKey::Sparse => Refused::Image(error.into()),
+    })?;
+    let mut part = ViewContribution { view: id, items, ..ViewContribution::default() };
+    if part.items.is_empty() {
+        return Ok(part);
+    }
+    for (place, measure) in view.measures().iter().enumerate() {
+        let amounts = measure.expression.of(item).map_err(|error| {
+            Refused::Image(Uncountable::Amount { attribute: measure.attribute.clone(), error })
+        })?;
+        part.ungrouped += amounts.ungrouped;
+        let id = MeasureId { view: id, place };
+        part.amounts.extend(amounts.amounts.into_iter().map(|(group, amount)| (Counter { measure: id, group }, amount)));
+    }
+    Ok(part)
+}
+
+impl Contribution {
+    /// Takes out the views of a kind, if what the image adds to would not fit into a transaction beside what another image
+    /// adds to.
+    fn keep_what_fits(&mut self, definition: &Definition, of_kind: impl Fn(ViewId) -> bool) {
+        let extent = self.extent(definition);
+        let fits = extent.counters <= limits::IMAGE_COUNTERS
+            && extent.items <= limits::IMAGE_VIEW_ITEMS
+            && extent.bytes <= limits::IMAGE_BYTES;
+        if !fits {
+            let out = self.parts.extract_if(.., |part| of_kind(part.view));
+            self.uncountable.extend(out.map(|part| (part.view, Uncountable::TooLarge(extent))));
+            self.uncountable.sort_by_key(|(view, _)| *view);
+        }
+    }
+
+    fn extent(&self, definition: &Definition) -> Extent {
+        let mut counters: BTreeMap<&ViewKey, usize> = BTreeMap::new();
+        let mut bytes = 0;
+        for part in &self.parts {
+            let counter_bytes = |counter: &Counter| {
+                definition[counter.measure].attribute.len() + counter.group.as_ref().map_or(0, String::len)
+            };
+            let of_each = part.amounts.keys().map(counter_bytes).sum::<usize>();
+            for (item, _) in &part.items {
+                bytes += item.bytes() + of_each;
+                *counters.entry(item).or_default() += part.amounts.len();
+            }
+        }
+        Extent { counters: counters.values().copied().max().unwrap_or_default(), items: counters.len(), bytes }
+    }
+}
