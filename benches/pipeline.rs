@@ -13,7 +13,6 @@ use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::marker::{Guard, Stamp};
 
-use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::coalesce::{EntryId, Found, coalesce};
 use ddb_rollup::rollup::pipeline::delta::{Retention, effect};
@@ -134,11 +133,10 @@ fn pipeline(criterion: &mut Criterion<ProcessorTime>) {
     });
     let batch = coalesce(judged());
     let all: Vec<EntryId> = batch.ids().collect();
-    group.bench_function("plan", |bencher| bencher.iter(|| plan::plan(&config.view, black_box(&batch), &all)));
-    let planned = plan::plan(&config.view, &batch, &all);
+    group.bench_function("plan", |bencher| bencher.iter(|| plan::plan(&config.definition, black_box(&batch), &all)));
+    let planned = plan::plan(&config.definition, &batch, &all);
     let stamp = Stamp::new(Utc::now(), &Uuid::nil().to_string(), 14);
-    let (guard, on_missing) = (Guard::Absent, OnMissingViewItem::Create);
-    let setting = Setting { view: config.view.clone(), on_missing, guard, stamp };
+    let setting = Setting { definition: config.definition.clone(), guard: Guard::Absent, stamp };
     let shapes = vec![Shape::Complete; batch.items.len()];
     group.bench_function("assemble", |bencher| {
         let assemble = |members: &Vec<EntryId>| put(&plan::assemble(&setting, &batch, &shapes, members));
@@ -155,7 +153,7 @@ fn pipeline(criterion: &mut Criterion<ProcessorTime>) {
 
 fn judge<'e>(config: &Config, retention: &Retention, parsed: Parsed<'e>) -> Option<Found<'e>> {
     match parsed {
-        Parsed::Record(record) => Some(Found::Record(effect(&config.view, record, retention))),
+        Parsed::Record(record) => Some(Found::Record(effect(&config.definition, record, retention))),
         _ => None,
     }
 }

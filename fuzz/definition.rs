@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     let on_missing = OnMissingViewItem::Create;
     match definition::read(text, &Defaults { source_table: "Point", view_table: "Map", on_missing }) {
-        Ok(definition) => assert!(!definition.view.measures().is_empty()),
+        Ok(definition) => assert!(!definition.views().is_empty()),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 });

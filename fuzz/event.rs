@@ -25,7 +25,8 @@ use ddb_rollup::rollup::model::marker::{ExistingMarker, SEQUENCE_NUMBER, STREAM,
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::parse::{Parsed, parse};
 use ddb_rollup::rollup::pipeline::verdict::Failure;
-use ddb_rollup::rollup::model::view::{View, ViewKey};
+use ddb_rollup::rollup::model::definition::Definition;
+use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::{AttributeValue, Item};
 use libfuzzer_sys::fuzz_target;
 use uuid::Uuid;
@@ -34,7 +35,7 @@ use tables::Tables;
 
 /// Tables in memory, and the token of the next transaction.
 struct Memory {
-    view: View,
+    definition: Definition,
     tables: Mutex<(Tables, u64)>,
 }
 
@@ -46,7 +47,7 @@ impl Store for &Memory {
     }
 
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
-        Ok(self.tables.lock().unwrap().0.view(&self.view.key_item(key)).cloned())
+        Ok(self.tables.lock().unwrap().0.view(&self.definition.key_item(key)).cloned())
     }
 
     async fn look_up(&self, _: &[ViewKey]) -> Result<LookedUp, Failure> {
@@ -68,7 +69,7 @@ impl Randomness for &Memory {
 
 fuzz_target!(|text: &str| {
     let config = Config::of(TableNames::default()).unwrap();
-    let memory = Memory { view: config.view.clone(), tables: Mutex::default() };
+    let memory = Memory { definition: config.definition.clone(), tables: Mutex::default() };
     let rollup = Rollup::new(config, &memory, &memory);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let now = DateTime::from_timestamp(1_795_000_001, 0).unwrap();

@@ -262,10 +262,11 @@ mod tests {
     #[test]
     fn nothing_needs_to_be_set() {
         let config = read(&[]).unwrap();
-        assert_eq!((config.view.source_table(), config.view.view_table()), ("Point", "Map"));
+        let view = &config.definition.views()[0];
+        assert_eq!((view.source_table(), view.view_table()), ("Point", "Map"));
         assert_eq!(config.idempotency_table, "Idempotency");
         assert_eq!((config.marker_retention_days, config.max_in_flight), (14, 8));
-        assert_eq!(config.on_missing, OnMissingViewItem::Create);
+        assert_eq!(view.on_missing(), OnMissingViewItem::Create);
     }
 
     #[test]
@@ -282,11 +283,12 @@ mod tests {
             (ENDPOINTS[1], "http://127.0.0.1:8000/"),
         ])
         .unwrap();
-        assert_eq!((config.view.source_table(), config.view.view_table()), ("Orders", "Customers"));
-        assert_eq!(config.view.measures()[0].attribute, "Revenue");
+        let view = &config.definition.views()[0];
+        assert_eq!((view.source_table(), view.view_table()), ("Orders", "Customers"));
+        assert_eq!(view.measures()[0].attribute, "Revenue");
         assert_eq!(config.idempotency_table, "arn:aws:dynamodb:eu-west-1:123456789012:table/Markers");
         assert_eq!((config.marker_retention_days, config.max_in_flight), (30, 1));
-        assert_eq!(config.on_missing, OnMissingViewItem::Skip);
+        assert_eq!(view.on_missing(), OnMissingViewItem::Skip);
     }
 
     #[test]

@@ -17,7 +17,6 @@ use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::marker::{Guard, Stamp};
-use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::coalesce::{Batch, Found, coalesce};
 use ddb_rollup::rollup::pipeline::delta::{Retention, effect};
@@ -173,28 +172,28 @@ fn config() -> Config {
 
 fn store(world: &World) -> DynamoStore {
     let config = config();
-    DynamoStore::new(&world.sdk, config.view, &config.idempotency_table)
+    DynamoStore::new(&world.sdk, config.definition, &config.idempotency_table)
 }
 
 /// What stands before planning, as the handler does it.
 pub fn batch<'e>(config: &Config, event: &'e str) -> Batch<'e> {
     let retention = Retention { days: config.marker_retention_days, until: Utc::now() };
     coalesce(parse(event).unwrap().map(|parsed| match parsed.unwrap() {
-        Parsed::Record(record) => Found::Record(effect(&config.view, record, &retention)),
+        Parsed::Record(record) => Found::Record(effect(&config.definition, record, &retention)),
         other => panic!("not a record: {other:?}"),
     }))
 }
 
 pub fn setting(config: &Config) -> Setting {
     let stamp = Stamp::new(Utc::now(), &Uuid::nil().to_string(), 14);
-    Setting { view: config.view.clone(), on_missing: OnMissingViewItem::Create, guard: Guard::Absent, stamp }
+    Setting { definition: config.definition.clone(), guard: Guard::Absent, stamp }
 }
 
 async fn planned(world: &World, event: &str, in_flight: usize, item_kb: usize) -> Took {
     let (config, store) = (config(), &store(world));
     let (batch, setting) = (batch(&config, event), setting(&config));
     let (all, shapes) = (batch.ids().collect::<Vec<_>>(), vec![Shape::Complete; batch.items.len()]);
-    let planned = plan::plan(&config.view, &batch, &all);
+    let planned = plan::plan(&config.definition, &batch, &all);
     let planned: Vec<_> = planned.iter().map(|members| plan::assemble(&setting, &batch, &shapes, members)).collect();
     let (requests, write_units) = (planned.len(), planned.iter().map(|one| units(one, item_kb)).sum());
     let began = Instant::now();

@@ -166,4 +166,3 @@ impl fmt::Display for Tried<'_> {
         self.trials.iter().try_for_each(|trial| trial.fmt(f))
     }
 }
-

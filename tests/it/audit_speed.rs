@@ -82,8 +82,8 @@ async fn an_audit_is_bounded_by_the_queries_of_its_items() {
     let engine = Engine::start().await;
     load(&engine, maps, points, true).await;
     let scope = AuditScope {
-        item: None,
         pace: Pace { settle: Duration::ZERO, concurrency: CONCURRENCY, max_read_units: None },
+        ..AuditScope::default()
     };
     let (_stopper, stop) = stop::stop();
     let (mut bare, mut audited) = (Duration::MAX, Duration::MAX);

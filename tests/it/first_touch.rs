@@ -80,7 +80,9 @@ async fn with_skip_a_point_on_no_map_is_marked_and_not_counted() {
     engine.put_point("there", "p", Some("Park")).await;
     engine.put_point("missing", "p", Some("Park")).await;
     engine.put_point("there", "q", None).await;
-    let function = engine.function_with(|config| config.on_missing = OnMissingViewItem::Skip);
+    let function = engine.function_with(|config| {
+        config.definition = config.definition.clone().with_missing(OnMissingViewItem::Skip);
+    });
     let records = engine.stream_records().await;
     function.deliver(&records).await;
     function.deliver(&records).await;

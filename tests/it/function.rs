@@ -24,7 +24,7 @@ impl Engine {
     pub fn function_with(&self, change: impl FnOnce(&mut Config)) -> Function {
         let mut config = Config::of(Tables::default()).unwrap();
         change(&mut config);
-        let store = DynamoStore::new(&self.sdk, config.view.clone(), &config.idempotency_table);
+        let store = DynamoStore::new(&self.sdk, config.definition.clone(), &config.idempotency_table);
         let summaries = Arc::<Mutex<Vec<Summary>>>::default();
         let seen = Arc::clone(&summaries);
         let rollup = Rollup::new(config, store, OsRandomness)

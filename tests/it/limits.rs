@@ -62,7 +62,7 @@ pub async fn inserts(engine: &Engine, count: usize, maps: usize) -> Vec<Value> {
 async fn transactions(engine: &Engine, records: &[Value]) -> usize {
     let tokens = Mutex::default();
     let config = Config::of(Tables::default()).unwrap();
-    let store = DynamoStore::new(&engine.sdk, config.view.clone(), &config.idempotency_table);
+    let store = DynamoStore::new(&engine.sdk, config.definition.clone(), &config.idempotency_table);
     let rollup = Rollup::new(config, Counting { store, tokens: &tokens }, OsRandomness);
     let event = json!({ "Records": records }).to_string();
     let invocation = Invocation { request_id: "r".into(), now: chrono::Utc::now(), time_left: Duration::from_mins(2) };
@@ -129,7 +129,8 @@ async fn an_engine_that_never_answers_does_not_hold_an_invocation_past_its_deadl
     let engine = Engine::start().await;
     let records = inserts(&engine, 3, 1).await;
     let config = Config::of(Tables::default()).unwrap();
-    let store = DynamoStore::new(&crate::engine::sdk(&silent, "local"), config.view.clone(), &config.idempotency_table);
+    let store =
+        DynamoStore::new(&crate::engine::sdk(&silent, "local"), config.definition.clone(), &config.idempotency_table);
     let rollup = Rollup::new(config, store, OsRandomness);
     let event = json!({ "Records": records }).to_string();
     let time_left = Duration::from_secs(1);

@@ -11,6 +11,7 @@ use ddb_rollup::operate::migrate::Migrator;
 use ddb_rollup::operate::migrate::report::MigrationReport;
 use ddb_rollup::operate::migrate::steps::LiveTables;
 use ddb_rollup::operate::stop;
+use ddb_rollup::rollup::model::definition::Definition;
 use ddb_rollup::rollup::model::view::{Measure, View};
 use serde_json::{Value, json};
 
@@ -116,7 +117,8 @@ async fn a_view_item_gets_exactly_the_maps_that_it_lacks() {
     engine.put("Map", [("MapId", s("only a")), ("A", map("Park")), ("RollupVersion", n(4))]).await;
     engine.put("Map", [("MapId", s("only b")), ("B", map("Park"))]).await;
     engine.put("Map", [("MapId", s("both")), ("A", map("Park")), ("B", map("Zoo")), ("RollupVersion", n(9))]).await;
-    let config = Config { view, ..Config::of(Tables::default()).unwrap() };
+    let definition = Definition::new(vec![view]).unwrap();
+    let config = Config { definition, ..Config::of(Tables::default()).unwrap() };
     let mut migrator = migrator(&engine, config);
     // What the maps hold is not what the points come to, and is to be found again.
     migrator.wanted.truncate(1);

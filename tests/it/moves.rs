@@ -47,11 +47,11 @@ async fn points_that_move_between_maps_are_no_drift_and_hide_none() {
 }
 
 fn config() -> Config {
-    Config { view: Writes::Spots.view(), ..Config::of(Tables::default()).unwrap() }
+    Config { definition: Writes::Spots.definition(), ..Config::of(Tables::default()).unwrap() }
 }
 
 fn scope() -> AuditScope {
-    AuditScope { item: None, pace: Pace { settle: Duration::from_millis(50), ..Pace::default() } }
+    AuditScope { pace: Pace { settle: Duration::from_millis(50), ..Pace::default() }, ..AuditScope::default() }
 }
 
 async fn audit_spots(engine: &Engine) -> AuditReport {
@@ -72,7 +72,7 @@ async fn one_write_that_moves_an_item_to_another_view_item_is_seen_on_both() {
         let map = format!("busy{}", spot % BUSY);
         engine.put("Spot", [("PointId", s(&format!("p{spot}"))), ("MapId", s(&map)), ("Category", s("Bar"))]).await;
     }
-    let function = engine.function_with(|config| config.view = Writes::Spots.view());
+    let function = engine.function_with(|config| config.definition = Writes::Spots.definition());
     function.deliver(&engine.stream_records_of("Spot").await).await;
     let fire = Fire::light_with(&engine, Writes::Spots);
     for _ in 0..AUDITS {

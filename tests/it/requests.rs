@@ -108,7 +108,7 @@ struct Process<'p> {
 impl<'p> Process<'p> {
     fn begin(recording: &'p Recording, on_missing: OnMissingViewItem) -> Self {
         let mut config = Config::of(Tables::default()).unwrap();
-        config.on_missing = on_missing;
+        config.definition = config.definition.with_missing(on_missing);
         Self { recording, rollup: Rollup::new(config, recording, OsRandomness) }
     }
 
@@ -126,7 +126,7 @@ impl<'p> Process<'p> {
 
 fn recording(engine: &Engine) -> Recording {
     let config = Config::of(Tables::default()).unwrap();
-    let store = DynamoStore::new(&engine.sdk, config.view.clone(), &config.idempotency_table);
+    let store = DynamoStore::new(&engine.sdk, config.definition.clone(), &config.idempotency_table);
     Recording { store, sent: Mutex::default(), look_ups_fail: None }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use ddb_rollup::rollup::model::definition::Definition;
 use ddb_rollup::rollup::model::language::Template;
 use ddb_rollup::rollup::model::view::{KeyPart, KeyType, Measure, View};
 
@@ -135,7 +136,7 @@ async fn an_item_that_moves_to_another_view_item_is_moved_in_one_transaction() {
         Measure::parse("CategoryCounts", "count by Category").unwrap(),
     ];
     let view = View::new("Point", "Map", None, vec![key], measures).unwrap();
-    let function = engine.function_with(|config| config.view = view);
+    let function = engine.function_with(|config| config.definition = Definition::new(vec![view]).unwrap());
     let records = engine.stream_records().await;
     function.deliver(&records[..1]).await;
     assert_eq!(engine.counters("ann").await, Some(counters(1, &[("Cafe", 1)])));
@@ -161,7 +162,7 @@ async fn sums_are_kept_like_counts() {
         Measure::parse("SpentOn", "sum Price by Category").unwrap(),
     ];
     let view = View::new("Point", "Map", None, vec![key], measures).unwrap();
-    let function = engine.function_with(|config| config.view = view);
+    let function = engine.function_with(|config| config.definition = Definition::new(vec![view]).unwrap());
     let records = engine.stream_records().await;
     function.deliver(&records).await;
     function.deliver(&records).await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use ddb_rollup::rollup::model::definition::Definition;
 use ddb_rollup::rollup::model::view::View;
 use serde_json::Value;
 
@@ -44,10 +45,11 @@ impl Writes {
         }
     }
 
-    /// The view that the function rolls up.
-    pub fn view(self) -> View {
+    /// The definition that the function rolls up.
+    pub fn definition(self) -> Definition {
         let view = View::points_of_maps("Point", "Map").unwrap();
-        View::new(self.table(), "Map", None, view.key().to_vec(), view.measures().to_vec()).unwrap()
+        let view = View::new(self.table(), "Map", None, view.key().to_vec(), view.measures().to_vec());
+        Definition::new(vec![view.unwrap()]).unwrap()
     }
 
     async fn one(self, engine: &Engine, state: &mut u64) {
@@ -110,7 +112,7 @@ impl Fire {
                 let from = done - place(&mut state, 5).min(done);
                 let batch = records[from..].iter().take(20).cloned().collect::<Vec<_>>();
                 let to = from + batch.len();
-                let function = applied.function_with(|config| config.view = kind.view());
+                let function = applied.function_with(|config| config.definition = kind.definition());
                 if chance(&mut state, 4) == 0 {
                     // It is cut off somewhere; the same records come again.
                     let cut = Duration::from_millis(chance(&mut state, 30));
@@ -136,7 +138,7 @@ impl Fire {
         for task in self.tasks {
             task.await.unwrap();
         }
-        let function = engine.function_with(|config| config.view = self.kind.view());
+        let function = engine.function_with(|config| config.definition = self.kind.definition());
         function.deliver(&engine.stream_records_of(self.kind.table()).await).await;
     }
 }

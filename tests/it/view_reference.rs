@@ -8,8 +8,8 @@ use ddb_rollup::rollup::model::language::{self, Condition, Datum, Value};
 use ddb_rollup::rollup::model::limits;
 use ddb_rollup::rollup::model::number::Number;
 use ddb_rollup::rollup::model::poison::Image;
-use ddb_rollup::rollup::model::view::{OnMissingViewItem, View};
-use ddb_rollup::rollup::pipeline::delta::contribution;
+use ddb_rollup::rollup::model::view::OnMissingViewItem;
+use ddb_rollup::rollup::pipeline::contribution::contribution;
 use serde_json::{Value as Json, json};
 
 const PAGE: &str = include_str!("../../docs/reference/view.md");
@@ -70,13 +70,13 @@ fn item_of_the_values() -> Item {
 }
 
 /// What an image adds to which counter of which view item, each as a text.
-fn added(view: &View, image: Option<&Json>) -> BTreeMap<String, Number> {
+fn added(definition: &Definition, image: Option<&Json>) -> BTreeMap<String, Number> {
     let Some(image) = image else { return BTreeMap::new() };
-    let found = contribution(view, Image::New, &item(image.clone())).unwrap();
+    let found = contribution(definition, Image::New, &item(image.clone())).unwrap();
     let mut counters = BTreeMap::new();
-    for key in &found.items {
-        for (counter, amount) in &found.amounts {
-            let attribute = &view.measures()[counter.measure].attribute;
+    for (key, contribution) in found.by_item() {
+        for (counter, amount) in &contribution.amounts {
+            let attribute = &definition[counter.measure].attribute;
             let group = counter.group.as_ref().map(|group| format!("[{group}]")).unwrap_or_default();
             counters.insert(format!("{key}: {attribute}{group}"), amount.clone());
         }
@@ -85,9 +85,9 @@ fn added(view: &View, image: Option<&Json>) -> BTreeMap<String, Number> {
 }
 
 /// What a change from the one image to the other does.
-fn change(view: &View, old: Option<&Json>, new: Option<&Json>) -> Vec<String> {
-    let mut deltas = added(view, new);
-    for (counter, amount) in added(view, old) {
+fn change(definition: &Definition, old: Option<&Json>, new: Option<&Json>) -> Vec<String> {
+    let mut deltas = added(definition, new);
+    for (counter, amount) in added(definition, old) {
         let before = deltas.remove(&counter).unwrap_or_default();
         deltas.insert(counter, &before - &amount);
     }
@@ -249,10 +249,10 @@ fn order(status: &str) -> Json {
 #[test]
 fn each_recipe_does_what_the_page_says() {
     for Case { recipe: name, writes } in cases() {
-        let Definition { view, .. } = recipe(name);
+        let definition = recipe(name);
         let mut old = None;
         for Write { image, does } in writes {
-            assert_eq!(change(&view, old.as_ref(), image.as_ref()), does, "{name}: from {old:?} to {image:?}");
+            assert_eq!(change(&definition, old.as_ref(), image.as_ref()), does, "{name}: from {old:?} to {image:?}");
             old = image;
         }
     }
@@ -269,11 +269,11 @@ fn each_block_of_json_is_a_recipe_with_a_case() {
 
 #[test]
 fn the_recipes_say_what_becomes_of_a_missing_view_item_and_key() {
-    assert_eq!(recipe("likes of a post").on_missing, OnMissingViewItem::Skip);
-    assert_eq!(recipe("points on maps").view, View::points_of_maps(SOURCE, "View").unwrap());
-    let counted = |name: &str| contribution(&recipe(name).view, Image::New, &Item::default());
+    assert_eq!(recipe("likes of a post").views()[0].on_missing(), OnMissingViewItem::Skip);
+    assert_eq!(recipe("points on maps"), Definition::points_of_maps(SOURCE, "View").unwrap());
+    let counted = |name: &str| contribution(&recipe(name), Image::New, &Item::default());
     assert!(counted("points on maps").is_err());
-    assert!(counted("count by status").unwrap().items.is_empty());
+    assert!(counted("count by status").unwrap().parts.is_empty());
     // In its own table it is read as well, and the same without its condition is refused.
     let name = "recipe: the result in the source's own table";
     let (_, block) = blocks().into_iter().find(|(other, _)| *other == name).unwrap();

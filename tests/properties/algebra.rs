@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::DateTime;
+use ddb_rollup::rollup::model::definition::Definition;
 use ddb_rollup::rollup::model::number::Number;
-use ddb_rollup::rollup::model::view::View;
 use ddb_rollup::rollup::pipeline::coalesce::{Batch, Entry, EntryId, Found, coalesce};
 use ddb_rollup::rollup::pipeline::delta::{Effect, Retention, effect};
 use ddb_rollup::rollup::pipeline::parse::{Parsed, parse};
@@ -12,13 +12,13 @@ use ddb_rollup::rollup::pipeline::plan::plan;
 use proptest::prelude::*;
 
 use crate::cases;
-use crate::made_up::{Category, Counters, Written, counted, event, sequence_number, thousandths, view, writes};
+use crate::made_up::{Category, Counters, Written, counted, definition, event, sequence_number, thousandths, writes};
 
 /// The batch of an event, as the handler makes it.
-pub fn batch<'e>(view: &View, event: &'e str) -> Batch<'e> {
+pub fn batch<'e>(definition: &Definition, event: &'e str) -> Batch<'e> {
     let retention = Retention { days: 14, until: DateTime::default() };
     coalesce(parse(event).unwrap().map(|parsed| match parsed.unwrap() {
-        Parsed::Record(record) => Found::Record(effect(view, record, &retention)),
+        Parsed::Record(record) => Found::Record(effect(definition, record, &retention)),
         Parsed::Poison(poison) => Found::Record(Effect::Quarantine(poison)),
         Parsed::Unnumbered { reason, raw } => Found::Unnumbered { reason, raw },
     }))
@@ -27,14 +27,14 @@ pub fn batch<'e>(view: &View, event: &'e str) -> Batch<'e> {
 /// Adds what some entries of a batch come to.
 fn add(
     totals: &mut BTreeMap<(String, String, Option<String>), Number>,
-    view: &View,
+    definition: &Definition,
     batch: &Batch<'_>,
     of: &[EntryId],
 ) {
     for (item, sums) in batch.sums(of) {
         for (counter, amount) in sums {
-            let attribute = view.measures()[counter.measure].attribute.clone();
-            let counter = (batch.items[item.0].to_string(), attribute, counter.group);
+            let attribute = definition[counter.measure].attribute.clone();
+            let counter = (batch.items[item.0].key.to_string(), attribute, counter.group);
             *totals.entry(counter).or_default() += &amount;
         }
     }
@@ -75,19 +75,19 @@ proptest! {
 
     #[test]
     fn batches_however_they_are_cut_ordered_and_repeated_add_up_to_the_same((writes, deliveries) in writes_and_deliveries(40)) {
-        let view = view();
+        let definition = definition();
         let mut totals = BTreeMap::new();
         let mut marked = HashSet::new();
         for positions in &deliveries {
             let event = event(&writes, positions);
-            let batch = batch(&view, &event);
+            let batch = batch(&definition, &event);
             prop_assert_eq!(batch.dispositions.len(), positions.len());
             let all: Vec<EntryId> = batch.ids().collect();
             let mut planned = Vec::new();
-            for members in plan(&view, &batch, &all) {
+            for members in plan(&definition, &batch, &all) {
                 // What the markers' conditions do.
                 let new: Vec<EntryId> = members.iter().copied().filter(|&entry| marked.insert(batch[entry].head().id.clone())).collect();
-                add(&mut totals, &view, &batch, &new);
+                add(&mut totals, &definition, &batch, &new);
                 planned.extend(members);
             }
             planned.sort_unstable();
@@ -100,15 +100,15 @@ proptest! {
 
     #[test]
     fn the_sums_of_a_batch_are_those_of_its_parts((writes, parts) in writes_and_deliveries(40)) {
-        let view = view();
+        let definition = definition();
         let positions: Vec<usize> = (0..writes.len()).collect();
         let event = event(&writes, &positions);
-        let batch = batch(&view, &event);
+        let batch = batch(&definition, &event);
         let mut totals = BTreeMap::new();
         let mut seen = HashSet::new();
         for part in parts {
             let of: Vec<EntryId> = part.into_iter().map(EntryId).filter(|entry| entry.0 < batch.entries.len() && seen.insert(*entry)).collect();
-            add(&mut totals, &view, &batch, &of);
+            add(&mut totals, &definition, &batch, &of);
             for (item, sums) in batch.sums(&of) {
                 let touched = of.iter().any(|&entry| batch[entry].touches().contains(&item));
                 prop_assert!(touched, "only what is touched has sums");
@@ -122,10 +122,10 @@ proptest! {
 
     #[test]
     fn a_change_tells_how_often_its_images_have_no_group(writes in writes(20)) {
-        let view = view();
+        let definition = definition();
         let positions: Vec<usize> = (0..writes.len()).collect();
         let event = event(&writes, &positions);
-        let batch = batch(&view, &event);
+        let batch = batch(&definition, &event);
         for entry in &batch.entries {
             let Entry::Apply { change, .. } = entry else { panic!("nothing of it is poison: {entry:?}") };
             let write = &writes[positions.iter().position(|&at| sequence_number(at) == change.head.id.sequence_number).unwrap()];
@@ -139,12 +139,12 @@ proptest! {
 
     #[test]
     fn a_write_and_its_undoing_come_to_nothing(writes in writes(30)) {
-        let view = view();
+        let definition = definition();
         let undone: Vec<Written> = writes.iter().map(|write| Written { old: write.new.clone(), new: write.old.clone() }).collect();
         let both: Vec<Written> = writes.iter().cloned().chain(undone).collect();
         let positions: Vec<usize> = (0..both.len()).collect();
         let event = event(&both, &positions);
-        let batch = batch(&view, &event);
+        let batch = batch(&definition, &event);
         let all: Vec<EntryId> = batch.ids().collect();
         prop_assert!(batch.sums(&all).values().all(BTreeMap::is_empty));
         for entry in &batch.entries {

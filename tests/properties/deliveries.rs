@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::algebra::writes_and_deliveries;
 use crate::cases;
 use crate::line::Script;
-use crate::made_up::{Counters, counted, event, sequence_number, thousandths, view};
+use crate::made_up::{Counters, counted, definition, event, sequence_number, thousandths};
 use crate::memory_store::MemoryStore;
 use crate::tables::Tables;
 
@@ -38,7 +38,7 @@ impl Randomness for Counted {
 /// Delivers events, each of which must be dealt with as a whole.
 fn deliver(store: &MemoryStore<Script>, events: &[String]) {
     let mut config = Config::of(TableNames::default()).unwrap();
-    config.view = view();
+    config.definition = definition();
     let rollup = Rollup::new(config, store.clone(), Counted::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     for event in events {
@@ -81,7 +81,7 @@ proptest! {
 
     #[test]
     fn the_tables_end_up_the_same_however_records_are_delivered((writes, deliveries) in writes_and_deliveries(30)) {
-        let store = MemoryStore::new(view(), Script::default());
+        let store = MemoryStore::new(definition(), Script::default());
         let events: Vec<String> = deliveries.iter().map(|positions| event(&writes, positions)).collect();
         deliver(&store, &events);
         let (counters, markers) = seen(&store.tables());

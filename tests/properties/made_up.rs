@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use ddb_rollup::rollup::model::definition::Definition;
 use ddb_rollup::rollup::model::view::{KeyPart, KeyType, Measure, MissingKey, View};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 pub const STREAM: &str = "arn:aws:dynamodb:eu-west-1:123456789012:table/Point/stream/2026-11-22T00:00:00.000";
 
 /// A view with every kind of measure.
-pub fn view() -> View {
+pub fn definition() -> Definition {
     let measure = |attribute: &str, sum: bool, by: bool| {
         let words = [if sum { "sum Weight" } else { "count" }, if by { " by Category" } else { "" }].concat();
         Measure::parse(attribute, &words).unwrap()
@@ -23,7 +24,7 @@ pub fn view() -> View {
         measure("Weight", true, false),
         measure("WeightByCategory", true, true),
     ];
-    View::new("Point", "Map", None, vec![key], measures).unwrap()
+    Definition::new(vec![View::new("Point", "Map", None, vec![key], measures).unwrap()]).unwrap()
 }
 
 /// A category, in one of the ways in which an item can have it or not.

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
 use ddb_rollup::rollup::model::change::Counter;
+use ddb_rollup::rollup::model::definition::Definition;
 use ddb_rollup::rollup::model::marker::{Guard, Stamp};
+use ddb_rollup::rollup::model::measure::MeasureId;
 use ddb_rollup::rollup::model::view::OnMissingViewItem;
-use ddb_rollup::rollup::model::view::View;
 use ddb_rollup::rollup::pipeline::coalesce::{Batch, EntryId};
 use ddb_rollup::rollup::pipeline::plan::{Action, Setting, Transaction, assemble, plan};
 use ddb_rollup::rollup::pipeline::view_item::Shape;
@@ -106,13 +107,16 @@ fn large_batches() -> impl Strategy<Value = (Lengths, Vec<Write>)> {
     })
 }
 
-fn setting(view: View, on_missing: OnMissingViewItem) -> Setting {
+fn setting(definition: Definition, on_missing: OnMissingViewItem) -> Setting {
     let stamp = Stamp::new(DateTime::default(), "00000000-0000-0000-0000-000000000000", 14);
-    Setting { view, on_missing, guard: Guard::Absent, stamp }
+    Setting { definition: definition.with_missing(on_missing), guard: Guard::Absent, stamp }
 }
 
 fn shape() -> impl Strategy<Value = Shape> {
-    let lacks = prop::collection::btree_set(prop::sample::select(vec![1_usize, 3]), 1..=2);
+    let lacks = prop::collection::btree_set(
+        prop::sample::select(vec![MeasureId::first_view(1), MeasureId::first_view(3)]),
+        1..=2,
+    );
     prop_oneof![2 => Just(Shape::Complete), 1 => Just(Shape::Absent), 1 => lacks.prop_map(Shape::Lacks)]
 }
 
@@ -142,18 +146,18 @@ proptest! {
 
     #[test]
     fn no_transaction_breaks_a_limit((lengths, writes) in large_batches(), shapes in prop::collection::vec(shape(), 1..5), skip in any::<bool>()) {
-        let view = crate::made_up::view();
+        let definition = crate::made_up::definition();
         let records: Vec<Value> = writes.iter().enumerate().map(|(position, write)| lengths.record(position, write)).collect();
         let event = json!({ "Records": records }).to_string();
-        let batch = batch(&view, &event);
+        let batch = batch(&definition, &event);
         let all: Vec<EntryId> = batch.ids().collect();
-        let planned = plan(&view, &batch, &all);
+        let planned = plan(&definition, &batch, &all);
         let mut members: Vec<EntryId> = planned.iter().flatten().copied().collect();
         members.sort_unstable();
         prop_assert_eq!(members, all, "every entry is in exactly one transaction");
 
         let on_missing = if skip { OnMissingViewItem::Skip } else { OnMissingViewItem::Create };
-        let setting = setting(view, on_missing);
+        let setting = setting(definition, on_missing);
         let shapes: Vec<Shape> = (0..batch.items.len()).map(|item| shapes[item % shapes.len()].clone()).collect();
         for (number, members) in planned.iter().enumerate() {
             let transaction = assemble(&setting, &batch, &shapes, members);
@@ -169,14 +173,14 @@ proptest! {
 
     #[test]
     fn there_are_no_more_transactions_than_it_takes(maps in 1..=200_u16, places in prop::collection::vec((any::<u16>(), 0..12_u16), 1..1_500)) {
-        let view = crate::made_up::view();
+        let definition = crate::made_up::definition();
         let lengths = Lengths { map: 5, category: 5, point: 5 };
         let inserts = places.iter().map(|(map, category)| Write::Insert((map % maps, *category, 1)));
         let records: Vec<Value> = inserts.enumerate().map(|(position, write)| lengths.record(position, &write)).collect();
         let event = json!({ "Records": records }).to_string();
-        let batch = batch(&view, &event);
+        let batch = batch(&definition, &event);
         let all: Vec<EntryId> = batch.ids().collect();
-        let planned = plan(&view, &batch, &all);
+        let planned = plan(&definition, &batch, &all);
         let most = (102 * (all.len() + batch.items.len())).div_ceil(100 * 100) + 1;
         prop_assert!(planned.len() <= most, "{} transactions, not {}", planned.len(), most);
         for pair in planned.windows(2) {

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use chrono::DateTime;
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::change::{self, Sums};
-use ddb_rollup::rollup::model::definition::{self, Defaults};
+use ddb_rollup::rollup::model::definition::{self, Defaults, Definition};
 use ddb_rollup::rollup::model::poison::Image;
 use ddb_rollup::rollup::model::record::{Images, RecordHead, StreamRecord};
-use ddb_rollup::rollup::model::view::{OnMissingViewItem, View, ViewKey};
-use ddb_rollup::rollup::pipeline::delta::{Effect, Retention, contribution, effect};
+use ddb_rollup::rollup::model::view::{OnMissingViewItem, ViewKey};
+use ddb_rollup::rollup::pipeline::contribution::contribution;
+use ddb_rollup::rollup::pipeline::delta::{Effect, Retention, effect};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -78,9 +79,9 @@ fn image() -> impl Strategy<Value = Option<Item>> {
     proptest::option::weighted(0.85, item)
 }
 
-fn view(definition: &str) -> View {
+fn definition(definition: &str) -> Definition {
     let defaults = Defaults { source_table: "Source", view_table: "View", on_missing: OnMissingViewItem::Create };
-    definition::read(definition, &defaults).unwrap().view
+    definition::read(definition, &defaults).unwrap()
 }
 
 fn add(totals: &mut BTreeMap<ViewKey, Sums>, key: &ViewKey, sums: &Sums) {
@@ -90,12 +91,12 @@ fn add(totals: &mut BTreeMap<ViewKey, Sums>, key: &ViewKey, sums: &Sums) {
     }
 }
 
-fn contributed(view: &View, image: Option<&Item>) -> BTreeMap<ViewKey, Sums> {
+fn contributed(definition: &Definition, image: Option<&Item>) -> BTreeMap<ViewKey, Sums> {
     let mut totals = BTreeMap::new();
     let Some(image) = image else { return totals };
-    let found = contribution(view, Image::New, image).unwrap();
-    for key in &found.items {
-        add(&mut totals, key, &found.amounts);
+    let found = contribution(definition, Image::New, image).unwrap();
+    for (key, contribution) in found.by_item() {
+        add(&mut totals, key, &contribution.amounts);
     }
     totals.retain(|_, sums| !sums.is_empty());
     totals
@@ -107,7 +108,7 @@ proptest! {
         definition in proptest::sample::select(&DEFINITIONS[..]),
         images in proptest::collection::vec(image(), 1..10),
     ) {
-        let view = view(definition);
+        let definition = self::definition(definition);
         let mut totals = BTreeMap::new();
         let mut before: Option<&Item> = None;
         for after in images.iter().map(Option::as_ref) {
@@ -118,14 +119,14 @@ proptest! {
                 (Some(old), Some(new)) => Images::Modified { old: old.clone(), new: new.clone() },
             };
             let record = StreamRecord { head: RecordHead::default(), created_at: None, images, raw: "" };
-            match effect(&view, record, &Retention { days: 14, until: DateTime::default() }) {
-                Effect::None => {}
+            match effect(&definition, record, &Retention { days: 14, until: DateTime::default() }) {
+                Effect::None { .. } => {}
                 Effect::Apply(change) => change.deltas.iter().for_each(|(key, sums)| add(&mut totals, key, sums)),
                 Effect::Quarantine(poison) => panic!("no view asks for quarantine: {poison:?}"),
             }
             before = after;
         }
         totals.retain(|_, sums| !sums.is_empty());
-        prop_assert_eq!(totals, contributed(&view, before));
+        prop_assert_eq!(totals, contributed(&definition, before));
     }
 }

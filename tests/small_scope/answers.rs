@@ -53,7 +53,7 @@ pub struct Asked {
 
 impl Answering {
     pub fn new(says: impl Fn(&Transaction<'_>, usize) -> Said + Send + Sync + 'static) -> Self {
-        let tables = MemoryStore::new(config().view, Script::default());
+        let tables = MemoryStore::new(config().definition, Script::default());
         Self { tables, says: Arc::new(says), asked: Arc::default(), silent: false }
     }
 
@@ -237,7 +237,7 @@ async fn a_view_item_that_came_into_being_is_counted_on_though_the_answer_does_n
     };
     let store = Answering::new(appeared);
     let mut config = config();
-    config.on_missing = OnMissingViewItem::Skip;
+    config.definition = config.definition.with_missing(OnMissingViewItem::Skip);
     let (answer, summary) = Process::new(config, &store).deliver(&[insert(1, "a", "x")]).await;
     assert_eq!((answer, summary.counts.applied, store.transactions()), (Answer::All, 1, 2));
 }

@@ -13,7 +13,7 @@ use crate::tables::Tables;
 #[tokio::test(start_paused = true)]
 async fn a_record_with_the_sequence_number_of_another_is_never_acknowledged() {
     let config = config();
-    let store = MemoryStore::new(config.view.clone(), Script::default());
+    let store = MemoryStore::new(config.definition.clone(), Script::default());
     let function = Function::new(store, config, Counted::default());
     let insert = |point, map| Write::Insert(point, Place { map, category: Some(Category::Park) });
     let writes = [insert(Point::P, Map::M), insert(Point::Q, Map::N)];

@@ -39,7 +39,7 @@ fn inserts(records: usize, maps: usize, groups: usize) -> Vec<Value> {
 async fn invocations(records: &[Value], pace: Duration, time_left: Duration, in_flight: usize) -> usize {
     let mut config = config();
     config.max_in_flight = in_flight;
-    let store = MemoryStore::new(config.view.clone(), Slow(pace));
+    let store = MemoryStore::new(config.definition.clone(), Slow(pace));
     let rollup = Rollup::new(config, store.clone(), Counted::default());
     let (mut from, mut invocations, mut marked) = (0, 0, 0);
     while from < records.len() {

@@ -64,7 +64,7 @@ impl Search {
 
     fn new(faults: Faults) -> Self {
         let (config, script) = (config(), Script::default());
-        let store = MemoryStore::new(config.view.clone(), script.clone());
+        let store = MemoryStore::new(config.definition.clone(), script.clone());
         let function = Function::new(store, config, Counted::default());
         Self { function, script, faults, known: HashMap::new(), deliveries: 0, tables: Tables::default(), spoilt: None }
     }

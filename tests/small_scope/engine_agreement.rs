@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ddb_rollup::commit::Store;
 use ddb_rollup::rollup::model::change::{Counter, Sums};
+use ddb_rollup::rollup::model::definition::Definition;
 use ddb_rollup::rollup::model::marker::{Guard, Marker};
+use ddb_rollup::rollup::model::measure::MeasureId;
 use ddb_rollup::rollup::model::number::Number;
-use ddb_rollup::rollup::model::view::OnMissingViewItem;
-use ddb_rollup::rollup::model::view::View;
-use ddb_rollup::rollup::pipeline::coalesce::{EntryId, ItemId};
+use ddb_rollup::rollup::model::set_attribute::SetTexts;
+use ddb_rollup::rollup::model::view::{OnMissingViewItem, TableId};
+use ddb_rollup::rollup::pipeline::coalesce::{EntryId, ItemId, TouchedItem};
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::update::{self, Update};
 use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure};
@@ -32,10 +34,10 @@ struct Stores {
 }
 
 impl Stores {
-    async fn start(view: &View) -> Self {
+    async fn start(definition: &Definition) -> Self {
         let engine = Engine::start().await;
-        let on_engine = DynamoStore::new(&engine.sdk, view.clone(), "Idempotency");
-        let in_memory = MemoryStore::new(view.clone(), Script::default());
+        let on_engine = DynamoStore::new(&engine.sdk, definition.clone(), "Idempotency");
+        let in_memory = MemoryStore::new(definition.clone(), Script::default());
         Self { engine, on_engine, in_memory }
     }
 
@@ -124,22 +126,31 @@ fn marker(number: usize, guard: Guard, bytes: usize) -> Action<'static> {
     Action::PutMarker { entry: EntryId(0), guard, marker: Marker::Item(Item::from(marker)) }
 }
 
+fn touched(definition: &Definition, map: usize) -> TouchedItem {
+    let key = definition.own_key(TableId(0), &key(map)).unwrap();
+    TouchedItem { key, views: definition.all(), texts: SetTexts::new() }
+}
+
 fn update_of(map: usize, update: Update) -> Action<'static> {
-    Action::UpdateView { item: ItemId(map), key: key(map), update }
+    Action::UpdateView { item: ItemId(map), table: TableId(0), key: key(map), update }
 }
 
 /// An update as the product makes them, for an item whose shape may be another one.
-fn random_update(view: &View, seeded: &mut Seeded) -> Update {
+fn random_update(definition: &Definition, map: usize, seeded: &mut Seeded) -> Update {
     let mut sums = Sums::new();
     for _ in 0..seeded.below(4) {
         let amount = ["1", "-1", "25", "-0.5", "99999999999999999999999999999999999999"][seeded.below(5)];
         let group = [None, Some("Park"), Some("a.b c"), Some("Cafe")][seeded.below(4)];
-        let counter = Counter { measure: usize::from(group.is_some()), group: group.map(str::to_owned) };
+        let counter =
+            Counter { measure: MeasureId::first_view(usize::from(group.is_some())), group: group.map(str::to_owned) };
         sums.insert(counter, amount.parse::<Number>().unwrap());
     }
-    let shape = [Shape::Complete, Shape::Complete, Shape::Lacks([1].into()), Shape::Absent][seeded.below(4)].clone();
+    let shape = [Shape::Complete, Shape::Complete, Shape::Lacks([MeasureId::first_view(1)].into()), Shape::Absent]
+        [seeded.below(4)]
+    .clone();
     let on_missing = [OnMissingViewItem::Create, OnMissingViewItem::Skip][seeded.below(2)];
-    let mut update = update::update(view, &sums, &shape, on_missing);
+    let definition = definition.clone().with_missing(on_missing);
+    let mut update = update::update(&definition, &touched(&definition, map), &sums, &shape);
     if seeded.below(5) == 0 {
         // Without its condition, it meets items that it was not made for.
         let condition = update.condition.take().unwrap_or_default();
@@ -149,16 +160,17 @@ fn random_update(view: &View, seeded: &mut Seeded) -> Update {
     update
 }
 
-fn random_transaction(view: &View, seeded: &mut Seeded) -> Transaction<'static> {
+fn random_transaction(definition: &Definition, seeded: &mut Seeded) -> Transaction<'static> {
     const GUARDS: [Guard; 2] = [Guard::Absent, Guard::AbsentOrQuarantined];
     let markers = 0..seeded.below(3);
     let markers: Vec<_> = markers.map(|_| marker(seeded.below(150), GUARDS[seeded.below(2)], 0)).collect();
     let views = (0..=seeded.below(3)).map(|_| {
         let map = seeded.below(8);
         if seeded.below(6) == 0 {
-            Action::CheckAbsent { item: ItemId(map), key: key(map), check: update::still_absent(view) }
+            let check = update::still_absent(&definition[TableId(0)]);
+            Action::CheckAbsent { item: ItemId(map), table: TableId(0), key: key(map), check }
         } else {
-            update_of(map, random_update(view, seeded))
+            update_of(map, random_update(definition, map, seeded))
         }
     });
     Transaction { actions: markers.into_iter().chain(views).collect() }
@@ -167,8 +179,8 @@ fn random_transaction(view: &View, seeded: &mut Seeded) -> Transaction<'static> 
 #[tokio::test]
 async fn random_transactions_have_the_same_verdicts_and_leave_the_same_items() {
     const TRANSACTIONS: usize = 400;
-    let view = config().view;
-    let stores = Stores::start(&view).await;
+    let definition = config().definition;
+    let stores = Stores::start(&definition).await;
     stores.put_view(r#"{"MapId":{"S":"map-0"},"City":{"S":"x"}}"#).await;
     stores.put_view(r#"{"MapId":{"S":"map-1"},"CategoryCounts":{"S":"x"}}"#).await;
     stores
@@ -181,7 +193,7 @@ async fn random_transactions_have_the_same_verdicts_and_leave_the_same_items() {
     for _ in 0..TRANSACTIONS {
         let again = seeded.below(8) == 0 && !sent.is_empty();
         let transaction =
-            if again { sent[seeded.below(sent.len())].clone() } else { random_transaction(&view, &mut seeded) };
+            if again { sent[seeded.below(sent.len())].clone() } else { random_transaction(&definition, &mut seeded) };
         // One time in four, a token of an earlier transaction, perhaps of the very same one.
         let place = if seeded.below(4) == 0 { seeded.below(sent.len() + 1) } else { sent.len() };
         let place = sent.iter().position(|earlier| again && *earlier == transaction).unwrap_or(place);
@@ -200,14 +212,16 @@ async fn random_transactions_have_the_same_verdicts_and_leave_the_same_items() {
 
 #[tokio::test]
 async fn limits_are_the_same() {
-    let view = config().view;
-    let stores = Stores::start(&view).await;
+    let definition = config().definition;
+    let stores = Stores::start(&definition).await;
     let sums = |groups: usize, name: usize| -> Sums {
         let group = |n| format!("{n:0name$}");
-        (0..groups).map(|n| (Counter { measure: 1, group: Some(group(n)) }, Number::from(1))).collect()
+        (0..groups)
+            .map(|n| (Counter { measure: MeasureId::first_view(1), group: Some(group(n)) }, Number::from(1)))
+            .collect()
     };
     let update = |map, groups, name, shape| {
-        update_of(map, update::update(&view, &sums(groups, name), &shape, OnMissingViewItem::Create))
+        update_of(map, update::update(&definition, &touched(&definition, map), &sums(groups, name), &shape))
     };
     let markers =
         |from: usize, count: usize| (from..from + count).map(|n| marker(n, Guard::Absent, 0)).collect::<Vec<_>>();

@@ -66,8 +66,7 @@ async fn a_view_without_groups_has_first_touches_only_where_missing_items_are_pa
         let store = Answering::tables();
         let mut config = config();
         let defaults = Defaults { source_table: "Point", view_table: "Map", on_missing };
-        config.view = definition::read(definition, &defaults).unwrap().view;
-        config.on_missing = on_missing;
+        config.definition = definition::read(definition, &defaults).unwrap();
         let (_, summary) = Process::new(config, &store).deliver(&[insert(1, "a", "x"), insert(2, "b", "x")]).await;
         assert_eq!(summary.counts.applied, 2);
         assert_eq!([store.look_ups(), store.transactions(), store.cancelled()], expected, "{on_missing:?}");

@@ -52,7 +52,7 @@ fn checkpoint(history: &History, seen: &Seen, answer: &Answer) -> usize {
 async fn a_batch_of_several_transactions_counts_exactly_with_any_fault_at_any_request() {
     let history = long_history();
     let (config, script) = (config(), Script::default());
-    let store = MemoryStore::new(config.view.clone(), script.clone());
+    let store = MemoryStore::new(config.definition.clone(), script.clone());
     let function = Function::new(store, config, Counted::default());
     let event = |from: usize| history.event(&(from..RECORDS).collect::<Vec<_>>());
     let seen = || Seen::of(&function.store.tables());

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::rollup::Item;
-use ddb_rollup::rollup::model::view::{View, ViewKey};
+use ddb_rollup::rollup::model::definition::Definition;
+use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::plan::Transaction;
 use ddb_rollup::rollup::pipeline::verdict::{self, Failure, RetryCause};
 use uuid::Uuid;
@@ -20,21 +21,21 @@ const MAX_KEYS: usize = 100;
 /// The tables behind a line, as the function knows them. Clones have the same tables.
 #[derive(Debug, Clone)]
 pub struct MemoryStore<L> {
-    view: View,
+    definition: Definition,
     tables: Arc<Mutex<Tables>>,
     line: L,
     crashed: Arc<AtomicBool>,
 }
 
 impl<L: Line> MemoryStore<L> {
-    /// Empty tables for a view.
-    pub fn new(view: View, line: L) -> Self {
-        Self::sharing(view, Arc::default(), line)
+    /// Empty tables for a definition.
+    pub fn new(definition: Definition, line: L) -> Self {
+        Self::sharing(definition, Arc::default(), line)
     }
 
     /// The same tables as others have, behind a line of its own.
-    pub fn sharing(view: View, tables: Arc<Mutex<Tables>>, line: L) -> Self {
-        Self { view, tables, line, crashed: Arc::default() }
+    pub fn sharing(definition: Definition, tables: Arc<Mutex<Tables>>, line: L) -> Self {
+        Self { definition, tables, line, crashed: Arc::default() }
     }
 
     /// What is in the tables.
@@ -100,14 +101,14 @@ impl<L: Line + Send> Store for MemoryStore<L> {
     }
 
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
-        let key = self.view.key_item(key);
+        let key = self.definition.key_item(key);
         self.request(|| Failure::Transient(RetryCause::Conflict), |tables| Ok(tables.view(&key).cloned())).await
     }
 
     async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
         assert!((1..=MAX_KEYS).contains(&keys.len()), "{} keys in one request", keys.len());
         let found = |tables: &Tables| {
-            let item = |key: &ViewKey| tables.view(&self.view.key_item(key)).cloned();
+            let item = |key: &ViewKey| tables.view(&self.definition.key_item(key)).cloned();
             keys.iter().map(|key| (key.clone(), item(key))).collect::<LookedUp>()
         };
         self.request(|| Failure::Transient(RetryCause::Conflict), |tables| Ok(found(tables))).await

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::DateTime;
+use ddb_rollup::rollup::model::definition::Definition;
 use ddb_rollup::rollup::model::expression_size::update_fits;
 use ddb_rollup::rollup::model::marker::{Guard, Stamp};
+use ddb_rollup::rollup::model::measure::MeasureId;
 use ddb_rollup::rollup::model::number::Number;
 use ddb_rollup::rollup::model::poison::{Poison, Reason};
 use ddb_rollup::rollup::model::record::{Images, RecordHead, RecordId, StreamRecord};
@@ -13,6 +15,7 @@ use ddb_rollup::rollup::model::view::{KeyPart, KeyType, Measure, View};
 use ddb_rollup::rollup::pipeline::coalesce::{Batch, EntryId, Found, coalesce};
 use ddb_rollup::rollup::pipeline::delta::{Effect, Retention, effect};
 use ddb_rollup::rollup::pipeline::plan::{Setting, assemble, plan};
+use ddb_rollup::rollup::pipeline::update;
 use ddb_rollup::rollup::pipeline::view_item::Shape;
 use ddb_rollup::rollup::{AttributeValue, Item};
 
@@ -43,7 +46,7 @@ fn id(position: usize) -> RecordId {
     RecordId { sequence_number: format!("{position:021}"), stream: STREAM.to_owned() }
 }
 
-fn found(view: &View, position: usize, images: Images) -> Found<'static> {
+fn found(definition: &Definition, position: usize, images: Images) -> Found<'static> {
     let record = StreamRecord {
         head: RecordHead {
             id: id(position),
@@ -55,7 +58,7 @@ fn found(view: &View, position: usize, images: Images) -> Found<'static> {
         images,
         raw: "",
     };
-    Found::Record(effect(view, record, &Retention { days: 14, until: now() }))
+    Found::Record(effect(definition, record, &Retention { days: 14, until: now() }))
 }
 
 fn poison(position: usize, raw: &str) -> Found<'_> {
@@ -67,8 +70,8 @@ fn poison(position: usize, raw: &str) -> Found<'_> {
     Found::Record(Effect::Quarantine(poison))
 }
 
-fn changes(view: &View, images: impl IntoIterator<Item = Images>) -> Batch<'static> {
-    coalesce(images.into_iter().enumerate().map(|(position, images)| found(view, position, images)))
+fn changes(definition: &Definition, images: impl IntoIterator<Item = Images>) -> Batch<'static> {
+    coalesce(images.into_iter().enumerate().map(|(position, images)| found(definition, position, images)))
 }
 
 /// The shape that all view items have, and what is done about one that is not there.
@@ -79,15 +82,15 @@ const LONGEST: Case = (Shape::Complete, OnMissingViewItem::Skip);
 
 fn every_case() -> Vec<Case> {
     use OnMissingViewItem::{Create, Skip};
-    let lacking = Shape::Lacks(BTreeSet::from([1]));
+    let lacking = Shape::Lacks(BTreeSet::from([MeasureId::first_view(1)]));
     vec![LONGEST, (Shape::Complete, Create), (Shape::Absent, Skip), (Shape::Absent, Create), (lacking, Create)]
 }
 
 /// Plans a batch, and holds every transaction against every limit in each of these cases. Gives the number of
 /// transactions.
-fn transactions_of(view: &View, batch: &Batch<'_>, cases: &[Case]) -> usize {
+fn transactions_of(definition: &Definition, batch: &Batch<'_>, cases: &[Case]) -> usize {
     let all: Vec<EntryId> = batch.ids().collect();
-    let planned = plan(view, batch, &all);
+    let planned = plan(definition, batch, &all);
     let mut members: Vec<EntryId> = planned.iter().flatten().copied().collect();
     members.sort_unstable();
     assert_eq!(members, all, "every entry is in exactly one transaction");
@@ -109,7 +112,8 @@ fn transactions_of(view: &View, batch: &Batch<'_>, cases: &[Case]) -> usize {
     for (shape, on_missing) in cases {
         let shapes = vec![shape.clone(); batch.items.len()];
         let stamp = Stamp::new(DateTime::default(), "00000000-0000-0000-0000-000000000000", 14);
-        let setting = Setting { view: view.clone(), on_missing: *on_missing, guard: Guard::Absent, stamp };
+        let definition = definition.clone().with_missing(*on_missing);
+        let setting = Setting { definition, guard: Guard::Absent, stamp };
         for members in &planned {
             hold_against_the_limits(&assemble(&setting, batch, &shapes, members), members.len());
         }
@@ -119,24 +123,24 @@ fn transactions_of(view: &View, batch: &Batch<'_>, cases: &[Case]) -> usize {
 
 #[test]
 fn every_small_batch_of_changes_and_of_moves_keeps_to_the_limits() {
-    let view = config().view;
+    let definition = config().definition;
     let mut batches = 0;
     for records in [1, 2, 33, 34, 49, 50, 51, 98, 99, 100, 101, 105, 198, 199] {
         for maps in [1, 2, records] {
-            let inserts = changes(&view, (0..records).map(|n| inserted(n % maps, ["a", "b", ""][n % 3])));
-            let groups = changes(&view, (0..records).map(|n| inserted(n % maps, &format!("group-{n}"))));
-            let moves = changes(&view, (0..records).map(|n| moved((n % maps, "a"), ((n + 1) % maps, "b"))));
+            let inserts = changes(&definition, (0..records).map(|n| inserted(n % maps, ["a", "b", ""][n % 3])));
+            let groups = changes(&definition, (0..records).map(|n| inserted(n % maps, &format!("group-{n}"))));
+            let moves = changes(&definition, (0..records).map(|n| moved((n % maps, "a"), ((n + 1) % maps, "b"))));
             let group = |n| format!("group-{n}");
             let regroups = (0..records).map(|n| moved((n % maps, &group(2 * n)), (n % maps, &group(2 * n + 1))));
-            let regroups = changes(&view, regroups);
+            let regroups = changes(&definition, regroups);
             let cancelling = changes(
-                &view,
+                &definition,
                 (0..records).map(|n| {
                     if n % 2 == 0 { inserted(n % maps, "a") } else { Images::Removed(point((n - 1) % maps, "a")) }
                 }),
             );
             for batch in [inserts, groups, moves, regroups, cancelling] {
-                transactions_of(&view, &batch, &[LONGEST]);
+                transactions_of(&definition, &batch, &[LONGEST]);
                 batches += 1;
             }
         }
@@ -147,7 +151,7 @@ fn every_small_batch_of_changes_and_of_moves_keeps_to_the_limits() {
 
 #[test]
 fn transactions_of_inserts_are_full() {
-    let view = config().view;
+    let definition = config().definition;
     let mut batches = 0;
     for records in [1, 10, 99, 100, 101, 1_000, 10_000] {
         for maps in [1, 20, 100, 10_000] {
@@ -155,9 +159,10 @@ fn transactions_of_inserts_are_full() {
                 let mut seeded = Seeded(seed);
                 let mut even = 0..;
                 let mut map = || if seed == 0 { even.next().unwrap_or(0) % maps } else { seeded.below(maps) };
-                let batch = changes(&view, (0..records).map(|n| inserted(map(), ["a", "b", "c", "d", ""][n % 5])));
+                let batch =
+                    changes(&definition, (0..records).map(|n| inserted(map(), ["a", "b", "c", "d", ""][n % 5])));
                 let touched = batch.items.len();
-                let transactions = transactions_of(&view, &batch, &[]);
+                let transactions = transactions_of(&definition, &batch, &[]);
                 let most = (102 * (records + touched)).div_ceil(100 * 100) + 1;
                 assert!(
                     transactions <= most,
@@ -173,12 +178,12 @@ fn transactions_of_inserts_are_full() {
 
 /// Plans inserts on view items with so many each, and tells how many of each item are in each transaction.
 fn spread(entries: &[usize]) -> Vec<Vec<usize>> {
-    let view = config().view;
+    let definition = config().definition;
     let maps = entries.iter().enumerate().flat_map(|(map, &entries)| std::iter::repeat_n(map, entries));
     let maps: Vec<usize> = maps.collect();
-    let batch = changes(&view, maps.iter().map(|&map| inserted(map, "a")));
+    let batch = changes(&definition, maps.iter().map(|&map| inserted(map, "a")));
     let all: Vec<EntryId> = batch.ids().collect();
-    let planned = plan(&view, &batch, &all).into_iter().map(|members| {
+    let planned = plan(&definition, &batch, &all).into_iter().map(|members| {
         let here = |map: usize| members.iter().filter(|&&member| maps[member.0] == map).count();
         (0..entries.len()).map(here).collect()
     });
@@ -205,12 +210,16 @@ fn an_expression_is_filled_up_to_its_limit() {
     let key = KeyPart::attribute("MapId", KeyType::S);
     let measure = |n| Measure::parse(format!("Measure{n}"), "count by Category").unwrap();
     let view = View::new("Point", "Map", None, vec![key], (0..MEASURES).map(measure).collect()).unwrap();
-    let most = (0..100).take_while(|groups| update_fits(view.measures().len(), groups * MEASURES)).last().unwrap();
+    let definition = Definition::new(vec![view]).unwrap();
+    let most = (0..100)
+        .take_while(|groups| update_fits(update::written(&definition, definition.all()), groups * MEASURES))
+        .last()
+        .unwrap();
     assert!((5..30).contains(&most), "{most} groups fit into an expression");
     // Each group comes twice, and costs the expression nothing the second time.
-    let batch = changes(&view, (0..4 * most).map(|n| inserted(0, &format!("group-{:03}", n / 2))));
+    let batch = changes(&definition, (0..4 * most).map(|n| inserted(0, &format!("group-{:03}", n / 2))));
     let all: Vec<EntryId> = batch.ids().collect();
-    let planned: Vec<usize> = plan(&view, &batch, &all).iter().map(Vec::len).collect();
+    let planned: Vec<usize> = plan(&definition, &batch, &all).iter().map(Vec::len).collect();
     assert_eq!(planned, [2 * most, 2 * most]);
 }
 
@@ -242,7 +251,7 @@ fn room_is_left_only_as_long_as_no_further_transaction_comes_of_it() {
 #[test]
 fn random_batches_keep_to_the_limits_whatever_shape_their_view_items_have() {
     const BATCHES: u64 = 20;
-    let view = config().view;
+    let definition = config().definition;
     let mut records = 0;
     for seed in 0..BATCHES {
         let mut seeded = Seeded(seed);
@@ -258,9 +267,9 @@ fn random_batches_keep_to_the_limits_whatever_shape_their_view_items_have() {
                 3 => moved((map, &group), (other, &next)),
                 _ => inserted(map, &group),
             };
-            found(&view, position, images)
+            found(&definition, position, images)
         });
-        transactions_of(&view, &coalesce(found), &every_case());
+        transactions_of(&definition, &coalesce(found), &every_case());
         records += length;
     }
     println!("{BATCHES} batches of {records} records");
@@ -269,22 +278,22 @@ fn random_batches_keep_to_the_limits_whatever_shape_their_view_items_have() {
 
 #[test]
 fn records_that_fill_a_transaction_by_their_bytes_keep_to_the_limits() {
-    let view = config().view;
+    let definition = config().definition;
     let mut seeded = Seeded(1);
     // Text that does not become shorter by compressing it.
     let raw: String = (0..390 * 1024).map(|_| char::from(b'0' + u8::try_from(seeded.below(64)).unwrap())).collect();
     for records in [1, 25] {
         let found = (0..records).map(|position| poison(position, &raw[position..]));
-        let transactions = transactions_of(&view, &coalesce(found), &[LONGEST]);
+        let transactions = transactions_of(&definition, &coalesce(found), &[LONGEST]);
         assert!(transactions <= records.div_ceil(2), "{records} records in {transactions} transactions");
     }
     // Each of them touches a group of its own, with the longest name, of the longest key.
     let map = "m".repeat(2_048);
     let found = (0..300).map(|position| {
         let category = format!("{position:01024}");
-        found(&view, position, Images::Inserted(item([("MapId", map.clone()), ("Category", category)])))
+        found(&definition, position, Images::Inserted(item([("MapId", map.clone()), ("Category", category)])))
     });
-    let transactions = transactions_of(&view, &coalesce(found), &every_case());
+    let transactions = transactions_of(&definition, &coalesce(found), &every_case());
     assert!(transactions <= 5, "{transactions} transactions");
 }
 
@@ -302,13 +311,18 @@ fn views_of_any_number_of_measures_keep_to_the_limits() {
             let measures = (0..grouped).map(|n| measure(n, Some("Category")));
             let measures = measures.chain((grouped..grouped + plain).map(|n| measure(n, None))).collect();
             let Ok(view) = View::new("Point", "Map", None, vec![key.clone()], measures) else { continue };
+            let definition = Definition::new(vec![view]).unwrap();
             let weighed = |group: usize| {
                 let mut image = point(0, &format!("group-{group}"));
                 image.insert("Weight".to_owned(), AttributeValue::N(format!("0.{}", group + 1)));
                 image
             };
             let images = (0..20).map(|n| Images::Modified { old: weighed(n), new: weighed(n + 1) });
-            transactions_of(&view, &changes(&view, images), &[LONGEST, (Shape::Absent, OnMissingViewItem::Create)]);
+            transactions_of(
+                &definition,
+                &changes(&definition, images),
+                &[LONGEST, (Shape::Absent, OnMissingViewItem::Create)],
+            );
             views += 1;
         }
     }

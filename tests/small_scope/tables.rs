@@ -170,11 +170,11 @@ pub fn made(transaction: &Transaction<'_>) -> Transaction<'static> {
         Action::PutMarker { entry, guard, marker } => {
             Action::PutMarker { entry: *entry, guard: *guard, marker: Marker::Item(marker.item().into_owned()) }
         }
-        Action::UpdateView { item, key, update } => {
-            Action::UpdateView { item: *item, key: key.clone(), update: update.clone() }
+        Action::UpdateView { item, table, key, update } => {
+            Action::UpdateView { item: *item, table: *table, key: key.clone(), update: update.clone() }
         }
-        Action::CheckAbsent { item, key, check } => {
-            Action::CheckAbsent { item: *item, key: key.clone(), check: check.clone() }
+        Action::CheckAbsent { item, table, key, check } => {
+            Action::CheckAbsent { item: *item, table: *table, key: key.clone(), check: check.clone() }
         }
     };
     Transaction { actions: transaction.actions.iter().map(made).collect() }

@@ -35,13 +35,13 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         let tables: Arc<Mutex<Tables>> = Arc::default();
-        let view = config().view;
+        let definition = config().definition;
         let side = |first_token| {
             let gate = Gate::default();
-            let store = MemoryStore::sharing(view.clone(), tables.clone(), gate.clone());
+            let store = MemoryStore::sharing(definition.clone(), tables.clone(), gate.clone());
             (Function::new(store, config(), Counted::beginning_at(first_token)), gate)
         };
-        let later = MemoryStore::sharing(view.clone(), tables.clone(), Script::default());
+        let later = MemoryStore::sharing(definition.clone(), tables.clone(), Script::default());
         let later = Function::new(later, config(), Counted::beginning_at(2 << 32));
         Self { sides: [side(0), side(1 << 32)], later, tables, runs: 0 }
     }

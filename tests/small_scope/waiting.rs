@@ -71,7 +71,7 @@ async fn the_wait_before_a_retry_doubles_up_to_a_second() {
     let (script, waits) = (Script::default(), Waits::default());
     // The first request is the look-up.
     script.begin((1..=9).map(|request| (request, Passage::Fails(RetryCause::Throttled))));
-    let rollup = Rollup::new(config(), MemoryStore::new(config().view, script.clone()), waits.clone());
+    let rollup = Rollup::new(config(), MemoryStore::new(config().definition, script.clone()), waits.clone());
     let (answer, took) = deliver(&rollup, Duration::from_mins(1)).await;
     assert_eq!(answer, Answer::All);
     assert_eq!(waits.asked(), [20, 40, 80, 160, 320, 640, 1_000, 1_000, 1_000]);
@@ -98,7 +98,7 @@ async fn what_is_planned_again_waits_from_the_fourth_time_on() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_sent_when_no_time_is_left() {
     let script = Script::default();
-    let rollup = Rollup::new(config(), MemoryStore::new(config().view, script.clone()), Waits::default());
+    let rollup = Rollup::new(config(), MemoryStore::new(config().definition, script.clone()), Waits::default());
     let (answer, took) = deliver(&rollup, Duration::ZERO).await;
     assert_eq!((answer, took), (Answer::Before("000000000000000000001".to_owned()), Duration::ZERO));
     assert_eq!(script.requests(), 0);

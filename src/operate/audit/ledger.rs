@@ -16,8 +16,8 @@ use crate::rollup::check::ledger::{
     Finding, MarkerState, QuarantinedEffect, inspect, marker_state, quarantined_effect,
 };
 use crate::rollup::model::marker::{
-    DEFINITION,
-    DELTAS, EVENT_ID, FINGERPRINT, MarkerOutcome, OUTCOME, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, SOURCE_KEY, STREAM,
+    DEFINITION, DELTAS, EVENT_ID, FINGERPRINT, MarkerOutcome, OUTCOME, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER,
+    SOURCE_KEY, STREAM,
 };
 use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
@@ -51,7 +51,8 @@ pub struct Ledger {
 /// When the table cannot be read.
 pub async fn read(tables: &TableReader, now: DateTime<Utc>) -> Result<Ledger, AuditError> {
     let ledger = RefCell::new(Ledger::default());
-    let attributes = [SEQUENCE_NUMBER, STREAM, OUTCOME, DELTAS, EVENT_ID, SOURCE_KEY, RECORDED_AT, REASON, RECORD, FINGERPRINT];
+    let attributes =
+        [SEQUENCE_NUMBER, STREAM, OUTCOME, DELTAS, EVENT_ID, SOURCE_KEY, RECORDED_AT, REASON, RECORD, FINGERPRINT];
     tables.markers(&attributes, |marker| ledger.borrow_mut().take(tables, &marker, now)).await?;
     Ok(ledger.into_inner())
 }

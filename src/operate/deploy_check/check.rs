@@ -8,8 +8,8 @@ use aws_sdk_lambda::types::{EventSourceMappingConfiguration, EventSourcePosition
 use crate::config::{
     Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_DEFINITION, VIEW_TABLE,
 };
-use crate::rollup::model::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::definition::{Definition, ViewTable};
+use crate::rollup::model::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::view::{View, table_name};
 
 const ABSENT: &str = "absent";
@@ -212,7 +212,9 @@ pub fn settings(config: &Config, function: &str, variables: Option<&HashMap<Stri
             config.definition.tables().iter().map(|table| table_name(&table.name)).collect::<Vec<_>>().join(", ")
         };
         checks.that(VIEW_TABLE, tables(&theirs), tables(config), TABLES);
-        let of = |view: &View| (view.condition().cloned(), view.key().to_vec(), view.measures().to_vec(), view.set().to_vec());
+        let of = |view: &View| {
+            (view.condition().cloned(), view.key().to_vec(), view.measures().to_vec(), view.set().to_vec())
+        };
         let all = |config: &Config| config.definition.views().iter().map(of).collect::<Vec<_>>();
         let same = all(&theirs) == all(config);
         checks.that(VIEW_DEFINITION, if same { THE_SAME } else { "another" }, THE_SAME, OTHERS);
@@ -264,17 +266,17 @@ mod tests {
             table.stream_specification = kind.map(|kind| {
                 StreamSpecification::builder().stream_enabled(true).stream_view_type(kind).build().unwrap()
             });
-            wrong(source(&config().view, Some(&table)))
+            wrong(source(&config().definition, Some(&table)))
         };
         assert_eq!(with(Some(StreamViewType::NewAndOldImages)), []);
         assert_eq!(with(Some(StreamViewType::KeysOnly)), [("the stream's view type", "KEYS_ONLY".to_owned())]);
         assert_eq!(with(None), [("the stream's view type", OFF.to_owned())]);
-        assert_eq!(wrong(source(&config().view, None)), [("the status", ABSENT.to_owned())]);
+        assert_eq!(wrong(source(&config().definition, None)), [("the status", ABSENT.to_owned())]);
     }
 
     #[test]
     fn keys_are_compared_with_their_types() {
-        let view_of = |key: &[_]| wrong(view(&config().view, Some(&table(key))));
+        let view_of = |key: &[_]| wrong(view(&config().definition.tables()[0], Some(&table(key))));
         assert_eq!(view_of(&[("MapId", ScalarAttributeType::S)]), []);
         assert_eq!(view_of(&[("MapId", ScalarAttributeType::N)]), [("the key", "MapId (N)".to_owned())]);
         let more = [("MapId", ScalarAttributeType::S), ("Day", ScalarAttributeType::S)];

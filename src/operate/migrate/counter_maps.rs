@@ -51,7 +51,8 @@ async fn create_in(live: &LiveTables, table: TableId, title: &str, mode: Mode) -
         placeholder
     };
     let key: Vec<_> = definition[table].key.iter().map(|(attribute, _)| place(attribute)).collect();
-    let maps: Vec<_> = definition.grouped(definition.of_table(table)).map(|(_, measure)| place(&measure.attribute)).collect();
+    let maps: Vec<_> =
+        definition.grouped(definition.of_table(table)).map(|(_, measure)| place(&measure.attribute)).collect();
     if maps.is_empty() {
         return Ok(StepResult::default());
     }
@@ -67,12 +68,7 @@ async fn create_in(live: &LiveTables, table: TableId, title: &str, mode: Mode) -
     live.each(title, &definition[table].name, scan, |item| create_on(live, table, item, mode)).await
 }
 
-async fn create_on(
-    live: &LiveTables,
-    table: TableId,
-    mut item: Item,
-    mode: Mode,
-) -> Result<ItemChange, MigrateError> {
+async fn create_on(live: &LiveTables, table: TableId, mut item: Item, mode: Mode) -> Result<ItemChange, MigrateError> {
     let definition = &live.config.definition;
     let Some(touched) = view_item(definition, table, &item) else { return Ok(ItemChange::Overtaken) };
     let (key, table) = (definition.key_item(&touched.key), &definition[table].name);

@@ -143,7 +143,8 @@ impl Mender {
             return Ok(Attempt::Left);
         }
         let table = &definition[key.table].name;
-        let actions = self.actions(definition, key, examined, &aim).map_err(|error| refused(table, error.to_string()))?;
+        let actions =
+            self.actions(definition, key, examined, &aim).map_err(|error| refused(table, error.to_string()))?;
         let count = actions.len();
         if let Err(error) = tables.client.transact_write_items().set_transact_items(Some(actions)).send().await {
             return match transaction_failure(&error, count) {

@@ -143,8 +143,9 @@ pub fn deltas(definition: &Definition, marker: &Item) -> Result<BTreeMap<ViewKey
         let sums = deltas.entry(key).or_default();
         for (attribute, value) in measures {
             let place = view.measures().iter().position(|measure| measure.attribute == *attribute);
-            let place =
-                place.ok_or_else(|| format!("its Deltas name {attribute}, which is no measure of the view {}", view.name()))?;
+            let place = place.ok_or_else(|| {
+                format!("its Deltas name {attribute}, which is no measure of the view {}", view.name())
+            })?;
             let measure = MeasureId { view: id, place };
             let mut put = |group: Option<String>, value: &AttributeValue| {
                 let number = match value {
@@ -190,7 +191,9 @@ pub fn inspect(definition: &Definition, id: &RecordId, marker: &Item) -> Option<
             if marker::is_of_another_definition(marker, definition) {
                 return None;
             }
-            deltas(definition, marker).err().and_then(|what| finding("XO-1", format!("the marker is APPLIED, but {what}")))
+            deltas(definition, marker)
+                .err()
+                .and_then(|what| finding("XO-1", format!("the marker is APPLIED, but {what}")))
         }
         Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Quarantined.as_str() => (!marker
             .contains_key(marker::REASON))
@@ -298,7 +301,10 @@ mod tests {
         assert_eq!(inspect(&definition(), &id, &bare).map(|finding| finding.invariant), Some("XO-6"));
         for closed in ["DISCARDED", "REPAIRED"] {
             let marker = item(json!({"Outcome": {"S": closed}}));
-            assert_eq!((marker_state(Some(&marker)), inspect(&definition(), &id, &marker)), (MarkerState::Closed, None));
+            assert_eq!(
+                (marker_state(Some(&marker)), inspect(&definition(), &id, &marker)),
+                (MarkerState::Closed, None)
+            );
         }
     }
 
@@ -333,7 +339,11 @@ mod tests {
             assert!(found.invariant == "XO-1" && found.what.contains(expected), "{found:?}");
         }
         for (outcome, clean) in [("DISCARDED", true), ("REPAIRED", true), ("QUARANTINED", false), ("", false)] {
-            assert_eq!(inspect(&definition(), &id, &item(json!({"Outcome": {"S": outcome}}))).is_none(), clean, "{outcome}");
+            assert_eq!(
+                inspect(&definition(), &id, &item(json!({"Outcome": {"S": outcome}}))).is_none(),
+                clean,
+                "{outcome}"
+            );
         }
     }
 

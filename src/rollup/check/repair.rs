@@ -206,7 +206,10 @@ mod tests {
     fn the_record_of_a_repair_says_from_what_to_what() {
         let key = definition().own_key(TableId(0), &item(json!({"MapId": {"S": "m"}}))).unwrap();
         let difference = |group: Option<&str>, stored, expected| Difference {
-            counter: Counter { measure: MeasureId::first_view(usize::from(group.is_some())), group: group.map(str::to_owned) },
+            counter: Counter {
+                measure: MeasureId::first_view(usize::from(group.is_some())),
+                group: group.map(str::to_owned),
+            },
             stored,
             expected: Number::from(expected),
         };

@@ -94,6 +94,14 @@ impl Definition {
         Ok(Self::new(vec![View::points_of_maps(source_table, view_table)?])?)
     }
 
+    /// The definition with one answer of all its views to a view item that is not there.
+    #[must_use]
+    pub fn with_missing(mut self, on_missing: OnMissingViewItem) -> Self {
+        self.views = self.views.into_iter().map(|view| view.with_missing(on_missing)).collect();
+        self.fingerprint = fingerprint(&self.views);
+        self
+    }
+
     /// The views, in the order of the definition; there is one at least.
     #[must_use]
     pub fn views(&self) -> &[View] {
@@ -280,11 +288,7 @@ fn fingerprint(views: &[View]) -> Fingerprint {
         let _ = writeln!(text, "view {} of {source} in {table}, {missing}", view.name());
         let _ = view.condition().map(|condition| writeln!(text, "where {condition}"));
         for part in view.key() {
-            let _ = writeln!(
-                text,
-                "key {:?} {} {} {:?}",
-                part.view_attribute, part.key_type, part.value, part.missing
-            );
+            let _ = writeln!(text, "key {:?} {} {} {:?}", part.view_attribute, part.key_type, part.value, part.missing);
         }
         let measures = view.measures().iter().map(|one| format!("measure {:?} {}", one.attribute, one.expression));
         let set = view.set().iter().map(|one| format!("set {:?} {}", one.attribute, one.value));
@@ -294,4 +298,76 @@ fn fingerprint(views: &[View]) -> Fingerprint {
     }
     let digest = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, text.as_bytes());
     Fingerprint(digest.simple().to_string()[..FINGERPRINT_DIGITS].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::rollup::model::view::KeyPart;
+
+    #[test]
+    fn a_key_is_of_its_type_and_of_a_length_that_a_key_may_have() {
+        let measure = Measure::parse("Count", "count").unwrap();
+        let key = vec![KeyPart::attribute("P", KeyType::S), KeyPart::attribute("R", KeyType::B)];
+        let view = View::new("Source", "View", None, key, vec![measure]).unwrap();
+        let definition = Definition::new(vec![view]).unwrap();
+        let of = |partition: usize, sort: usize| {
+            let item = [
+                ("P".to_owned(), AttributeValue::S("p".repeat(partition))),
+                ("R".to_owned(), AttributeValue::B(vec![7; sort])),
+            ];
+            definition.own_key(TableId(0), &Item::from(HashMap::from(item)))
+        };
+        let too_long =
+            |attribute: &str, bytes, limit| KeyError::TooLong { attribute: attribute.to_owned(), bytes, limit };
+        assert_eq!(of(2_048, 1_024).map(|key| key.to_string().len() > 2_048), Ok(true));
+        assert_eq!(of(2_049, 1), Err(too_long("P", 2_049, 2_048)));
+        assert_eq!(of(1, 1_025), Err(too_long("R", 1_025, 1_024)));
+        assert_eq!(of(0, 1), Err(KeyError::Empty { attribute: "P".to_owned() }));
+        assert_eq!(of(1, 0), Err(KeyError::Empty { attribute: "R".to_owned() }));
+        assert_eq!(of(1, 2).map(|key| key.to_string()), Ok("p, [07, 07]".to_owned()));
+        for (found, kind) in [(json!({"N": "1"}), "N"), (json!({"BOOL": true}), "BOOL"), (json!({"L": []}), "L")] {
+            let item: Item = serde_json::from_value(json!({"P": found, "R": {"S": "r"}})).unwrap();
+            let error = definition.own_key(TableId(0), &item).unwrap_err();
+            let wanted = KeyType::S;
+            assert_eq!(error, KeyError::Type { attribute: "P".to_owned(), found: kind, wanted });
+            assert!(error.to_string().contains(&format!("of type {kind}; the view's key needs S")), "{error}");
+        }
+        assert_eq!([KeyType::S, KeyType::N, KeyType::B].map(|key_type| key_type.to_string()), ["S", "N", "B"]);
+    }
+
+    fn read_text(text: &str) -> Definition {
+        let defaults = Defaults { source_table: "A", view_table: "B", on_missing: OnMissingViewItem::Create };
+        read(text, &defaults).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn a_fingerprint_tells_what_is_counted_and_not_how_it_is_written() {
+        let one = r##"{ "views": [
+            { "name": "P", "key": [{ "attribute": "Id", "type": "S", "value": "P#{A}" }], "measures": { "N": "count", "M": "sum B" } },
+            { "name": "Q", "key": [{ "attribute": "Id", "type": "S", "value": "Q#{A}" }], "measures": { "N": "count" }, "set": { "X": 1 } } ] }"##;
+        let same = r##"{ "views": [
+            { "name": "Q", "key": [{ "attribute": "Id", "type": "S", "value": "Q#{ A }" }], "set": { "X": 1.0 }, "measures": { "N": "COUNT" } },
+            { "name": "P", "table": "arn:aws:dynamodb:eu-west-1:123456789012:table/B",
+              "key": [{ "attribute": "Id", "type": "S", "value": "P#{A}" }], "measures": { "M": "sum  B", "N": "count" } } ] }"##;
+        let print = |text: &str| read_text(text).fingerprint().clone();
+        assert_eq!(print(one), print(same));
+        assert_eq!(print(one).as_str().len(), FINGERPRINT_DIGITS);
+        for (from, to) in [
+            ("sum B", "sum C"),
+            (r##""P#{A}""##, r##""P{A}""##),
+            (r##""name": "P""##, r##""name": "R""##),
+            (r##""X": 1"##, r##""X": 2"##),
+            (r##""X": 1"##, r##""X": "1""##),
+            (r##""name": "P""##, r##""name": "P", "on_missing": "skip""##),
+            (r##""name": "P""##, r##""name": "P", "table": "C""##),
+            (r##""name": "P""##, r##""name": "P", "where": "A > 1""##),
+            (r##""value": "Q#{A}""##, r##""value": "Q#{A}", "missing": "quarantine""##),
+        ] {
+            assert_ne!(print(&one.replace(from, to)), print(one), "{to}");
+        }
+        assert_ne!(read_text(one).with_missing(OnMissingViewItem::Skip).fingerprint(), &print(one));
+    }
 }

@@ -5,9 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde::Deserialize;
 
 use crate::rollup::Item;
-use crate::rollup::model::language::{
-    self, Condition, Group, MeasureKind, OutOfBounds, Path, Template, Value,
-};
+use crate::rollup::model::language::{self, Condition, Group, MeasureKind, OutOfBounds, Path, Template, Value};
 use crate::rollup::model::limits;
 pub use crate::rollup::model::measure::Measure;
 use crate::rollup::model::set_attribute::{SetAttribute, SetTexts, SetValue};
@@ -294,8 +292,9 @@ impl View {
             if values.is_empty() && part.missing == MissingKey::Quarantine {
                 return Err(fail(KeyError::Missing { attribute: attribute() }));
             }
-            let values =
-                values.into_iter().map(|value| key_value(place, &part.view_attribute, part.key_type, value).map_err(fail));
+            let values = values
+                .into_iter()
+                .map(|value| key_value(place, &part.view_attribute, part.key_type, value).map_err(fail));
             let values = values.collect::<Result<Vec<_>, _>>()?;
             let joined = keys.iter().flat_map(|key| {
                 values.iter().map(|value| key.iter().cloned().chain([value.clone()]).collect::<Vec<_>>())
@@ -319,7 +318,8 @@ impl View {
             SetValue::Constant(_) => None,
         });
         let text = |(attribute, template): (&String, &Template)| {
-            let refuse = |bytes| KeyError::SetText { attribute: attribute.clone(), bytes, limit: limits::SET_TEXT_BYTES };
+            let refuse =
+                |bytes| KeyError::SetText { attribute: attribute.clone(), bytes, limit: limits::SET_TEXT_BYTES };
             match template.text_of(image, element) {
                 Ok(Some(text)) if (1..=limits::SET_TEXT_BYTES).contains(&text.len()) => Ok((attribute.clone(), text)),
                 Ok(text) => Err(refuse(text.map_or(0, |text| text.len()))),

@@ -75,12 +75,7 @@ impl fmt::Display for KeyType {
 }
 
 /// A value as a key attribute, if it can be one.
-pub(super) fn key_value(
-    place: usize,
-    name: &str,
-    key_type: KeyType,
-    value: Datum<'_>,
-) -> Result<KeyValue, KeyError> {
+pub(super) fn key_value(place: usize, name: &str, key_type: KeyType, value: Datum<'_>) -> Result<KeyValue, KeyError> {
     let attribute = || name.to_owned();
     let key = match (key_type, value) {
         (KeyType::S, Datum::Text(text)) => KeyValue::S(text.into_owned()),

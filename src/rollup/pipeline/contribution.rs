@@ -77,7 +77,8 @@ impl Contribution {
 
     /// The views that cannot count it, as what is stored of a record with this image.
     pub fn uncountable_as(&self, image: Image) -> impl Iterator<Item = UncountableImage> {
-        let told = move |(view, why): &(ViewId, Uncountable)| UncountableImage { view: *view, image, reason: why.to_string() };
+        let told =
+            move |(view, why): &(ViewId, Uncountable)| UncountableImage { view: *view, image, reason: why.to_string() };
         self.uncountable.iter().map(told)
     }
 }
@@ -157,12 +158,14 @@ fn of_view(id: ViewId, view: &View, item: &Item) -> Result<ViewContribution, Ref
         return Ok(part);
     }
     for (place, measure) in view.measures().iter().enumerate() {
-        let amounts = measure.expression.of(item).map_err(|error| {
-            Refused::Image(Uncountable::Amount { attribute: measure.attribute.clone(), error })
-        })?;
+        let amounts = measure
+            .expression
+            .of(item)
+            .map_err(|error| Refused::Image(Uncountable::Amount { attribute: measure.attribute.clone(), error }))?;
         part.ungrouped += amounts.ungrouped;
         let id = MeasureId { view: id, place };
-        part.amounts.extend(amounts.amounts.into_iter().map(|(group, amount)| (Counter { measure: id, group }, amount)));
+        part.amounts
+            .extend(amounts.amounts.into_iter().map(|(group, amount)| (Counter { measure: id, group }, amount)));
     }
     Ok(part)
 }

@@ -75,10 +75,7 @@ pub fn effect<'a>(definition: &Definition, record: StreamRecord<'a>, retention: 
 /// What a change of an item adds to which view items: what it contributes now less what it contributed before. Never holds a
 /// zero. With the texts that it sets there.
 #[must_use]
-pub fn difference(
-    old: Contribution,
-    new: Contribution,
-) -> (BTreeMap<ViewKey, Sums>, BTreeMap<ViewKey, SetTexts>) {
+pub fn difference(old: Contribution, new: Contribution) -> (BTreeMap<ViewKey, Sums>, BTreeMap<ViewKey, SetTexts>) {
     let mut deltas: BTreeMap<ViewKey, Sums> = BTreeMap::new();
     let mut texts: BTreeMap<ViewKey, SetTexts> = BTreeMap::new();
     let old = old.parts.into_iter().map(|mut old| {

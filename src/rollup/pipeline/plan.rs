@@ -180,7 +180,10 @@ impl<'b> Filling<'b> {
                         let counters = self.items.get(item);
                         let new =
                             sums.keys().filter(|counter| counters.is_none_or(|known| !known.contains(counter))).count();
-                        update_fits(update::written(definition, batch[*item].views), counters.map_or(0, HashSet::len) + new)
+                        update_fits(
+                            update::written(definition, batch[*item].views),
+                            counters.map_or(0, HashSet::len) + new,
+                        )
                     });
             if fits {
                 for (item, sums) in touches.iter().zip(change.deltas.values()) {

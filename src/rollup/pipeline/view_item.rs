@@ -116,7 +116,8 @@ mod tests {
     use crate::rollup::model::number::Number;
 
     #[test]
-    fn a_new_group_overflows_an_item_that_is_as_good_as_full() -> Result<(), crate::rollup::model::definition::DefinitionError> {
+    fn a_new_group_overflows_an_item_that_is_as_good_as_full()
+    -> Result<(), crate::rollup::model::definition::DefinitionError> {
         let definition = Definition::points_of_maps("Point", "Map")?;
         let of = |bytes_of_it: usize| {
             let filler = |length| {
@@ -129,7 +130,9 @@ mod tests {
         let sums = Sums::from([(group, Number::from(1))]);
         let full = limits::ITEM_BYTES - limits::ITEM_ESTIMATE_BYTES - "Park".len();
         assert_eq!(overflow(&definition, &of(full), &sums), None);
-        assert!(overflow(&definition, &of(full + 1), &sums).is_some_and(|words| words.contains(&(full + 1).to_string())));
+        assert!(
+            overflow(&definition, &of(full + 1), &sums).is_some_and(|words| words.contains(&(full + 1).to_string()))
+        );
         let total = Counter { measure: MeasureId::first_view(0), group: None };
         assert_eq!(overflow(&definition, &of(limits::ITEM_BYTES), &Sums::from([(total, Number::from(1))])), None);
         let mut with_group = of(full);

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ddb_rollup::commit::LookedUp;
-use ddb_rollup::rollup::model::view::{View, ViewKey};
+use ddb_rollup::rollup::model::definition::Definition;
+use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure, RetryCause};
 use ddb_rollup::rollup::{AttributeValue, Item};
@@ -89,7 +90,7 @@ impl FaultRates {
 /// The tables, and their troubles.
 pub struct Database {
     pub tables: Tables,
-    view: View,
+    definition: Definition,
     tokens: Vec<(Uuid, Instant)>,
     /// The view items before the last transaction.
     before: [Option<Item>; MAPS.len()],
@@ -104,7 +105,7 @@ pub struct Database {
 }
 
 impl Database {
-    pub fn new(view: View, choices: &mut SeededChoices) -> Self {
+    pub fn new(definition: Definition, choices: &mut SeededChoices) -> Self {
         let mut tables = Tables::default();
         let terse = choices.below(4) == 0;
         if terse {
@@ -118,7 +119,7 @@ impl Database {
         }
         Self {
             tables,
-            view,
+            definition,
             tokens: Vec::new(),
             before: Default::default(),
             spoilt: None,
@@ -157,7 +158,7 @@ impl Database {
 
     fn obey(&mut self, body: &Body, choices: &mut SeededChoices) -> Reply {
         match body {
-            Body::Read(key) => Reply::Read(Ok(self.tables.view(&self.view.key_item(key)).cloned())),
+            Body::Read(key) => Reply::Read(Ok(self.tables.view(&self.definition.key_item(key)).cloned())),
             Body::LookUp(keys) => Reply::LookedUp(Ok(self.look_up(keys, choices))),
             Body::Transact { transaction, token, guarded } => {
                 self.before = MAPS.map(|map| self.view_item(map).cloned());
@@ -207,7 +208,7 @@ impl Database {
     fn look_up(&self, keys: &[ViewKey], choices: &mut SeededChoices) -> LookedUp {
         let mut found = LookedUp::new();
         for key in keys {
-            let key_item = self.view.key_item(key);
+            let key_item = self.definition.key_item(key);
             let before = MAPS.iter().zip(&self.before).find(|(map, _)| key_item == map_key(map));
             match (choices.below(8), before) {
                 (0, _) => {}

@@ -110,9 +110,9 @@ impl World {
         self.instance_count += 1;
         let bug = self.wanted.bug;
         let mut config = Config::of(TableNames::default()).unwrap();
-        config.view = self.source.measures.view();
+        config.definition = self.source.measures.definition();
         config.marker_retention_days = Bug::retention_days(bug, self.retention_days);
-        config.on_missing = Bug::on_missing(bug, self.on_missing);
+        config.definition = config.definition.with_missing(Bug::on_missing(bug, self.on_missing));
         config.max_in_flight = Bug::max_in_flight(bug, self.max_in_flight);
         config.guard = if operator { Guard::AbsentOrQuarantined } else { Guard::Absent };
         let planted_bugs = PlantedBugs::new(Border::new(self.wire.clone(), number), bug, self.retention_days);

@@ -187,7 +187,7 @@ impl World {
             wire: Wire::default(),
             requests: Vec::new(),
             request_count: 0,
-            database: Database::new(measures.view(), &mut choices),
+            database: Database::new(measures.definition(), &mut choices),
             fault_rates,
             instances: Vec::new(),
             instance_count: 0,

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use ddb_rollup::rollup::model::definition::Definition;
 use ddb_rollup::rollup::model::view::{KeyPart, KeyType, Measure, MissingKey, View};
 use serde_json::{Value, json};
 
@@ -59,14 +60,14 @@ impl Measures {
     }
 
     /// The definition.
-    pub fn view(self) -> View {
+    pub fn definition(self) -> Definition {
         let mut measures = vec![("TotalPoints", "count"), ("CategoryCounts", "count by Category")];
         if self == Self::CountsAndSums {
             measures.extend([("Area", "sum Size"), ("AreaByCategory", "sum Size by Category")]);
         }
         let measures = measures.into_iter().map(|(name, words)| Measure::parse(name, words).unwrap()).collect();
         let key = KeyPart { missing: MissingKey::Quarantine, ..KeyPart::attribute("MapId", KeyType::S) };
-        View::new("Point", "Map", None, vec![key], measures).unwrap()
+        Definition::new(vec![View::new("Point", "Map", None, vec![key], measures).unwrap()]).unwrap()
     }
 }
 

@@ -109,9 +109,8 @@ pub(super) fn check(views: &[View]) -> Result<(), Conflict> {
 
 fn pair(first: &View, second: &View) -> Result<(), Conflict> {
     let names = || (first.name().to_owned(), second.name().to_owned());
-    let key = |view: &View| {
-        view.key().iter().map(|part| (part.view_attribute.clone(), part.key_type)).collect::<Vec<_>>()
-    };
+    let key =
+        |view: &View| view.key().iter().map(|part| (part.view_attribute.clone(), part.key_type)).collect::<Vec<_>>();
     if key(first) != key(second) {
         let (first, second) = names();
         return Err(Conflict::Key(first, second));

@@ -80,7 +80,10 @@ pub enum DefinitionError {
         hole: String,
     },
     /// What is set can be no attribute's value.
-    #[error("{place}: {found} is none of a text of 1 to {} bytes, a number that DynamoDB can hold, true and false", limits::SET_TEXT_BYTES)]
+    #[error(
+        "{place}: {found} is none of a text of 1 to {} bytes, a number that DynamoDB can hold, true and false",
+        limits::SET_TEXT_BYTES
+    )]
     SetValue {
         /// Which attribute.
         place: String,
@@ -348,7 +351,8 @@ mod tests {
         let example = r#"{ "key": [{ "attribute": "MapId", "type": "S", "missing": "quarantine" }],
             "measures": { "TotalPoints": "count", "CategoryCounts": "count by Category" } }"#;
         let defaults = Defaults { source_table: "Point", view_table: "Map", ..DEFAULTS };
-        let (written, shipped) = (read(example, &defaults).unwrap(), Definition::points_of_maps("Point", "Map").unwrap());
+        let (written, shipped) =
+            (read(example, &defaults).unwrap(), Definition::points_of_maps("Point", "Map").unwrap());
         assert_eq!(written, shipped);
     }
 
