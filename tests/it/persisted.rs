@@ -47,12 +47,14 @@ async fn a_marker_and_a_view_item() {
             "SourceKey": {"M": {"MapId": {"S": "m"}, "PointId": {"S": "p"}}},
             "Outcome": {"S": "APPLIED"},
             "Deltas": {"L": [{"M": {
+                "View": {"S": "default"},
                 "Item": {"M": {"MapId": {"S": "m"}}},
                 "Measures": {"M": {"CategoryCounts": {"M": {"Cafe": {"N": "1"}, "Park": {"N": "-1"}}}}},
             }}]},
             "RecordedAt": {"S": "RFC 3339, milliseconds, UTC"},
             "RequestId": {"S": "request id"},
             "FormatVersion": {"N": "1"},
+            "Fingerprint": {"S": "1d9031bf121a5fa1"},
             "ExpiresAt": {"N": expires_at.to_string()},
         })
     );
@@ -88,6 +90,7 @@ async fn a_marker_in_quarantine() {
             "RecordedAt": {"S": "RFC 3339, milliseconds, UTC"},
             "RequestId": {"S": "request id"},
             "FormatVersion": {"N": "1"},
+            "Fingerprint": {"S": "1d9031bf121a5fa1"},
         })
     );
 }

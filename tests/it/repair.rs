@@ -61,6 +61,10 @@ async fn counters_of_an_at_least_once_function_are_set_right_and_the_rest_of_the
     engine.put("Map", [("MapId", s("no points")), ("TotalPoints", n(3)), ("CategoryCounts", category("Bar"))]).await;
     let ran = repair(&engine).await;
     assert_eq!(ran.json()["drifted"], 0, "{ran:?}");
+    // Whose the counters of an item are to which nothing contributes cannot be told: the operator says so.
+    assert_eq!((ran.code, &ran.json()["items_of_others"]), (0, &json!(["no points"])), "{ran:?}");
+    let ran = settled(&engine, "repair", &["--adopt"]).await;
+    assert_eq!((ran.code, &ran.json()["items_of_others"]), (0, &json!([])), "{ran:?}");
     assert_stays_exact(&engine).await;
     let items = engine.everything().await.0;
     assert_eq!(items["m0"]["City"], s("Bern"));

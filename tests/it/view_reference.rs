@@ -280,7 +280,7 @@ fn the_recipes_say_what_becomes_of_a_missing_view_item_and_key() {
     let own = block.replace("\"Shop\"", &format!("{SOURCE:?}"));
     assert!(read(&own).is_ok());
     let unconditional = own.replace("begins_with(SK, 'ORDER#')", "PK <> ''");
-    assert!(read(&unconditional).unwrap_err().contains("could count the items that it creates"));
+    assert!(read(&unconditional).unwrap_err().contains("could count the items that the view"));
 }
 
 #[test]

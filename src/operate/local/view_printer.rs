@@ -77,10 +77,15 @@ impl fmt::Display for ViewItemChange {
 }
 
 impl ViewItemChange {
-    /// The change as one JSON object: the key, and each measure with its number, or its number by group.
+    /// The change as one JSON object: the key, each measure with its number or its number by group, and the table where there
+    /// are several.
     fn json(&self, definition: &Definition) -> Value {
-        let table = &definition[self.key.table].name;
-        json!({ "table": table, "key": self.key.to_string(), "counters": self.measures.0.iter().cloned().collect::<Map<_, _>>() })
+        let counters = self.measures.0.iter().cloned().collect::<Map<_, _>>();
+        let mut object = json!({ "key": self.key.to_string(), "counters": counters });
+        if definition.tables().len() > 1 {
+            object["table"] = definition[self.key.table].name.as_str().into();
+        }
+        object
     }
 }
 
@@ -201,7 +206,7 @@ mod tests {
         let measures = MeasureValues::of(&definition, &key, Some(&item));
         let change = ViewItemChange { key: key.clone(), measures };
         assert_eq!(change.to_string(), "m  TotalPoints 3  CategoryCounts Bar 0.5, Zoo 1");
-        let expected = json!({"table": "Map", "key": "m", "counters": {"TotalPoints": 3, "CategoryCounts": {"Bar": "0.5", "Zoo": 1}}});
+        let expected = json!({"key": "m", "counters": {"TotalPoints": 3, "CategoryCounts": {"Bar": "0.5", "Zoo": 1}}});
         assert_eq!(change.json(&definition), expected);
         assert_eq!(MeasureValues::of(&definition, &key, None), MeasureValues::default());
     }
