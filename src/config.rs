@@ -65,6 +65,9 @@ impl Default for Tables {
     }
 }
 
+/// Where Lambda says what the function is called.
+pub const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
+
 /// Where Lambda unpacks a function's code.
 const TASK_ROOT: &str = "LAMBDA_TASK_ROOT";
 
@@ -81,6 +84,8 @@ pub struct Config {
     pub max_in_flight: usize,
     /// Which markers an applied record may replace: none, but in an operator's replay.
     pub guard: Guard,
+    /// The name of the function; none where a command works in its place.
+    pub function: Option<String>,
 }
 
 /// A setting that cannot be used.
@@ -151,6 +156,7 @@ impl Config {
         config.marker_retention_days =
             number(&variable, MARKER_RETENTION_DAYS, Self::DEFAULT_RETENTION_DAYS, 1..=MARKER_RETENTION_MAX_DAYS)?;
         config.max_in_flight = number(&variable, IN_FLIGHT, Self::DEFAULT_IN_FLIGHT, 1..=MAX_IN_FLIGHT)?;
+        config.function = variable(FUNCTION_NAME);
         for name in ENDPOINTS {
             if let Some(value) = variable(name).filter(|value| !is_endpoint(value)) {
                 return Err(refuse(name, value, ENDPOINT));
@@ -196,6 +202,7 @@ impl Config {
             marker_retention_days: Self::DEFAULT_RETENTION_DAYS,
             max_in_flight: Self::DEFAULT_IN_FLIGHT,
             guard: Guard::default(),
+            function: None,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! One invocation, from the event to the response.
 
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lambda_events::event::streams::DynamoDbEventResponse;
@@ -11,8 +13,8 @@ use crate::commit::complete_items::CompleteItems;
 use crate::commit::{Broken, CommitReport, Committer, Randomness, Store};
 use crate::config::Config;
 use crate::metrics::{self, Summary};
-use crate::rollup::model::marker::Stamp;
-use crate::rollup::model::record::RecordId;
+use crate::rollup::model::marker::{Stamp, definition_item};
+use crate::rollup::model::record::{RecordId, UNKNOWN_STREAM};
 use crate::rollup::pipeline::coalesce::{Batch, Disposition, Entry, EntryId, Found, coalesce};
 use crate::rollup::pipeline::delta::{Effect, Retention, effect};
 use crate::rollup::pipeline::parse::{EventError, Parsed, parse, parse_record};
@@ -35,6 +37,8 @@ pub struct Rollup<S, E> {
     store: S,
     randomness: E,
     complete_items: CompleteItems,
+    /// The streams for which the definition was written down.
+    announced: Mutex<HashSet<String>>,
     observe: Option<Observer>,
 }
 
@@ -93,7 +97,14 @@ impl InvocationError {
 impl<S: Store, E: Randomness> Rollup<S, E> {
     /// A roll-up as configured, on a store.
     pub fn new(config: Config, store: S, randomness: E) -> Self {
-        Self { config, store, randomness, complete_items: CompleteItems::default(), observe: None }
+        Self {
+            config,
+            store,
+            randomness,
+            complete_items: CompleteItems::default(),
+            announced: Mutex::default(),
+            observe: None,
+        }
     }
 
     /// Lets `observe` see what each invocation did.
@@ -125,6 +136,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             deadline,
         };
         let report = committer.commit(&mut batch).await?;
+        self.announce(&batch, &setting, deadline).await;
         let (response, counts) = response(&batch, &report.outcomes);
 
         let commit = commit_began.elapsed();
@@ -146,6 +158,28 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             observe(invocation, &summary);
         }
         unnumbered(&batch, &report).map_or(Ok(response), Err)
+    }
+
+    /// Writes down, once a process and stream, under which definition its records are counted. Nothing that is counted
+    /// depends on it, so a failure is left to the next invocation.
+    async fn announce(&self, batch: &Batch<'_>, setting: &Setting, deadline: Instant) {
+        let Some(function) = &self.config.function else { return };
+        let streams: BTreeSet<&str> = batch.entries.iter().map(|entry| entry.head().id.stream.as_str()).collect();
+        for stream in streams.into_iter().filter(|stream| *stream != UNKNOWN_STREAM) {
+            let known = |announced: &Mutex<HashSet<String>>| {
+                announced.lock().unwrap_or_else(PoisonError::into_inner).contains(stream)
+            };
+            if known(&self.announced) {
+                continue;
+            }
+            let item = definition_item(&setting.definition, stream, function, &setting.stamp);
+            match tokio::time::timeout_at(deadline, self.store.put_definition(&item)).await {
+                Ok(Ok(())) => {
+                    self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(stream.to_owned());
+                }
+                failed => warn!("cannot write down the definition: {failed:?}"),
+            }
+        }
     }
 
     /// Whether a raw record, by itself, changes nothing.

@@ -28,7 +28,7 @@ use crate::commit::{LookedUp, Store};
 use crate::rollup::Item;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::limits;
-use crate::rollup::model::marker::{Guard, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER};
+use crate::rollup::model::marker::{FINGERPRINT, Guard, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER};
 use crate::rollup::model::view::{TableId, ViewKey};
 use crate::rollup::pipeline::plan::{Action, Transaction};
 use crate::rollup::pipeline::update::Update;
@@ -163,6 +163,25 @@ impl Store for DynamoStore {
             }
         }
         Ok(found)
+    }
+
+    async fn put_definition(&self, item: &Item) -> Result<(), Failure> {
+        let fingerprint = item.get(FINGERPRINT).cloned().map(AttributeValue::from);
+        let sent = self
+            .client
+            .put_item()
+            .table_name(&self.idempotency_table)
+            .set_item(Some(item.clone().into()))
+            .condition_expression(format!("attribute_not_exists({SEQUENCE_NUMBER}) OR {FINGERPRINT} <> :fingerprint"))
+            .set_expression_attribute_values(
+                fingerprint.map(|value| HashMap::from([(":fingerprint".to_owned(), value)])),
+            )
+            .send()
+            .await;
+        match sent.map_err(|error| failure(&error)) {
+            Err(failure) if !failure.is_unmet_condition() => Err(failure),
+            _ => Ok(()),
+        }
     }
 
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {

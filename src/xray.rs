@@ -115,6 +115,13 @@ impl<S: Store + Send, E: Randomness + Send> Store for &Traced<S, E> {
         answer
     }
 
+    async fn put_definition(&self, item: &Item) -> Result<(), Failure> {
+        let began = (self.clock)();
+        let answer = self.store.put_definition(item).await;
+        self.tell("PutItem", began, &answer);
+        answer
+    }
+
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
         let began = (self.clock)();
         let answer = self.store.view_item(key).await;

@@ -8,7 +8,7 @@ use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use chrono::Utc;
-use ddb_rollup::config::{self, Config, ConfigError, ENDPOINTS};
+use ddb_rollup::config::{self, Config, ConfigError, ENDPOINTS, FUNCTION_NAME};
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::store::DynamoStore;
@@ -17,9 +17,6 @@ use ddb_rollup::{logging, metrics, shutdown, tls};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tracing::{error, info, warn};
-
-/// The variable that names the function.
-const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

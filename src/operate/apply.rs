@@ -52,8 +52,9 @@ impl Applier {
         let store = DynamoStore::new(sdk, config.definition.clone(), &config.idempotency_table);
         let last = Arc::<Mutex<Summary>>::default();
         let seen = Arc::clone(&last);
-        let rollup = Rollup::new(Config { guard: Guard::AbsentOrQuarantined, ..config }, store, OsRandomness)
-            .observed(move |_, summary| *seen.lock().unwrap_or_else(PoisonError::into_inner) = summary.clone());
+        let rollup =
+            Rollup::new(Config { guard: Guard::AbsentOrQuarantined, function: None, ..config }, store, OsRandomness)
+                .observed(move |_, summary| *seen.lock().unwrap_or_else(PoisonError::into_inner) = summary.clone());
         Self { rollup, last, counts: AppliedRecords::default() }
     }
 

@@ -17,6 +17,7 @@ use aws_config::SdkConfig;
 use tokio::time::Instant;
 
 use super::CommandOutcome;
+use super::agreement::Agreement;
 use super::args::{Pace, Shared};
 use super::clock::now;
 use super::progress::Progress;
@@ -89,6 +90,10 @@ pub struct AuditScope {
     /// How the tables are read.
     #[command(flatten)]
     pub pace: Pace,
+
+    /// What is done where the function works under another definition.
+    #[command(flatten)]
+    pub agreement: Agreement,
 }
 
 /// Audits, and writes the report.
@@ -159,6 +164,7 @@ impl Audit {
     pub(super) async fn begin(sdk: &SdkConfig, config: Config, scope: &AuditScope) -> Result<Self, AuditError> {
         let began = Instant::now();
         let tables = TableReader::open(sdk, config, &scope.pace).await?;
+        scope.agreement.check(sdk, &tables.config, tables.source.stream.as_deref()).await?;
         let compared = compared(tables.definition(), scope)?;
         let only = scope.item.as_ref().map(|given| key(tables.definition(), compared.views, given)).transpose()?;
         let streams = aws_sdk_dynamodbstreams::Client::new(sdk);

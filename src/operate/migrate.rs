@@ -5,6 +5,7 @@
 //! keeps anybody out.
 
 use super::CommandOutcome;
+use super::agreement::{Agreement, stream_of};
 use super::args::{Pace, Shared};
 use super::clock::now;
 use super::operator;
@@ -46,6 +47,9 @@ pub struct Args {
 
     #[command(flatten)]
     pace: Pace,
+
+    #[command(flatten)]
+    agreement: Agreement,
 }
 
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -133,8 +137,12 @@ impl Migrator {
 /// When it could not run to its end.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, MigrateError> {
     let who = args.by.clone().unwrap_or_else(operator::user);
-    let tables = LiveTables::new(shared.sdk().await, shared.config()?, args.pace.clone(), who);
-    let migrator = Migrator::new(tables)?;
+    let (sdk, config) = (shared.sdk().await, shared.config()?);
+    if args.command.is_none() {
+        let stream = stream_of(&sdk, config.definition.source_table()).await?;
+        args.agreement.check(&sdk, &config, stream.as_deref()).await?;
+    }
+    let migrator = Migrator::new(LiveTables::new(sdk, config, args.pace.clone(), who))?;
     if let Some(Command::Status) = args.command {
         let status = migrator.status().await?;
         shared.write(&status.json(), &status)?;

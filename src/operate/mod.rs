@@ -9,6 +9,7 @@
 //!   makes Lambda's events of its records.
 //! - The counters: [`apply`] adds records by the function's own way; [`marker_table`] has the keys of their markers.
 
+pub mod agreement;
 pub mod apply;
 pub mod args;
 pub mod audit;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 
 use super::CommandOutcome;
+use super::agreement::{Agreement, stream_of};
 use super::apply::Applier;
 use super::args::{self, Pace, Shared};
 use super::audit::{AuditScope, audit};
@@ -47,6 +48,10 @@ pub struct Args {
     /// Seconds within which a write is taken to appear in the stream, when records are gone and a recount must tell whose
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = args::seconds)]
     pub settle: Duration,
+
+    /// What is done where the function works under another definition.
+    #[command(flatten)]
+    pub agreement: Agreement,
 }
 
 /// Replays, and writes the report.
@@ -55,14 +60,20 @@ pub struct Args {
 /// When it could not run to its end.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayError> {
     let sdk = shared.sdk().await;
-    let mut applier = Applier::new(shared.config()?, &sdk);
+    let config = shared.config()?;
+    // A file that cannot be read is said before anything is asked for.
+    let records = args.from_file.as_deref().map(records_of).transpose()?;
+    let stream = stream_of(&sdk, config.definition.source_table()).await?;
+    args.agreement.check(&sdk, &config, stream.as_deref()).await?;
+    let mut applier = Applier::new(config, &sdk);
     let mut report = ReplayReport::default();
     // What was begun is brought to its end, so that no message is deleted before its records are dealt with.
     let ended = until_stopped(async |stop| {
-        read_and_apply(shared, args, &sdk, &mut applier, &mut report, stop).await?;
+        read_and_apply(shared, args, records, &sdk, &mut applier, &mut report, stop).await?;
         if !report.gone.is_empty() {
             // The pointers do not tell the view items; a recount does.
-            let scope = AuditScope { pace: Pace { settle: args.settle, ..Pace::default() }, ..AuditScope::default() };
+            let pace = Pace { settle: args.settle, ..Pace::default() };
+            let scope = AuditScope { pace, agreement: args.agreement, ..AuditScope::default() };
             let audit = Box::pin(audit(&sdk, shared.config()?, &scope, stop)).await;
             report.to_repair = audit.map_err(Box::new)?.drifted_keys();
         }
@@ -78,21 +89,21 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayE
 async fn read_and_apply(
     shared: &Shared,
     args: &Args,
+    records: Option<Vec<String>>,
     sdk: &SdkConfig,
     applier: &mut Applier,
     report: &mut ReplayReport,
     stop: &Stop,
 ) -> Result<(), ReplayError> {
-    match (&args.from_file, &args.from_queue) {
-        (Some(file), _) => from_file(file, applier).await,
+    match (records, &args.from_queue) {
+        (Some(records), _) => Ok(applier.apply(&records).await?),
         (_, Some(url)) => Queue::new(sdk, url).drain(sdk, applier, report, stop).await,
         (None, None) => stream::apply_all(sdk, &shared.tables().source, applier, stop).await,
     }
 }
 
-async fn from_file(file: &Path, applier: &mut Applier) -> Result<(), ReplayError> {
+fn records_of(file: &Path) -> Result<Vec<String>, ReplayError> {
     let refuse = |cause: String| ReplayError::File { file: file.to_owned(), cause };
-    let text = tokio::fs::read_to_string(file).await.map_err(|error| refuse(error.to_string()))?;
-    let records = document::records(&text).map_err(refuse)?;
-    Ok(applier.apply(&records).await?)
+    let text = std::fs::read_to_string(file).map_err(|error| refuse(error.to_string()))?;
+    document::records(&text).map_err(refuse)
 }

@@ -232,7 +232,22 @@ impl Engine {
 
     /// The markers, by sequence number.
     pub async fn markers(&self) -> BTreeMap<String, Item> {
-        self.scan("Idempotency").await.into_iter().map(|marker| (text(&marker["SequenceNumber"]), marker)).collect()
+        let items = self.scan("Idempotency").await.into_iter().map(|item| (text(&item["SequenceNumber"]), item));
+        // What the function says of its definition is no marker.
+        items.filter(|(number, _)| number != "definition").collect()
+    }
+
+    /// Every item of these tables, in an order of its own.
+    pub async fn everything_of(&self, tables: &[&str]) -> Vec<String> {
+        let mut all = Vec::new();
+        for table in tables {
+            let items = self.scan(table).await.into_iter();
+            // The attributes of an item come in any order.
+            let sorted = |item: Item| serde_json::to_value(serde_dynamo::Item::from(item)).unwrap();
+            all.extend(items.map(|item| format!("{table} {}", sorted(item))));
+        }
+        all.sort();
+        all
     }
 
     /// Everything that the function writes: for showing that a delivery moved nothing.

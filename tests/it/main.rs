@@ -37,6 +37,7 @@ mod request_hook;
 mod requests;
 mod rollup;
 mod runtime_api;
+mod several_views;
 mod storm;
 mod summary;
 mod under_fire;

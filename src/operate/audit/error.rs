@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::ConfigError;
 use crate::handler::InvocationError;
+use crate::operate::agreement::AgreementError;
 use crate::operate::error::TableError;
 use crate::operate::stream::StreamError;
 
@@ -20,6 +21,9 @@ pub enum AuditError {
     /// The stream.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// The function works under another definition.
+    #[error(transparent)]
+    Agreement(#[from] AgreementError),
     /// The name of a view.
     #[error("--view {given}: the definition has no view of that name; it has {known}")]
     View {

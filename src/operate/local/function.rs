@@ -44,12 +44,16 @@ impl TransactionCounts {
     }
 }
 
+/// What the function is called here.
+const NAME: &str = "local";
+
 impl LocalFunction {
     /// The function with these settings, on the tables of this endpoint.
     pub(super) fn new(config: Config, sdk: &SdkConfig, clock: Clock) -> Self {
         let counts = Arc::new(TransactionCounts::default());
         let store = DynamoStore::new(sdk, config.definition.clone(), &config.idempotency_table);
         let store = CountingStore { store, counts: Arc::clone(&counts) };
+        let config = Config { function: Some(NAME.to_owned()), ..config };
         Self { rollup: Rollup::new(config, store, OsRandomness), counts, clock }
     }
 
@@ -91,6 +95,10 @@ impl<S: Store> Store for CountingStore<S> {
             Err(_) => {}
         }
         answer
+    }
+
+    async fn put_definition(&self, item: &Item) -> Result<(), Failure> {
+        self.store.put_definition(item).await
     }
 
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::error::MigrateError;
 use super::steps::{LeftItem, LiveTables, StepResult};
+use crate::operate::agreement::Agreement;
 use crate::operate::audit::AuditScope;
 use crate::operate::audit::report::reading_text;
 use crate::operate::progress::Progress;
@@ -12,13 +13,16 @@ use crate::operate::repair::report::{Mode, RepairReport};
 use crate::operate::stop;
 use crate::rollup::model::view::ViewKey;
 
+/// The command has compared the definition with the function's before its first step.
+const CHECKED: Agreement = Agreement { any_definition: true };
+
 /// Makes every counter exact. What an earlier run set is exact, and is left alone.
 ///
 /// # Errors
 /// When the tables or the stream cannot be read or written.
 pub(super) async fn adopt(live: &LiveTables, title: &str, mode: Mode) -> Result<StepResult, MigrateError> {
     let mut repairer = Repairer::new(mode, live.config.clone(), live.who.clone());
-    let scope = AuditScope { item: None, view: None, adopt: true, pace: live.pace.clone() };
+    let scope = AuditScope { adopt: true, pace: live.pace.clone(), agreement: CHECKED, ..AuditScope::default() };
     // Whoever wants to stop a migration drops the step: a view item is set in one transaction or not at all.
     let (_stopper, stop) = stop::stop();
     let report = Box::pin(repairer.repair(&live.sdk, &scope, &stop)).await?;

@@ -5,6 +5,7 @@ use std::io;
 use super::decide::Refusal;
 use super::definition::FileError;
 use crate::config::ConfigError;
+use crate::operate::agreement::AgreementError;
 use crate::operate::audit::error::AuditError;
 use crate::operate::error::TableError;
 
@@ -29,6 +30,9 @@ pub enum MigrateError {
     /// A table.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The function works under another definition.
+    #[error(transparent)]
+    Agreement(#[from] AgreementError),
     /// Counting source items.
     #[error(transparent)]
     Audit(#[from] AuditError),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use crate::config::ConfigError;
 use crate::handler::InvocationError;
+use crate::operate::agreement::AgreementError;
 use crate::operate::audit::error::AuditError;
+use crate::operate::error::TableError;
 use crate::operate::stream::StreamError;
 
 /// Why a replay could not run to its end. What it had applied by then stays applied; run it again.
@@ -43,6 +45,12 @@ pub enum ReplayError {
         /// What is wrong.
         cause: String,
     },
+    /// The function works under another definition.
+    #[error(transparent)]
+    Agreement(#[from] AgreementError),
+    /// A table.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// The records cannot be applied at all.
     #[error(transparent)]
     Invocation(#[from] InvocationError),

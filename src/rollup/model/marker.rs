@@ -262,6 +262,24 @@ fn base(definition: &Definition, head: &RecordHead, outcome: MarkerOutcome, stam
     item
 }
 
+/// The name of the function that works under a definition.
+pub const FUNCTION: &str = "Function";
+
+/// The item that says under which definition a function counts the records of a stream: commands that know another one
+/// must not judge its counters.
+#[must_use]
+pub fn definition_item(definition: &Definition, stream: &str, function: &str, stamp: &Stamp) -> Item {
+    let text = |value: &str| AttributeValue::S(value.to_owned());
+    Item::from(HashMap::from([
+        (SEQUENCE_NUMBER.to_owned(), text(DEFINITION)),
+        (STREAM.to_owned(), text(stream)),
+        (FINGERPRINT.to_owned(), text(definition.fingerprint().as_str())),
+        (FUNCTION.to_owned(), text(function)),
+        (RECORDED_AT.to_owned(), text(&stamp.recorded_at)),
+        (REQUEST_ID.to_owned(), text(&stamp.request_id)),
+    ]))
+}
+
 /// Whether a marker was written under another definition; one that does not tell is taken for one of the same.
 #[must_use]
 pub fn is_of_another_definition(marker: &Item, definition: &Definition) -> bool {

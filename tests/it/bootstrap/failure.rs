@@ -156,7 +156,7 @@ async fn an_answer_that_is_lost_after_the_commit_is_asked_for_with_the_same_toke
     assert_eq!(sandbox.invoke(&event(&records), AMPLE).await, Ended::nothing_failed());
     engine.assert_exact().await;
     let tokens = tokens.lock().unwrap();
-    let [first_touch, lost, again] = tokens.as_slice() else { panic!("{} requests", tokens.len()) };
+    let [first_touch, lost, again, _definition] = tokens.as_slice() else { panic!("{} requests", tokens.len()) };
     assert_eq!(lost, again, "the same transaction is sent again");
     assert_ne!(first_touch.0, lost.0, "another transaction has a token of its own");
 }
