@@ -213,7 +213,9 @@ impl Examiner<'_> {
         let (truth, open) = (self.records.truth(key), self.records.open.of(key));
         let definition = self.tables.definition();
         let mut contributing = truth.views;
-        open.iter().for_each(|record| contributing.extend(views_of(&record.sums)));
+        for record in &open {
+            contributing.extend(views_of(&record.sums));
+        }
         let views = self.scope.owners(definition, key, item, contributing);
         let skipped = item.is_none() && definition.on_missing(views) == OnMissingViewItem::Skip;
         let stored = StoredCounters::read(definition, views, item);

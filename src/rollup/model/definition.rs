@@ -345,26 +345,26 @@ mod tests {
 
     #[test]
     fn a_fingerprint_tells_what_is_counted_and_not_how_it_is_written() {
-        let one = r##"{ "views": [
+        let one = r#"{ "views": [
             { "name": "P", "key": [{ "attribute": "Id", "type": "S", "value": "P#{A}" }], "measures": { "N": "count", "M": "sum B" } },
-            { "name": "Q", "key": [{ "attribute": "Id", "type": "S", "value": "Q#{A}" }], "measures": { "N": "count" }, "set": { "X": 1 } } ] }"##;
-        let same = r##"{ "views": [
+            { "name": "Q", "key": [{ "attribute": "Id", "type": "S", "value": "Q#{A}" }], "measures": { "N": "count" }, "set": { "X": 1 } } ] }"#;
+        let same = r#"{ "views": [
             { "name": "Q", "key": [{ "attribute": "Id", "type": "S", "value": "Q#{ A }" }], "set": { "X": 1.0 }, "measures": { "N": "COUNT" } },
             { "name": "P", "table": "arn:aws:dynamodb:eu-west-1:123456789012:table/B",
-              "key": [{ "attribute": "Id", "type": "S", "value": "P#{A}" }], "measures": { "M": "sum  B", "N": "count" } } ] }"##;
+              "key": [{ "attribute": "Id", "type": "S", "value": "P#{A}" }], "measures": { "M": "sum  B", "N": "count" } } ] }"#;
         let print = |text: &str| read_text(text).fingerprint().clone();
         assert_eq!(print(one), print(same));
         assert_eq!(print(one).as_str().len(), FINGERPRINT_DIGITS);
         for (from, to) in [
             ("sum B", "sum C"),
-            (r##""P#{A}""##, r##""P{A}""##),
-            (r##""name": "P""##, r##""name": "R""##),
-            (r##""X": 1"##, r##""X": 2"##),
-            (r##""X": 1"##, r##""X": "1""##),
-            (r##""name": "P""##, r##""name": "P", "on_missing": "skip""##),
-            (r##""name": "P""##, r##""name": "P", "table": "C""##),
-            (r##""name": "P""##, r##""name": "P", "where": "A > 1""##),
-            (r##""value": "Q#{A}""##, r##""value": "Q#{A}", "missing": "quarantine""##),
+            (r#""P#{A}""#, r#""P{A}""#),
+            (r#""name": "P""#, r#""name": "R""#),
+            (r#""X": 1"#, r#""X": 2"#),
+            (r#""X": 1"#, r#""X": "1""#),
+            (r#""name": "P""#, r#""name": "P", "on_missing": "skip""#),
+            (r#""name": "P""#, r#""name": "P", "table": "C""#),
+            (r#""name": "P""#, r#""name": "P", "where": "A > 1""#),
+            (r#""value": "Q#{A}""#, r#""value": "Q#{A}", "missing": "quarantine""#),
         ] {
             assert_ne!(print(&one.replace(from, to)), print(one), "{to}");
         }

@@ -8,6 +8,7 @@ use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use crate::rollup::model::change::{self, Change, Sums};
+use crate::rollup::model::definition::views_of;
 use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::poison::{Poison, Reason};
 use crate::rollup::model::record::{RecordHead, RecordId, UNKNOWN_STREAM};
@@ -119,7 +120,7 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
                 let touches = change.deltas.iter().map(|(key, sums)| {
                     let item = *item_of.entry(key.clone()).or_insert_with(|| batch.add_item(key.clone()));
                     let touched = &mut batch.items[item.0];
-                    sums.keys().for_each(|counter| touched.views.insert(counter.measure.view));
+                    touched.views.extend(views_of(sums));
                     touched.texts.extend(change.texts.get(key).cloned().unwrap_or_default());
                     item
                 });

@@ -99,12 +99,12 @@ pub(super) fn check(views: &[View]) -> Result<(), Conflict> {
         return Err(Conflict::Name(view.name().to_owned()));
     }
     for (place, first) in views.iter().enumerate() {
-        let of_table = views[place + 1..].iter().filter(|second| second.table == first.table);
-        of_table.map(|second| pair(first, second)).collect::<Result<(), _>>()?;
+        let mut of_table = views[place + 1..].iter().filter(|second| second.table == first.table);
+        of_table.try_for_each(|second| pair(first, second))?;
     }
-    views.iter().map(|view| room_on_items(view, views)).collect::<Result<(), _>>()?;
-    let writers = views.iter().filter(|view| view.is_on_its_source());
-    writers.map(|writer| feeds_none(writer, views)).collect()
+    views.iter().try_for_each(|view| room_on_items(view, views))?;
+    let mut writers = views.iter().filter(|view| view.is_on_its_source());
+    writers.try_for_each(|writer| feeds_none(writer, views))
 }
 
 fn pair(first: &View, second: &View) -> Result<(), Conflict> {
@@ -179,4 +179,152 @@ fn feeds_none(writer: &View, views: &[View]) -> Result<(), Conflict> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::rollup::model::definition::{Defaults, read};
+
+    /// A view with a key of one attribute, and what else it has.
+    fn view(name: &str, key: &str, measures: &[&str], more: Value) -> Value {
+        let measures: serde_json::Map<_, _> =
+            measures.iter().map(|name| ((*name).to_owned(), json!("count"))).collect();
+        let mut view = json!({ "name": name, "measures": measures,
+            "key": [{ "attribute": "Id", "type": "S", "value": key }] });
+        if let (Some(view), Value::Object(more)) = (view.as_object_mut(), more) {
+            view.extend(more);
+        }
+        view
+    }
+
+    fn refusal(views: &[Value]) -> Option<String> {
+        let defaults = Defaults { source_table: "App", view_table: "Stat", on_missing: OnMissingViewItem::Create };
+        read(&json!({ "views": views }).to_string(), &defaults).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn views_that_cannot_be_kept_together_are_told_with_their_names_and_what_to_do() {
+        let a = |key: &str, more: Value| view("A", key, &["N"], more);
+        let b = |key: &str, measure: &str, more: Value| view("B", key, &[measure], more);
+        let many = |name: &str, key: &str, count: usize| {
+            let measures: Vec<String> = (0..count).map(|number| format!("{name}{number}")).collect();
+            view(name, key, &measures.iter().map(String::as_str).collect::<Vec<_>>(), json!({}))
+        };
+        let own = |condition: &str| json!({ "table": "App", "where": condition });
+        let set = |name: &str| json!({ "set": { name: 1 } });
+        let two_parts = json!([{ "attribute": "Id", "type": "S" }, { "attribute": "Day", "type": "S" }]);
+        let number = json!([{ "attribute": "Id", "type": "N" }]);
+        let each_of =
+            |count: usize| (0..count).map(|n| view(&format!("V{n}"), &format!("K{n}#{{X}}"), &["N"], json!({})));
+        for (views, words) in [
+            (vec![a("{X}", json!({})), a("{X}", json!({}))], Some("two views have the name \"A\"")),
+            (each_of(20).collect(), None),
+            (each_of(21).collect(), Some("21 views; it must have 1 to 20")),
+            (
+                vec![a("{X}", json!({})), b("{Y}", "M", json!({ "key": two_parts }))],
+                Some("\"A\" and \"B\" are kept in one table"),
+            ),
+            (vec![a("{X}", json!({})), b("{Y}", "M", json!({ "key": number }))], Some("a table has one key")),
+            (vec![a("{X}", json!({})), b("{Y}", "M", json!({ "key": number, "table": "Other" }))], None),
+            (vec![a("{X}", json!({})), b("{Y}", "M", json!({}))], None),
+            (vec![a("{X}", json!({})), b("{Y}", "N", json!({}))], Some("could both write the attribute \"N\"")),
+            (vec![a("X#{X}", json!({})), b("Y#{Y}", "N", json!({}))], None),
+            (vec![a("X#{X}", json!({})), b("X{Y}", "N", json!({}))], Some("could both write")),
+            (vec![a("X#{X}", json!({})), b("{Y}", "N", json!({ "table": "Other" }))], None),
+            (
+                vec![a("{X}", json!({})), b("{Y}", "N", json!({ "table": "arn:aws:dynamodb:r:1:table/Stat" }))],
+                Some("could both write"),
+            ),
+            (vec![a("{X}", set("M")), b("{Y}", "M", json!({}))], Some("could both write the attribute \"M\"")),
+            (vec![a("{X}", set("S")), b("{Y}", "M", set("S"))], Some("could both write the attribute \"S\"")),
+            (
+                vec![a("{X}", json!({})), b("{Y}", "M", json!({ "on_missing": "skip" }))],
+                Some("give both the same on_missing"),
+            ),
+            (vec![a("X{X}", json!({})), b("Y{Y}", "M", json!({ "on_missing": "skip" }))], None),
+            (vec![many("A", "{X}", 26), many("B", "{Y}", 24)], None),
+            (
+                vec![many("A", "{X}", 26), many("B", "{Y}", 25)],
+                Some("51 measures could be kept on one item by the views A, B"),
+            ),
+            (vec![many("A", "{X}", 26), many("B", "X{Y}", 20), many("C", "Y{Y}", 20)], None),
+            (
+                vec![a("T{X}", own("begins_with(Id, 'S')")), b("{X}", "M", json!({ "where": "N > 1" }))],
+                Some("\"B\" reads the attribute \"N\", which the view \"A\" writes"),
+            ),
+            (
+                vec![a("T{X}", own("begins_with(Id, 'S')")), b("{Id}", "M", json!({}))],
+                Some("\"B\" could count the items that the view \"A\" creates"),
+            ),
+            (
+                vec![
+                    a("T{X}", own("begins_with(Id, 'S')")),
+                    b("{Id}", "M", json!({ "where": "begins_with(Id, 'S')" })),
+                ],
+                None,
+            ),
+            (vec![a("T{X}", own("begins_with(Id, 'S')")), b("{Y}", "M", json!({}))], None),
+            (
+                vec![
+                    a("T{X}", json!({ "table": "App", "where": "begins_with(Id, 'S')", "set": { "Kind": "total" } })),
+                    b("{Y}", "M", json!({ "where": "Kind = 'order'" })),
+                ],
+                Some("reads the attribute \"Kind\""),
+            ),
+        ] {
+            let refused = refusal(&views);
+            match words {
+                Some(words) => {
+                    assert!(refused.as_ref().is_some_and(|said| said.contains(words)), "{words}: {refused:?}")
+                }
+                None => assert_eq!(refused, None, "{}", json!(views)),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_set_is_a_constant_or_made_of_the_key() {
+        let set =
+            |value: Value| refusal(&[view("A", "U#{User.Id}#{each Tags}", &["N"], json!({ "set": { "S": value } }))]);
+        for value in [
+            json!("ALL"),
+            json!(7),
+            json!(true),
+            json!("{User.Id}"),
+            json!("{each Tags}!"),
+            json!("{{x}}"),
+            json!("{ User.Id }"),
+        ] {
+            assert_eq!(set(value.clone()), None, "{value}");
+        }
+        for (value, words) in [
+            (json!("{Other}"), "the hole {Other} does not stand in the view's key"),
+            (json!("{Tags}"), "the hole {Tags} does not stand"),
+            (json!(""), "set \"S\": \"\" is none of a text"),
+            (json!("x".repeat(1_025)), "a text of 1 to 1024 bytes"),
+            (json!(null), "set \"S\": null"),
+            (json!([1]), "set \"S\": [1]"),
+            (json!({}), "set \"S\": {}"),
+            (json!("a{"), "set \"S\": at the end"),
+        ] {
+            let said = set(value);
+            assert!(said.as_ref().is_some_and(|said| said.contains(words)), "{words}: {said:?}");
+        }
+        for (set, words) in [
+            (json!({ "N": 1 }), "\"N\" of the view item is used twice"),
+            (json!({ "Id": 1 }), "\"Id\" of the view item is used twice"),
+            (json!({ "RollupVersion": 1 }), "used twice"),
+            (json!({ "": 1 }), "is empty"),
+            (
+                (0..17).map(|n| (format!("S{n}"), json!(n))).collect::<serde_json::Map<_, _>>().into(),
+                "sets 17 attributes",
+            ),
+        ] {
+            let said = refusal(&[view("A", "{X}", &["N"], json!({ "set": set }))]);
+            assert!(said.as_ref().is_some_and(|said| said.contains(words)), "{words}: {said:?}");
+        }
+    }
 }

@@ -217,10 +217,8 @@ pub fn read(text: &str, defaults: &Defaults<'_>) -> Result<Definition, Definitio
     let several = documents.len() > 1;
     let views = documents.into_iter().map(|document| {
         let name = document.name.clone();
-        view(document, defaults).map_err(|error| match several {
-            true => DefinitionError::In { name, error: error.into() },
-            false => error,
-        })
+        let place = |error| if several { DefinitionError::In { name, error: Box::new(error) } } else { error };
+        view(document, defaults).map_err(place)
     });
     Ok(Definition::new(views.collect::<Result<_, _>>()?)?)
 }
