@@ -164,9 +164,14 @@ fn decimals_are_those_of_paper() {
         assert_eq!(number(text).to_string(), canonical, "{text}");
     }
     assert_eq!(["", ".", "-", "1_0", "e1", "1e", "NaN"].map(Decimal::read), [const { None }; 7]);
-    for (text, decimals, rounded) in
-        [("0.5", 0, "0"), ("1.5", 0, "2"), ("-2.5", 0, "-2"), ("2.51", 0, "3"), ("-0.125", 2, "-0.12"), ("15", -1, "20")]
-    {
+    for (text, decimals, rounded) in [
+        ("0.5", 0, "0"),
+        ("1.5", 0, "2"),
+        ("-2.5", 0, "-2"),
+        ("2.51", 0, "3"),
+        ("-0.125", 2, "-0.12"),
+        ("15", -1, "20"),
+    ] {
         assert_eq!(number(text).rounded(decimals), number(rounded), "{text} to {decimals}");
     }
     assert_eq!(number("-1.5").floor(), BigInt::from(-2));

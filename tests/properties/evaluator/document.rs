@@ -81,5 +81,10 @@ fn key_part(json: &Json) -> Read<KeyPart> {
         None => vec![Piece::Hole(Value::Path(vec![Step::Name(attribute.clone())]))],
     };
     let quarantine = text(json.get("missing")).is_some_and(|missing| missing == "quarantine");
-    Ok(KeyPart { attribute, kind: text(json.get("type")).ok_or("a key attribute without a type")?, template, quarantine })
+    Ok(KeyPart {
+        attribute,
+        kind: text(json.get("type")).ok_or("a key attribute without a type")?,
+        template,
+        quarantine,
+    })
 }

@@ -176,7 +176,12 @@ fn keys(evaluator: &Evaluator, view: &View, elements: &[Option<String>]) -> Resu
 }
 
 /// The value of a key attribute in DynamoDB JSON, and its bytes.
-fn usable(evaluator: &Evaluator, place: usize, part: &KeyPart, element: Option<&str>) -> Result<(Json, usize), Unusable> {
+fn usable(
+    evaluator: &Evaluator,
+    place: usize,
+    part: &KeyPart,
+    element: Option<&str>,
+) -> Result<(Json, usize), Unusable> {
     let value = match part.template.as_slice() {
         [Piece::Hole(value)] => evaluator.value(value),
         template => text(evaluator, template, element).map(Datum::Text),
@@ -206,7 +211,10 @@ fn text(evaluator: &Evaluator, template: &[Piece], element: Option<&str>) -> Opt
 }
 
 /// What each measure adds to which group; none if an amount is out of bounds.
-fn amounts(evaluator: &Evaluator, measures: &[(String, Measure)]) -> Option<BTreeMap<(String, Option<String>), Decimal>> {
+fn amounts(
+    evaluator: &Evaluator,
+    measures: &[(String, Measure)],
+) -> Option<BTreeMap<(String, Option<String>), Decimal>> {
     let mut amounts = BTreeMap::new();
     for (name, measure) in measures {
         if measure.condition.as_ref().is_some_and(|condition| !evaluator.holds(condition)) {

@@ -119,7 +119,8 @@ pub fn text_value(rng: &mut Rng, levels: u32) -> String {
             let time = if percent(rng, 90) { path(rng, Usually::Time) } else { any_value(rng, levels - 1) };
             let mut arguments = vec![time];
             if percent(rng, 30) {
-                arguments.push(quoted(pick(rng, &["+01:00", "-05:30", "+14:00", "-12:00", "+00:00", "-23:59", "+23:59"])));
+                arguments
+                    .push(quoted(pick(rng, &["+01:00", "-05:30", "+14:00", "-12:00", "+00:00", "-23:59", "+23:59"])));
             }
             call(rng, unit, &arguments)
         }
@@ -177,6 +178,12 @@ fn predicate(rng: &mut Rng, levels: u32) -> String {
             };
             [&left, gap(rng), comparator(rng), gap(rng), &right].concat()
         }
+        3 if rng.bool() => {
+            let pairs =
+                [("Tags", "Labels"), ("Raw2", "Raw"), ("Price", "`Unit Price`"), ("PK", "SK"), ("Doc", "Weights")];
+            let (left, right) = pick(rng, &pairs);
+            [left, gap(rng), comparator(rng), gap(rng), right].concat()
+        }
         3 => [&path(rng, usually), gap(rng), comparator(rng), gap(rng), &path(rng, usually)].concat(),
         4 => [&path(rng, usually), " ", comparator(rng), " ", &literal(rng)].concat(),
         5 | 6 => {
@@ -187,12 +194,23 @@ fn predicate(rng: &mut Rng, levels: u32) -> String {
         7 | 8 => {
             let (low, high) = ordered_literals(rng);
             let value = if rng.bool() { path(rng, usually) } else { any_value(rng, levels) };
-            [&value, space(rng), &word(rng, "between"), space(rng), &low, space(rng), &word(rng, "and"), space(rng), &high]
-                .concat()
+            [
+                &value,
+                space(rng),
+                &word(rng, "between"),
+                space(rng),
+                &low,
+                space(rng),
+                &word(rng, "and"),
+                space(rng),
+                &high,
+            ]
+            .concat()
         }
         9 => {
             let value = if rng.bool() { path(rng, Usually::Text) } else { text_value(rng, levels) };
-            let beginning = if rng.bool() { quoted(pick(rng, &["ORDER#", "a", "20", "", "p"])) } else { text_literal(rng) };
+            let beginning =
+                if rng.bool() { quoted(pick(rng, &["ORDER#", "a", "20", "", "p"])) } else { text_literal(rng) };
             call(rng, "begins_with", &[value, beginning])
         }
         10 => {

@@ -146,6 +146,21 @@ pub fn item(rng: &mut Rng) -> Value {
             _ => drop(item.insert(name.to_owned(), usual(rng, usually))),
         }
     }
+    // Two attributes with one value, so that paths are equal often enough; the sets in another order.
+    for (name, other) in
+        [("Tags", "Labels"), ("Raw", "Raw2"), ("Price", "Unit Price"), ("PK", "SK"), ("Doc", "Weights")]
+    {
+        if percent(rng, 15)
+            && let Some(mut value) = item.get(name).cloned()
+        {
+            for kind in ["SS", "NS", "BS"] {
+                if let Some(Value::Array(set)) = value.get_mut(kind) {
+                    set.reverse();
+                }
+            }
+            item.insert(other.to_owned(), value);
+        }
+    }
     Value::Object(item)
 }
 
@@ -179,7 +194,8 @@ fn anything(rng: &mut Rng, levels: u32) -> Value {
         }
         _ => {
             let count = rng.usize(..4);
-            let entry = |rng: &mut Rng| (pick(rng, &["Owner", "Lines", "a", "b", ""]).to_owned(), anything(rng, levels - 1));
+            let entry =
+                |rng: &mut Rng| (pick(rng, &["Owner", "Lines", "a", "b", ""]).to_owned(), anything(rng, levels - 1));
             json!({ "M": (0..count).map(|_| entry(rng)).collect::<Map<_, _>>() })
         }
     }
@@ -211,7 +227,9 @@ fn number(rng: &mut Rng) -> String {
 fn time(rng: &mut Rng) -> String {
     let odd = percent(rng, 30);
     let mut text = match rng.u32(..if odd { 10 } else { 4 }) {
-        0 => pick(rng, &["0001-01-01", "9999-12-31", "2024-02-29", "2026-01-01", "2027-01-03", "2024-12-30"]).to_owned(),
+        0 => {
+            pick(rng, &["0001-01-01", "9999-12-31", "2024-02-29", "2026-01-01", "2027-01-03", "2024-12-30"]).to_owned()
+        }
         1..5 => format!("{:04}-{:02}-{:02}", rng.u32(1_990..2_040), rng.u32(1..13), rng.u32(1..29)),
         5 => pick(rng, &["2023-02-29", "2000-02-29", "1900-02-29", "0000-01-01", "2026-04-31"]).to_owned(),
         _ => format!("{:04}-{:02}-{:02}", rng.u32(..10_000), rng.u32(..14), rng.u32(..33)),
@@ -257,10 +275,8 @@ fn set(rng: &mut Rng) -> Value {
             json!({ "SS": texts })
         }
         1 => {
-            let mut numbers: Vec<(Decimal, String)> = (0..count)
-                .map(|_| number(rng))
-                .map(|number| (Decimal::read(&number).unwrap(), number))
-                .collect();
+            let mut numbers: Vec<(Decimal, String)> =
+                (0..count).map(|_| number(rng)).map(|number| (Decimal::read(&number).unwrap(), number)).collect();
             numbers.sort();
             numbers.dedup_by(|a, b| a.0 == b.0);
             json!({ "NS": numbers.into_iter().map(|(_, number)| number).collect::<Vec<_>>() })

@@ -168,7 +168,9 @@ fn parts_of_times_are_those_of_the_calendar() {
         assert_eq!(part(&Unit::Minute, &time, offset).as_deref(), Some(minute), "{time:?}");
         assert_eq!(part(&Unit::Week, &time, offset).as_deref(), Some(week), "{time:?}");
     }
-    for none in ["2026-02-29", "2026-3-05", "0000-01-01", "2026-03-05Z", "2026-03-05T24:00", "2026-03-05T10", "1772752020"] {
+    for none in
+        ["2026-02-29", "2026-3-05", "0000-01-01", "2026-03-05Z", "2026-03-05T24:00", "2026-03-05T10", "1772752020"]
+    {
         assert_eq!(part(&Unit::Day, &text(none), 0), None, "{none}");
     }
     assert_eq!(part(&Unit::Day, &text("9999-12-31T23:00"), 120), None);
