@@ -11,6 +11,7 @@ mod made_up_definition;
 mod made_up_expression;
 mod made_up_item;
 mod parse;
+mod refused;
 mod syntax;
 mod time;
 mod words;
