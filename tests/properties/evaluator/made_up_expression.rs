@@ -215,7 +215,8 @@ fn predicate(rng: &mut Rng, levels: u32) -> String {
         }
         10 => {
             let searched = pick(rng, &[Usually::Text, Usually::Elements, Usually::Elements]);
-            let (path, part) = (path(rng, searched), literal(rng));
+            let part = if percent(rng, 30) { number_literal(rng) } else { literal(rng) };
+            let path = path(rng, searched);
             call(rng, "contains", &[path, part])
         }
         11 => {

@@ -122,6 +122,24 @@ pub const NUMBERS: [&str; 46] = [
     "253402300800000",
 ];
 
+/// Numbers that are times, at and beside the edges of what is one.
+const TIMES: [&str; 14] = [
+    "0",
+    "-0.5",
+    "1772752020",
+    "1772752020123.9",
+    "99999999999",
+    "99999999999.5",
+    "100000000000",
+    "1e11",
+    "100000000999.9",
+    "-62135596800",
+    "-62135596801",
+    "253402300799999",
+    "253402300800000",
+    "1e125",
+];
+
 pub fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
     from[rng.usize(..from.len())]
 }
@@ -151,12 +169,10 @@ pub fn item(rng: &mut Rng) -> Value {
         [("Tags", "Labels"), ("Raw", "Raw2"), ("Price", "Unit Price"), ("PK", "SK"), ("Doc", "Weights")]
     {
         if percent(rng, 15)
-            && let Some(mut value) = item.get(name).cloned()
+            && let Some(mut value) = item.get(name).map(written_otherwise)
         {
-            for kind in ["SS", "NS", "BS"] {
-                if let Some(Value::Array(set)) = value.get_mut(kind) {
-                    set.reverse();
-                }
+            if percent(rng, 30) {
+                change_one(rng, &mut value);
             }
             item.insert(other.to_owned(), value);
         }
@@ -168,7 +184,7 @@ fn usual(rng: &mut Rng, usually: Usually) -> Value {
     match usually {
         Usually::Text => json!({ "S": text(rng) }),
         Usually::Number => json!({ "N": number(rng) }),
-        Usually::Time if percent(rng, 30) => json!({ "N": number(rng) }),
+        Usually::Time if percent(rng, 30) => json!({ "N": pick(rng, &TIMES) }),
         Usually::Time => json!({ "S": time(rng) }),
         Usually::Elements => elements(rng),
         Usually::Numbers => numbers(rng),
@@ -219,7 +235,44 @@ fn number(rng: &mut Rng) -> String {
         0 => format!("{}.{}", rng.i32(-999..999), rng.u64(..)),
         1 => format!("{}e{}", rng.i32(-999..999), rng.i32(-40..40)),
         2 | 3 => rng.i32(-20..20).to_string(),
+        4..6 => spelled_otherwise(pick_usual(rng, &NUMBERS)),
         _ => pick_usual(rng, &NUMBERS).to_owned(),
+    }
+}
+
+/// The same value, with its numbers and sets written otherwise.
+fn written_otherwise(value: &Value) -> Value {
+    let number = |number: &Value| number.as_str().map(spelled_otherwise);
+    let (kind, content) = value.as_object().and_then(|value| value.iter().next()).unwrap();
+    let content = match (kind.as_str(), content) {
+        ("N", content) => json!(number(content)),
+        ("NS", Value::Array(set)) => set.iter().rev().map(number).collect(),
+        ("SS" | "BS", Value::Array(set)) => set.iter().rev().cloned().collect(),
+        ("L", Value::Array(list)) => list.iter().map(written_otherwise).collect(),
+        ("M", Value::Object(map)) => map.iter().map(|(name, value)| (name.clone(), written_otherwise(value))).collect(),
+        (_, content) => content.clone(),
+    };
+    json!({ kind: content })
+}
+
+/// Changes one thing in a list or map.
+fn change_one(rng: &mut Rng, value: &mut Value) {
+    let first = match value.as_object_mut().and_then(|value| value.values_mut().next()) {
+        Some(Value::Array(list)) => list.iter_mut().find(|element| element.is_object()),
+        Some(Value::Object(map)) => map.values_mut().next(),
+        _ => None,
+    };
+    if let Some(first) = first {
+        *first = anything(rng, 0);
+    }
+}
+
+/// The same number in another text.
+fn spelled_otherwise(number: &str) -> String {
+    match number.split_once('.') {
+        _ if number.contains(['e', 'E']) => number.to_lowercase(),
+        Some(_) => format!("{number}0"),
+        None => format!("{number}.0"),
     }
 }
 
