@@ -168,10 +168,10 @@ pub fn item(rng: &mut Rng) -> Value {
     for (name, other) in
         [("Tags", "Labels"), ("Raw", "Raw2"), ("Price", "Unit Price"), ("PK", "SK"), ("Doc", "Weights")]
     {
-        if percent(rng, 15)
+        if percent(rng, 25)
             && let Some(mut value) = item.get(name).map(written_otherwise)
         {
-            if percent(rng, 30) {
+            if rng.bool() {
                 change_one(rng, &mut value);
             }
             item.insert(other.to_owned(), value);
