@@ -20,8 +20,8 @@ pub struct View {
     pub condition: Option<Condition>,
     pub key: Vec<KeyPart>,
     pub measures: Vec<(String, Measure)>,
-    /// The texts that every update also sets.
-    pub set: Vec<Template>,
+    /// The texts that every update also sets, by attribute.
+    pub set: Vec<(String, Template)>,
 }
 
 impl View {
@@ -63,14 +63,15 @@ fn view(json: &Json, table: &str) -> Read<View> {
         Ok((attribute.clone(), parse::measure(words)?))
     };
     let set = json.get("set").and_then(Json::as_object).into_iter().flatten();
-    let texts = set.filter_map(|(_, constant)| constant.as_str());
+    let texts = set.filter_map(|(attribute, constant)| Some((attribute, constant.as_str()?)));
+    let template = |(attribute, text): (&String, &str)| Ok((attribute.clone(), parse::template(text)?));
     Ok(View {
         name: text(json.get("name")).unwrap_or_else(|| "default".to_owned()),
         table: text(json.get("table")).unwrap_or_else(|| table.to_owned()),
         condition,
         key,
         measures: measures.map(measure).collect::<Read<_>>()?,
-        set: texts.map(parse::template).collect::<Read<_>>()?,
+        set: texts.map(template).collect::<Read<_>>()?,
     })
 }
 

@@ -29,19 +29,24 @@ pub struct Counter {
     pub group: Option<String>,
 }
 
+/// A text that is set on a view item: the item's table and key, and the attribute.
+pub type SetText = (String, String, String);
+
 /// What an image contributes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Contributed {
     /// The amounts in their canonical text.
     pub amounts: BTreeMap<Counter, String>,
+    /// The texts that are set on view items and made of its values.
+    pub set: BTreeMap<SetText, String>,
     /// The names of the views that cannot count the image.
     pub uncountable: BTreeSet<String>,
     /// Whether a record with this image goes to quarantine.
     pub quarantined: bool,
+    /// The names of the views of which several key attributes are unusable: the contract does not say which of them tells
+    /// what becomes of the image.
+    pub undecided: BTreeSet<String>,
 }
-
-/// What is met when a key has more than one unusable attribute.
-pub const SEVERAL_UNUSABLE: &str = "key: several unusable attributes";
 
 /// What an image adds to one view.
 enum InView {
@@ -54,6 +59,8 @@ enum InView {
 /// Its view items, each a key with its bytes, and what it adds to each of them.
 struct Counted {
     keys: Vec<(String, usize)>,
+    /// What is set on each of them, by attribute.
+    set: Vec<BTreeMap<String, String>>,
     amounts: BTreeMap<(String, Option<String>), Decimal>,
 }
 
@@ -63,7 +70,7 @@ pub fn contributed(views: &[View], item: &Json) -> (Contributed, Tally) {
     let mut result = Contributed::default();
     let mut counted: Vec<(&View, Counted)> = Vec::new();
     for view in views {
-        match in_view(&evaluator, view) {
+        match in_view(&evaluator, view, &mut result.undecided) {
             InView::Not => evaluator.met("image: not in the view"),
             InView::Quarantined => result.quarantined = true,
             InView::Uncountable => {
@@ -74,7 +81,8 @@ pub fn contributed(views: &[View], item: &Json) -> (Contributed, Tally) {
     }
     if result.quarantined {
         evaluator.met("image: quarantined");
-        return (Contributed { quarantined: true, ..Contributed::default() }, evaluator.into_tally());
+        let Contributed { quarantined, undecided, .. } = result;
+        return (Contributed { quarantined, undecided, ..Contributed::default() }, evaluator.into_tally());
     }
     if !result.uncountable.is_empty() {
         evaluator.met("image: uncountable");
@@ -82,14 +90,23 @@ pub fn contributed(views: &[View], item: &Json) -> (Contributed, Tally) {
     for only_with_each in [true, false] {
         if too_much(&counted) {
             let gone = |view: &View| !only_with_each || view.has_each();
-            evaluator.met("image: too large");
+            evaluator.met(if only_with_each { "image: too large" } else { "image: too large without each" });
             result.uncountable.extend(counted.iter().filter(|(view, _)| gone(view)).map(|(view, _)| view.name.clone()));
             counted.retain(|(view, _)| !gone(view));
+            if !counted.is_empty() {
+                evaluator.met("image: too large for some views");
+            }
         }
     }
+    let mut items = BTreeSet::new();
     for (view, found) in counted {
         evaluator.met("image: counted");
-        for (key, _) in &found.keys {
+        for ((key, _), texts) in found.keys.iter().zip(found.set) {
+            let set = texts.into_iter().map(|(attribute, text)| ((view.table.clone(), key.clone(), attribute), text));
+            result.set.extend(set);
+            if !items.insert((&view.table, key.clone())) {
+                evaluator.met("item: of several views");
+            }
             for ((measure, group), amount) in &found.amounts {
                 let (table, key, measure, group) = (view.table.clone(), key.clone(), measure.clone(), group.clone());
                 result.amounts.insert(Counter { table, key, measure, group }, amount.to_string());
@@ -113,7 +130,7 @@ fn too_much(counted: &[(&View, Counted)]) -> bool {
     counters.len() > VIEW_ITEMS || counters.values().any(|&count| count > COUNTERS) || bytes > BYTES
 }
 
-fn in_view(evaluator: &Evaluator, view: &View) -> InView {
+fn in_view(evaluator: &Evaluator, view: &View, undecided: &mut BTreeSet<String>) -> InView {
     if view.condition.as_ref().is_some_and(|condition| !evaluator.holds(condition)) {
         return InView::Not;
     }
@@ -123,20 +140,26 @@ fn in_view(evaluator: &Evaluator, view: &View) -> InView {
     };
     // Without an element, the part of the key with `each` has no value.
     let elements = if elements.is_empty() { vec![None] } else { elements };
-    let keys = match keys(evaluator, view, &elements) {
+    let keys = match keys(evaluator, view, &elements, undecided) {
         Ok(keys) => keys,
         Err(why) => return why,
     };
-    for element in &elements {
-        for template in &view.set {
-            let text = text(evaluator, template, element.as_deref());
-            if text.is_none_or(|text| text.is_empty() || text.len() > SET_BYTES) {
-                return InView::Uncountable;
-            }
+    let texts: Option<Vec<_>> = elements.iter().map(|element| set(evaluator, view, element.as_deref())).collect();
+    let (Some(set), Some(amounts)) = (texts, amounts(evaluator, &view.measures)) else { return InView::Uncountable };
+    InView::Counted(Counted { keys, set, amounts })
+}
+
+/// The texts with holes that a view sets on an item; none if one of them cannot be set.
+fn set(evaluator: &Evaluator, view: &View, element: Option<&str>) -> Option<BTreeMap<String, String>> {
+    let mut texts = BTreeMap::new();
+    for (attribute, template) in &view.set {
+        let text = text(evaluator, template, element).filter(|text| !text.is_empty() && text.len() <= SET_BYTES)?;
+        if template.iter().any(|piece| !matches!(piece, Piece::Text(_))) {
+            evaluator.met("set: a text");
+            texts.insert(attribute.clone(), text);
         }
     }
-    let Some(amounts) = amounts(evaluator, &view.measures) else { return InView::Uncountable };
-    InView::Counted(Counted { keys, amounts })
+    Some(texts)
 }
 
 /// A key attribute that is no usable one.
@@ -146,7 +169,12 @@ enum Unusable {
 }
 
 /// The key of each element in DynamoDB JSON, and the bytes of its values.
-fn keys(evaluator: &Evaluator, view: &View, elements: &[Option<String>]) -> Result<Vec<(String, usize)>, InView> {
+fn keys(
+    evaluator: &Evaluator,
+    view: &View,
+    elements: &[Option<String>],
+    undecided: &mut BTreeSet<String>,
+) -> Result<Vec<(String, usize)>, InView> {
     let mut keys = vec![(serde_json::Map::new(), 0); elements.len()];
     let mut faults = Vec::new();
     for (place, part) in view.key.iter().enumerate() {
@@ -163,7 +191,7 @@ fn keys(evaluator: &Evaluator, view: &View, elements: &[Option<String>]) -> Resu
         faults.extend(fault);
     }
     if faults.len() > 1 {
-        evaluator.met(SEVERAL_UNUSABLE);
+        undecided.insert(view.name.clone());
     }
     if faults.iter().any(|(_, quarantine)| *quarantine) {
         return Err(InView::Quarantined);

@@ -7,36 +7,79 @@ use super::made_up_expression::{any_value, condition, measure, number_value, pat
 use super::made_up_item::{TEXTS, Usually, percent, pick};
 
 /// How many views a definition may have.
-const VIEWS: usize = 1;
+const VIEWS: usize = 20;
+/// How many views are kept in one table: all their measures must fit into one update.
+const SHARING: usize = 8;
 
 pub fn definition(rng: &mut Rng) -> Value {
-    if percent(rng, 50) {
+    if percent(rng, 40) {
         return Value::Object(view(rng, 0));
     }
-    let count = rng.usize(1..=VIEWS);
+    let most = if percent(rng, 5) { VIEWS } else { 3 };
+    let count = rng.usize(1..=most);
     let view = |rng: &mut Rng, place: usize| {
-        let mut view = view(rng, place);
+        let shares = place < SHARING && percent(rng, 60);
+        let mut view = if shares { sharing_view(rng, place) } else { view(rng, place) };
         view.insert("name".to_owned(), json!(format!("view-{place}")));
-        // Tables of their own: views that share a table must have the same key attributes.
-        view.insert("table".to_owned(), json!(format!("Table{place}")));
+        let table = if shares { "Shared".to_owned() } else { format!("Table{place}") };
+        view.insert("table".to_owned(), json!(table));
         Value::Object(view)
     };
     json!({ "views": (0..count).map(|place| view(rng, place)).collect::<Vec<_>>() })
 }
 
 fn view(rng: &mut Rng, place: usize) -> Map<String, Value> {
-    let mut view = Map::new();
-    if percent(rng, 30) {
-        view.insert("where".to_owned(), json!(condition(rng, 3)));
-    }
     let mut key = vec![key_part(rng, "Id", true)];
     if percent(rng, 40) {
         let names = ["Sort", "SK", "Ключ"];
         key.push(key_part(rng, names[place % names.len()], !key[0].to_string().contains("{each")));
     }
+    let mut measures = measures(rng, "");
+    // Nearly as many counters as a view item may have, so that a group more or less decides.
+    if percent(rng, 3) {
+        let more = rng.usize(40..=50 - measures.len());
+        measures.extend((0..more).map(|number| (format!("N{number}"), json!("count"))));
+    }
+    with_condition(rng, "", key, measures)
+}
+
+/// A view whose items may be those of others: the names of its measures are its own.
+fn sharing_view(rng: &mut Rng, place: usize) -> Map<String, Value> {
+    let id = pick(rng, &["{PK}", "{Status}", "{PK}", "U#{PK}", "{each Tags}", "{SK}"]);
+    let sort = if percent(rng, 15) && !id.contains("each") {
+        "{each Labels}"
+    } else {
+        pick(rng, &["{SK}", "ALL", "ALL", "{Doc.Owner}", "{day}"])
+    };
+    let part = |attribute: &str, value: &str| json!({ "attribute": attribute, "type": "S", "value": value });
+    let ending = format!("-{place}");
+    let measures = measures(rng, &ending);
+    with_condition(rng, &ending, vec![part("Id", id), part("Sort", sort)], measures)
+}
+
+fn with_condition(rng: &mut Rng, ending: &str, key: Vec<Value>, measures: Map<String, Value>) -> Map<String, Value> {
+    let mut view = Map::new();
+    if percent(rng, 30) {
+        view.insert("where".to_owned(), json!(condition(rng, 3)));
+    }
+    if percent(rng, 25) {
+        let value = set_value(rng, &key);
+        let attribute = format!("Board{ending}");
+        view.insert("set".to_owned(), json!({ attribute: value }));
+    }
     view.insert("key".to_owned(), Value::Array(key));
-    view.insert("measures".to_owned(), Value::Object(measures(rng)));
+    view.insert("measures".to_owned(), Value::Object(measures));
     view
+}
+
+/// A constant, or a text of the holes of a key attribute.
+fn set_value(rng: &mut Rng, key: &[Value]) -> Value {
+    let part = &key[rng.usize(..key.len())];
+    match part["value"].as_str() {
+        Some(value) if part["type"] != "B" && percent(rng, 80) => json!([literal(rng).as_str(), value].concat()),
+        Some(value) if part["type"] != "B" => json!(value),
+        _ => pick(rng, &[json!("ALL"), json!(7.5), json!(true)].each_ref()).clone(),
+    }
 }
 
 fn key_part(rng: &mut Rng, attribute: &str, may_have_each: bool) -> Value {
@@ -82,14 +125,9 @@ fn text_template(rng: &mut Rng) -> String {
     template
 }
 
-fn measures(rng: &mut Rng) -> Map<String, Value> {
+/// Measures whose names end so.
+fn measures(rng: &mut Rng, ending: &str) -> Map<String, Value> {
     const NAMES: [&str; 5] = ["Count", "Likes Count", "Ä😀", "count", "Sum"];
-    let mut measures: Map<String, Value> =
-        NAMES[..rng.usize(1..=NAMES.len())].iter().map(|name| ((*name).to_owned(), json!(measure(rng)))).collect();
-    // Nearly as many counters as a view item may have, so that a group more or less decides.
-    if percent(rng, 3) {
-        let more = rng.usize(40..=50 - measures.len());
-        measures.extend((0..more).map(|number| (format!("N{number}"), json!("count"))));
-    }
-    measures
+    let names = &NAMES[..rng.usize(1..=NAMES.len())];
+    names.iter().map(|name| (format!("{name}{ending}"), json!(measure(rng)))).collect()
 }

@@ -83,6 +83,7 @@ fn documents_that_are_no_definition_are_refused() {
             (&with(r#""measures": { "M": "count" }, "table": """#), "is empty"),
             (&with(r#""measures": { "M": "count" }, "where": true"#), "expected a string"),
             (&with(r#""measures": { "M": "count" }, "views": []"#), "beside \"views\""),
+            (&with(r#""measures": { "M": "count" }, "set": []"#), "invalid type"),
         ],
         "View",
         str::to_owned,
@@ -293,4 +294,80 @@ fn a_view_on_its_own_source_that_would_feed_itself_is_refused() {
         "Source",
         of_template,
     );
+}
+
+#[test]
+fn what_cannot_be_set_is_refused() {
+    let of_set = |set: &str| {
+        let key = r#"[{ "attribute": "Id", "type": "S", "value": "A#{A}" }, { "attribute": "Raw", "type": "B" }]"#;
+        format!(r#"{{ "key": {key}, "measures": {{ "M": "count" }}, "set": {{ {set} }} }}"#)
+    };
+    let long = format!(r#""T": "{}""#, "x".repeat(1_025));
+    are_refused(
+        &[
+            (r#""T": """#, "1 to 1024 bytes"),
+            (&long, "1 to 1024 bytes"),
+            (r#""T": null"#, "\"T\""),
+            (r#""T": ["a"]"#, "\"T\""),
+            (r#""T": 1e126"#, "a number that DynamoDB can hold"),
+            (r#""T": "{B}""#, "does not stand in the view's key"),
+            (r#""T": "{lower(A)}""#, "does not stand in the view's key"),
+            (r#""T": "{A""#, "\"T\""),
+            (r#""T": "{Raw}""#, "type B"),
+            (r#""T": 1, "T": 2"#, "\"T\" stands there twice"),
+            (r#""": 1"#, "is empty"),
+            (r#""M": 1"#, "\"M\""),
+            (r#""Id": 1"#, "\"Id\""),
+            (r#""RollupVersion": 1"#, "\"RollupVersion\""),
+        ],
+        "View",
+        of_set,
+    );
+}
+
+#[test]
+fn views_that_cannot_be_kept_together_are_refused() {
+    let view = |name: &str, table: &str, key: &str, members: &str| {
+        let key = format!(r#"[{{ "attribute": "Id", "type": "S", "value": "{key}" }}]"#);
+        format!(r#"{{ "name": "{name}", "table": "{table}", "key": {key}, {members} }}"#)
+    };
+    let of_views = |views: &[String]| format!(r#"{{ "views": [{}] }}"#, views.join(", "));
+    let counted = |measures: usize, prefix: &str| {
+        let measures: Vec<String> = (0..measures).map(|number| format!(r#""{prefix}{number}": "count""#)).collect();
+        format!(r#""measures": {{ {} }}"#, measures.join(", "))
+    };
+    let (m, n) = (r#""measures": { "M": "count" }"#, r#""measures": { "N": "count" }"#);
+    let skip = format!(r#"{n}, "on_missing": "skip""#);
+    let set = format!(r#"{n}, "set": {{ "M": "ALL" }}"#);
+    let one = |members: &str| view("one", "T", "{A}", members);
+    let two = |key: &str, members: &str| view("two", "T", key, members);
+    let many: Vec<String> = (0..21).map(|place| view(&format!("v{place}"), &format!("T{place}"), "{A}", m)).collect();
+    let other_key = two("{B}", n).replace(r#""attribute": "Id""#, r#""attribute": "Other""#);
+    let other_type = two("{B}", n).replace(r#""type": "S""#, r#""type": "N""#);
+    for (views, words) in [
+        (many.as_slice(), "21 views"),
+        (&[one(m), view("one", "Other", "{A}", m)], "the name \"one\""),
+        (&[one(m), other_key], "one key"),
+        (&[one(m), other_type], "one key"),
+        (&[one(m), two("{B}", m)], "the attribute \"M\""),
+        (&[one(m), two("A#{B}", m)], "the attribute \"M\""),
+        (&[view("one", "T", "A#{A}", m), two("A#B#{B}", m)], "the attribute \"M\""),
+        (&[one(m), two("{B}", &set)], "the attribute \"M\""),
+        (&[one(m), two("{B}", &skip)], "on_missing"),
+        (&[one(&counted(26, "M")), two("{B}", &counted(25, "N"))], "at most 50"),
+        (&[one(m), view("two", "Source", "{M}", &skip)], ""),
+        (&[view("one", "Source", "A#{A}", m), view("two", "T", "{M}", n)], "\"M\""),
+        (&[view("one", "Source", "A#{A}", m), view("two", "T", "{Id}", n)], "on_missing"),
+        (&[view("one", "arn:aws:dynamodb:eu-west-1:123456789012:table/Source", "{Id}", m)], "on_missing"),
+    ] {
+        let definition = of_views(views);
+        if words.is_empty() {
+            let defaults =
+                Defaults { source_table: "Source", view_table: "View", on_missing: OnMissingViewItem::Create };
+            assert!(definition::read(&definition, &defaults).is_ok(), "{definition}");
+        } else {
+            let message = refusal(&definition, "View");
+            assert!(message.contains(words), "{definition}: {message}");
+        }
+    }
 }
