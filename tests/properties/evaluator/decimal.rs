@@ -17,8 +17,8 @@ fn power_of_ten(exponent: i64) -> BigInt {
 }
 
 impl Decimal {
-    fn new(digits: BigInt, scale: i64) -> Self {
-        let text = digits.to_string();
+    fn new(digits: impl Into<BigInt>, scale: i64) -> Self {
+        let text = digits.into().to_string();
         let kept = text.trim_end_matches('0');
         if kept.is_empty() {
             return Self { digits: BigInt::ZERO, scale: 0 };
@@ -28,7 +28,7 @@ impl Decimal {
     }
 
     pub fn one() -> Self {
-        Self::new(BigInt::from(1), 0)
+        Self::new(1, 0)
     }
 
     /// Reads digits with a sign, a point and an exponent, or without.

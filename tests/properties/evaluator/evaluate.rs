@@ -1,6 +1,7 @@
 //! What a value or a condition gives for one item.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::datum::{Attributes, Datum};
@@ -55,10 +56,10 @@ fn compare(left: Option<&Datum>, comparator: Comparator, right: Option<&Datum>) 
     match comparator {
         Comparator::Equal => equal,
         Comparator::Unequal => !equal,
-        Comparator::Less => order.is_some_and(|order| order.is_lt()),
-        Comparator::LessOrEqual => order.is_some_and(|order| order.is_le()),
-        Comparator::Greater => order.is_some_and(|order| order.is_gt()),
-        Comparator::GreaterOrEqual => order.is_some_and(|order| order.is_ge()),
+        Comparator::Less => order.is_some_and(Ordering::is_lt),
+        Comparator::LessOrEqual => order.is_some_and(Ordering::is_le),
+        Comparator::Greater => order.is_some_and(Ordering::is_gt),
+        Comparator::GreaterOrEqual => order.is_some_and(Ordering::is_ge),
     }
 }
 

@@ -276,36 +276,42 @@ fn spelled_otherwise(number: &str) -> String {
     }
 }
 
-/// A time, in one of the forms that are read; or nearly one.
+/// A time, in one of the forms that are read; or with one thing in it that is not.
 fn time(rng: &mut Rng) -> String {
-    let odd = percent(rng, 30);
-    let mut text = match rng.u32(..if odd { 10 } else { 4 }) {
-        0 => {
-            pick(rng, &["0001-01-01", "9999-12-31", "2024-02-29", "2026-01-01", "2027-01-03", "2024-12-30"]).to_owned()
-        }
-        1..5 => format!("{:04}-{:02}-{:02}", rng.u32(1_990..2_040), rng.u32(1..13), rng.u32(1..29)),
-        5 => pick(rng, &["2023-02-29", "2000-02-29", "1900-02-29", "0000-01-01", "2026-04-31"]).to_owned(),
-        _ => format!("{:04}-{:02}-{:02}", rng.u32(..10_000), rng.u32(..14), rng.u32(..33)),
+    let part = |rng: &mut Rng, usual: &[&str], odd: &[&str]| {
+        let from = if percent(rng, 8) { odd } else { usual };
+        pick(rng, from).to_owned()
+    };
+    let two_digits = |rng: &mut Rng, below: u32| {
+        let below = if percent(rng, 8) { below + 2 } else { below };
+        format!("{:02}", rng.u32(..below))
+    };
+    let usual = format!("{:04}-{:02}-{:02}", rng.u32(1_990..2_040), rng.u32(1..13), rng.u32(1..29));
+    let random = format!("{:04}-{:02}-{:02}", rng.u32(..10_000), rng.u32(..14), rng.u32(..33));
+    let mut text = match rng.u32(..10) {
+        0 => part(rng, &["0001-01-01", "9999-12-31", "2024-02-29", "2026-01-01", "2027-01-03", "2024-12-30"], &[""]),
+        1 => part(rng, &["2000-02-29", "2026-03-31"], &["2023-02-29", "1900-02-29", "0000-01-01", "2026-04-31"]),
+        2 => random,
+        _ => usual,
     };
     if percent(rng, 75) {
-        let (hours, minutes, seconds) = if odd { (26, 62, 62) } else { (24, 60, 60) };
-        text += pick(rng, if odd { &["T", " ", "t", "  ", ""][..] } else { &["T", " "] });
-        text += &format!("{:02}:{:02}", rng.u32(..hours), rng.u32(..minutes));
+        text += &part(rng, &["T", " "], &["t", "  ", "", "T "]);
+        text += &two_digits(rng, 24);
+        text += &part(rng, &[":"], &["", ".", "::"]);
+        text += &two_digits(rng, 60);
         if percent(rng, 70) {
-            text += &format!(":{:02}", rng.u32(..seconds));
-            text += pick(rng, if odd { &[".", ",5", ".5"][..] } else { &["", ".0", ".999999999999"] });
+            text.push(':');
+            text += &two_digits(rng, 60);
+            text += &part(rng, &["", "", ".0", ".999999999999"], &[".", ",5", ".-5", ". 5"]);
         }
-        text += pick(
+        text += &part(
             rng,
-            if odd {
-                &["+24:00", "+01", "z", "+1:00", " Z", "+00:60", "ZZ", "+01:00Z", "\u{2212}01:00"][..]
-            } else {
-                &["", "Z", "+01:00", "-0130", "+23:59", "-14:00"]
-            },
+            &["", "Z", "+01:00", "-0130", "+23:59", "-14:00"],
+            &["+24:00", "+01", "z", "+1:00", " Z", "+00:60", "ZZ", "+01:00Z", "\u{2212}01:00", "+010:0"],
         );
     }
-    if odd && rng.bool() {
-        let places: Vec<usize> = text.char_indices().map(|(place, _)| place).collect();
+    if percent(rng, 8) {
+        let places: Vec<usize> = text.char_indices().map(|(place, _)| place).chain([text.len()]).collect();
         text.insert_str(pick(rng, &places), pick(rng, &["0", " ", "-", "+", ":", "\u{663}", "Z", "\0"]));
     }
     text

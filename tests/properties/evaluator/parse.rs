@@ -59,11 +59,9 @@ fn end_of_hole(text: &str) -> Option<usize> {
     let mut quote = None;
     for (place, letter) in text.char_indices() {
         match quote {
-            Some(open) if open == letter => quote = None,
-            Some(_) => {}
-            None if letter == '\'' || letter == '`' => quote = Some(letter),
+            Some(open) => quote = Some(open).filter(|open| *open != letter),
             None if letter == '}' => return Some(place),
-            None => {}
+            None => quote = Some(letter).filter(|letter| matches!(letter, '\'' | '`')),
         }
     }
     None

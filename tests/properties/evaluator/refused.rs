@@ -50,7 +50,7 @@ fn documents_that_are_no_definition_are_refused() {
     let twice_in_view = view(&format!(r#""name": "v", "name": "v", {KEY}, "measures": {{ "M": "count" }}"#));
     let tail = format!(r#"{{ {KEY}, "measures": {{ "M": "count" }} }} {{}}"#);
     let deep_measure = format!(r#"{{ {KEY}, "measures": {{ "M": {deep} }} }}"#);
-    let with = |members: &str| format!(r#"{{ {KEY}, {members} }}"#);
+    let with = |members: &str| format!(r"{{ {KEY}, {members} }}");
     are_refused(
         &[
             ("", "line 1 column 0"),
