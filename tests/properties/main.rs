@@ -8,6 +8,7 @@
 
 mod algebra;
 mod deliveries;
+mod evaluator;
 mod language;
 #[cfg(feature = "cli")]
 mod language_engine;
