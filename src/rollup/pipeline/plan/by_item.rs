@@ -1,0 +1,75 @@
+//! Entries in the order of their view items: the best where most entries touch one item.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use super::filling::Filling;
+use crate::rollup::model::definition::Definition;
+use crate::rollup::model::limits;
+use crate::rollup::pipeline::coalesce::{Batch, EntryId, ItemId};
+
+/// Spreads entries over transactions. The entries of one view item follow each other, the items with most entries first. An item is in two transactions only
+/// where it has to be, or where that fills the first of them: each costs an update more, and the two must wait for each
+/// other. A little room is left free instead, as long as no further transaction comes of it.
+pub(super) fn plan(definition: &Definition, batch: &Batch<'_>, members: &[EntryId]) -> Vec<Vec<EntryId>> {
+    let touches = |member: EntryId| batch[member].touches();
+    let mut weight: HashMap<ItemId, usize> = HashMap::new();
+    for item in members.iter().flat_map(|&member| touches(member)) {
+        *weight.entry(*item).or_default() += 1;
+    }
+    let mut ordered = members.to_vec();
+    ordered.sort_by_cached_key(|&member| {
+        touches(member).iter().map(|item| (Reverse(weight[item]), *item)).collect::<Vec<_>>()
+    });
+
+    let mut slack = Slack::of(members.len() + weight.len());
+    let mut transactions = Vec::new();
+    let mut filling = Filling::default();
+    for run in ordered.chunk_by(|&one, &next| touches(one) == touches(next)) {
+        let (room, needed) = (filling.room(), filling.needed(touches(run[0]), run.len()));
+        let would_be_cut = (room + 1..=limits::TRANSACTION_ACTIONS).contains(&needed);
+        if would_be_cut && slack.leaves(room) {
+            transactions.push(std::mem::take(&mut filling).members);
+        }
+        for &member in run {
+            let entry = &batch[member];
+            if !filling.takes(definition, batch, entry) {
+                transactions.push(std::mem::take(&mut filling).members);
+                filling.takes(definition, batch, entry);
+            }
+            filling.members.push(member);
+        }
+    }
+    if !filling.members.is_empty() {
+        transactions.push(filling.members);
+    }
+    transactions
+}
+
+/// Actions that may be left free in transactions before the batch needs one transaction more.
+///
+/// Where one transaction ends and the next begins, a view item is cut: that is one update more, unless room is left
+/// instead. So each transaction but the last holds one action less than it could.
+struct Slack(usize);
+
+impl Slack {
+    /// The most actions that are left free rather than cut a view item.
+    const ROOM_LEFT: usize = limits::TRANSACTION_ACTIONS / 10;
+
+    /// Of a batch of so many actions.
+    fn of(actions: usize) -> Self {
+        const EACH: usize = limits::TRANSACTION_ACTIONS - 1;
+        let transactions = actions.saturating_sub(1).div_ceil(EACH);
+        Self((transactions * EACH + 1).saturating_sub(actions))
+    }
+
+    /// Whether so much room may be left free here; if so, it is taken from the slack. A cut that is saved gives one
+    /// action back.
+    fn leaves(&mut self, room: usize) -> bool {
+        let may = room < Self::ROOM_LEFT && room <= self.0 + 1;
+        if may {
+            self.0 = self.0 + 1 - room;
+        }
+        may
+    }
+}

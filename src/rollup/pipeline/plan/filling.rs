@@ -1,0 +1,197 @@
+//! One transaction while it is being filled, and what an entry takes of its room.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::rollup::model::change::Counter;
+use crate::rollup::model::definition::{Definition, views_of};
+use crate::rollup::model::expression_size::update_fits;
+use crate::rollup::model::item_size;
+use crate::rollup::model::limits;
+use crate::rollup::model::record::RecordHead;
+use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
+use crate::rollup::pipeline::update;
+
+/// A transaction that is being filled.
+#[derive(Default)]
+pub(super) struct Filling<'b> {
+    pub(super) members: Vec<EntryId>,
+    items: HashMap<ItemId, HashSet<&'b Counter>>,
+    actions: usize,
+    bytes: usize,
+}
+
+impl<'b> Filling<'b> {
+    /// Actions that it can still take; all of them as long as it is empty.
+    pub(super) fn room(&self) -> usize {
+        limits::TRANSACTION_ACTIONS.saturating_sub(self.actions)
+    }
+
+    /// The actions that so many entries on these view items are here.
+    pub(super) fn needed(&self, touches: &[ItemId], entries: usize) -> usize {
+        entries + touches.iter().filter(|item| !self.items.contains_key(item)).count()
+    }
+
+    /// Makes room for an entry; without an effect when it does not fit. Alone, every entry fits: there is no other place
+    /// for it.
+    pub(super) fn takes<'a: 'b>(&mut self, definition: &Definition, batch: &Batch<'_>, entry: &'b Entry<'a>) -> bool {
+        let (actions, bytes) = (self.actions + self.needed(entry.touches(), 1), self.bytes + weight(entry));
+        let room = match entry {
+            Entry::Apply { .. } => limits::TRANSACTION_BYTES,
+            Entry::Quarantine(_) => limits::QUARANTINE_TRANSACTION_BYTES,
+        };
+        let mut fits = self.members.is_empty() || actions <= limits::TRANSACTION_ACTIONS && bytes <= room;
+        if let Entry::Apply { change, touches } = entry {
+            fits = self.members.is_empty()
+                || fits
+                    && touches.iter().zip(change.deltas.values()).all(|(item, sums)| {
+                        let counters = self.items.get(item);
+                        let new =
+                            sums.keys().filter(|counter| counters.is_none_or(|known| !known.contains(counter))).count();
+                        update_fits(
+                            update::written(definition, batch[*item].views),
+                            counters.map_or(0, HashSet::len) + new,
+                        )
+                    });
+            if fits {
+                for (item, sums) in touches.iter().zip(change.deltas.values()) {
+                    self.items.entry(*item).or_default().extend(sums.keys());
+                }
+            }
+        }
+        if fits {
+            (self.actions, self.bytes) = (actions, bytes);
+        }
+        fits
+    }
+}
+
+/// What an entry weighs in its transaction, in bytes, at the most: its marker, and its part of the updates.
+fn weight(entry: &Entry<'_>) -> usize {
+    match entry {
+        Entry::Apply { change, .. } => {
+            let RecordHead { id, event_id, event_name, source_key } = &change.head;
+            let deltas = change.deltas.iter().map(|(key, sums)| {
+                let groups = sums.keys().filter_map(|counter| counter.group.as_ref());
+                let views = views_of(sums).iter().count();
+                (views + 1) * (key.to_string().len() + 64)
+                    + groups.map(|group| 2 * group.len() + 64).sum::<usize>()
+                    + 64 * sums.len()
+            });
+            let texts = change.texts.values().flatten().map(|(attribute, text)| attribute.len() + text.len() + 64);
+            let reasons = change.uncountable.iter().map(|image| image.reason.len() + 128);
+            let head = id.sequence_number.len() + id.stream.len() + event_id.len() + event_name.len();
+            head + item_size::bytes(source_key)
+                + deltas.chain(texts).chain(reasons).sum::<usize>()
+                + limits::ITEM_MARGIN_BYTES
+        }
+        Entry::Quarantine(poison) => {
+            item_size::bytes(&poison.head.source_key)
+                + poison.raw.len().min(limits::ITEM_BYTES)
+                + limits::ITEM_MARGIN_BYTES
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::rollup::model::marker::{Guard, Stamp};
+    use crate::rollup::model::poison::{Poison, Reason};
+    use crate::rollup::model::record::{Images, RecordId, StreamRecord};
+    use crate::rollup::model::view::{KeyPart, KeyType, Measure, View};
+    use crate::rollup::pipeline::coalesce::{Found, coalesce};
+    use crate::rollup::pipeline::delta::{Effect, Retention, effect};
+    use crate::rollup::pipeline::plan::{Action, Setting, assemble};
+    use crate::rollup::pipeline::view_item::Shape;
+    use crate::rollup::{AttributeValue, Item};
+
+    fn item(attributes: impl IntoIterator<Item = (String, String)>) -> Item {
+        let attributes = attributes.into_iter().map(|(name, text)| (name, AttributeValue::S(text)));
+        Item::from(attributes.collect::<HashMap<_, _>>())
+    }
+
+    /// A view of so many measures by an attribute of their own each, and so many without one.
+    fn definition(grouped: usize, plain: usize) -> Definition {
+        let key = KeyPart::attribute("MapId", KeyType::S);
+        let measure = |n| {
+            let words = if n < grouped { format!("count by By{n}") } else { "count".to_owned() };
+            Measure::parse(format!("Measure{n}"), &words).unwrap()
+        };
+        let view = View::new("Point", "Map", None, vec![key], (0..grouped + plain).map(measure).collect());
+        Definition::new(vec![view.unwrap()]).unwrap()
+    }
+
+    fn id(bytes: usize) -> RecordId {
+        RecordId { sequence_number: "1".repeat(bytes), stream: "s".repeat(bytes) }
+    }
+
+    /// The weight of a move between two view items, and what it really has: keys and groups of so many bytes.
+    fn moved(definition: &Definition, [map, group, id_bytes]: [usize; 3]) -> (usize, usize) {
+        let groups = definition.grouped(definition.all()).count();
+        let image = |letter: &str| {
+            let groups = (0..groups).map(|n| (format!("By{n}"), format!("{n:02}{}", letter.repeat(group))));
+            item(groups.chain([("MapId".to_owned(), letter.repeat(map))]))
+        };
+        let record = StreamRecord {
+            head: RecordHead {
+                id: id(id_bytes),
+                event_id: "e".repeat(id_bytes),
+                event_name: "n".repeat(id_bytes),
+                source_key: item([("Id".to_owned(), "k".repeat(id_bytes))]),
+            },
+            created_at: None,
+            images: Images::Modified { old: image("a"), new: image("b") },
+            raw: "",
+        };
+        let retention = Retention { days: 14, until: DateTime::default() };
+        let batch = coalesce([Found::Record(effect(definition, record, &retention))]);
+        let stamp = Stamp::new(DateTime::default(), "request", 14);
+        let setting = Setting { definition: definition.clone(), guard: Guard::Absent, stamp };
+        let shapes = vec![Shape::Complete; batch.items.len()];
+        let action_bytes = |action: &Action<'_>| match action {
+            Action::PutMarker { marker, .. } => item_size::bytes(&marker.item()),
+            Action::UpdateView { key, update, .. } => {
+                let names = update.names.values().map(String::len).sum::<usize>();
+                item_size::bytes(key) + names + item_size::bytes(&update.values)
+            }
+            Action::CheckAbsent { .. } => unreachable!("view items are created"),
+        };
+        let real = assemble(&setting, &batch, &shapes, &[EntryId(0)]).actions.iter().map(action_bytes).sum();
+        (weight(&batch.entries[0]), real)
+    }
+
+    #[test]
+    fn an_entry_weighs_what_it_has_and_little_more() {
+        for (grouped, plain, [map, group, id]) in [
+            (1, 1, [1, 1, 1]),
+            (1, 0, [2_000, 1, 1]),
+            (30, 0, [1, 1_000, 1]),
+            (30, 0, [2_000, 1_000, 1_000]),
+            (1, 0, [1, 1, 1_000]),
+            (10, 15, [1, 1, 1]),
+        ] {
+            let (weight, real) = moved(&definition(grouped, plain), [map, group, id]);
+            let sums = 2 * (grouped + plain);
+            let most = real + limits::ITEM_MARGIN_BYTES + 128 * sums;
+            assert!((real..=most).contains(&weight), "{weight}, not {real} to {most}");
+        }
+    }
+
+    #[test]
+    fn a_record_for_quarantine_weighs_what_it_has_at_the_most() {
+        for (raw, id_bytes) in [(10, 1), (300_000, 1_000), (500_000, 1)] {
+            let raw = "x".repeat(raw);
+            let source_key = item([("Id".to_owned(), "k".repeat(id_bytes))]);
+            let head = RecordHead { id: id(id_bytes), source_key, ..RecordHead::default() };
+            let poison = Poison { head, reason: Reason::NoImage, raw: &raw };
+            let kept = raw.len().min(limits::ITEM_BYTES) + id_bytes;
+            let batch = coalesce([Found::Record(Effect::Quarantine(poison))]);
+            let weight = weight(&batch.entries[0]);
+            assert!((kept..=kept + 2 * limits::ITEM_MARGIN_BYTES).contains(&weight), "{weight} of {kept}");
+        }
+    }
+}
