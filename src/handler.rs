@@ -265,7 +265,6 @@ fn unnumbered(batch: &Batch<'_>, report: &CommitReport) -> Option<InvocationErro
 enum Notable {
     Quarantined(&'static str),
     NotKept,
-    Collision,
 }
 
 /// The most records of an invocation that get a log line of their own.
@@ -280,24 +279,13 @@ fn log(batch: &Batch<'_>, report: &CommitReport, summary: &Summary) {
             Some((&entry.head().id, Notable::Quarantined(poison.reason.kind())))
         }
         (_, EntryOutcome::Unresolved(Unresolved::NotKept)) => Some((&entry.head().id, Notable::NotKept)),
-        (_, EntryOutcome::Unresolved(Unresolved::Collision)) => Some((&entry.head().id, Notable::Collision)),
         _ => None,
     });
-    let repeated = batch.dispositions.iter().filter_map(|disposition| match disposition {
-        Disposition::Collision(id) => Some((id, Notable::Collision)),
-        _ => None,
-    });
-    for (RecordId { sequence_number, stream }, notable) in notable.chain(repeated).take(RECORD_LINES) {
+    for (RecordId { sequence_number, stream }, notable) in notable.take(RECORD_LINES) {
         match notable {
             Notable::Quarantined(reason) => warn!(sequence_number, stream, reason, "record quarantined"),
             Notable::NotKept => {
                 error!(sequence_number, stream, "record that quarantine cannot hold: reported to Lambda as failed");
-            }
-            Notable::Collision => {
-                error!(
-                    sequence_number,
-                    stream, "sequence number of two events: the second is reported to Lambda as failed"
-                );
             }
         }
     }

@@ -28,7 +28,7 @@ use crate::commit::{LookedUp, Store};
 use crate::rollup::Item;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::limits;
-use crate::rollup::model::marker::{FINGERPRINT, Guard, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER};
+use crate::rollup::model::marker::{DIGEST, FINGERPRINT, Guard, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER};
 use crate::rollup::model::view::{TableId, ViewKey};
 use crate::rollup::pipeline::plan::{Action, Transaction};
 use crate::rollup::pipeline::update::Update;
@@ -70,19 +70,26 @@ impl DynamoStore {
         let item = TransactWriteItem::builder();
         let item = match action {
             Action::PutMarker { guard, marker, .. } => {
+                let marker = marker.item().into_owned();
+                let digest = marker.get(DIGEST).cloned().map(AttributeValue::from);
                 let put = Put::builder()
                     .table_name(&self.idempotency_table)
-                    .set_item(Some(marker.item().into_owned().into()))
+                    .set_item(Some(marker.into()))
                     .return_values_on_condition_check_failure(returned);
                 let absent = format!("attribute_not_exists({SEQUENCE_NUMBER})");
-                let put = match guard {
-                    Guard::Absent => put.condition_expression(absent),
-                    Guard::AbsentOrQuarantined => put
+                let quarantined = AttributeValue::S(MarkerOutcome::Quarantined.as_str().to_owned());
+                let put = match (guard, digest) {
+                    (Guard::Absent, _) => put.condition_expression(absent),
+                    (Guard::AbsentOrQuarantined, None) => put
                         .condition_expression(format!("{absent} OR {OUTCOME} = :quarantined"))
-                        .expression_attribute_values(
-                            ":quarantined",
-                            AttributeValue::S(MarkerOutcome::Quarantined.as_str().to_owned()),
-                        ),
+                        .expression_attribute_values(":quarantined", quarantined),
+                    // The quarantine of another event with the same number is not this one's to end.
+                    (Guard::AbsentOrQuarantined, Some(digest)) => put
+                        .condition_expression(format!(
+                            "{absent} OR ({OUTCOME} = :quarantined AND (attribute_not_exists({DIGEST}) OR {DIGEST} = :digest))"
+                        ))
+                        .expression_attribute_values(":quarantined", quarantined)
+                        .expression_attribute_values(":digest", digest),
                 };
                 item.put(put.build().map_err(unbuildable)?)
             }

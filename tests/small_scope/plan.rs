@@ -53,6 +53,7 @@ fn found(definition: &Definition, position: usize, images: Images) -> Found<'sta
             event_id: format!("{position:032}"),
             event_name: "MODIFY".to_owned(),
             source_key: item([("MapId", "map".to_owned()), ("PointId", position.to_string())]),
+            digest: None,
         },
         created_at: None,
         images,

@@ -15,7 +15,6 @@ enum Fate {
     Entry(EntryOutcome),
     /// The first entry once more; without one it has no effect.
     Repeat,
-    Collision,
     Unnumbered,
 }
 
@@ -25,10 +24,9 @@ fn fates() -> Vec<Fate> {
         EntryOutcome::Duplicate,
         EntryOutcome::Quarantined,
         EntryOutcome::Unresolved(Unresolved::OutOfTime),
-        EntryOutcome::Unresolved(Unresolved::Collision),
         EntryOutcome::Unresolved(Unresolved::NotKept),
     ];
-    let others = [Fate::NoEffect, Fate::Repeat, Fate::Collision, Fate::Unnumbered];
+    let others = [Fate::NoEffect, Fate::Repeat, Fate::Unnumbered];
     outcomes.into_iter().map(Fate::Entry).chain(others).collect()
 }
 
@@ -51,7 +49,6 @@ fn batch<'n>(fates: &[Fate], numbers: &[&'n str]) -> (Batch<'static>, Vec<EntryO
     for (fate, number) in fates.iter().zip(numbers) {
         let (place, unresolved) = match fate {
             Fate::NoEffect => (Disposition::NoEffect, None),
-            Fate::Collision => (Disposition::Collision(id(number)), Some(*number)),
             Fate::Unnumbered => {
                 batch.entries.push(entry("unnumbered"));
                 outcomes.push(EntryOutcome::Quarantined);

@@ -142,7 +142,9 @@ impl Tables {
         let key = name(&key_of(action));
         match action {
             Action::PutMarker { guard, marker, .. } => match self.markers.get(&key) {
-                Some(found) if *guard == Guard::Absent || !is_quarantined(found) => Err(condition_failed(Some(found))),
+                Some(found) if *guard == Guard::Absent || !may_be_replaced(found, &marker.item()) => {
+                    Err(condition_failed(Some(found)))
+                }
                 _ => Ok(Some((false, key, marker.item().into_owned()))),
             },
             Action::UpdateView { key: key_item, .. } => {

@@ -56,6 +56,7 @@ impl Run<'_, '_> {
             ActionVerdict::Fine | ActionVerdict::Transient(_) | ActionVerdict::Broken(_) => {}
             ActionVerdict::ConditionFailed(found) => {
                 let outcome = match marker::existing(found.as_ref(), self.batch[entry].head()) {
+                    ExistingMarker::Collision => return self.number_is_taken(entry),
                     // A replay needs to know what stays in quarantine. To a delivery it is a duplicate.
                     ExistingMarker::Quarantined if self.setting.guard == Guard::AbsentOrQuarantined => {
                         EntryOutcome::Quarantined
@@ -67,7 +68,6 @@ impl Run<'_, '_> {
                         EntryOutcome::Duplicate
                     }
                     ExistingMarker::NotKept => EntryOutcome::Unresolved(Unresolved::NotKept),
-                    ExistingMarker::Collision => EntryOutcome::Unresolved(Unresolved::Collision),
                 };
                 self.outcomes[entry.0] = Some(outcome);
             }

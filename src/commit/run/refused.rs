@@ -4,7 +4,7 @@ use super::Run;
 use crate::commit::job::{Job, JobStep};
 use crate::rollup::Item;
 use crate::rollup::model::change::Change;
-use crate::rollup::model::poison::Reason;
+use crate::rollup::model::poison::{Poison, Reason};
 use crate::rollup::pipeline::coalesce::{Entry, EntryId, ItemId};
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
 use crate::rollup::pipeline::view_item;
@@ -87,6 +87,21 @@ impl Run<'_, '_> {
                 self.condemned.push(member);
             }
             Entry::Quarantine(_) => self.outcomes[member.0] = Some(EntryOutcome::Unresolved(Unresolved::NotKept)),
+        }
+    }
+
+    /// Another event has the sequence number of an entry: it is kept under a key of its own.
+    pub(super) fn number_is_taken(&mut self, member: EntryId) {
+        match &self.batch[member] {
+            // Its own key was made of what is in it, so what is there is the same.
+            Entry::Quarantine(Poison { reason: Reason::NumberTaken { .. }, .. }) => {
+                self.outcomes[member.0] = Some(EntryOutcome::Duplicate);
+            }
+            entry if self.open(member) => {
+                self.batch[member] = entry.clone().of_another_event();
+                self.condemned.push(member);
+            }
+            _ => {}
         }
     }
 

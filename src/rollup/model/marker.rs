@@ -4,7 +4,7 @@
 //! of the product's interface.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::rollup::model::change::{Change, Counter, Sums};
 use crate::rollup::model::definition::{Definition, views_of};
+use crate::rollup::model::digest::same_item;
 use crate::rollup::model::item_size;
 use crate::rollup::model::limits;
 use crate::rollup::model::measure::ViewId;
-use crate::rollup::model::number::Number;
 use crate::rollup::model::poison::Poison;
 use crate::rollup::model::record::RecordHead;
 use crate::rollup::model::view::ViewKey;
@@ -27,6 +27,9 @@ pub const SEQUENCE_NUMBER: &str = "SequenceNumber";
 pub const STREAM: &str = "Stream";
 /// The stream's identifier of the event.
 pub const EVENT_ID: &str = "EventId";
+/// The [digest](crate::rollup::model::digest::ContentDigest) of what is in the record's images. Absent where they cannot be
+/// told, and in markers of releases before it.
+pub const DIGEST: &str = "Digest";
 /// `INSERT`, `MODIFY` or `REMOVE`.
 pub const EVENT_NAME: &str = "EventName";
 /// The source item's key, a map.
@@ -210,6 +213,7 @@ fn ledger(definition: &Definition, view: ViewId, sums: &Sums) -> HashMap<String,
 #[must_use]
 pub fn quarantined(definition: &Definition, poison: &Poison<'_>, stamp: &Stamp) -> Item {
     let mut item = base(definition, &poison.head, MarkerOutcome::Quarantined, stamp);
+    item.insert(SEQUENCE_NUMBER.to_owned(), AttributeValue::S(poison.marker_id().sequence_number));
     item.insert(REASON.to_owned(), AttributeValue::S(poison.reason.to_string()));
     let room = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES).saturating_sub(item_size::bytes(&item));
     let record = record_value(poison.raw);
@@ -243,7 +247,7 @@ pub fn kept_record(marker: &Item) -> Option<String> {
 }
 
 fn base(definition: &Definition, head: &RecordHead, outcome: MarkerOutcome, stamp: &Stamp) -> Item {
-    let RecordHead { id, event_id, event_name, source_key } = head;
+    let RecordHead { id, event_id, event_name, source_key, digest } = head;
     let text = |value: &str| AttributeValue::S(value.to_owned());
     // Filled in place: an `Item` that is made from a map builds it anew.
     let mut item = Item::default();
@@ -259,6 +263,7 @@ fn base(definition: &Definition, head: &RecordHead, outcome: MarkerOutcome, stam
         (FORMAT_VERSION.to_owned(), AttributeValue::N(FORMAT.to_string())),
         (FINGERPRINT.to_owned(), text(definition.fingerprint().as_str())),
     ]);
+    item.extend(digest.map(|digest| (DIGEST.to_owned(), AttributeValue::S(digest.to_string()))));
     item
 }
 
@@ -309,16 +314,26 @@ pub enum ExistingMarker {
     Collision,
 }
 
-/// Compares a marker that was there with the record that met it. A marker that does not tell its event or item is not
-/// held against the record.
+/// Compares a marker that was there with the record that met it: by the source item and by what the record says of it, as
+/// the identifier of an event differs between ways of delivery. A marker that does not tell them is not held against the
+/// record.
 #[must_use]
 pub fn existing(marker: Option<&Item>, head: &RecordHead) -> ExistingMarker {
     let Some(marker) = marker else { return ExistingMarker::Duplicate };
-    let other_event = matches!(marker.get(EVENT_ID), Some(AttributeValue::S(found)) if *found != head.event_id);
+    let text = |name: &str| match marker.get(name) {
+        Some(AttributeValue::S(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let other_content = match (text(DIGEST), head.digest) {
+        (Some(found), Some(digest)) => found != digest.to_string(),
+        (None, None) => text(EVENT_ID).is_some_and(|found| found != head.event_id),
+        _ => false,
+    };
     let other_item = matches!(
-        marker.get(SOURCE_KEY), Some(AttributeValue::M(found)) if !found.is_empty() && !same_key(found, &head.source_key)
+        marker.get(SOURCE_KEY), Some(AttributeValue::M(found)) if !found.is_empty() && !head.source_key.is_empty()
+            && !same_item(&Item::from(found.clone()), &head.source_key)
     );
-    if other_event || other_item {
+    if other_content || other_item {
         return ExistingMarker::Collision;
     }
     match marker.get(OUTCOME) {
@@ -329,23 +344,11 @@ pub fn existing(marker: Option<&Item>, head: &RecordHead) -> ExistingMarker {
     }
 }
 
-/// Engines give numbers back in their canonical text, so keys are compared by value.
-fn same_key(found: &HashMap<String, AttributeValue>, wanted: &Item) -> bool {
-    let canonical = |item: &HashMap<String, AttributeValue>| -> BTreeMap<String, String> {
-        let text = |value: &AttributeValue| match value {
-            AttributeValue::N(text) => {
-                text.parse::<Number>().map_or_else(|_| text.clone(), |number| number.to_string())
-            }
-            other => format!("{other:?}"),
-        };
-        item.iter().map(|(name, value)| (name.clone(), text(value))).collect()
-    };
-    canonical(found) == canonical(wanted)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rollup::model::digest::ContentDigest;
+    use crate::rollup::model::record::Images;
 
     fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
         Item::from(HashMap::from(attributes.map(|(name, value)| (name.to_owned(), value))))
@@ -361,15 +364,23 @@ mod tests {
         let source_key = |number: &str| (SOURCE_KEY, AttributeValue::M(key(number).into()));
         let no_key = (SOURCE_KEY, AttributeValue::M(HashMap::new()));
         let quarantined = (OUTCOME, s("QUARANTINED"));
-        let head = RecordHead { event_id: "event".to_owned(), source_key: key("1"), ..RecordHead::default() };
+        let digest = |value: &str| {
+            let image = item([("A", s(value))]);
+            ContentDigest::of(&Images::Inserted(image))
+        };
+        let head = RecordHead { source_key: key("1"), digest: Some(digest("this")), ..RecordHead::default() };
+        let told = |value: &str| (DIGEST, s(&digest(value).to_string()));
         for (marker, expected) in [
             (item([]), ExistingMarker::Duplicate),
             (item([(EVENT_ID, s("event")), source_key("1"), (OUTCOME, s("APPLIED"))]), ExistingMarker::Duplicate),
             (item([(EVENT_ID, s("event")), source_key("1.0"), (OUTCOME, s("DISCARDED"))]), ExistingMarker::Duplicate),
             (item([(EVENT_ID, s("event")), no_key, (OUTCOME, s("APPLIED"))]), ExistingMarker::Duplicate),
-            (item([(EVENT_ID, s("other")), source_key("1")]), ExistingMarker::Collision),
+            (item([(EVENT_ID, s("other")), source_key("1")]), ExistingMarker::Duplicate),
+            (item([told("this"), source_key("1"), (OUTCOME, s("APPLIED"))]), ExistingMarker::Duplicate),
+            (item([told("another"), source_key("1"), (OUTCOME, s("APPLIED"))]), ExistingMarker::Collision),
+            (item([told("this"), source_key("2")]), ExistingMarker::Collision),
             (item([(EVENT_ID, s("event")), source_key("2")]), ExistingMarker::Collision),
-            (item([(EVENT_ID, s("other")), quarantined.clone(), (RECORD, s("{}"))]), ExistingMarker::Collision),
+            (item([told("another"), quarantined.clone(), (RECORD, s("{}"))]), ExistingMarker::Collision),
             (item([quarantined.clone(), (RECORD, s("{}"))]), ExistingMarker::Quarantined),
             (item([quarantined]), ExistingMarker::NotKept),
         ] {

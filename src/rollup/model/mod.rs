@@ -3,6 +3,7 @@
 pub mod attribute_type;
 pub mod change;
 pub mod definition;
+pub mod digest;
 pub mod expression_size;
 pub mod item_size;
 pub mod language;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::rollup::model::record::RecordHead;
+use crate::rollup::model::record::{RecordHead, RecordId};
 use crate::rollup::model::view::KeyError;
 
 /// A record that cannot be applied, with all that is known of it.
@@ -14,6 +14,30 @@ pub struct Poison<'a> {
     pub reason: Reason,
     /// The record as it came.
     pub raw: &'a str,
+}
+
+/// What stands between a sequence number that another event has and the digest of this one, in the key of its marker.
+pub const TAKEN: &str = "#taken-";
+
+impl Poison<'_> {
+    /// What its marker is known by: its own sequence number, unless that is another event's.
+    #[must_use]
+    pub fn marker_id(&self) -> RecordId {
+        let id = &self.head.id;
+        match (&self.reason, self.head.digest) {
+            (Reason::NumberTaken { .. }, digest) => {
+                let digest = digest.map_or_else(
+                    || uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, self.raw.as_bytes()).simple().to_string(),
+                    |digest| digest.to_string(),
+                );
+                RecordId {
+                    sequence_number: format!("{}{TAKEN}{digest}", id.sequence_number),
+                    stream: id.stream.clone(),
+                }
+            }
+            _ => id.clone(),
+        }
+    }
 }
 
 /// Why a record cannot be applied. The text is stored with the record, for the operator who will read it.
@@ -55,6 +79,15 @@ pub enum Reason {
         /// What is wrong with it.
         detail: String,
     },
+    /// Another event has its sequence number.
+    #[error(
+        "another event has the sequence number {sequence_number}; which of them is counted cannot be decided here: repair the \
+         view items of this one"
+    )]
+    NumberTaken {
+        /// The number.
+        sequence_number: String,
+    },
     /// DynamoDB refuses the change and nothing shows which part of it.
     #[error("refused by DynamoDB: {0}")]
     Refused(String),
@@ -72,6 +105,7 @@ impl Reason {
             Self::Key { .. } => "view key",
             Self::Expired { .. } => "expired",
             Self::ViewItem { .. } => "view item",
+            Self::NumberTaken { .. } => "number taken",
             Self::Refused(_) => "refused",
         }
     }

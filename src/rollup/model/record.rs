@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use crate::rollup::Item;
+use crate::rollup::model::digest::{ContentDigest, same_item};
 
 /// The stream of a quarantined record that does not tell its own.
 pub const UNKNOWN_STREAM: &str = "unknown";
@@ -36,14 +37,25 @@ pub struct RecordHead {
     pub event_name: String,
     /// The source item's key, as far as the record shows it.
     pub source_key: Item,
+    /// What is in its images; none where they cannot be told, or where it is not asked for.
+    pub digest: Option<ContentDigest>,
 }
 
 impl RecordHead {
-    /// Whether both records are of one event on one source item. Two records of one sequence number that are not
-    /// are two events, and the number is a collision.
+    /// Whether both records are of one event: they are of one source item and say the same of it. Two records of one
+    /// sequence number that are not are two events. What is not known is taken to be the same; where neither tells its
+    /// images, the identifier of the event decides.
     #[must_use]
     pub fn same_event(&self, other: &Self) -> bool {
-        self.event_id == other.event_id && self.source_key == other.source_key
+        let other_content = match (self.digest, other.digest) {
+            (Some(one), Some(other)) => one != other,
+            (None, None) => self.event_id != other.event_id,
+            _ => false,
+        };
+        let other_item = !self.source_key.is_empty()
+            && !other.source_key.is_empty()
+            && !same_item(&self.source_key, &other.source_key);
+        !other_content && !other_item
     }
 }
 

@@ -9,7 +9,7 @@ use crate::rollup::model::language::{self, Condition, Group, MeasureKind, OutOfB
 use crate::rollup::model::limits;
 pub use crate::rollup::model::measure::Measure;
 use crate::rollup::model::set_attribute::{SetAttribute, SetTexts, SetValue};
-use crate::rollup::model::view_key::key_value;
+use crate::rollup::model::view_key::{KeyValue, key_part_values};
 pub use crate::rollup::model::view_key::{KeyError, KeyPart, KeyType, MissingKey, TableId, ViewKey};
 
 /// The attribute of a view item that counts its transactions: one higher with every one that touches the item.
@@ -283,19 +283,23 @@ impl View {
     /// When the image has a value that cannot be a key or a text to set, or no key where that is an error; the error names
     /// the attribute.
     pub fn items_of(&self, image: &Item) -> Result<Vec<(ViewKey, SetTexts)>, (MissingKey, KeyError)> {
-        let mut keys = vec![Vec::with_capacity(self.key.len())];
-        for (place, part) in self.key.iter().enumerate() {
-            let attribute = || part.view_attribute.clone();
-            let fail = |error| (part.missing, error);
-            let values =
-                part.value.of(image).map_err(|OutOfBounds| fail(KeyError::OutOfBounds { attribute: attribute() }))?;
-            if values.is_empty() && part.missing == MissingKey::Quarantine {
-                return Err(fail(KeyError::Missing { attribute: attribute() }));
+        let parts = self.key.iter().enumerate().map(|(place, part)| key_part_values(place, part, image));
+        let parts: Vec<Result<Vec<KeyValue>, KeyError>> = parts.collect();
+        // A record that is to be kept for one key attribute is kept whatever the other one is.
+        for (part, values) in self.key.iter().zip(&parts).filter(|(part, _)| part.missing == MissingKey::Quarantine) {
+            let missing = || KeyError::Missing { attribute: part.view_attribute.clone() };
+            match values {
+                Ok(values) if values.is_empty() => return Err((part.missing, missing())),
+                Err(error) => return Err((part.missing, error.clone())),
+                Ok(_) => {}
             }
-            let values = values
-                .into_iter()
-                .map(|value| key_value(place, &part.view_attribute, part.key_type, value).map_err(fail));
-            let values = values.collect::<Result<Vec<_>, _>>()?;
+        }
+        if parts.iter().any(|values| values.as_ref().is_ok_and(Vec::is_empty)) {
+            return Ok(Vec::new());
+        }
+        let mut keys = vec![Vec::with_capacity(self.key.len())];
+        for values in parts {
+            let values = values.map_err(|error| (MissingKey::Sparse, error))?;
             let joined = keys.iter().flat_map(|key| {
                 values.iter().map(|value| key.iter().cloned().chain([value.clone()]).collect::<Vec<_>>())
             });

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::rollup::AttributeValue;
-use crate::rollup::model::language::{Datum, Hole, Template, Value};
+use crate::rollup::model::language::{Datum, Hole, OutOfBounds, Template, Value};
 use crate::rollup::model::limits;
 use crate::rollup::model::number::Number;
+use crate::rollup::{AttributeValue, Item};
 
 /// One key attribute of the view table, and how its value is made from an image of a source item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,13 @@ pub(super) fn key_value(place: usize, name: &str, key_type: KeyType, value: Datu
         bytes if bytes > limit => Err(KeyError::TooLong { attribute: attribute(), bytes, limit }),
         _ => Ok(key),
     }
+}
+
+/// The values that an image gives to a key attribute: none if it has no value for it.
+pub(super) fn key_part_values(place: usize, part: &KeyPart, image: &Item) -> Result<Vec<KeyValue>, KeyError> {
+    let out_of_bounds = |OutOfBounds| KeyError::OutOfBounds { attribute: part.view_attribute.clone() };
+    let values = part.value.of(image).map_err(out_of_bounds)?;
+    values.into_iter().map(|value| key_value(place, &part.view_attribute, part.key_type, value)).collect()
 }
 
 /// A view table, by its place in [`Definition::tables`](crate::rollup::model::definition::Definition::tables).

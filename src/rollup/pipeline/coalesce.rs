@@ -74,8 +74,6 @@ pub enum Disposition {
     Entry(EntryId),
     /// It is this entry once more.
     Repeat(EntryId),
-    /// Another record of the same batch has its sequence number.
-    Collision(RecordId),
     /// It has no sequence number: Lambda cannot be told about it, so the invocation must fail. So that nothing is lost
     /// by that, this entry keeps it in quarantine.
     Unnumbered(EntryId),
@@ -128,10 +126,13 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
                 Entry::Apply { change: Arc::new(change), touches }
             }
         };
-        let id = entry.head().id.clone();
+        let entry = match entry_of.get(&entry.head().id) {
+            Some(&first) if !batch[first].head().same_event(entry.head()) => entry.of_another_event(),
+            _ => entry,
+        };
+        let id = entry.marker_id();
         let disposition = match entry_of.get(&id) {
-            Some(&first) if batch[first].head().same_event(entry.head()) => Disposition::Repeat(first),
-            Some(_) => Disposition::Collision(id),
+            Some(&first) => Disposition::Repeat(first),
             None => {
                 let added = batch.push(entry);
                 entry_of.insert(id, added);
@@ -206,13 +207,35 @@ impl Index<ItemId> for Batch<'_> {
     }
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// The entry as one whose sequence number another event has: which of the two is to be counted is not decided here.
+    #[must_use]
+    pub fn of_another_event(self) -> Self {
+        let taken = |head: &RecordHead| Reason::NumberTaken { sequence_number: head.id.sequence_number.clone() };
+        Self::Quarantine(match self {
+            Self::Apply { change, .. } => {
+                let reason = taken(&change.head);
+                Change::clone(&change).poisoned(reason)
+            }
+            Self::Quarantine(poison) => Poison { reason: taken(&poison.head), ..poison },
+        })
+    }
+
     /// The view items that are touched; none for a record in quarantine.
     #[must_use]
     pub fn touches(&self) -> &[ItemId] {
         match self {
             Self::Apply { touches, .. } => touches,
             Self::Quarantine(_) => &[],
+        }
+    }
+
+    /// What its marker is known by.
+    #[must_use]
+    pub fn marker_id(&self) -> RecordId {
+        match self {
+            Self::Apply { change, .. } => change.head.id.clone(),
+            Self::Quarantine(poison) => poison.marker_id(),
         }
     }
 
@@ -255,15 +278,14 @@ mod tests {
             without_number("{}"),
             poison("2", "a", "two"),
         ]);
-        let id = RecordId { sequence_number: "1".to_owned(), stream: "stream".to_owned() };
         let dispositions = [
             Disposition::Entry(EntryId(0)),
             Disposition::Unnumbered(EntryId(1)),
             Disposition::Repeat(EntryId(0)),
             Disposition::Unnumbered(EntryId(2)),
-            Disposition::Collision(id),
-            Disposition::Unnumbered(EntryId(1)),
             Disposition::Entry(EntryId(3)),
+            Disposition::Unnumbered(EntryId(1)),
+            Disposition::Entry(EntryId(4)),
         ];
         assert_eq!(batch.dispositions, dispositions);
         let raws = batch.entries.iter().map(|entry| match entry {

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 
 use crate::rollup::model::change::{self, Change, Sums, UncountableImage};
 use crate::rollup::model::definition::Definition;
+use crate::rollup::model::digest::ContentDigest;
 use crate::rollup::model::poison::{Image, Poison, Reason};
-use crate::rollup::model::record::{Images, StreamRecord};
+use crate::rollup::model::record::{Images, RecordHead, StreamRecord};
 use crate::rollup::model::set_attribute::SetTexts;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::contribution::{Contribution, contribution};
@@ -47,8 +48,13 @@ impl Retention {
 /// What a record does to the views: taken from its images, never from its name.
 #[must_use]
 pub fn effect<'a>(definition: &Definition, record: StreamRecord<'a>, retention: &Retention) -> Effect<'a> {
-    let poison =
-        |record: StreamRecord<'a>, reason| Effect::Quarantine(Poison { head: record.head, reason, raw: record.raw });
+    let head = |record: &mut StreamRecord<'a>| {
+        let digest = Some(ContentDigest::of(&record.images));
+        RecordHead { digest, ..std::mem::take(&mut record.head) }
+    };
+    let poison = |mut record: StreamRecord<'a>, reason| {
+        Effect::Quarantine(Poison { head: head(&mut record), reason, raw: record.raw })
+    };
     let of = |image, item| contribution(definition, image, item);
     let contributions = match &record.images {
         Images::Inserted(new) => of(Image::New, new).map(|new| (Contribution::default(), new)),
@@ -69,7 +75,8 @@ pub fn effect<'a>(definition: &Definition, record: StreamRecord<'a>, retention: 
     if let Some(created_at) = record.created_at.filter(|created_at| retention.expired(*created_at)) {
         return poison(record, Reason::Expired { created_at, retention_days: retention.days });
     }
-    Effect::Apply(Change { head: record.head, deltas, texts, uncountable, ungrouped, raw: record.raw })
+    let mut record = record;
+    Effect::Apply(Change { head: head(&mut record), deltas, texts, uncountable, ungrouped, raw: record.raw })
 }
 
 /// What a change of an item adds to which view items: what it contributes now less what it contributed before. Never holds a

@@ -133,6 +133,7 @@ fn accept(record: EventRecord, raw: &str) -> Result<Parsed<'_>, EventError> {
             event_id: record.event_id.clone(),
             event_name: record.event_name.clone(),
             source_key: change.keys.clone(),
+            digest: None,
         };
         Ok(Parsed::Poison(Poison { head, reason, raw }))
     };
@@ -155,6 +156,7 @@ fn accept(record: EventRecord, raw: &str) -> Result<Parsed<'_>, EventError> {
             event_id: record.event_id,
             event_name: record.event_name,
             source_key: change.keys,
+            digest: None,
         },
         // Where the field is missing, the library says the epoch.
         created_at: Some(change.approximate_creation_date_time).filter(|time| *time != DateTime::<Utc>::default()),
@@ -185,6 +187,7 @@ fn refuse(reason: Reason, raw: &str) -> Result<Parsed<'_>, EventError> {
         event_id: field(&record, "eventID").unwrap_or_default(),
         event_name: field(&record, "eventName").unwrap_or_default(),
         source_key: field(&change, "Keys").unwrap_or_default(),
+        digest: None,
     };
     Ok(Parsed::Poison(Poison { head, reason, raw }))
 }

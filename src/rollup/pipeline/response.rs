@@ -23,8 +23,6 @@ pub enum EntryOutcome {
 pub enum Unresolved {
     /// The invocation's time ended first.
     OutOfTime,
-    /// Its marker's key belongs to another event.
-    Collision,
     /// Quarantine cannot hold it: its keys and the reason are there, the record is not.
     NotKept,
 }
@@ -61,7 +59,6 @@ fn resolution<'b>(batch: &'b Batch<'_>, outcomes: &[EntryOutcome], disposition: 
     match disposition {
         Disposition::NoEffect => Resolution::NoEffect,
         Disposition::Unnumbered(_) => Resolution::Unnumbered,
-        Disposition::Collision(id) => Resolution::Unresolved(id),
         Disposition::Entry(entry) | Disposition::Repeat(entry) => match &outcomes[entry.0] {
             EntryOutcome::Unresolved(_) => Resolution::Unresolved(&batch[*entry].head().id),
             _ if matches!(disposition, Disposition::Repeat(_)) => Resolution::Duplicate,

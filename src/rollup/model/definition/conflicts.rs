@@ -278,7 +278,7 @@ mod tests {
             let refused = refusal(&views);
             match words {
                 Some(words) => {
-                    assert!(refused.as_ref().is_some_and(|said| said.contains(words)), "{words}: {refused:?}")
+                    assert!(refused.as_ref().is_some_and(|said| said.contains(words)), "{words}: {refused:?}");
                 }
                 None => assert_eq!(refused, None, "{}", json!(views)),
             }

@@ -287,12 +287,14 @@ fn set_attribute(attribute: String, value: &RawValue, key: &[KeyPart]) -> Result
     };
     if let SetValue::Text(template) = &value {
         for hole in template.holes() {
-            let part = key.iter().find(|part| part.value.holes().any(|of_key| of_key == hole));
+            let parts = || key.iter().filter(|part| part.value.holes().any(|of_key| of_key == hole));
+            let of_bytes = parts().any(|part| part.key_type == KeyType::B);
             let (place, hole) = (place.clone(), hole.to_string());
-            match part {
-                None => return Err(DefinitionError::SetHole { place, hole }),
-                Some(part) if part.key_type == KeyType::B => return Err(DefinitionError::SetBytes { place, hole }),
-                Some(_) => {}
+            if of_bytes {
+                return Err(DefinitionError::SetBytes { place, hole });
+            }
+            if parts().next().is_none() {
+                return Err(DefinitionError::SetHole { place, hole });
             }
         }
     }

@@ -69,7 +69,7 @@ impl<'b> Filling<'b> {
 fn weight(entry: &Entry<'_>) -> usize {
     match entry {
         Entry::Apply { change, .. } => {
-            let RecordHead { id, event_id, event_name, source_key } = &change.head;
+            let RecordHead { id, event_id, event_name, source_key, .. } = &change.head;
             let deltas = change.deltas.iter().map(|(key, sums)| {
                 let groups = sums.keys().filter_map(|counter| counter.group.as_ref());
                 let views = views_of(sums).iter().count();
@@ -142,6 +142,7 @@ mod tests {
                 event_id: "e".repeat(id_bytes),
                 event_name: "n".repeat(id_bytes),
                 source_key: item([("Id".to_owned(), "k".repeat(id_bytes))]),
+                digest: None,
             },
             created_at: None,
             images: Images::Modified { old: image("a"), new: image("b") },
