@@ -72,13 +72,17 @@ fn with_condition(rng: &mut Rng, ending: &str, key: Vec<Value>, measures: Map<St
     view
 }
 
-/// A constant, or a text of the holes of a key attribute.
+/// A constant, or a text of the holes of a key attribute. No text can be made of a hole that is also of type B.
 fn set_value(rng: &mut Rng, key: &[Value]) -> Value {
-    let part = &key[rng.usize(..key.len())];
-    match part["value"].as_str() {
-        Some(value) if part["type"] != "B" && percent(rng, 80) => json!([literal(rng).as_str(), value].concat()),
-        Some(value) if part["type"] != "B" => json!(value),
-        _ => pick(rng, &[json!("ALL"), json!(7.5), json!(true)].each_ref()).clone(),
+    let has_bytes = key.iter().any(|part| part["type"] == "B");
+    match key[rng.usize(..key.len())]["value"].as_str() {
+        Some(value) if !has_bytes && percent(rng, 80) => json!([literal(rng).as_str(), value].concat()),
+        Some(value) if !has_bytes => json!(value),
+        _ => match rng.u32(..3) {
+            0 => json!("ALL"),
+            1 => json!(7.5),
+            _ => json!(true),
+        },
     }
 }
 
