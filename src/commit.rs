@@ -80,6 +80,7 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
             }
             match timeout_at(self.deadline, in_flight.next()).await {
                 Ok(Some(done)) => run.settle(done)?,
+                Ok(None) if run.begin_those_behind() => {}
                 Ok(None) | Err(_) => return Ok(run.report(&counters)),
             }
         }

@@ -49,7 +49,7 @@ impl<'r, 'b> Run<'r, 'b> {
             setting,
             batch,
         };
-        let all: Vec<EntryId> = run.batch.ids().collect();
+        let all: Vec<EntryId> = run.batch.ids().filter(|member| !run.batch.behind_others.contains(member)).collect();
         let (apply, quarantine): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|&member| matches!(run.batch[member], Entry::Apply { .. }));
         let mut planned: Vec<_> = run.plan(&apply).into_iter().chain(run.plan(&quarantine)).collect();
@@ -59,6 +59,15 @@ impl<'r, 'b> Run<'r, 'b> {
         run.waiting = planned.into_iter().map(|members| run.job(members, JobStep::Commit, 0)).collect();
         run.probe();
         run
+    }
+
+    /// Begins with the entries that had to wait until all others are dealt with, one by one; tells whether there are any.
+    pub(super) fn begin_those_behind(&mut self) -> bool {
+        let behind = std::mem::take(&mut self.batch.behind_others);
+        for &member in behind.iter().rev() {
+            self.queue(vec![member], JobStep::Commit, 0);
+        }
+        !behind.is_empty()
     }
 
     fn plan(&self, members: &[EntryId]) -> Vec<Vec<EntryId>> {

@@ -218,6 +218,7 @@ async fn the_ledger_gives_contradictions_away() {
     set(&records[0], "SET Deltas = :v", s("nothing")).await;
     set(&records[1], "SET Deltas[0].Measures.TotalPoints = :v", n(7)).await;
     set(&records[2], "SET EventId = :v", s(records[3]["eventID"].as_str().unwrap())).await;
+    set(&records[2], "SET Digest = :v", s("another")).await;
     set(&records[4], "SET Outcome = :v", s("MAYBE")).await;
     let ran = audit(&engine).await;
     assert_eq!((ran.code, numbers(&ran.json())), (1, [3, 3, 0, 0, 0, 0]), "{ran:?}");

@@ -145,13 +145,18 @@ async fn a_poisonous_record_is_kept_and_its_neighbours_count() {
 }
 
 #[tokio::test]
-async fn a_sequence_number_that_another_event_took_is_reported_as_failed() {
+async fn another_event_with_a_sequence_number_that_is_taken_is_kept() {
     let (engine, mut records) = landmarks(3).await;
     let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
     assert_eq!(sandbox.invoke(&event(&records[..2]), AMPLE).await, Ended::nothing_failed());
 
-    records[1]["eventID"] = json!("another");
-    let response = sandbox.invoke(&event(&records), AMPLE).await;
-    assert_eq!(response, Ended::failed_from(sequence_number(&records[1])));
-    assert_eq!(engine.counters("Seattle").await.unwrap().total, 3, "the record behind it is committed");
+    records[1]["dynamodb"]["NewImage"]["Category"] = json!({ "S": "Another" });
+    for _ in 0..2 {
+        assert_eq!(sandbox.invoke(&event(&records), AMPLE).await, Ended::nothing_failed());
+        assert_eq!(engine.counters("Seattle").await.unwrap().total, 3, "the record behind it is committed");
+        let taken = format!("{}#taken-", sequence_number(&records[1]));
+        let markers = engine.markers().await;
+        let kept: Vec<_> = markers.iter().filter(|(number, _)| number.starts_with(&taken)).collect();
+        assert_eq!(kept.iter().map(|(_, marker)| text(&marker["Outcome"])).collect::<Vec<_>>(), ["QUARANTINED"]);
+    }
 }

@@ -55,6 +55,7 @@ async fn a_marker_and_a_view_item() {
             "RequestId": {"S": "request id"},
             "FormatVersion": {"N": "1"},
             "Fingerprint": {"S": "1d9031bf121a5fa1"},
+            "Digest": {"S": "4a1651d00dbd5fbf"},
             "ExpiresAt": {"N": expires_at.to_string()},
         })
     );
@@ -91,6 +92,7 @@ async fn a_marker_in_quarantine() {
             "RequestId": {"S": "request id"},
             "FormatVersion": {"N": "1"},
             "Fingerprint": {"S": "1d9031bf121a5fa1"},
+            "Digest": {"S": "8847210ee5fb5f16"},
         })
     );
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::engine::{Engine, sequence_number, without_embedded_engine};
+use crate::engine::{Engine, s, sequence_number, without_embedded_engine};
 
 /// A history with every kind of change: inserts, changes of category, deletes, re-inserts, points without category.
 async fn history(engine: &Engine) -> Vec<Value> {
@@ -193,7 +193,7 @@ async fn a_sequence_number_of_another_stream_is_another_record() {
 }
 
 #[tokio::test]
-async fn a_sequence_number_of_another_event_is_an_error_and_no_duplicate() {
+async fn another_event_with_a_number_that_is_taken_is_kept_and_is_no_duplicate() {
     let engine = Engine::start().await;
     engine.put_point("m", "p", Some("Park")).await;
     engine.put_point("m", "q", Some("Park")).await;
@@ -203,15 +203,54 @@ async fn a_sequence_number_of_another_event_is_an_error_and_no_duplicate() {
 
     let mut taken = records[1].clone();
     taken["dynamodb"]["SequenceNumber"] = records[0]["dynamodb"]["SequenceNumber"].clone();
-    let failed = function.try_deliver(&[taken.clone(), records[1].clone()]).await.unwrap();
-    assert_eq!(failed.as_deref(), Some(sequence_number(&records[0])), "the collision is reported");
-    assert_eq!(engine.counters("m").await.unwrap().total, 2, "its neighbour is counted");
+    let kept = async |engine: &Engine| {
+        let markers = engine.markers().await.into_iter();
+        let kept: Vec<_> = markers.filter(|(_, marker)| marker["Outcome"] == s("QUARANTINED")).collect();
+        let [(number, marker)] = kept.as_slice() else { panic!("{kept:?}") };
+        assert!(number.starts_with(&format!("{}#taken-", sequence_number(&records[0]))), "{number}");
+        assert!(marker["Reason"].as_s().unwrap().contains("another event has the sequence number"), "{marker:?}");
+        marker["Record"].as_s().unwrap().clone()
+    };
+    for _ in 0..2 {
+        function.deliver(&[taken.clone(), records[1].clone()]).await;
+        assert_eq!(engine.counters("m").await.unwrap().total, 2, "its neighbour is counted");
+        let record: serde_json::Value = serde_json::from_str(&kept(&engine).await).unwrap();
+        assert_eq!(record, taken, "whole");
+    }
 
-    // The same within one batch: the first is counted, the second is reported.
-    let fresh = Engine::start().await;
-    let failed = fresh.function().try_deliver(&[records[0].clone(), taken]).await.unwrap();
-    assert_eq!(failed.as_deref(), Some(sequence_number(&records[0])));
-    assert_eq!(fresh.counters("m").await.unwrap().total, 1);
+    // The same within one batch: the first is counted, the second is kept. In the other order, too.
+    for batch in [[records[0].clone(), taken.clone()], [taken.clone(), records[0].clone()]] {
+        let fresh = Engine::start().await;
+        fresh.function().deliver(&batch).await;
+        assert_eq!(fresh.counters("m").await.unwrap().total, 1);
+        kept(&fresh).await;
+        fresh.function().deliver(&batch).await;
+        assert_eq!((fresh.counters("m").await.unwrap().total, fresh.markers().await.len()), (1, 2));
+    }
+}
+
+#[tokio::test]
+async fn an_insert_and_a_delete_with_one_number_and_one_event_id_are_two_events() {
+    let engine = Engine::start().await;
+    engine.put_point("m", "p", Some("Park")).await;
+    let insert = engine.stream_records().await.remove(0);
+    let mut delete = insert.clone();
+    let image = delete["dynamodb"].as_object_mut().unwrap().remove("NewImage").unwrap();
+    delete["dynamodb"]["OldImage"] = image;
+    delete["eventName"] = "REMOVE".into();
+    let function = engine.function();
+    function.deliver(&[insert.clone()]).await;
+    for _ in 0..2 {
+        function.deliver(&[delete.clone()]).await;
+        let markers = engine.markers().await;
+        assert_eq!((engine.counters("m").await.unwrap().total, markers.len()), (1, 2), "it is kept, and not lost");
+    }
+    // The same event by another way has another id, another name and other forms of its numbers, and is a duplicate.
+    let mut again = insert;
+    again["eventID"] = "another".into();
+    again["eventName"] = "whatever".into();
+    function.deliver(&[again]).await;
+    assert_eq!((engine.counters("m").await.unwrap().total, engine.markers().await.len()), (1, 2));
 }
 
 #[tokio::test]

@@ -154,7 +154,8 @@ fn check_step(
         }
         let record = batch.iter().map(|&position| &history.records[position]);
         let record = record.clone().find(|record| record.sequence_number == *sequence_number);
-        let record = record.unwrap_or_else(|| panic!("the marker of a record that was not delivered: {}", told()));
+        let record = record
+            .unwrap_or_else(|| panic!("the marker {sequence_number} of a record that was not delivered: {}", told()));
         assert!(record.effective(), "the marker of a record without effect: {}", told());
         match outcome.as_str() {
             "APPLIED" if !record.poison => touched.extend(record.maps()),

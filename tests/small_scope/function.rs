@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use ddb_rollup::commit::Randomness;
 use ddb_rollup::config::{Config, Tables as TableNames};
 use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
-use ddb_rollup::rollup::model::marker::{OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY};
+use ddb_rollup::rollup::model::marker::{DIGEST, OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY};
 use ddb_rollup::rollup::model::view::ROLLUP_VERSION;
 use ddb_rollup::rollup::{AttributeValue, Item};
 use uuid::Uuid;
@@ -176,6 +176,7 @@ pub fn name_of(tables: &Tables) -> String {
     }
     for marker in tables.markers() {
         let _ = write!(name, "{:?}{:?}{:?}", marker[SEQUENCE_NUMBER], marker[SOURCE_KEY], marker[OUTCOME]);
+        let _ = write!(name, "{:?}", marker.get(DIGEST));
     }
     name
 }

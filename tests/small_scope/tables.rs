@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ddb_rollup::rollup::model::marker::{Guard, Marker, OUTCOME, SEQUENCE_NUMBER, STREAM};
+use ddb_rollup::rollup::model::marker::{DIGEST, Guard, Marker, OUTCOME, SEQUENCE_NUMBER, STREAM};
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::update::Update;
 use ddb_rollup::rollup::pipeline::verdict::{self, CancellationReason, ErrorAnswer, Failure};
@@ -243,8 +243,11 @@ pub fn key_of(action: &Action<'_>) -> Item {
     }
 }
 
-fn is_quarantined(marker: &Item) -> bool {
-    marker.get(OUTCOME) == Some(&AttributeValue::S("QUARANTINED".to_owned()))
+/// Whether a replay may put a marker in the place of another one: that of a record in quarantine that says the same.
+fn may_be_replaced(found: &Item, by: &Item) -> bool {
+    let quarantined = found.get(OUTCOME) == Some(&AttributeValue::S("QUARANTINED".to_owned()));
+    let same = |digest: &AttributeValue| found.get(DIGEST).is_none_or(|other| other == digest);
+    quarantined && by.get(DIGEST).is_none_or(same)
 }
 
 /// An item's key as a table knows it: the attributes in the order of their names.

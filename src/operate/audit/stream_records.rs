@@ -20,7 +20,9 @@ use crate::rollup::Item;
 use crate::rollup::check::judge::NotApplied;
 use crate::rollup::check::ledger::{self, AuditedRecord, Finding, MarkerState, QuarantinedEffect};
 use crate::rollup::check::recount::{Recount, SourceKey, SourceTotals};
-use crate::rollup::model::marker::{DELTAS, EVENT_ID, FINGERPRINT, OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY, STREAM};
+use crate::rollup::model::marker::{
+    DELTAS, DIGEST, EVENT_ID, FINGERPRINT, OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY, STREAM,
+};
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::contribution::ItemContribution;
@@ -30,7 +32,7 @@ use crate::rollup::pipeline::delta::{Effect, Retention};
 pub(super) const FINDINGS: usize = 1_000;
 
 /// What of a marker tells how its record stands.
-const MARKER: [&str; 7] = [SEQUENCE_NUMBER, STREAM, OUTCOME, DELTAS, EVENT_ID, SOURCE_KEY, FINGERPRINT];
+const MARKER: [&str; 8] = [SEQUENCE_NUMBER, STREAM, OUTCOME, DELTAS, EVENT_ID, SOURCE_KEY, FINGERPRINT, DIGEST];
 
 /// A view item that is being looked at.
 #[derive(Debug, Default)]

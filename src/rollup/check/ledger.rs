@@ -311,10 +311,12 @@ mod tests {
     #[test]
     fn a_marker_that_contradicts_its_record_is_found() {
         let (one, other) = (record(None, Some("A")), record(None, Some("B")));
-        let found = contradiction(&definition(), &change(&one), &marker_of(&change(&other))).unwrap();
+        let mut wrong = marker_of(&change(&one));
+        wrong.extend(marker_of(&change(&other)).remove_entry(marker::DELTAS));
+        let found = contradiction(&definition(), &change(&one), &wrong).unwrap();
         assert_eq!(found.invariant, "XO-1");
         let mut foreign = marker_of(&change(&one));
-        foreign.insert(marker::EVENT_ID.to_owned(), AttributeValue::S("another".to_owned()));
+        foreign.insert(marker::DIGEST.to_owned(), AttributeValue::S("another".to_owned()));
         assert_eq!(contradiction(&definition(), &change(&one), &foreign).unwrap().invariant, "XO-3");
     }
 

@@ -9,8 +9,8 @@ use crate::rollup::model::language::{self, Condition, Group, MeasureKind, OutOfB
 use crate::rollup::model::limits;
 pub use crate::rollup::model::measure::Measure;
 use crate::rollup::model::set_attribute::{SetAttribute, SetTexts, SetValue};
-use crate::rollup::model::view_key::{KeyValue, key_part_values};
 pub use crate::rollup::model::view_key::{KeyError, KeyPart, KeyType, MissingKey, TableId, ViewKey};
+use crate::rollup::model::view_key::{KeyValue, key_part_values};
 
 /// The attribute of a view item that counts its transactions: one higher with every one that touches the item.
 pub const ROLLUP_VERSION: &str = "RollupVersion";

@@ -28,6 +28,9 @@ pub struct Batch<'a> {
     pub items: Vec<TouchedItem>,
     /// What became of the record at each position of the event.
     pub dispositions: Vec<Disposition>,
+    /// Entries with a sequence number that an earlier entry has, which is another event: a marker tells what they are once
+    /// the others are dealt with.
+    pub behind_others: Vec<EntryId>,
     /// How often an image could not be counted by a view that it is in.
     pub uncountable: usize,
 }
@@ -96,14 +99,21 @@ pub enum Found<'a> {
 /// Joins what was found in an event, position by position, into one batch.
 pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
     let mut batch = Batch::default();
-    let mut entry_of: HashMap<RecordId, EntryId> = HashMap::new();
+    let mut entries_of: HashMap<RecordId, Vec<EntryId>> = HashMap::new();
     let mut item_of: HashMap<ViewKey, ItemId> = HashMap::new();
     for found in found {
         let entry = match found {
             Found::Unnumbered { reason, raw } => {
                 let poison = unnumbered(reason, raw);
-                let entry =
-                    *entry_of.entry(poison.head.id.clone()).or_insert_with(|| batch.push(Entry::Quarantine(poison)));
+                let of_number = entries_of.entry(poison.head.id.clone()).or_default();
+                let entry = match of_number.first() {
+                    Some(first) => *first,
+                    None => {
+                        let added = batch.push(Entry::Quarantine(poison));
+                        of_number.push(added);
+                        added
+                    }
+                };
                 batch.dispositions.push(Disposition::Unnumbered(entry));
                 continue;
             }
@@ -126,16 +136,16 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
                 Entry::Apply { change: Arc::new(change), touches }
             }
         };
-        let entry = match entry_of.get(&entry.head().id) {
-            Some(&first) if !batch[first].head().same_event(entry.head()) => entry.of_another_event(),
-            _ => entry,
-        };
-        let id = entry.marker_id();
-        let disposition = match entry_of.get(&id) {
-            Some(&first) => Disposition::Repeat(first),
+        let of_number = entries_of.entry(entry.head().id.clone()).or_default();
+        let same = of_number.iter().copied().find(|first| batch[*first].head().same_event(entry.head()));
+        let disposition = match same {
+            Some(first) => Disposition::Repeat(first),
             None => {
                 let added = batch.push(entry);
-                entry_of.insert(id, added);
+                if !of_number.is_empty() {
+                    batch.behind_others.push(added);
+                }
+                of_number.push(added);
                 Disposition::Entry(added)
             }
         };
@@ -230,15 +240,6 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// What its marker is known by.
-    #[must_use]
-    pub fn marker_id(&self) -> RecordId {
-        match self {
-            Self::Apply { change, .. } => change.head.id.clone(),
-            Self::Quarantine(poison) => poison.marker_id(),
-        }
-    }
-
     /// What identifies the record.
     #[must_use]
     pub fn head(&self) -> &RecordHead {
@@ -287,11 +288,14 @@ mod tests {
             Disposition::Unnumbered(EntryId(1)),
             Disposition::Entry(EntryId(4)),
         ];
-        assert_eq!(batch.dispositions, dispositions);
+        assert_eq!(
+            (batch.dispositions.as_slice(), batch.behind_others.as_slice()),
+            (&dispositions[..], &[EntryId(3)][..])
+        );
         let raws = batch.entries.iter().map(|entry| match entry {
             Entry::Quarantine(poison) => poison.raw,
             Entry::Apply { .. } => "",
         });
-        assert_eq!(raws.collect::<Vec<_>>(), ["one", "{}", "7", "two"]);
+        assert_eq!(raws.collect::<Vec<_>>(), ["one", "{}", "7", "another", "two"]);
     }
 }
