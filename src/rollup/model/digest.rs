@@ -70,7 +70,9 @@ fn put(text: &mut Vec<u8>, value: &AttributeValue) {
         AttributeValue::M(map) => put_map(text, map),
         AttributeValue::L(values) => {
             put_length(text, b'L', values.len());
-            values.iter().for_each(|value| put(text, value));
+            for value in values {
+                put(text, value);
+            }
         }
         AttributeValue::Ss(values) => put_set(text, b's', values.iter().map(|value| value.as_bytes().to_vec())),
         AttributeValue::Ns(values) => put_set(text, b'n', values.iter().map(|value| canonical(value).into_bytes())),
@@ -82,7 +84,9 @@ fn put_set(text: &mut Vec<u8>, kind: u8, values: impl Iterator<Item = Vec<u8>>) 
     let mut values: Vec<Vec<u8>> = values.collect();
     values.sort_unstable();
     put_length(text, kind, values.len());
-    values.iter().for_each(|value| put_bytes(text, kind, value));
+    for value in &values {
+        put_bytes(text, kind, value);
+    }
 }
 
 fn put_bytes(text: &mut Vec<u8>, kind: u8, bytes: &[u8]) {

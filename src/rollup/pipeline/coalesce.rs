@@ -106,14 +106,10 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
             Found::Unnumbered { reason, raw } => {
                 let poison = unnumbered(reason, raw);
                 let of_number = entries_of.entry(poison.head.id.clone()).or_default();
-                let entry = match of_number.first() {
-                    Some(first) => *first,
-                    None => {
-                        let added = batch.push(Entry::Quarantine(poison));
-                        of_number.push(added);
-                        added
-                    }
-                };
+                if of_number.is_empty() {
+                    of_number.push(batch.push(Entry::Quarantine(poison)));
+                }
+                let entry = of_number[0];
                 batch.dispositions.push(Disposition::Unnumbered(entry));
                 continue;
             }
@@ -138,18 +134,16 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
         };
         let of_number = entries_of.entry(entry.head().id.clone()).or_default();
         let same = of_number.iter().copied().find(|first| batch[*first].head().same_event(entry.head()));
-        let disposition = match same {
-            Some(first) => Disposition::Repeat(first),
-            None => {
-                let added = batch.push(entry);
-                if !of_number.is_empty() {
-                    batch.behind_others.push(added);
-                }
-                of_number.push(added);
-                Disposition::Entry(added)
-            }
-        };
-        batch.dispositions.push(disposition);
+        if let Some(first) = same {
+            batch.dispositions.push(Disposition::Repeat(first));
+            continue;
+        }
+        let added = batch.push(entry);
+        if !of_number.is_empty() {
+            batch.behind_others.push(added);
+        }
+        of_number.push(added);
+        batch.dispositions.push(Disposition::Entry(added));
     }
     batch
 }
@@ -217,7 +211,7 @@ impl Index<ItemId> for Batch<'_> {
     }
 }
 
-impl<'a> Entry<'a> {
+impl Entry<'_> {
     /// The entry as one whose sequence number another event has: which of the two is to be counted is not decided here.
     #[must_use]
     pub fn of_another_event(self) -> Self {
