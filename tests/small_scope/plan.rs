@@ -55,6 +55,7 @@ fn found(definition: &Definition, position: usize, images: Images) -> Found<'sta
             source_key: item([("MapId", "map".to_owned()), ("PointId", position.to_string())]),
         },
         created_at: None,
+        unreadable: BTreeMap::new(),
         images,
         raw: "",
     };

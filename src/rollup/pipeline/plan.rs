@@ -260,7 +260,7 @@ pub fn assemble<'s>(setting: &'s Setting, batch: &Batch<'s>, shapes: &[Shape], m
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{BTreeMap, HashMap};
 
     use chrono::DateTime;
 
@@ -307,6 +307,7 @@ mod tests {
                 source_key: item([("Id".to_owned(), "k".repeat(id_bytes))]),
             },
             created_at: None,
+            unreadable: BTreeMap::new(),
             images: Images::Modified { old: image("a"), new: image("b") },
             raw: "",
         };
