@@ -41,6 +41,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE", group = "source")]
     pub from_file: Option<PathBuf>,
 
+    /// With --from-file: count records that do not say when they were created. Only for records that are newer than the
+    /// retention of the markers: an older one may be counted twice
+    #[arg(long, conflicts_with_all = ["from_queue", "from_stream"])]
+    pub assume_recent: bool,
+
     /// Everything that the source table's stream still holds
     #[arg(long, group = "source")]
     pub from_stream: bool,
@@ -62,7 +67,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayE
     let sdk = shared.sdk().await;
     let config = shared.config()?;
     // A file that cannot be read is said before anything is asked for.
-    let records = args.from_file.as_deref().map(records_of).transpose()?;
+    let records = args.from_file.as_deref().map(|file| records_of(file, args.assume_recent)).transpose()?;
     let stream = stream_of(&sdk, config.definition.source_table()).await?;
     args.agreement.check(&sdk, &config, stream.as_deref()).await?;
     let mut applier = Applier::new(config, &sdk);
@@ -102,8 +107,13 @@ async fn read_and_apply(
     }
 }
 
-fn records_of(file: &Path) -> Result<Vec<String>, ReplayError> {
+fn records_of(file: &Path, assume_recent: bool) -> Result<Vec<String>, ReplayError> {
     let refuse = |cause: String| ReplayError::File { file: file.to_owned(), cause };
     let text = std::fs::read_to_string(file).map_err(|error| refuse(error.to_string()))?;
-    document::records(&text).map_err(refuse)
+    let records = document::records(&text).map_err(refuse)?;
+    let undated = document::undated(&records);
+    if undated > 0 && !assume_recent {
+        return Err(ReplayError::Undated { file: file.to_owned(), undated, records: records.len() });
+    }
+    Ok(records)
 }

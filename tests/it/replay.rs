@@ -59,6 +59,30 @@ async fn a_file_of_a_failure_destination_is_applied_once() {
 }
 
 #[tokio::test]
+async fn a_file_of_records_without_creation_times_is_refused_until_they_are_said_to_be_recent() {
+    let (engine, mut records) = points(4).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("failure.json");
+    records[1]["dynamodb"].as_object_mut().unwrap().remove("ApproximateCreationDateTime");
+    records[3]["dynamodb"]["ApproximateCreationDateTime"] = json!("yesterday");
+    std::fs::write(&file, json!({ "Records": records }).to_string()).unwrap();
+    let replay = ["replay", "--json", "--from-file", file.to_str().unwrap()];
+    let ran = run(&engine, &replay).await;
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("2 of the 4 records") && ran.err.contains("--assume-recent"), "{}", ran.err);
+    assert_eq!(engine.everything().await, Default::default(), "nothing is applied before");
+
+    let ran = run(&engine, &[&replay[..], &["--assume-recent"]].concat()).await;
+    assert_eq!((ran.code, ran.json()["applied"].clone()), (0, json!(4)), "{ran:?}");
+    engine.assert_exact().await;
+    assert_eq!(
+        run(&engine, &["replay", "--from-stream", "--assume-recent"]).await.code,
+        2,
+        "only a file has such records"
+    );
+}
+
+#[tokio::test]
 async fn quarantine_is_listed_replayed_and_left_for_good() {
     let (engine, records) = points(6).await;
     engine.put("Map", [("MapId", s("m0")), ("TotalPoints", s("broken"))]).await;

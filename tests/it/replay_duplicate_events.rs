@@ -239,9 +239,9 @@ async fn an_insert_and_a_delete_with_one_number_and_one_event_id_are_two_events(
     delete["dynamodb"]["OldImage"] = image;
     delete["eventName"] = "REMOVE".into();
     let function = engine.function();
-    function.deliver(&[insert.clone()]).await;
+    function.deliver(std::slice::from_ref(&insert)).await;
     for _ in 0..2 {
-        function.deliver(&[delete.clone()]).await;
+        function.deliver(std::slice::from_ref(&delete)).await;
         let markers = engine.markers().await;
         assert_eq!((engine.counters("m").await.unwrap().total, markers.len()), (1, 2), "it is kept, and not lost");
     }

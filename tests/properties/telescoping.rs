@@ -118,7 +118,13 @@ proptest! {
                 (Some(old), None) => Images::Removed(old.clone()),
                 (Some(old), Some(new)) => Images::Modified { old: old.clone(), new: new.clone() },
             };
-            let record = StreamRecord { head: RecordHead::default(), created_at: None, images, raw: "" };
+            let record = StreamRecord {
+                head: RecordHead::default(),
+                created_at: None,
+                images,
+                unreadable: std::collections::BTreeMap::new(),
+                raw: "",
+            };
             match effect(&definition, record, &Retention { days: 14, until: DateTime::default() }) {
                 Effect::None { .. } => {}
                 Effect::Apply(change) => change.deltas.iter().for_each(|(key, sums)| add(&mut totals, key, sums)),

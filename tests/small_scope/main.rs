@@ -31,4 +31,5 @@ mod service_limits;
 #[allow(dead_code, reason = "the simulation needs more of it")]
 mod tables;
 mod two_deliveries;
+mod unread_fields;
 mod waiting;

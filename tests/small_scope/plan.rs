@@ -56,6 +56,7 @@ fn found(definition: &Definition, position: usize, images: Images) -> Found<'sta
             digest: None,
         },
         created_at: None,
+        unreadable: BTreeMap::new(),
         images,
         raw: "",
     };

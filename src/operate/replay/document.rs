@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::rollup::pipeline::parse::{Parsed, parse_record};
+
 /// A pointer into a stream, as Lambda sends it to a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchPointer {
@@ -71,6 +73,14 @@ pub fn records(text: &str) -> Result<Vec<String>, String> {
         return Err("it is empty".to_owned());
     }
     Ok(parts.into_iter().flatten().collect())
+}
+
+/// How many of these records do not say when they were created. Those that cannot be applied anyway are not among them.
+#[must_use]
+pub fn undated(records: &[String]) -> usize {
+    let undated =
+        |raw: &&String| matches!(parse_record(raw), Ok(Parsed::Record(record)) if record.created_at.is_none());
+    records.iter().filter(undated).count()
 }
 
 fn part(text: &str) -> Result<Vec<String>, String> {

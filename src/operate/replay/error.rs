@@ -24,6 +24,19 @@ pub enum ReplayError {
         /// What is wrong with it.
         cause: String,
     },
+    /// Records of a file of which nobody knows whether their markers may be gone.
+    #[error(
+        "{undated} of the {records} records in {file} do not say when they were created, and one that is older than its \
+         marker is kept may be counted twice; nothing was applied: if all of them are newer than that, add --assume-recent"
+    )]
+    Undated {
+        /// The file.
+        file: PathBuf,
+        /// How many of its records do not tell.
+        undated: usize,
+        /// Its records.
+        records: usize,
+    },
     /// The queue.
     #[error("cannot {action} the queue {url}: {cause}")]
     Queue {

@@ -13,7 +13,7 @@ use crate::rollup::model::poison::Image;
 use crate::rollup::model::record::{Images, RecordId, StreamRecord};
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::contribution::{Contribution, contribution};
-use crate::rollup::pipeline::delta::{Effect, Retention, effect};
+use crate::rollup::pipeline::delta::{Effect, Retention, effect, unreadable};
 use crate::rollup::pipeline::parse::{Parsed, parse_record};
 use crate::rollup::{AttributeValue, Item};
 
@@ -34,6 +34,9 @@ pub struct AuditedRecord<'a> {
 #[must_use]
 pub fn audited<'a>(definition: &Definition, raw: &'a str, retention: &Retention) -> Option<AuditedRecord<'a>> {
     let Ok(Parsed::Record(record)) = parse_record(raw) else { return None };
+    if unreadable(definition, &record).is_some() {
+        return None;
+    }
     let of = |image, item| contribution(definition, image, item).unwrap_or_default();
     let (old, new) = match &record.images {
         Images::Inserted(new) => (Contribution::default(), of(Image::New, new)),

@@ -1,5 +1,6 @@
 //! What a stream record is known by, and what it says.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -68,6 +69,9 @@ pub struct StreamRecord<'a> {
     pub created_at: Option<DateTime<Utc>>,
     /// What the item was and what it is.
     pub images: Images,
+    /// The attributes that an image has and that cannot be read, so that they are not in it, each with what is wrong.
+    /// Whoever needs one of them cannot use the record.
+    pub unreadable: BTreeMap<String, String>,
     /// The record as it came.
     pub raw: &'a str,
 }

@@ -12,6 +12,7 @@ use crate::rollup::model::record::{Images, RecordHead, StreamRecord};
 use crate::rollup::model::set_attribute::SetTexts;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::contribution::{Contribution, contribution};
+use crate::rollup::pipeline::parse::shortened;
 
 /// What is to be done about a record.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +56,9 @@ pub fn effect<'a>(definition: &Definition, record: StreamRecord<'a>, retention: 
     let poison = |mut record: StreamRecord<'a>, reason| {
         Effect::Quarantine(Poison { head: head(&mut record), reason, raw: record.raw })
     };
+    if let Some(reason) = unreadable(definition, &record) {
+        return poison(record, reason);
+    }
     let of = |image, item| contribution(definition, image, item);
     let contributions = match &record.images {
         Images::Inserted(new) => of(Image::New, new).map(|new| (Contribution::default(), new)),
@@ -77,6 +81,18 @@ pub fn effect<'a>(definition: &Definition, record: StreamRecord<'a>, retention: 
     }
     let mut record = record;
     Effect::Apply(Change { head: head(&mut record), deltas, texts, uncountable, ungrouped, raw: record.raw })
+}
+
+/// What is wrong with a record for these views: an attribute that one of them reads, or a key, cannot be read.
+#[must_use]
+pub fn unreadable(definition: &Definition, record: &StreamRecord<'_>) -> Option<Reason> {
+    if record.unreadable.is_empty() {
+        return None;
+    }
+    let read = definition.reads();
+    let needed = |name: &str| read.contains(name) || record.head.source_key.contains_key(name);
+    let (name, words) = record.unreadable.iter().find(|(name, _)| needed(name))?;
+    Some(Reason::Unreadable(shortened(&format!("the attribute {name:?}: {words}"))))
 }
 
 /// What a change of an item adds to which view items: what it contributes now less what it contributed before. Never holds a

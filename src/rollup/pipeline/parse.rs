@@ -2,18 +2,17 @@
 //!
 //! Every record is parsed by itself, so that a bad one costs its neighbours nothing.
 
-use std::collections::HashMap;
-
-use aws_lambda_events::event::dynamodb::{EventRecord, StreamViewType};
-use chrono::{DateTime, Utc};
+use aws_lambda_events::event::dynamodb::StreamViewType;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
-use crate::rollup::Item;
 use crate::rollup::model::limits;
 use crate::rollup::model::poison::{Image, Poison, Reason};
 use crate::rollup::model::record::{Images, RecordHead, RecordId, StreamRecord, UNKNOWN_STREAM};
+
+mod envelope;
+
+use envelope::{Envelope, Fields, field};
 
 /// The `eventSource` of every record of a DynamoDB stream.
 const SOURCE: &str = "aws:dynamodb";
@@ -94,82 +93,42 @@ pub fn parse(event: &str) -> Result<impl Iterator<Item = Result<Parsed<'_>, Even
 /// # Errors
 /// When it is of a stream of the wrong view type.
 pub fn parse_record(raw: &str) -> Result<Parsed<'_>, EventError> {
-    match read(raw) {
+    match Envelope::read(raw) {
         Ok(record) => accept(record, raw),
-        Err(error) => refuse(Reason::Unreadable(shortened(&error)), raw),
+        Err(error) => refuse(Reason::Unreadable(shortened(&error.to_string())), raw),
     }
 }
 
-/// A record as it is, or with what the roll-up does not need filled in where it is missing.
-fn read(raw: &str) -> Result<EventRecord, serde_json::Error> {
-    serde_json::from_str(raw).or_else(|error: serde_json::Error| {
-        let Ok(mut value) = serde_json::from_str::<Value>(raw) else { return Err(error) };
-        let Some(record) = value.as_object_mut() else { return Err(error) };
-        for (name, default) in [("awsRegion", json!("")), ("eventID", json!("")), ("eventName", json!(""))] {
-            if record.get(name).is_none_or(Value::is_null) {
-                record.insert(name.to_owned(), default);
-            }
-        }
-        let Some(change) = record.get_mut("dynamodb").and_then(Value::as_object_mut) else { return Err(error) };
-        change.retain(|name, value| !(name == "ApproximateCreationDateTime" && value.is_null()));
-        if change.get("SizeBytes").is_none_or(Value::is_null) {
-            change.insert("SizeBytes".to_owned(), json!(0));
-        }
-        serde_json::from_value(value).map_err(|_| error)
-    })
-}
-
-fn accept(record: EventRecord, raw: &str) -> Result<Parsed<'_>, EventError> {
-    let change = record.change;
-    let Some(sequence_number) = change.sequence_number.filter(|number| usable_sequence_number(number)) else {
+fn accept(record: Envelope, raw: &str) -> Result<Parsed<'_>, EventError> {
+    let Some(sequence_number) = record.sequence_number.filter(|number| usable_sequence_number(number)) else {
         return unnumbered(no_sequence_number(), raw);
     };
-    if let Some(found) = change.stream_view_type.filter(|found| *found != StreamViewType::NewAndOldImages) {
+    if let Some(found) = record.view_type.filter(|found| *found != StreamViewType::NewAndOldImages) {
         return Err(EventError::StreamViewType { found: found.to_string(), record: sequence_number });
     }
-    let poison = |stream: String, reason| {
-        let head = RecordHead {
-            id: RecordId { sequence_number: sequence_number.clone(), stream },
-            event_id: record.event_id.clone(),
-            event_name: record.event_name.clone(),
-            source_key: change.keys.clone(),
-            digest: None,
-        };
-        Ok(Parsed::Poison(Poison { head, reason, raw }))
+    let stream = usable_stream(record.stream);
+    let head = RecordHead {
+        id: RecordId { sequence_number, stream: stream.clone().unwrap_or_else(|_| UNKNOWN_STREAM.to_owned()) },
+        event_id: record.event_id,
+        event_name: record.event_name,
+        source_key: record.keys,
+        digest: None,
     };
-    let stream = match usable_stream(record.event_source_arn) {
-        Ok(stream) => stream,
-        Err(reason) => return poison(UNKNOWN_STREAM.to_owned(), reason),
-    };
-    let present = |image: Item| (!image.is_empty()).then_some(image);
-    let images = match (present(change.old_image), present(change.new_image), record.event_name.as_str()) {
-        (None, None, _) => return poison(stream, Reason::NoImage),
-        (Some(_), None, "MODIFY") => return poison(stream, Reason::HalfModify(Image::Old)),
-        (None, Some(_), "MODIFY") => return poison(stream, Reason::HalfModify(Image::New)),
-        (None, Some(new), _) => Images::Inserted(new),
-        (Some(old), Some(new), _) => Images::Modified { old, new },
-        (Some(old), None, _) => Images::Removed(old),
-    };
-    Ok(Parsed::Record(StreamRecord {
-        head: RecordHead {
-            id: RecordId { sequence_number, stream },
-            event_id: record.event_id,
-            event_name: record.event_name,
-            source_key: change.keys,
-            digest: None,
-        },
-        // Where the field is missing, the library says the epoch.
-        created_at: Some(change.approximate_creation_date_time).filter(|time| *time != DateTime::<Utc>::default()),
-        images,
-        raw,
-    }))
-}
-
-/// The fields of a JSON object, unread. Of one that is there twice the last stands, as where records are read whole.
-type Fields<'a> = HashMap<String, &'a RawValue>;
-
-fn field<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str) -> Option<T> {
-    fields.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok())
+    let images = stream.and_then(|_| match (record.old, record.new, head.event_name.as_str()) {
+        (None, None, _) => Err(Reason::NoImage),
+        (Some(_), None, "MODIFY") => Err(Reason::HalfModify(Image::Old)),
+        (None, Some(_), "MODIFY") => Err(Reason::HalfModify(Image::New)),
+        (None, Some(new), _) => Ok(Images::Inserted(new)),
+        (Some(old), Some(new), _) => Ok(Images::Modified { old, new }),
+        (Some(old), None, _) => Ok(Images::Removed(old)),
+    });
+    Ok(match images {
+        Ok(images) => {
+            let (created_at, unreadable) = (record.created_at, record.unreadable);
+            Parsed::Record(StreamRecord { head, created_at, images, unreadable, raw })
+        }
+        Err(reason) => Parsed::Poison(Poison { head, reason, raw }),
+    })
 }
 
 /// What can still be told of a record that does not parse.
@@ -205,11 +164,10 @@ fn unnumbered(reason: Reason, raw: &str) -> Result<Parsed<'_>, EventError> {
 }
 
 /// A parser's words, which may repeat what is in the record, without end.
-fn shortened(error: &serde_json::Error) -> String {
-    let words = error.to_string();
+pub(super) fn shortened(words: &str) -> String {
     match words.char_indices().find(|(place, _)| *place >= limits::REASON_BYTES) {
         Some((end, _)) => format!("{}…", &words[..end]),
-        None => words,
+        None => words.to_owned(),
     }
 }
 
@@ -268,8 +226,8 @@ mod tests {
 
     #[test]
     fn a_long_word_of_the_parser_is_cut() {
-        let raw =
-            format!("{{\"dynamodb\":{{\"SequenceNumber\":\"1\",\"NewImage\":{{\"A\":\"{}\"}}}}}}", "é".repeat(600));
+        let long = "é".repeat(600);
+        let raw = format!(r#"{{"eventSourceARN":"arn","dynamodb":{{"SequenceNumber":"1","NewImage":"{long}"}}}}"#);
         let Ok(Parsed::Poison(poison)) = parse_record(&raw) else { panic!("{raw}") };
         let reason = poison.reason.to_string();
         assert!((500..560).contains(&reason.len()) && reason.ends_with('…'), "{reason}");

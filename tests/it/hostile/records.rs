@@ -38,9 +38,20 @@ fn is_neighbour(raw: &str) -> bool {
     raw.contains(NEIGHBOURS)
 }
 
+/// A text of JSON as it is, with null for what is in it and cannot be read.
+fn value_of(raw: &str) -> Value {
+    serde_json::from_str(raw).unwrap_or_else(|_| {
+        let fields: BTreeMap<String, &RawValue> = serde_json::from_str(raw).unwrap_or_default();
+        if fields.is_empty() {
+            return Value::Null;
+        }
+        fields.into_iter().map(|(name, raw)| (name, value_of(raw.get()))).collect()
+    })
+}
+
 /// Whether a record changes nothing, as its images show.
 fn changes_nothing(raw: &str) -> bool {
-    let record: Value = serde_json::from_str(raw).unwrap();
+    let record = value_of(raw);
     let [old, new] = ["OldImage", "NewImage"].map(|image| &record["dynamodb"][image]);
     old.is_object() && old["MapId"] == new["MapId"] && old["Category"] == new["Category"]
 }
@@ -52,7 +63,7 @@ fn marker_of<'m>(raw: &str, markers: &'m [Item]) -> Option<&'m Item> {
     if let Some(marker) = markers.iter().find(kept) {
         return Some(marker);
     }
-    let record: Value = serde_json::from_str(raw).ok()?;
+    let record = value_of(raw);
     let applied = |marker: &&Item| {
         marker["Outcome"] == s("APPLIED")
             && record["dynamodb"]["SequenceNumber"].as_str() == Some(&text(&marker["SequenceNumber"]))

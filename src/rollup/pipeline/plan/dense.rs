@@ -179,7 +179,13 @@ mod tests {
             let new: Item = serde_json::from_value(image.into()).unwrap();
             let id = RecordId { sequence_number: position.to_string(), stream: "s".to_owned() };
             let head = RecordHead { id, ..RecordHead::default() };
-            let record = StreamRecord { head, created_at: None, images: Images::Inserted(new), raw: "" };
+            let record = StreamRecord {
+                head,
+                created_at: None,
+                unreadable: std::collections::BTreeMap::new(),
+                images: Images::Inserted(new),
+                raw: "",
+            };
             Found::Record(effect(definition, record, &retention))
         }))
     }

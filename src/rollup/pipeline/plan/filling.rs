@@ -145,6 +145,7 @@ mod tests {
                 digest: None,
             },
             created_at: None,
+            unreadable: std::collections::BTreeMap::new(),
             images: Images::Modified { old: image("a"), new: image("b") },
             raw: "",
         };

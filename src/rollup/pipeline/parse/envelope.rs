@@ -1,0 +1,209 @@
+//! What a raw record says, field by field, so that a field that nobody needs cannot make the record unreadable.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_lambda_events::event::dynamodb::{EventRecord, StreamViewType};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::shortened;
+use crate::rollup::{AttributeValue, Item};
+
+/// Seconds since the epoch are less than this, and milliseconds are more: the rule of the views' time functions.
+const SECONDS_END: f64 = 100_000_000_000.0;
+
+/// The beginning of 2012, in seconds since the epoch: DynamoDB is of that year, and its streams are younger.
+const STREAMS_BEGIN: f64 = 1_325_376_000.0;
+
+/// How many of a unit are a second: seconds, milliseconds, microseconds, nanoseconds.
+const UNITS: [f64; 4] = [1.0, 1e3, 1e6, 1e9];
+
+/// The fields of a record that decide something.
+pub(super) struct Envelope {
+    pub(super) event_id: String,
+    pub(super) event_name: String,
+    pub(super) stream: Option<String>,
+    pub(super) sequence_number: Option<String>,
+    pub(super) view_type: Option<StreamViewType>,
+    pub(super) created_at: Option<DateTime<Utc>>,
+    pub(super) keys: Item,
+    pub(super) old: Option<Item>,
+    pub(super) new: Option<Item>,
+    /// The attributes of the images that cannot be read, each with the parser's words.
+    pub(super) unreadable: BTreeMap<String, String>,
+}
+
+impl Envelope {
+    /// Reads a record: as a whole, which is fast, or else field by field.
+    ///
+    /// # Errors
+    /// When the record is no object with a `dynamodb` object, or its keys or an image are no item; the error is the one of
+    /// the record as a whole.
+    pub(super) fn read(raw: &str) -> Result<Self, serde_json::Error> {
+        match serde_json::from_str::<EventRecord>(raw) {
+            Ok(record) => {
+                let plausible = plausible(record.change.approximate_creation_date_time);
+                let envelope = Self::of(record);
+                // The library takes any number for seconds, and a missing field for the epoch.
+                Ok(if plausible { envelope } else { Self { created_at: created_at(raw), ..envelope } })
+            }
+            Err(error) => Self::apart(raw).ok_or(error),
+        }
+    }
+
+    fn of(record: EventRecord) -> Self {
+        let change = record.change;
+        let present = |image: Item| (!image.is_empty()).then_some(image);
+        Self {
+            event_id: record.event_id,
+            event_name: record.event_name,
+            stream: record.event_source_arn,
+            sequence_number: change.sequence_number,
+            view_type: change.stream_view_type,
+            created_at: Some(change.approximate_creation_date_time),
+            keys: change.keys,
+            old: present(change.old_image),
+            new: present(change.new_image),
+            unreadable: BTreeMap::new(),
+        }
+    }
+
+    fn apart(raw: &str) -> Option<Self> {
+        let record: Fields<'_> = serde_json::from_str(raw).ok()?;
+        let change: Fields<'_> = field(&record, "dynamodb")?;
+        let mut unreadable = BTreeMap::new();
+        let mut image = |name| match nullable::<Fields<'_>>(&change, name)? {
+            None => Some(None),
+            Some(attributes) => Some(item(&attributes, &mut unreadable)),
+        };
+        let (old, new) = (image("OldImage")?, image("NewImage")?);
+        let view_type = nullable(&change, "StreamViewType")?;
+        Some(Self {
+            event_id: field(&record, "eventID").unwrap_or_default(),
+            event_name: field(&record, "eventName").unwrap_or_default(),
+            stream: field(&record, "eventSourceARN"),
+            sequence_number: field(&change, "SequenceNumber"),
+            view_type,
+            created_at: creation_time(&change),
+            keys: nullable(&change, "Keys")?.unwrap_or_default(),
+            old,
+            new,
+            unreadable,
+        })
+    }
+}
+
+/// The fields of a JSON object, unread. Of one that is there twice the last stands, as where records are read whole.
+pub(super) type Fields<'a> = HashMap<String, &'a RawValue>;
+
+/// A field that can be read.
+pub(super) fn field<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str) -> Option<T> {
+    fields.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok())
+}
+
+/// A field that may be absent or null, but must not be anything else than it should be.
+fn nullable<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str) -> Option<Option<T>> {
+    fields.get(name).map_or(Some(None), |raw| serde_json::from_str(raw.get()).ok())
+}
+
+/// An image without the attributes that cannot be read; none when it has no attribute at all.
+fn item(attributes: &Fields<'_>, unreadable: &mut BTreeMap<String, String>) -> Option<Item> {
+    let mut item = HashMap::with_capacity(attributes.len());
+    for (name, raw) in attributes {
+        match serde_json::from_str::<AttributeValue>(raw.get()) {
+            Ok(value) => {
+                item.insert(name.clone(), value);
+            }
+            Err(error) => {
+                unreadable.entry(name.clone()).or_insert_with(|| shortened(&error.to_string()));
+            }
+        }
+    }
+    (!attributes.is_empty()).then(|| item.into())
+}
+
+/// When a record was created, by its raw text.
+fn created_at(raw: &str) -> Option<DateTime<Utc>> {
+    let record: Fields<'_> = serde_json::from_str(raw).ok()?;
+    creation_time(&field(&record, "dynamodb")?)
+}
+
+/// When a record was created: a number of seconds since the epoch, or one so large that it must be of a smaller unit and
+/// then gives a time at which there were streams. Anything else is as good as none.
+fn creation_time(change: &Fields<'_>) -> Option<DateTime<Utc>> {
+    let number: f64 = field(change, "ApproximateCreationDateTime")?;
+    let seconds = UNITS.map(|unit| number / unit).into_iter().find(|seconds| *seconds < SECONDS_END)?;
+    if seconds == 0.0 || (seconds != number && seconds < STREAMS_BEGIN) {
+        return None;
+    }
+    #[allow(clippy::cast_possible_truncation, reason = "what is out of range is no time")]
+    DateTime::from_timestamp_millis((seconds * 1e3) as i64)
+}
+
+/// Whether a time that the library read is that of the record: none is the epoch there, and a number of any unit is of
+/// seconds.
+fn plausible(time: DateTime<Utc>) -> bool {
+    #[allow(clippy::cast_precision_loss, reason = "it is compared with a round number")]
+    let seconds = time.timestamp() as f64;
+    time != DateTime::UNIX_EPOCH && seconds < SECONDS_END
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The creation time of a record with this one, to the second.
+    fn time(text: &str) -> Option<i64> {
+        let raw = format!(
+            r#"{{"awsRegion":"","eventID":"","eventName":"","dynamodb":{{"SizeBytes":1,"ApproximateCreationDateTime":{text}}}}}"#
+        );
+        let envelope = Envelope::read(&raw).unwrap_or_else(|error| panic!("{text}: {error}"));
+        envelope.created_at.map(|at| at.timestamp())
+    }
+
+    #[test]
+    fn a_creation_time_is_of_the_unit_that_its_size_tells() {
+        for (text, expected) in [
+            ("1", 1),
+            ("-1", -1),
+            ("1795000000", 1_795_000_000),
+            ("1795000000.5", 1_795_000_000),
+            ("1.795e9", 1_795_000_000),
+            ("99999999999", 99_999_999_999),
+            ("1795000000500", 1_795_000_000),
+            ("1325376000000", 1_325_376_000),
+            ("99999999999999", 99_999_999_999),
+            ("1795000000500000", 1_795_000_000),
+            ("1795000000500000000", 1_795_000_000),
+        ] {
+            assert_eq!(time(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_creation_time_is_as_good_as_none() {
+        for text in [
+            "null",
+            "0",
+            "-0.0",
+            "100000000000",
+            "253402300799",
+            "1325375999999",
+            "1000000000000000000",
+            "-1e300",
+            "1e300",
+            "1e999",
+            "1e20",
+            "true",
+            "[]",
+            "{}",
+            r#""""#,
+            r#""1795000000""#,
+            r#""2026-03-05T14:07:00Z""#,
+            r#""nonsense""#,
+        ] {
+            assert_eq!(time(text), None, "{text}");
+        }
+    }
+}
