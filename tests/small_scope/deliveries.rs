@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use ddb_rollup::rollup::Item;
+use ddb_rollup::rollup::model::view::TableId;
 use ddb_rollup::rollup::pipeline::verdict::RetryCause;
 
 use crate::function::{Answer, Counted, Function, Seen, config, name_of};
@@ -57,7 +58,7 @@ impl Search {
         let mut search = Self::new(faults);
         let item: Item = serde_json::from_str(r#"{"MapId":{"S":"N"},"TotalPoints":{"S":"many"}}"#).unwrap();
         let key = serde_json::from_str(r#"{"MapId":{"S":"N"}}"#).unwrap();
-        search.tables.put_view(&key, item);
+        search.tables.put_view(TableId(0), &key, item);
         search.spoilt = Some(Map::N);
         search
     }
