@@ -26,6 +26,7 @@ mod memory_store;
 mod plan;
 mod response;
 mod schedule;
+mod search;
 mod seeded;
 mod service_limits;
 #[allow(dead_code, reason = "the simulation needs more of it")]
