@@ -17,8 +17,10 @@ mod engine;
 mod engine_agreement;
 mod expression;
 mod first_touches;
+mod four_views;
 mod function;
 mod history;
+mod history_of_four_views;
 mod item_size;
 mod line;
 mod long_batches;
@@ -29,6 +31,7 @@ mod schedule;
 mod search;
 mod seeded;
 mod service_limits;
+mod several_views;
 #[allow(dead_code, reason = "the simulation needs more of it")]
 mod tables;
 mod two_deliveries;
