@@ -169,6 +169,11 @@ impl Counts {
         self
     }
 
+    /// Adds to one counter of the view item with this key.
+    pub fn add_at(&mut self, table: &str, key: &Item, attribute: &str, group: Option<&String>, amount: i128) {
+        self.add_counter((name_of_key(table, key), attribute.to_owned(), group.cloned()), amount);
+    }
+
     /// The counters of an item of a view table.
     pub fn of_item(table: &str, item: &Item) -> Self {
         let name = name_of_key(table, item);
