@@ -17,11 +17,13 @@ mod engine;
 mod engine_agreement;
 mod expression;
 mod first_touches;
+#[allow(dead_code, reason = "the properties need more of it")]
 mod four_views;
 mod function;
 mod history;
 mod history_of_four_views;
 mod item_size;
+mod largest_images;
 mod line;
 mod long_batches;
 mod memory_store;
