@@ -14,6 +14,9 @@ mod deploy_check;
 mod engine;
 mod extremes;
 mod first_touch;
+#[path = "../small_scope/four_views.rs"]
+#[allow(dead_code, reason = "the properties need more of it")]
+mod four_views;
 mod function;
 mod hostile;
 mod hot_item;

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
-use crate::engine::{Engine, Item};
+use crate::engine::{Engine, Item, s};
+use crate::four_views::{Point, TOO_HEAVY, four_views};
 
 /// An item as DynamoDB's JSON, with what is another at each run replaced by its form.
 fn frozen(item: &Item) -> Value {
@@ -121,4 +122,148 @@ async fn a_marker_takes_two_write_units() {
         let bytes = frozen(&marker).to_string().len();
         assert!(bytes < 1_024, "{bytes} bytes in {marker:?}");
     }
+}
+
+/// The one item of a table that is wanted.
+async fn only(engine: &Engine, table: &str, wanted: impl Fn(&Item) -> bool) -> Value {
+    let items = engine.scan(table).await.into_iter().filter(wanted).collect::<Vec<_>>();
+    let [item] = &items[..] else { panic!("{items:?}") };
+    frozen(item)
+}
+
+#[tokio::test]
+async fn a_marker_and_the_view_items_of_four_views() {
+    let engine = Engine::start().await;
+    engine.create_table("Tag", &["MapId"], false).await;
+    engine.put("Tag", [("MapId", s("a"))]).await;
+    let text = |text: &str| Some(text.to_owned());
+    let first = Point {
+        home: text("m"),
+        seen: text("m"),
+        category: text("Park"),
+        tags: ["a".to_owned(), "b".to_owned()].into(),
+        weight: Some(2),
+        ..Point::default()
+    };
+    // It enters a view that shares its view item with another one; then it goes, too heavy for two of the views.
+    let open = Point { open: true, ..first.clone() };
+    let gone = Point { home: text("n"), weight: Some(TOO_HEAVY), ..open.clone() };
+    for point in [first, open, gone] {
+        let item: ddb_rollup::rollup::Item = serde_json::from_value(point.image("p")).unwrap();
+        engine.db.put_item().table_name("Point").set_item(Some(item.into())).send().await.unwrap();
+    }
+    let records = engine.stream_records().await;
+    let function = engine.function_with(|config| config.definition = four_views());
+    function.deliver(&records[..2]).await;
+    assert_eq!(
+        only(&engine, "Map", |_| true).await,
+        json!({
+            "MapId": {"S": "m"},
+            "Points": {"N": "1"},
+            "PointsByCategory": {"M": {"Park": {"N": "1"}}},
+            "OpenPoints": {"N": "1"},
+            "OpenWeight": {"N": "2"},
+            "OpenByTag": {"M": {"a": {"N": "1"}, "b": {"N": "1"}}},
+            "Board": {"S": "OPEN"},
+            "RollupVersion": {"N": "1"},
+        })
+    );
+    function.deliver(&records[2..]).await;
+
+    let record = &records[2];
+    let number = &record["dynamodb"]["SequenceNumber"];
+    let marker = &engine.markers().await[number.as_str().unwrap()];
+    let mut marker = frozen(marker);
+    let deltas = marker["Deltas"].take();
+    let delta = |view: &str, item: Value, measures: Value| json!({"M": {"View": {"S": view}, "Item": {"M": item}, "Measures": {"M": measures}}});
+    let [m, n, a] = ["m", "n", "a"].map(|id| json!({"MapId": {"S": id}}));
+    let points = |amount: &str| json!({"Points": {"N": amount}, "PointsByCategory": {"M": {"Park": {"N": amount}}}});
+    assert_eq!(
+        deltas,
+        json!({"L": [
+            delta("Points", m.clone(), points("-1")),
+            delta(
+                "Open",
+                m,
+                json!({
+                    "OpenPoints": {"N": "-1"},
+                    "OpenWeight": {"N": "-2"},
+                    "OpenByTag": {"M": {"a": {"N": "-1"}, "b": {"N": "-1"}}},
+                })
+            ),
+            delta("Points", n, points("1")),
+            delta("Tags", a, json!({"TaggedByHome": {"M": {"m": {"N": "-1"}, "n": {"N": "1"}}}})),
+            delta(
+                "Totals",
+                json!({"MapId": {"S": "m"}, "PointId": {"S": "TOTAL"}}),
+                json!({"TotalPoints": {"N": "-1"}, "TotalWeight": {"N": "-2"}})
+            ),
+        ]})
+    );
+    let uncountable = |view: &str, measure: &str| {
+        let reason = format!(
+            "the measure {measure:?}: the amount is out of bounds: rounded to 17 decimals it may have 13 digits before the point"
+        );
+        json!({"M": {"View": {"S": view}, "Image": {"S": "new"}, "Reason": {"S": reason}}})
+    };
+    assert_eq!(
+        marker,
+        json!({
+            "SequenceNumber": {"S": number},
+            "Stream": {"S": record["eventSourceARN"]},
+            "EventId": {"S": record["eventID"]},
+            "EventName": {"S": "MODIFY"},
+            "SourceKey": {"M": {"MapId": {"S": "points"}, "PointId": {"S": "p"}}},
+            "Outcome": {"S": "APPLIED"},
+            "Deltas": null,
+            "Uncountable": {"L": [uncountable("Open", "OpenWeight"), uncountable("Totals", "TotalWeight")]},
+            "RecordedAt": {"S": "RFC 3339, milliseconds, UTC"},
+            "RequestId": {"S": "request id"},
+            "FormatVersion": {"N": "1"},
+            "Fingerprint": {"S": "7209fd74ba435df6"},
+            "Digest": {"S": "fa5969c0657a569d"},
+            "ExpiresAt": marker["ExpiresAt"],
+        })
+    );
+    assert_eq!(
+        only(&engine, "Map", |item| item["MapId"] == s("m")).await,
+        json!({
+            "MapId": {"S": "m"},
+            "Points": {"N": "0"},
+            "PointsByCategory": {"M": {"Park": {"N": "0"}}},
+            "OpenPoints": {"N": "0"},
+            "OpenWeight": {"N": "0"},
+            "OpenByTag": {"M": {"a": {"N": "0"}, "b": {"N": "0"}}},
+            "Board": {"S": "OPEN"},
+            "RollupVersion": {"N": "2"},
+        })
+    );
+    assert_eq!(
+        only(&engine, "Map", |item| item["MapId"] == s("n")).await,
+        json!({
+            "MapId": {"S": "n"},
+            "Points": {"N": "1"},
+            "PointsByCategory": {"M": {"Park": {"N": "1"}}},
+            "RollupVersion": {"N": "1"},
+        })
+    );
+    assert_eq!(
+        only(&engine, "Tag", |_| true).await,
+        json!({
+            "MapId": {"S": "a"},
+            "Tagged": {"N": "1"},
+            "TaggedByHome": {"M": {"m": {"N": "0"}, "n": {"N": "1"}}},
+            "RollupVersion": {"N": "2"},
+        })
+    );
+    assert_eq!(
+        only(&engine, "Point", |item| item["PointId"] == s("TOTAL")).await,
+        json!({
+            "MapId": {"S": "m"},
+            "PointId": {"S": "TOTAL"},
+            "TotalPoints": {"N": "0"},
+            "TotalWeight": {"N": "0"},
+            "RollupVersion": {"N": "2"},
+        })
+    );
 }

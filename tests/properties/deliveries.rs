@@ -8,6 +8,7 @@ use chrono::DateTime;
 use ddb_rollup::commit::Randomness;
 use ddb_rollup::config::{Config, Tables as TableNames};
 use ddb_rollup::handler::{Invocation, Rollup};
+use ddb_rollup::rollup::model::definition::Definition;
 use ddb_rollup::rollup::model::marker::{OUTCOME, SEQUENCE_NUMBER};
 use ddb_rollup::rollup::model::view::ROLLUP_VERSION;
 use ddb_rollup::rollup::{AttributeValue, Item};
@@ -36,9 +37,8 @@ impl Randomness for Counted {
 }
 
 /// Delivers events, each of which must be dealt with as a whole.
-fn deliver(store: &MemoryStore<Script>, events: &[String]) {
-    let mut config = Config::of(TableNames::default()).unwrap();
-    config.definition = definition();
+pub fn deliver(definition: Definition, store: &MemoryStore<Script>, events: &[String]) {
+    let config = Config { definition, ..Config::of(TableNames::default()).unwrap() };
     let rollup = Rollup::new(config, store.clone(), Counted::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     for event in events {
@@ -69,7 +69,7 @@ fn seen(tables: &Tables) -> (Counters, BTreeMap<String, String>) {
     (counters, markers.collect())
 }
 
-fn text_of(item: &Item, attribute: &str) -> String {
+pub fn text_of(item: &Item, attribute: &str) -> String {
     match &item[attribute] {
         AttributeValue::S(text) => text.clone(),
         other => panic!("not a text: {other:?}"),
@@ -83,7 +83,7 @@ proptest! {
     fn the_tables_end_up_the_same_however_records_are_delivered((writes, deliveries) in writes_and_deliveries(30)) {
         let store = MemoryStore::new(definition(), Script::default());
         let events: Vec<String> = deliveries.iter().map(|positions| event(&writes, positions)).collect();
-        deliver(&store, &events);
+        deliver(definition(), &store, &events);
         let (counters, markers) = seen(&store.tables());
         prop_assert_eq!(&counters, &counted(&writes));
         let effective = writes.iter().enumerate().filter(|(_, write)| !counted([*write]).is_empty());
@@ -92,7 +92,7 @@ proptest! {
         prop_assert_eq!(markers, wanted);
 
         let before = store.tables();
-        deliver(&store, &events);
+        deliver(definition(), &store, &events);
         prop_assert!(store.tables().views().eq(before.views()), "a delivery of what is known changes nothing");
         prop_assert!(store.tables().markers().eq(before.markers()));
     }

@@ -16,11 +16,14 @@ mod made_up;
 mod number;
 mod parse;
 mod plan;
+mod several_views;
 mod telescoping;
 
 #[path = "../small_scope/expression.rs"]
 #[allow(dead_code, reason = "the words of the small scopes, of which only some are needed here")]
 mod expression;
+#[path = "../small_scope/four_views.rs"]
+mod four_views;
 #[path = "../small_scope/item_size.rs"]
 mod item_size;
 #[path = "../small_scope/line.rs"]

@@ -11,8 +11,7 @@ use ddb_rollup::config::Config;
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::metrics::Summary;
 use ddb_rollup::rollup::model::marker::{Guard, OUTCOME, REASON, SOURCE_KEY};
-use ddb_rollup::rollup::model::view::OnMissingViewItem;
-use ddb_rollup::rollup::model::view::ViewKey;
+use ddb_rollup::rollup::model::view::{OnMissingViewItem, TableId, ViewKey};
 use ddb_rollup::rollup::pipeline::coalesce::EntryId;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure, RetryCause};
@@ -75,7 +74,7 @@ impl Answering {
             whole.insert((*name).to_owned(), value.clone());
         }
         let mut tables = self.tables.tables();
-        tables.put_view(&key, whole);
+        tables.put_view(TableId(0), &key, whole);
         self.tables.restore(tables);
         self
     }

@@ -46,7 +46,7 @@ impl Stores {
         let item: Item = serde_json::from_str(json).unwrap();
         let key = Item::from(HashMap::from([("MapId".to_owned(), item["MapId"].clone())]));
         let mut tables = self.in_memory.tables();
-        tables.put_view(&key, item.clone());
+        tables.put_view(TableId(0), &key, item.clone());
         self.in_memory.restore(tables);
         self.engine.db.put_item().table_name("Map").set_item(Some(item.into())).send().await.unwrap();
     }

@@ -1,6 +1,6 @@
 //! The function under test, on tables in memory, and what is seen in the tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -14,9 +14,9 @@ use chrono::{DateTime, Utc};
 use ddb_rollup::commit::Randomness;
 use ddb_rollup::config::{Config, Tables as TableNames};
 use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
-use ddb_rollup::rollup::model::marker::{DIGEST, OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY};
+use ddb_rollup::rollup::AttributeValue;
+use ddb_rollup::rollup::model::marker::{DIGEST, EVENT_ID, OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY};
 use ddb_rollup::rollup::model::view::ROLLUP_VERSION;
-use ddb_rollup::rollup::{AttributeValue, Item};
 use uuid::Uuid;
 
 use crate::history::{AllCounts, Counts, Map};
@@ -165,20 +165,26 @@ impl Seen {
 /// function, which never reads a version.
 pub fn name_of(tables: &Tables) -> String {
     let mut name = String::new();
-    let ordered = |item: &Item| item.iter().map(|(n, v)| (n.clone(), v.clone())).collect::<BTreeMap<_, _>>();
-    for item in tables.views() {
-        let mut item = ordered(item);
-        item.remove(ROLLUP_VERSION);
-        if let Some(AttributeValue::M(categories)) = item.remove("CategoryCounts") {
-            let _ = write!(name, "{:?}", categories.into_iter().collect::<BTreeMap<_, _>>());
+    for (table, item) in tables.views_by_table() {
+        let _ = write!(name, "{}{{", table.0);
+        for (attribute, value) in ordered(item).into_iter().filter(|(attribute, _)| *attribute != ROLLUP_VERSION) {
+            let _ = match value {
+                AttributeValue::M(groups) => write!(name, "{attribute}={:?};", ordered(groups)),
+                value => write!(name, "{attribute}={value:?};"),
+            };
         }
-        let _ = write!(name, "{item:?}");
+        name.push('}');
     }
     for marker in tables.markers() {
-        let _ = write!(name, "{:?}{:?}{:?}", marker[SEQUENCE_NUMBER], marker[SOURCE_KEY], marker[OUTCOME]);
+        let event = marker.get(EVENT_ID);
+        let _ = write!(name, "{:?}{event:?}{:?}{:?}", marker[SEQUENCE_NUMBER], marker[SOURCE_KEY], marker[OUTCOME]);
         let _ = write!(name, "{:?}", marker.get(DIGEST));
     }
     name
+}
+
+fn ordered(attributes: &HashMap<String, AttributeValue>) -> BTreeMap<&str, &AttributeValue> {
+    attributes.iter().map(|(name, value)| (name.as_str(), value)).collect()
 }
 
 fn text(value: &AttributeValue) -> &str {

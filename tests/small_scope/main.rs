@@ -17,17 +17,23 @@ mod engine;
 mod engine_agreement;
 mod expression;
 mod first_touches;
+#[allow(dead_code, reason = "the properties need more of it")]
+mod four_views;
 mod function;
 mod history;
+mod history_of_four_views;
 mod item_size;
+mod largest_images;
 mod line;
 mod long_batches;
 mod memory_store;
 mod plan;
 mod response;
 mod schedule;
+mod search;
 mod seeded;
 mod service_limits;
+mod several_views;
 #[allow(dead_code, reason = "the simulation needs more of it")]
 mod tables;
 mod two_deliveries;

@@ -101,14 +101,14 @@ impl<L: Line + Send> Store for MemoryStore<L> {
     }
 
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
-        let key = self.definition.key_item(key);
-        self.request(|| Failure::Transient(RetryCause::Conflict), |tables| Ok(tables.view(&key).cloned())).await
+        let (table, key) = (key.table, self.definition.key_item(key));
+        self.request(|| Failure::Transient(RetryCause::Conflict), |tables| Ok(tables.view(table, &key).cloned())).await
     }
 
     async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
         assert!((1..=MAX_KEYS).contains(&keys.len()), "{} keys in one request", keys.len());
         let found = |tables: &Tables| {
-            let item = |key: &ViewKey| tables.view(&self.definition.key_item(key)).cloned();
+            let item = |key: &ViewKey| tables.view(key.table, &self.definition.key_item(key)).cloned();
             keys.iter().map(|key| (key.clone(), item(key))).collect::<LookedUp>()
         };
         self.request(|| Failure::Transient(RetryCause::Conflict), |tables| Ok(found(tables))).await

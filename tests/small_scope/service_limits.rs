@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 
 use crate::item_size::item_bytes;
-use crate::tables::key_of;
+use crate::tables::{key_of, table_of};
 
 /// Checks a transaction of so many entries.
 pub fn hold_against_the_limits(transaction: &Transaction<'_>, members: usize) {
@@ -15,7 +15,7 @@ pub fn hold_against_the_limits(transaction: &Transaction<'_>, members: usize) {
     assert!(actions.len() <= 100, "{} actions", actions.len());
     let keys = actions.iter().map(|action| {
         let key = key_of(action);
-        format!("{:?}", key.iter().collect::<BTreeMap<_, _>>())
+        (table_of(action), format!("{:?}", key.iter().collect::<BTreeMap<_, _>>()))
     });
     assert_eq!(keys.collect::<BTreeSet<_>>().len(), actions.len(), "one action an item");
     let mut bytes = 0;

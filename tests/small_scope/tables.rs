@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ddb_rollup::rollup::model::marker::{DIGEST, Guard, Marker, OUTCOME, SEQUENCE_NUMBER, STREAM};
+use ddb_rollup::rollup::model::view::TableId;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::update::Update;
 use ddb_rollup::rollup::pipeline::verdict::{self, CancellationReason, ErrorAnswer, Failure};
@@ -22,11 +23,11 @@ const MAX_ITEM_BYTES: usize = 400 * 1024;
 /// The largest transaction, in bytes.
 const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
 
-/// A marker table and a view table.
+/// A marker table and the view tables.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tables {
     markers: BTreeMap<String, Arc<Item>>,
-    views: BTreeMap<String, Arc<Item>>,
+    views: BTreeMap<(TableId, String), Arc<Item>>,
     /// What was committed under each token.
     committed: HashMap<Uuid, Arc<Transaction<'static>>>,
     /// Whether an action that cannot be carried out refuses the whole request without a word about which one it was,
@@ -40,24 +41,29 @@ impl Tables {
         self.markers.values().map(Arc::as_ref)
     }
 
-    /// The view items, in the order of their keys.
+    /// The view items of all tables, in the order of their keys.
     pub fn views(&self) -> impl Iterator<Item = &Item> {
         self.views.values().map(Arc::as_ref)
     }
 
+    /// The view items, each with its table.
+    pub fn views_by_table(&self) -> impl Iterator<Item = (TableId, &Item)> {
+        self.views.iter().map(|((table, _), item)| (*table, item.as_ref()))
+    }
+
     /// The view item of a key.
-    pub fn view(&self, key: &Item) -> Option<&Item> {
-        self.views.get(&name(key)).map(Arc::as_ref)
+    pub fn view(&self, table: TableId, key: &Item) -> Option<&Item> {
+        self.views.get(&(table, name(key))).map(Arc::as_ref)
     }
 
     /// Puts a view item, as a user would.
-    pub fn put_view(&mut self, key: &Item, item: Item) {
-        self.views.insert(name(key), Arc::new(item));
+    pub fn put_view(&mut self, table: TableId, key: &Item, item: Item) {
+        self.views.insert((table, name(key)), Arc::new(item));
     }
 
     /// Deletes a view item, as a user would.
-    pub fn remove_view(&mut self, key: &Item) {
-        self.views.remove(&name(key));
+    pub fn remove_view(&mut self, table: TableId, key: &Item) {
+        self.views.remove(&(table, name(key)));
     }
 
     /// From now on an action that cannot be carried out refuses the whole request, as `DynamoDB` Local does.
@@ -125,29 +131,28 @@ impl Tables {
         if reasons.iter().any(|reason| reason.code.as_deref() != Some("None")) {
             return Err(verdict::cancelled(reasons, transaction.actions.len()));
         }
-        for (of_views, key, item) in writes {
-            let table = if of_views { &mut self.views } else { &mut self.markers };
-            table.insert(key, Arc::new(item));
+        for write in writes {
+            match write {
+                Write::Marker(key, item) => self.markers.insert(key, Arc::new(item)),
+                Write::View(key, item) => self.views.insert(key, Arc::new(item)),
+            };
         }
         self.committed.insert(token, Arc::new(transaction));
         Ok(())
     }
 
-    /// What an action would write: whether into the view table, under which key, which item.
-    fn prepare(
-        &self,
-        action: &Action<'_>,
-        expressions: &Expressions,
-    ) -> Result<Option<(bool, String, Item)>, CancellationReason> {
+    /// What an action would write.
+    fn prepare(&self, action: &Action<'_>, expressions: &Expressions) -> Result<Option<Write>, CancellationReason> {
         let key = name(&key_of(action));
         match action {
             Action::PutMarker { guard, marker, .. } => match self.markers.get(&key) {
                 Some(found) if *guard == Guard::Absent || !may_be_replaced(found, &marker.item()) => {
                     Err(condition_failed(Some(found)))
                 }
-                _ => Ok(Some((false, key, marker.item().into_owned()))),
+                _ => Ok(Some(Write::Marker(key, marker.item().into_owned()))),
             },
-            Action::UpdateView { key: key_item, .. } => {
+            Action::UpdateView { table, key: key_item, .. } => {
+                let key = (*table, key);
                 let found = self.views.get(&key).map(Arc::as_ref);
                 if !expressions.hold(found) {
                     return Err(condition_failed(found));
@@ -156,14 +161,20 @@ impl Tables {
                 if item_bytes(&item) > MAX_ITEM_BYTES {
                     return Err(validation_error("Item size to update has exceeded the maximum allowed size"));
                 }
-                Ok(Some((true, key, item)))
+                Ok(Some(Write::View(key, item)))
             }
-            Action::CheckAbsent { .. } => {
-                let found = self.views.get(&key).map(Arc::as_ref);
+            Action::CheckAbsent { table, .. } => {
+                let found = self.views.get(&(*table, key)).map(Arc::as_ref);
                 if expressions.hold(found) { Ok(None) } else { Err(condition_failed(found)) }
             }
         }
     }
+}
+
+/// An item that an action puts in the place of the one with its key.
+enum Write {
+    Marker(String, Item),
+    View((TableId, String), Item),
 }
 
 /// A transaction with its markers as they are sent, which needs nothing of the invocation that made it.
@@ -193,8 +204,9 @@ fn understand(transaction: &Transaction<'_>) -> Result<Vec<Expressions>, String>
     let mut understood = Vec::with_capacity(actions.len());
     for action in actions {
         let key = key_of(action);
-        let marker = matches!(action, Action::PutMarker { .. });
-        if !touched.insert((marker, name(&key))) {
+        let table = table_of(action);
+        let marker = table.is_none();
+        if !touched.insert((table, name(&key))) {
             return Err("Transaction request cannot include multiple operations on one item".to_owned());
         }
         let empty = |value: &AttributeValue| match value {
@@ -229,6 +241,14 @@ fn understand(transaction: &Transaction<'_>) -> Result<Vec<Expressions>, String>
 /// What an update brings with it.
 fn update_bytes(update: &Update) -> usize {
     update.names.values().map(String::len).sum::<usize>() + item_bytes(&update.values)
+}
+
+/// The view table that an action is about; none if it is about a marker.
+pub fn table_of(action: &Action<'_>) -> Option<TableId> {
+    match action {
+        Action::PutMarker { .. } => None,
+        Action::UpdateView { table, .. } | Action::CheckAbsent { table, .. } => Some(*table),
+    }
 }
 
 /// The key of the item that an action is about.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ddb_rollup::commit::LookedUp;
 use ddb_rollup::rollup::model::definition::Definition;
-use ddb_rollup::rollup::model::view::ViewKey;
+use ddb_rollup::rollup::model::view::{TableId, ViewKey};
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure, RetryCause};
 use ddb_rollup::rollup::{AttributeValue, Item};
@@ -115,7 +115,7 @@ impl Database {
         for map in MAPS.iter().filter(|_| choices.below(2) == 0) {
             let mut item = map_key(map);
             item.insert("City".to_owned(), AttributeValue::S("Zürich".to_owned()));
-            tables.put_view(&map_key(map), item);
+            tables.put_view(TableId(0), &map_key(map), item);
         }
         Self {
             tables,
@@ -131,7 +131,7 @@ impl Database {
 
     /// A view item.
     pub fn view_item(&self, map: &str) -> Option<&Item> {
-        self.tables.view(&map_key(map))
+        self.tables.view(TableId(0), &map_key(map))
     }
 
     /// Carries out a request that has that fate.
@@ -158,7 +158,7 @@ impl Database {
 
     fn obey(&mut self, body: &Body, choices: &mut SeededChoices) -> Reply {
         match body {
-            Body::Read(key) => Reply::Read(Ok(self.tables.view(&self.definition.key_item(key)).cloned())),
+            Body::Read(key) => Reply::Read(Ok(self.tables.view(key.table, &self.definition.key_item(key)).cloned())),
             Body::LookUp(keys) => Reply::LookedUp(Ok(self.look_up(keys, choices))),
             Body::Transact { transaction, token, guarded } => {
                 self.before = MAPS.map(|map| self.view_item(map).cloned());
@@ -200,7 +200,7 @@ impl Database {
                 }
                 _ => continue,
             }
-            self.tables.put_view(&map_key(map), item);
+            self.tables.put_view(TableId(0), &map_key(map), item);
         }
     }
 
@@ -216,7 +216,7 @@ impl Database {
                     found.insert(key.clone(), before.clone());
                 }
                 _ => {
-                    found.insert(key.clone(), self.tables.view(&key_item).cloned());
+                    found.insert(key.clone(), self.tables.view(key.table, &key_item).cloned());
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ddb_rollup::rollup::AttributeValue;
+use ddb_rollup::rollup::model::view::TableId;
 
 use super::World;
 use super::database::{FaultRates, map_key};
@@ -58,7 +59,7 @@ impl World {
         let key = map_key(map);
         let mut item = self.database.view_item(map).cloned().unwrap_or_else(|| key.clone());
         let was = item.insert(attribute.to_owned(), AttributeValue::S("a user's".to_owned()));
-        self.database.tables.put_view(&key, item);
+        self.database.tables.put_view(TableId(0), &key, item);
         self.database.spoilt = Some((map, attribute.to_owned(), was));
         self.auditor.troubled(map);
         self.log("spoilt", format!("{attribute} of {map}"));
@@ -73,7 +74,7 @@ impl World {
             Some(was) => item.insert(attribute.clone(), was),
             None => item.remove(&attribute),
         };
-        self.database.tables.put_view(&key, item);
+        self.database.tables.put_view(TableId(0), &key, item);
         self.log("mended", format!("{attribute} of {map}"));
         true
     }
@@ -89,8 +90,8 @@ impl World {
         let item = (self.choices.below(2) == 0).then(|| map_key(map));
         self.log("replaced", format!("{map}, {}", if item.is_some() { "without counters" } else { "deleted" }));
         match item {
-            Some(item) => self.database.tables.put_view(&map_key(map), item),
-            None => self.database.tables.remove_view(&map_key(map)),
+            Some(item) => self.database.tables.put_view(TableId(0), &map_key(map), item),
+            None => self.database.tables.remove_view(TableId(0), &map_key(map)),
         }
     }
 
