@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::bug::Bug;
 use super::mapping::Job;
 use super::measures::Measures;
+use super::misread::misread;
 use super::planted_bugs::PlantedBugs;
 use super::seeded_choices::Dice;
 use super::wire::Border;
@@ -80,10 +81,11 @@ impl World {
     pub(super) fn invoke(&mut self, job: Job, batch: Vec<usize>, texts: &[String], time_left: Duration) {
         let operator = !matches!(job, Job::Poll { .. });
         let instance = self.instance(operator);
-        let event = format!("{{\"Records\":[{}]}}", texts.join(","));
+        let bug = self.wanted.bug;
+        let read: Vec<String> = texts.iter().map(|record| misread(bug, record)).collect();
+        let event = format!("{{\"Records\":[{}]}}", read.join(","));
         let number = self.invocation_count;
         self.invocation_count += 1;
-        let bug = self.wanted.bug;
         let elapsed = i64::try_from(self.elapsed().as_millis()).unwrap_or(i64::MAX);
         let invocation = Invocation {
             request_id: format!("invocation-{number}"),
