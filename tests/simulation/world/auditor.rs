@@ -4,15 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use ddb_rollup::rollup::model::marker::{DELTAS, EXPIRES_AT, OUTCOME, REASON, RECORD, SEQUENCE_NUMBER, STREAM};
+use ddb_rollup::rollup::model::marker::{
+    DELTAS, EXPIRES_AT, FINGERPRINT, ITEM, MEASURES, OUTCOME, REASON, RECORD, SEQUENCE_NUMBER, STREAM, VIEW,
+};
 use ddb_rollup::rollup::model::view::OnMissingViewItem;
-use ddb_rollup::rollup::model::view::ROLLUP_VERSION;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::{AttributeValue, Item};
 
-use super::database::map_key;
+use super::measures::{Amounts, Effect, Measures, SET, table_of, view_item_at, view_of};
 use super::rule::{Checked, Rule, Violation, ensure};
-use super::source::{Amounts, Effect, MAPS, Measures, Record};
+use super::source::Record;
+use super::stored::{counters, number, text, version};
 
 /// Seconds of a day.
 const DAY: i64 = 86_400;
@@ -25,6 +27,8 @@ struct Standing {
     /// The stream let go of it before anybody was told to acknowledge it.
     trimmed: bool,
     acknowledged: bool,
+    /// It was acknowledged under a definition by which it changes nothing.
+    nothing_then: bool,
 }
 
 /// That a record was not applied, or was so long ago that it was not known any more.
@@ -51,14 +55,16 @@ pub struct Commit<'a> {
 /// The auditor of one run.
 pub struct Auditor {
     measures: Measures,
+    /// The definitions that a record may be judged by, by their fingerprints.
+    definitions: BTreeMap<String, Measures>,
     retention_days: u32,
     records: Vec<Rc<Record>>,
     known: HashMap<(String, String), usize>,
     standing: Vec<Standing>,
     /// The part of each total that is in no group, by what was applied.
     ungrouped: Amounts,
-    /// What is not in the counters, though it was applied: what a user dropped, and what was for a view item that was not
-    /// there and is not to be created.
+    /// What is not in the counters, though it was applied: what a user dropped, what was for a view item that was not there
+    /// and is not to be created, and what was for a view that was added later.
     missing: Effect,
     on_missing: OnMissingViewItem,
     /// View items that could not be written at some time.
@@ -67,8 +73,12 @@ pub struct Auditor {
 
 impl Auditor {
     pub fn new(measures: Measures, retention_days: u32, on_missing: OnMissingViewItem) -> Self {
+        let earlier = measures.has_several_views().then_some(Measures::TwoViews);
+        let definitions = earlier.into_iter().chain([measures]);
+        let by_fingerprint = |of: Measures| of.fingerprints().map(|fingerprint| (fingerprint, of));
         Self {
             measures,
+            definitions: definitions.flat_map(by_fingerprint).collect(),
             retention_days,
             missing: Effect::default(),
             on_missing,
@@ -100,7 +110,7 @@ impl Auditor {
 
     /// A user dropped the counters of a view item.
     pub fn replaced(&mut self, map: &'static str, before: Option<&Item>) {
-        let counters = self.counters(map, before);
+        let counters = counters(self.measures, map, before);
         self.missing.add(&Effect { counters, ungrouped: Amounts::new() }, 1);
         self.ungrouped.retain(|(of, ..), _| *of != map);
     }
@@ -126,7 +136,7 @@ impl Auditor {
     pub fn committed(&mut self, commit: &Commit<'_>) -> Checked {
         let absent = self.checked_absent(commit)?;
         let mut expected = Effect::default();
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut opened) = (BTreeSet::new(), BTreeSet::new());
         for action in &commit.transaction.actions {
             let Action::PutMarker { marker, .. } = action else { continue };
             let marker = &marker.item();
@@ -138,10 +148,14 @@ impl Auditor {
             match marker.get(OUTCOME).and_then(text) {
                 Some("APPLIED") => {
                     self.applied(record, marker, commit.operator)?;
-                    let (skipped, counted) = self.records[record].effect.parted(|map| absent.contains(map));
+                    let (judged, later) = self.definition_of(record, marker)?.parted(&self.records[record].effect);
+                    let (skipped, counted) = judged.parted(|item| absent.contains(item));
                     self.check_ledger(record, marker, &counted)?;
                     self.missing.add(&skipped, 1);
-                    touched.extend(counted.maps());
+                    self.missing.add(&later, 1);
+                    touched.extend(counted.view_items());
+                    let of_open = counted.counters.keys().filter(|(_, attribute, _)| view_of(attribute) == "open");
+                    opened.extend(of_open.map(|(item, ..)| *item));
                     expected.add(&counted, 1);
                 }
                 Some("QUARANTINED") => self.quarantined(record, marker, commit)?,
@@ -153,7 +167,7 @@ impl Auditor {
         let mut changed = Amounts::new();
         for (map, before, after) in &commit.views {
             for (item, sign) in [(before, -1), (after, 1)] {
-                for (counter, amount) in self.counters(map, item.as_ref()) {
+                for (counter, amount) in counters(self.measures, map, item.as_ref()) {
                     *changed.entry(counter).or_default() += sign * amount;
                 }
             }
@@ -171,15 +185,25 @@ impl Auditor {
             ensure(is == was + raised, Rule::Version, || format!("{map} goes from version {was} to {is}"))?;
             self.check_totals(map, after.as_ref())?;
         }
-        ensure(touched.is_empty(), Rule::Version, || format!("{touched:?} are touched and not written"))
+        ensure(touched.is_empty(), Rule::Version, || format!("{touched:?} are touched and not written"))?;
+        self.check_what_is_set(commit, &opened)
+    }
+
+    /// XO-1: an update sets what the views of its counters set.
+    fn check_what_is_set(&self, commit: &Commit<'_>, opened: &BTreeSet<&'static str>) -> Checked {
+        let after =
+            |item: &str| commit.views.iter().find(|(of, ..)| *of == item).and_then(|(_, _, after)| after.as_ref());
+        let is_set = |item: &str| after(item).and_then(|item| item.get(SET)).and_then(text).is_some();
+        let missed = opened.iter().find(|item| !is_set(item));
+        ensure(missed.is_none(), Rule::Xo1, || format!("an update of {missed:?} does not set {SET}"))
     }
 
     /// The view items that are passed over, as they are not there.
     fn checked_absent(&self, commit: &Commit<'_>) -> Result<BTreeSet<&'static str>, Violation> {
         let mut absent = BTreeSet::new();
         for action in &commit.transaction.actions {
-            let Action::CheckAbsent { key, .. } = action else { continue };
-            absent.extend(MAPS.into_iter().find(|map| *key == map_key(map)));
+            let Action::CheckAbsent { table, key, .. } = action else { continue };
+            absent.extend(view_item_at(*table, key));
         }
         for (map, before, after) in &commit.views {
             let (was, is) = (before.is_some(), after.is_some());
@@ -193,7 +217,14 @@ impl Auditor {
         Ok(absent)
     }
 
-    /// XO-1: what a marker says of its record is what the record does.
+    /// The definition that a record was judged by.
+    fn definition_of(&self, record: usize, marker: &Item) -> Result<Measures, Violation> {
+        let fingerprint = marker.get(FINGERPRINT).and_then(text).unwrap_or_default();
+        let words = || format!("the marker of {} is of no definition: {fingerprint:?}", self.name(record));
+        self.definitions.get(fingerprint).copied().ok_or_else(|| Violation { rule: Rule::Xo1, words: words() })
+    }
+
+    /// XO-1: what a marker says of its record is what the record does to each view.
     fn check_ledger(&self, record: usize, marker: &Item, counted: &Effect) -> Checked {
         let mut told = Amounts::new();
         let Some(AttributeValue::L(deltas)) = marker.get(DELTAS) else {
@@ -201,9 +232,17 @@ impl Auditor {
         };
         for delta in deltas {
             let AttributeValue::M(delta) = delta else { continue };
-            let map = MAPS.into_iter().find(|map| delta.get("Item") == Some(&AttributeValue::M(map_key(map).into())));
-            if let (Some(map), Some(AttributeValue::M(measures))) = (map, delta.get("Measures")) {
-                told.extend(self.counters(map, Some(&Item::from(measures.clone()))));
+            let view = delta.get(VIEW).and_then(text).unwrap_or_default();
+            let (Some(AttributeValue::M(key)), Some(AttributeValue::M(measures))) =
+                (delta.get(ITEM), delta.get(MEASURES))
+            else {
+                continue;
+            };
+            if let Some(item) = view_item_at(table_of(view), key) {
+                let of_view = counters(self.measures, item, Some(&Item::from(measures.clone()))).into_iter();
+                // One view has the name that its definition does not give.
+                let of_view = of_view.filter(|((_, attribute, _), _)| view == "default" || view_of(attribute) == view);
+                told.extend(of_view);
             }
         }
         ensure(told == counted.counters, Rule::Xo1, || {
@@ -237,7 +276,7 @@ impl Auditor {
         ensure(!reason.is_empty(), Rule::Xo6, || format!("{name} is in quarantine without a reason"))?;
         ensure(!marker.contains_key(EXPIRES_AT), Rule::Xo6, || format!("{name} in quarantine would expire"))?;
         let old = commit.now + commit.longest - created_at >= i64::from(self.retention_days) * DAY;
-        let trouble = effect.maps().iter().any(|map| self.in_trouble.contains(map));
+        let trouble = effect.view_items().iter().any(|map| self.in_trouble.contains(map));
         ensure(*poison || old || trouble, Rule::Xo6, || format!("nothing is wrong with {name}, and yet: {reason}"))?;
         let kept = &mut self.standing[record].kept;
         // A discarded record is forgotten after a time, like any other, and what is that old is never applied.
@@ -248,12 +287,13 @@ impl Auditor {
     }
 
     /// XO-3: a batch was answered, and so many of its first records are acknowledged by that.
-    pub fn acknowledged(&mut self, records: &[usize]) -> Checked {
+    pub fn acknowledged(&mut self, records: &[usize], under: Measures) -> Checked {
         for &record in records {
             self.standing[record].acknowledged = true;
             let Standing { applied, kept, .. } = self.standing[record];
             let Record { effect, poison, .. } = &*self.records[record];
-            let nothing_to_do = effect.counters.is_empty() && !poison;
+            let nothing_to_do = under.parted(effect).0.counters.is_empty() && !poison;
+            self.standing[record].nothing_then |= nothing_to_do;
             ensure(applied || kept.is_some() || nothing_to_do, Rule::Xo3, || {
                 format!("{} is acknowledged, and has no marker", self.name(record))
             })?;
@@ -271,7 +311,7 @@ impl Auditor {
             }
             let old = now - created_at + DAY / 2 >= i64::from(self.retention_days) * DAY;
             let rightly = match standing.kept {
-                None => standing.trimmed,
+                None => standing.trimmed || standing.nothing_then,
                 Some(Kept::Quarantined) => *poison || old,
                 Some(Kept::Discarded) => true,
             };
@@ -280,8 +320,8 @@ impl Auditor {
         }
         expected.add(&self.missing, -1);
         let mut found = Amounts::new();
-        for map in MAPS {
-            found.extend(self.counters(map, view(map)));
+        for map in self.measures.view_items() {
+            found.extend(counters(self.measures, map, view(map)));
             self.check_totals(map, view(map))?;
         }
         ensure(found == expected.counters, Rule::Xo4, || {
@@ -302,10 +342,11 @@ impl Auditor {
 
     /// XO-5, of one view item.
     fn check_totals(&self, map: &'static str, item: Option<&Item>) -> Checked {
-        let counters = self.counters(map, item);
+        let counters = counters(self.measures, map, item);
         for (total, by) in self.measures.pairs() {
-            // A total that is a text at the moment is no total.
-            if item.is_some_and(|item| matches!(item.get(*total), Some(AttributeValue::S(_)))) {
+            // What is a text at the moment is neither a total nor a map of groups.
+            let is_text = |name: &str| matches!(item.and_then(|item| item.get(name)), Some(AttributeValue::S(_)));
+            if is_text(total) || is_text(by) {
                 continue;
             }
             let stored = counters.get(&(map, *total, None)).copied().unwrap_or(0);
@@ -317,47 +358,4 @@ impl Auditor {
         }
         Ok(())
     }
-
-    /// The counters of a view item, in tenths, zeros left out.
-    fn counters(&self, map: &'static str, item: Option<&Item>) -> Amounts {
-        let mut amounts = Amounts::new();
-        let Some(item) = item else { return amounts };
-        for (total, by) in self.measures.pairs() {
-            if let Some(amount) = item.get(*total).and_then(tenths) {
-                amounts.insert((map, total, None), amount);
-            }
-            let Some(AttributeValue::M(groups)) = item.get(*by) else { continue };
-            for (group, amount) in groups {
-                amounts.insert((map, by, Some(group.clone())), tenths(amount).unwrap_or(i64::MIN));
-            }
-        }
-        amounts.retain(|_, amount| *amount != 0);
-        amounts
-    }
-}
-
-fn text(value: &AttributeValue) -> Option<&str> {
-    match value {
-        AttributeValue::S(text) => Some(text),
-        _ => None,
-    }
-}
-
-fn number(value: &AttributeValue) -> Option<i64> {
-    match value {
-        AttributeValue::N(text) => text.parse().ok(),
-        _ => None,
-    }
-}
-
-fn version(item: Option<&Item>) -> i64 {
-    item.and_then(|item| item.get(ROLLUP_VERSION)).and_then(number).unwrap_or(0)
-}
-
-/// A number of one decimal at the most, in tenths.
-fn tenths(value: &AttributeValue) -> Option<i64> {
-    let AttributeValue::N(text) = value else { return None };
-    let (whole, tenth) = text.split_once('.').unwrap_or((text, "0"));
-    let magnitude = whole.trim_start_matches('-').parse::<i64>().ok()? * 10 + tenth.parse::<i64>().ok()?;
-    Some(if text.starts_with('-') { -magnitude } else { magnitude })
 }

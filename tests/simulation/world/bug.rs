@@ -69,10 +69,28 @@ pub enum Bug {
     ViewItemWriteLost,
     /// Not of the function: a group vanishes from a view item.
     GroupLost,
+    /// An item that enters a view or leaves it is taken to have been there, or not, all the time.
+    CrossingMissed,
+    /// A view is left out: of what is written, and of what the markers say.
+    ViewForgotten,
+    /// A view is left out of what is written, and the markers tell of all views.
+    HalfADefinition,
+    /// Views that share a view item have an action each.
+    SharedItemNotMerged,
+    /// An element of a set is counted twice.
+    ElementCountedTwice,
+    /// The new image's group is taken from the old image.
+    GroupFromOldImage,
+    /// An image that a view cannot count takes the record's other image with it.
+    BadImageTakesTheOther,
+    /// View items with one key in two tables are taken for one.
+    TablesMixedUp,
+    /// The markers name another definition than the one that is applied.
+    FingerprintOfAnother,
 }
 
 impl Bug {
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 39] = [
         Self::NoMarkerCondition,
         Self::FreshTokenAndNoMarkerCondition,
         Self::FreshToken,
@@ -103,6 +121,15 @@ impl Bug {
         Self::MissingViewItemCreated,
         Self::ViewItemWriteLost,
         Self::GroupLost,
+        Self::CrossingMissed,
+        Self::ViewForgotten,
+        Self::HalfADefinition,
+        Self::SharedItemNotMerged,
+        Self::ElementCountedTwice,
+        Self::GroupFromOldImage,
+        Self::BadImageTakesTheOther,
+        Self::TablesMixedUp,
+        Self::FingerprintOfAnother,
     ];
 
     /// The rule that it breaks before all others.
@@ -111,7 +138,12 @@ impl Bug {
             Self::MarkerInSeparateTransaction
             | Self::OldGroupForgotten
             | Self::FirstTouchOverwrites
-            | Self::LedgerEmpty => Rule::Xo1,
+            | Self::LedgerEmpty
+            | Self::ViewForgotten
+            | Self::HalfADefinition
+            | Self::ElementCountedTwice
+            | Self::TablesMixedUp
+            | Self::FingerprintOfAnother => Rule::Xo1,
             Self::NoMarkerCondition
             | Self::FreshTokenAndNoMarkerCondition
             | Self::RetentionIgnored
@@ -122,10 +154,16 @@ impl Bug {
             | Self::TextOrder
             | Self::LostAnswerTakenAsDone
             | Self::OtherStreamTakenAsDuplicate
-            | Self::PoisonDropped => Rule::Xo3,
+            | Self::PoisonDropped
+            | Self::CrossingMissed
+            | Self::GroupFromOldImage
+            | Self::BadImageTakesTheOther => Rule::Xo3,
             Self::ViewItemWriteLost => Rule::Xo4,
             Self::GroupLost => Rule::Xo5,
-            Self::QuarantineWithoutRecord | Self::QuarantineExpires | Self::QuarantineEndedByFunction => Rule::Xo6,
+            Self::QuarantineWithoutRecord
+            | Self::QuarantineExpires
+            | Self::QuarantineEndedByFunction
+            | Self::SharedItemNotMerged => Rule::Xo6,
             Self::FreshToken | Self::OneToken => Rule::Token,
             Self::DeadlineIgnored => Rule::Deadline,
             Self::VersionNotRaised => Rule::Version,

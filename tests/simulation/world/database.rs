@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ddb_rollup::commit::LookedUp;
 use ddb_rollup::rollup::model::definition::Definition;
-use ddb_rollup::rollup::model::view::{TableId, ViewKey};
+use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure, RetryCause};
 use ddb_rollup::rollup::{AttributeValue, Item};
@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::bug::Bug;
+use super::measures::{self, Measures};
 use super::seeded_choices::SeededChoices;
-use super::source::MAPS;
 use super::wire::{Body, Reply};
 use crate::tables::{Tables, key_of};
 
@@ -91,9 +91,11 @@ impl FaultRates {
 pub struct Database {
     pub tables: Tables,
     definition: Definition,
+    /// The view items that there may be.
+    view_items: &'static [&'static str],
     tokens: Vec<(Uuid, Instant)>,
     /// The view items before the last transaction.
-    before: [Option<Item>; MAPS.len()],
+    before: Vec<(&'static str, Option<Item>)>,
     /// An attribute of a view item that a user has overwritten, and what it was.
     pub spoilt: Option<(&'static str, String, Option<AttributeValue>)>,
     /// A view item that refuses every write, and does not show why.
@@ -105,23 +107,26 @@ pub struct Database {
 }
 
 impl Database {
-    pub fn new(definition: Definition, choices: &mut SeededChoices) -> Self {
+    pub fn new(measures: Measures, choices: &mut SeededChoices) -> Self {
         let mut tables = Tables::default();
         let terse = choices.below(4) == 0;
         if terse {
             tables.become_terse();
         }
         // Some view items are there before anything is counted, with attributes of their users.
-        for map in MAPS.iter().filter(|_| choices.below(2) == 0) {
-            let mut item = map_key(map);
+        let view_items = measures.view_items();
+        for name in view_items.iter().filter(|_| choices.below(2) == 0) {
+            let (table, key) = measures::key_of(name);
+            let mut item = key.clone();
             item.insert("City".to_owned(), AttributeValue::S("Zürich".to_owned()));
-            tables.put_view(TableId(0), &map_key(map), item);
+            tables.put_view(table, &key, item);
         }
         Self {
             tables,
-            definition,
+            definition: measures.definition(),
+            view_items,
             tokens: Vec::new(),
-            before: Default::default(),
+            before: Vec::new(),
             spoilt: None,
             refusing: None,
             denied: false,
@@ -130,8 +135,21 @@ impl Database {
     }
 
     /// A view item.
-    pub fn view_item(&self, map: &str) -> Option<&Item> {
-        self.tables.view(TableId(0), &map_key(map))
+    pub fn view_item(&self, name: &str) -> Option<&Item> {
+        let (table, key) = measures::key_of(name);
+        self.tables.view(table, &key)
+    }
+
+    /// Puts a view item, as a user would.
+    pub fn put_view_item(&mut self, name: &str, item: Item) {
+        let (table, key) = measures::key_of(name);
+        self.tables.put_view(table, &key, item);
+    }
+
+    /// Deletes a view item, as a user would.
+    pub fn remove_view_item(&mut self, name: &str) {
+        let (table, key) = measures::key_of(name);
+        self.tables.remove_view(table, &key);
     }
 
     /// Carries out a request that has that fate.
@@ -161,7 +179,7 @@ impl Database {
             Body::Read(key) => Reply::Read(Ok(self.tables.view(key.table, &self.definition.key_item(key)).cloned())),
             Body::LookUp(keys) => Reply::LookedUp(Ok(self.look_up(keys, choices))),
             Body::Transact { transaction, token, guarded } => {
-                self.before = MAPS.map(|map| self.view_item(map).cloned());
+                self.before = self.view_items.iter().map(|name| (*name, self.view_item(name).cloned())).collect();
                 if let Some(failure) = self.refusal(transaction) {
                     return Reply::Transacted(Err(failure));
                 }
@@ -200,7 +218,7 @@ impl Database {
                 }
                 _ => continue,
             }
-            self.tables.put_view(TableId(0), &map_key(map), item);
+            self.put_view_item(map, item);
         }
     }
 
@@ -209,7 +227,8 @@ impl Database {
         let mut found = LookedUp::new();
         for key in keys {
             let key_item = self.definition.key_item(key);
-            let before = MAPS.iter().zip(&self.before).find(|(map, _)| key_item == map_key(map));
+            let name = measures::view_item_at(key.table, &key_item);
+            let before = self.before.iter().find(|(of, _)| Some(*of) == name);
             match (choices.below(8), before) {
                 (0, _) => {}
                 (1 | 2, Some((_, before))) => {
@@ -243,8 +262,8 @@ impl Database {
     }
 
     fn refusal(&self, transaction: &Transaction<'_>) -> Option<Failure> {
-        let refusing = map_key(self.refusing?);
-        let refused = |action: &Action<'_>| matches!(action, Action::UpdateView { key, .. } if *key == refusing);
+        let (of, refusing) = measures::key_of(self.refusing?);
+        let refused = |action: &Action<'_>| matches!(action, Action::UpdateView { table, key, .. } if *table == of && *key == refusing);
         if !transaction.actions.iter().any(refused) {
             return None;
         }
@@ -283,16 +302,11 @@ impl Database {
     }
 }
 
-/// A view item's key, as attributes.
-pub fn map_key(map: &str) -> Item {
-    Item::from(std::collections::HashMap::from([("MapId".to_owned(), AttributeValue::S(map.to_owned()))]))
-}
-
 /// The view items that a transaction writes, or checks.
-pub fn maps_of(transaction: &Transaction<'_>) -> BTreeSet<&'static str> {
+pub fn view_items_of(transaction: &Transaction<'_>) -> BTreeSet<&'static str> {
     let key = |action: &Action<'_>| match action {
-        Action::UpdateView { key, .. } | Action::CheckAbsent { key, .. } => {
-            MAPS.into_iter().find(|map| *key == map_key(map))
+        Action::UpdateView { table, key, .. } | Action::CheckAbsent { table, key, .. } => {
+            measures::view_item_at(*table, key)
         }
         Action::PutMarker { .. } => None,
     };

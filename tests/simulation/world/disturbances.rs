@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use ddb_rollup::rollup::AttributeValue;
-use ddb_rollup::rollup::model::view::TableId;
 
 use super::World;
-use super::database::{FaultRates, map_key};
+use super::database::FaultRates;
+use super::measures::key_of;
 use super::rule::Checked;
-use super::source::MAPS;
 
 impl World {
     /// One thing goes wrong, or is mended.
@@ -53,13 +52,12 @@ impl World {
         if self.mend() {
             return;
         }
-        let map = *self.choices.pick(&MAPS);
+        let map = *self.choices.pick(self.source.measures.view_items());
         let (total, by) = *self.choices.pick(self.source.measures.pairs());
         let attribute = if self.choices.below(2) == 0 { total } else { by };
-        let key = map_key(map);
-        let mut item = self.database.view_item(map).cloned().unwrap_or_else(|| key.clone());
+        let mut item = self.database.view_item(map).cloned().unwrap_or_else(|| key_of(map).1);
         let was = item.insert(attribute.to_owned(), AttributeValue::S("a user's".to_owned()));
-        self.database.tables.put_view(TableId(0), &key, item);
+        self.database.put_view_item(map, item);
         self.database.spoilt = Some((map, attribute.to_owned(), was));
         self.auditor.troubled(map);
         self.log("spoilt", format!("{attribute} of {map}"));
@@ -68,30 +66,29 @@ impl World {
     /// Puts back what a user has overwritten; tells whether something was.
     pub(super) fn mend(&mut self) -> bool {
         let Some((map, attribute, was)) = self.database.spoilt.take() else { return false };
-        let key = map_key(map);
-        let mut item = self.database.view_item(map).cloned().unwrap_or_else(|| key.clone());
+        let mut item = self.database.view_item(map).cloned().unwrap_or_else(|| key_of(map).1);
         match was {
             Some(was) => item.insert(attribute.clone(), was),
             None => item.remove(&attribute),
         };
-        self.database.tables.put_view(TableId(0), &key, item);
+        self.database.put_view_item(map, item);
         self.log("mended", format!("{attribute} of {map}"));
         true
     }
 
     /// A user deletes a view item, or puts one that has no counters; what was in them is lost until it is repaired.
     fn replace(&mut self) {
-        let map = *self.choices.pick(&MAPS);
+        let map = *self.choices.pick(self.source.measures.view_items());
         let spoilt = self.database.spoilt.as_ref().is_some_and(|(spoilt, ..)| *spoilt == map);
         if spoilt {
             return;
         }
         self.auditor.replaced(map, self.database.view_item(map));
-        let item = (self.choices.below(2) == 0).then(|| map_key(map));
+        let item = (self.choices.below(2) == 0).then(|| key_of(map).1);
         self.log("replaced", format!("{map}, {}", if item.is_some() { "without counters" } else { "deleted" }));
         match item {
-            Some(item) => self.database.tables.put_view(TableId(0), &map_key(map), item),
-            None => self.database.tables.remove_view(TableId(0), &map_key(map)),
+            Some(item) => self.database.put_view_item(map, item),
+            None => self.database.remove_view_item(map),
         }
     }
 
@@ -101,7 +98,7 @@ impl World {
             self.log("refuses no more", map);
             return;
         }
-        let map = *self.choices.pick(&MAPS);
+        let map = *self.choices.pick(self.source.measures.view_items());
         self.database.refusing = Some(map);
         self.auditor.troubled(map);
         self.log("refuses", map);

@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 use super::bug::Bug;
 use super::mapping::Job;
+use super::measures::Measures;
+use super::misread::misread;
 use super::planted_bugs::PlantedBugs;
 use super::seeded_choices::Dice;
 use super::wire::Border;
@@ -26,6 +28,8 @@ pub struct Instance {
     pub number: usize,
     /// Whether it is the operator's command, which may end a quarantine.
     pub operator: bool,
+    /// What it counts.
+    measures: Measures,
     rollup: Arc<Rollup<PlantedBugs, Dice>>,
     pub planted_bugs: PlantedBugs,
 }
@@ -36,6 +40,8 @@ type Response = Result<DynamoDbEventResponse, InvocationError>;
 pub struct Running {
     pub number: usize,
     pub instance: usize,
+    /// What the instance counts.
+    pub measures: Measures,
     pub job: Job,
     /// The records of its event.
     pub batch: Vec<usize>,
@@ -75,19 +81,20 @@ impl World {
     pub(super) fn invoke(&mut self, job: Job, batch: Vec<usize>, texts: &[String], time_left: Duration) {
         let operator = !matches!(job, Job::Poll { .. });
         let instance = self.instance(operator);
-        let event = format!("{{\"Records\":[{}]}}", texts.join(","));
+        let bug = self.wanted.bug;
+        let read: Vec<String> = texts.iter().map(|record| misread(bug, record)).collect();
+        let event = format!("{{\"Records\":[{}]}}", read.join(","));
         let number = self.invocation_count;
         self.invocation_count += 1;
-        let bug = self.wanted.bug;
         let elapsed = i64::try_from(self.elapsed().as_millis()).unwrap_or(i64::MAX);
         let invocation = Invocation {
             request_id: format!("invocation-{number}"),
             now: DateTime::from_timestamp_millis(BEGINNING * 1_000 + elapsed).unwrap(),
             time_left: Bug::time_left(bug, time_left),
         };
-        let Instance { number: instance, rollup, planted_bugs, .. } = &self.instances[instance];
+        let Instance { number: instance, measures, rollup, planted_bugs, .. } = &self.instances[instance];
         planted_bugs.begin();
-        let (rollup, instance) = (Arc::clone(rollup), *instance);
+        let (rollup, instance, measures) = (Arc::clone(rollup), *instance, *measures);
         let handling = async move { rollup.handle(&event, &invocation).await };
         // Without tokio's budget, which would make it wait for a turn that no scheduler gives it.
         let handling = Box::pin(tokio::task::unconstrained(handling));
@@ -95,13 +102,16 @@ impl World {
         self.log(if operator { "replay" } else { "invocation" }, words);
         let ends_at = Instant::now() + time_left;
         let woken = Arc::new(Woken(AtomicBool::new(true)));
-        self.running.push(Running { number, instance, job, batch, ends_at, handling, woken });
+        self.running.push(Running { number, instance, measures, job, batch, ends_at, handling, woken });
     }
 
     /// An instance that is free, or a new one.
     fn instance(&mut self, operator: bool) -> usize {
         let busy = |instance: &Instance| self.running.iter().any(|running| running.instance == instance.number);
-        let free = |(_, instance): &(usize, &Instance)| instance.operator == operator && !busy(instance);
+        let measures = self.deployed;
+        let free = |(_, instance): &(usize, &Instance)| {
+            instance.operator == operator && instance.measures == measures && !busy(instance)
+        };
         let free: Vec<usize> = self.instances.iter().enumerate().filter(free).map(|(place, _)| place).collect();
         if !free.is_empty() && self.choices.below(8) > 0 {
             return *self.choices.pick(&free);
@@ -110,7 +120,7 @@ impl World {
         self.instance_count += 1;
         let bug = self.wanted.bug;
         let mut config = Config::of(TableNames::default()).unwrap();
-        config.definition = self.source.measures.definition();
+        config.definition = measures.definition();
         config.marker_retention_days = Bug::retention_days(bug, self.retention_days);
         config.definition = config.definition.with_missing(Bug::on_missing(bug, self.on_missing));
         config.max_in_flight = Bug::max_in_flight(bug, self.max_in_flight);
@@ -118,7 +128,7 @@ impl World {
         let planted_bugs = PlantedBugs::new(Border::new(self.wire.clone(), number), bug, self.retention_days);
         let dice = Dice::new(self.choices.fork());
         let rollup = Arc::new(Rollup::new(config, planted_bugs.clone(), dice));
-        self.instances.push(Instance { number, operator, rollup, planted_bugs });
+        self.instances.push(Instance { number, operator, measures, rollup, planted_bugs });
         self.instances.len() - 1
     }
 

@@ -142,7 +142,7 @@ impl World {
         invocation: Running,
         response: Result<DynamoDbEventResponse, InvocationError>,
     ) -> Checked {
-        let Running { number, instance, job, batch, .. } = invocation;
+        let Running { number, instance, measures, job, batch, .. } = invocation;
         self.traffic.over(number);
         let response = match response {
             Ok(response) => response,
@@ -180,12 +180,12 @@ impl World {
             // What comes from quarantine is of many streams, so its numbers say nothing; the command does not ask them.
             Job::Quarantine => Ok(()),
             Job::GivenUp { shard } => {
-                self.auditor.acknowledged(&batch[..acknowledged])?;
+                self.auditor.acknowledged(&batch[..acknowledged], measures)?;
                 self.give_back(shard, batch[acknowledged..].to_vec());
                 Ok(())
             }
             Job::Poll { poller } => {
-                self.auditor.acknowledged(&batch[..acknowledged])?;
+                self.auditor.acknowledged(&batch[..acknowledged], measures)?;
                 // The answer may be lost on the way to the poller, which then takes it for a failure.
                 if self.phase == super::Phase::Storm && self.choices.in_a_thousand(30) {
                     self.log("lost response", format!("of invocation {number}"));

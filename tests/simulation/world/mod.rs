@@ -17,13 +17,17 @@ mod disturbances;
 mod function;
 mod journal;
 mod mapping;
+mod measures;
+mod misread;
 mod operator;
+mod planted_actions;
 mod planted_bugs;
 mod requests;
 mod rule;
 mod seeded_choices;
 mod source;
 mod steps;
+mod stored;
 mod stream;
 mod traffic;
 mod wire;
@@ -36,10 +40,11 @@ use database::{Database, FaultRates};
 use function::{Instance, Running};
 use journal::Journal;
 use mapping::{Given, Mapping, Poller};
+use measures::Measures;
 use requests::Request;
 use rule::ensure;
 use seeded_choices::SeededChoices;
-use source::{Measures, Source};
+use source::Source;
 use stream::Streams;
 use traffic::Traffic;
 use wire::Wire;
@@ -128,6 +133,10 @@ struct World {
     /// What is done about a view item that is not there.
     on_missing: OnMissingViewItem,
     max_in_flight: usize,
+    /// What new instances count.
+    deployed: Measures,
+    /// How many writes are left when a view is added.
+    view_added_at: Option<usize>,
     source: Source,
     streams: Streams,
     mapping: Mapping,
@@ -162,7 +171,7 @@ pub fn simulate(seed: u64, wanted: Wanted) -> Run {
 impl World {
     fn new(seed: u64, wanted: Wanted) -> Self {
         let mut choices = SeededChoices::new(seed);
-        let measures = if choices.below(3) == 0 { Measures::CountsAndSums } else { Measures::Counts };
+        let measures = [Measures::CountsAndSums, Measures::Counts, Measures::ThreeViews][choices.below(3)];
         let retention_days = u32::try_from(choices.between(1, 2)).unwrap_or(1);
         let streams = Streams::new(&mut choices);
         let mapping = Mapping::new(&mut choices);
@@ -170,7 +179,11 @@ impl World {
         let writes_left = choices.between(30, 150);
         let pauses = [0, 3, 12][choices.below(3)];
         let on_missing = if choices.below(4) == 0 { OnMissingViewItem::Skip } else { OnMissingViewItem::Create };
+        let adds_view = measures == Measures::ThreeViews && choices.below(2) == 0;
+        let view_added_at = adds_view.then(|| choices.below(writes_left));
         let mut world = Self {
+            deployed: if adds_view { Measures::TwoViews } else { measures },
+            view_added_at,
             journal: Journal::new(wanted.verbose),
             phase: Phase::Storm,
             step: 0,
@@ -187,7 +200,7 @@ impl World {
             wire: Wire::default(),
             requests: Vec::new(),
             request_count: 0,
-            database: Database::new(measures.definition(), &mut choices),
+            database: Database::new(measures, &mut choices),
             fault_rates,
             instances: Vec::new(),
             instance_count: 0,

@@ -8,17 +8,20 @@ use std::time::Duration;
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::rollup::model::marker::{
-    DELTAS, EVENT_NAME, EXPIRES_AT, Guard, Marker, OUTCOME, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM,
+    DELTAS, EVENT_NAME, EXPIRES_AT, Guard, Marker, RECORD, SEQUENCE_NUMBER, STREAM,
 };
 use ddb_rollup::rollup::model::view::{ROLLUP_VERSION, ViewKey};
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
-use ddb_rollup::rollup::pipeline::update::Update;
 use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure, RetryCause};
 use ddb_rollup::rollup::{AttributeValue, Item};
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::bug::Bug;
+use super::planted_actions::{
+    drop_what_comes_to_zero, expire_markers, forget_what_is_taken_away, is_quarantined, markers, markers_mut, text,
+    updates, with_bug_of_several_views,
+};
 use super::wire::Border;
 use crate::tables::made;
 
@@ -139,7 +142,8 @@ impl PlantedBugs {
                     marker.insert(DELTAS.to_owned(), AttributeValue::L(Vec::new()));
                 }
             }
-            _ => {}
+            Some(bug) => with_bug_of_several_views(bug, actions),
+            None => {}
         }
         transaction
     }
@@ -297,75 +301,5 @@ fn before(padding: usize, failure: Failure) -> Failure {
     match failure {
         Failure::Cancelled(verdicts) => Failure::Cancelled(verdicts.into_iter().chain(fine).collect()),
         other => other,
-    }
-}
-
-fn markers<'a>(actions: &'a [Action<'_>]) -> impl Iterator<Item = &'a Item> {
-    actions.iter().filter_map(|action| match action {
-        Action::PutMarker { marker: Marker::Item(marker), .. } => Some(marker),
-        _ => None,
-    })
-}
-
-fn markers_mut<'a>(actions: &'a mut [Action<'_>]) -> impl Iterator<Item = &'a mut Item> {
-    actions.iter_mut().filter_map(|action| match action {
-        Action::PutMarker { marker: Marker::Item(marker), .. } => Some(marker),
-        _ => None,
-    })
-}
-
-fn expire_markers(actions: &mut [Action<'_>], seconds: i64) {
-    for marker in markers_mut(actions).filter(|marker| !is_quarantined(marker)) {
-        let recorded_at = chrono::DateTime::parse_from_rfc3339(&text(marker, RECORDED_AT)).unwrap().timestamp();
-        marker.insert(EXPIRES_AT.to_owned(), AttributeValue::N((recorded_at + seconds).to_string()));
-    }
-}
-
-fn updates<'a>(actions: &'a mut [Action<'_>]) -> impl Iterator<Item = &'a mut Update> {
-    actions.iter_mut().filter_map(|action| match action {
-        Action::UpdateView { update, .. } => Some(update),
-        _ => None,
-    })
-}
-
-fn text(item: &Item, name: &str) -> String {
-    match item.get(name) {
-        Some(AttributeValue::S(text)) => text.clone(),
-        other => unreachable!("{name} is a text: {other:?}"),
-    }
-}
-
-fn is_quarantined(marker: &Item) -> bool {
-    text(marker, OUTCOME) == "QUARANTINED"
-}
-
-/// View items of which nothing but the version changes, and the markers of what was done to them alone.
-fn drop_what_comes_to_zero(actions: &mut Vec<Action<'_>>) {
-    let empty = |action: &Action<'_>| match action {
-        Action::UpdateView { key, update, .. } if !update.expression.contains(',') => {
-            (update.names.values().any(|name| name == ROLLUP_VERSION) && !update.expression.contains("SET"))
-                .then(|| AttributeValue::M(key.clone().into()))
-        }
-        _ => None,
-    };
-    let empty: Vec<AttributeValue> = actions.iter().filter_map(empty).collect();
-    actions.retain(|action| match action {
-        Action::UpdateView { key, .. } => !empty.contains(&AttributeValue::M(key.clone().into())),
-        Action::PutMarker { marker, .. } => match marker.item().get(DELTAS) {
-            Some(AttributeValue::L(deltas)) => !deltas.iter().all(|delta| match delta {
-                AttributeValue::M(delta) => empty.contains(&delta["Item"]),
-                _ => false,
-            }),
-            _ => true,
-        },
-        Action::CheckAbsent { .. } => true,
-    });
-}
-
-fn forget_what_is_taken_away(value: &mut AttributeValue) {
-    match value {
-        AttributeValue::N(text) if text.starts_with('-') => "0".clone_into(text),
-        AttributeValue::M(groups) => groups.values_mut().for_each(forget_what_is_taken_away),
-        _ => {}
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::World;
 use super::auditor::Commit;
-use super::database::{Fate, maps_of};
+use super::database::{Fate, view_items_of};
 use super::operator::REPLAY_TIME;
 use super::rule::Checked;
 use super::wire::{Body, Reply, Sent};
@@ -141,7 +141,7 @@ impl World {
     }
 
     fn views(&self, transaction: &Transaction<'_>) -> Vec<(&'static str, Option<Item>)> {
-        let maps = maps_of(transaction).into_iter();
+        let maps = view_items_of(transaction).into_iter();
         maps.map(|map| (map, self.database.view_item(map).cloned())).collect()
     }
 
@@ -203,7 +203,7 @@ fn summary(body: &Body) -> String {
                 Action::PutMarker { entry, .. } => Some(entry),
                 _ => None,
             });
-            format!("{markers} markers (entries {:?}), {:?}", entries.collect::<Vec<_>>(), maps_of(transaction))
+            format!("{markers} markers (entries {:?}), {:?}", entries.collect::<Vec<_>>(), view_items_of(transaction))
         }
     }
 }

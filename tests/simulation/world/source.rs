@@ -1,20 +1,19 @@
 //! The source table, the writes to it, and what each of them should do to the counters: counted by rules of its own, not
 //! by the code under test.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use ddb_rollup::rollup::model::definition::Definition;
-use ddb_rollup::rollup::model::view::{KeyPart, KeyType, Measure, MissingKey, View};
 use serde_json::{Value, json};
 
+use super::measures::{Effect, MAPS, Measures, OPEN_BY_TAG, TAGS, of_open_point, of_tagged_point};
 use super::seeded_choices::SeededChoices;
-
-/// The view items.
-pub const MAPS: [&str; 3] = ["North", "South", "East"];
 
 /// How many source items there are, at the most.
 const POINTS: usize = 9;
+
+/// From this size on, in tenths, a point cannot be counted by a view that sums up its size.
+pub const TOO_LARGE: i64 = 10_i64.pow(14);
 
 /// Longer than a group's name may be.
 const TOO_LONG: usize = 1_025;
@@ -33,82 +32,6 @@ fn groups() -> Vec<(Value, Option<&'static str>)> {
         (json!({"BOOL": true}), Some("true")),
         (json!({"S": "x".repeat(TOO_LONG)}), None),
     ]
-}
-
-/// A counter: view item, attribute, and group.
-pub type Counter = (&'static str, &'static str, Option<String>);
-
-/// Amounts, in tenths: by counter.
-pub type Amounts = BTreeMap<Counter, i64>;
-
-/// Which measures a run's view has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Measures {
-    /// The default view's: the points in all, and by category.
-    Counts,
-    /// Also a sum in all, and by category.
-    CountsAndSums,
-}
-
-impl Measures {
-    /// The totals, each with the measure that keeps the same by group.
-    pub fn pairs(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Counts => &[("TotalPoints", "CategoryCounts")],
-            Self::CountsAndSums => &[("TotalPoints", "CategoryCounts"), ("Area", "AreaByCategory")],
-        }
-    }
-
-    /// The definition.
-    pub fn definition(self) -> Definition {
-        let mut measures = vec![("TotalPoints", "count"), ("CategoryCounts", "count by Category")];
-        if self == Self::CountsAndSums {
-            measures.extend([("Area", "sum Size"), ("AreaByCategory", "sum Size by Category")]);
-        }
-        let measures = measures.into_iter().map(|(name, words)| Measure::parse(name, words).unwrap()).collect();
-        let key = KeyPart { missing: MissingKey::Quarantine, ..KeyPart::attribute("MapId", KeyType::S) };
-        Definition::new(vec![View::new("Point", "Map", None, vec![key], measures).unwrap()]).unwrap()
-    }
-}
-
-/// What a record does to the counters.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Effect {
-    /// What it adds. Holds no zero.
-    pub counters: Amounts,
-    /// What it adds to the part of a total that is in no group; the counter is the total's. Holds no zero.
-    pub ungrouped: Amounts,
-}
-
-impl Effect {
-    /// The view items whose counters it changes.
-    pub fn maps(&self) -> BTreeSet<&'static str> {
-        self.counters.keys().map(|(map, ..)| *map).collect()
-    }
-
-    /// The part of it that is of view items for which something holds, and the rest.
-    pub fn parted(&self, which: impl Fn(&str) -> bool) -> (Self, Self) {
-        let (mut those, mut others) = (Self::default(), Self::default());
-        for (counter, amount) in &self.counters {
-            let part = if which(counter.0) { &mut those } else { &mut others };
-            part.counters.insert(counter.clone(), *amount);
-        }
-        for (counter, amount) in &self.ungrouped {
-            let part = if which(counter.0) { &mut those } else { &mut others };
-            part.ungrouped.insert(counter.clone(), *amount);
-        }
-        (those, others)
-    }
-
-    /// The other effect's amounts on top.
-    pub fn add(&mut self, other: &Self, sign: i64) {
-        for (mine, others) in [(&mut self.counters, &other.counters), (&mut self.ungrouped, &other.ungrouped)] {
-            for (counter, amount) in others {
-                *mine.entry(counter.clone()).or_default() += sign * amount;
-            }
-            mine.retain(|_, amount| *amount != 0);
-        }
-    }
 }
 
 /// A stream record.
@@ -132,6 +55,23 @@ struct Stored {
     /// In tenths; none when the attribute is missing.
     size: Option<i64>,
     touches: usize,
+    /// What several views count besides.
+    of_views: OfViews,
+}
+
+/// What several views count of a point, besides what one view does.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct OfViews {
+    open: bool,
+    seen: usize,
+    tags: [bool; TAGS.len()],
+}
+
+impl OfViews {
+    fn drawn(choices: &mut SeededChoices) -> Self {
+        let tags = TAGS.map(|_| choices.below(3) == 0);
+        Self { open: choices.below(2) == 0, seen: choices.below(MAPS.len()), tags }
+    }
 }
 
 /// What a write was.
@@ -164,21 +104,35 @@ impl Source {
         if choices.below(25) == 0 {
             return poison(choices.below(4));
         }
+        let several = self.measures.has_several_views();
+        let kinds: &[usize] = if several { &[6, 5, 5, 2, 2, 3, 1, 5, 3, 4, 2] } else { &[6, 5, 5, 2, 2, 3, 1] };
         let old = self.items.get(&point).cloned();
         let (what, new) = match &old {
             None => {
-                let size = size(choices);
+                let size = self.size(choices);
                 let map = choices.weighted([5, 3, 2].into_iter());
-                ("put", Some(Stored { map, group: choices.below(self.groups.len()), size, touches: 0 }))
+                let group = choices.below(self.groups.len());
+                let of_views = if several { OfViews::drawn(choices) } else { OfViews::default() };
+                ("put", Some(Stored { map, group, size, touches: 0, of_views }))
             }
-            Some(old) => match choices.weighted([6, 5, 5, 2, 2, 3, 1].into_iter()) {
+            Some(old) => match choices.weighted(kinds.iter().copied()) {
                 0 => ("change of group", Some(Stored { group: choices.below(self.groups.len()), ..old.clone() })),
                 1 => ("move", Some(Stored { map: choices.below(MAPS.len()), ..old.clone() })),
                 2 => ("delete", None),
                 3 => ("delete by TTL", None),
                 4 => ("unrelated change", Some(Stored { touches: old.touches + 1, ..old.clone() })),
-                5 => ("change of size", Some(Stored { size: size(choices), ..old.clone() })),
-                _ => ("no-op", Some(old.clone())),
+                5 => ("change of size", Some(Stored { size: self.size(choices), ..old.clone() })),
+                6 => ("no-op", Some(old.clone())),
+                of_views => {
+                    let drawn = OfViews::drawn(choices);
+                    let (what, of_views) = match of_views {
+                        7 => ("opened or closed", OfViews { open: !old.of_views.open, ..old.of_views }),
+                        8 => ("seen elsewhere", OfViews { seen: drawn.seen, ..old.of_views }),
+                        9 => ("change of tags", OfViews { tags: drawn.tags, ..old.of_views }),
+                        _ => ("change of all", drawn),
+                    };
+                    (what, Some(Stored { of_views, ..old.clone() }))
+                }
             },
         };
         let mut effect = Effect::default();
@@ -241,19 +195,44 @@ impl Source {
         all
     }
 
+    /// What an item adds to each view, by the rules of the definition.
     fn contribution(&self, stored: &Stored) -> Effect {
-        let map = MAPS[stored.map];
-        let group = self.groups[stored.group].1;
         let mut effect = Effect::default();
-        let amounts = [10, stored.size.unwrap_or(0)];
-        for ((total, by), amount) in self.measures.pairs().iter().zip(amounts) {
-            effect.counters.insert((map, total, None), amount);
-            match group {
-                Some(group) => effect.counters.insert((map, by, Some(group.to_owned())), amount),
-                None => effect.ungrouped.insert((map, total, None), amount),
-            };
+        let (group, size) = (self.groups[stored.group].1, stored.size.unwrap_or(0));
+        self.measures.of_point(&mut effect, MAPS[stored.map], group, size);
+        if !self.measures.has_several_views() {
+            return effect;
         }
+        let OfViews { open, seen, tags } = stored.of_views;
+        let tags = || (0..TAGS.len()).filter(move |&tag| tags[tag]);
+        // A size out of bounds costs the view that sums it up the whole point, and the other views nothing.
+        if open && size < TOO_LARGE {
+            of_open_point(&mut effect, MAPS[seen], group, size);
+            for tag in tags() {
+                effect.counters.insert((MAPS[seen], OPEN_BY_TAG, Some(TAGS[tag].to_owned())), 10);
+            }
+        }
+        tags().for_each(|tag| of_tagged_point(&mut effect, tag, group));
         effect
+    }
+
+    /// What a point's size may be, in tenths; none when it has none.
+    fn size(&self, choices: &mut SeededChoices) -> Option<i64> {
+        const SIZES: [Option<i64>; 11] = [
+            None,
+            None,
+            Some(0),
+            Some(5),
+            Some(10),
+            Some(123),
+            Some(-70),
+            Some(9_999_999_999_999),
+            Some(TOO_LARGE - 1),
+            Some(TOO_LARGE),
+            Some(2 * TOO_LARGE),
+        ];
+        let sizes = if self.measures.has_several_views() { &SIZES[..] } else { &SIZES[..8] };
+        *choices.pick(sizes)
     }
 
     fn image(&self, point: usize, stored: &Stored) -> Value {
@@ -265,19 +244,21 @@ impl Source {
         if let Some(size) = stored.size {
             image["Size"] = json!({"N": in_tenths(size)});
         }
+        if self.measures.has_several_views() {
+            let OfViews { open, seen, tags } = stored.of_views;
+            let tags: Vec<&str> = TAGS.into_iter().zip(tags).filter(|(_, has)| *has).map(|(tag, _)| tag).collect();
+            image["Open"] = json!({ "BOOL": open });
+            image["Seen"] = json!({ "S": MAPS[seen] });
+            if !tags.is_empty() {
+                image["Tags"] = json!({ "SS": tags });
+            }
+        }
         let (category, _) = &self.groups[stored.group];
         if !category.is_null() {
             image["Category"] = category.clone();
         }
         image
     }
-}
-
-/// What a point's size may be, in tenths; none when it has none.
-fn size(choices: &mut SeededChoices) -> Option<i64> {
-    const SIZES: [Option<i64>; 8] =
-        [None, None, Some(0), Some(5), Some(10), Some(123), Some(-70), Some(9_999_999_999_999)];
-    *choices.pick(&SIZES)
 }
 
 /// A number of tenths as DynamoDB writes it.

@@ -92,6 +92,11 @@ impl World {
 
     fn write(&mut self) {
         self.writes_left -= 1;
+        if self.view_added_at == Some(self.writes_left) {
+            // What runs already goes on under the definition without it.
+            self.deployed = self.source.measures;
+            self.log("view added", format!("{:?}", self.deployed));
+        }
         let written = self.source.write(&mut self.choices);
         let (what, point) = (written.what, written.point);
         let (stream, number) = self.streams.next();

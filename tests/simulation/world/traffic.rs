@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use ddb_rollup::rollup::model::view::TableId;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::Failure;
 use uuid::Uuid;
@@ -89,10 +90,10 @@ impl Traffic {
     }
 }
 
-/// The keys of the view items of a transaction.
-fn items<'t>(transaction: &'t Transaction<'_>) -> impl Iterator<Item = &'t ddb_rollup::rollup::Item> {
+/// The view items of a transaction: their tables and keys.
+fn items<'t>(transaction: &'t Transaction<'_>) -> impl Iterator<Item = (TableId, &'t ddb_rollup::rollup::Item)> {
     transaction.actions.iter().filter_map(|action| match action {
-        Action::UpdateView { key, .. } | Action::CheckAbsent { key, .. } => Some(key),
+        Action::UpdateView { table, key, .. } | Action::CheckAbsent { table, key, .. } => Some((*table, key)),
         Action::PutMarker { .. } => None,
     })
 }
