@@ -25,6 +25,9 @@ use crate::rollup::pipeline::view_item::negative_counters;
 /// The longest time before the deadline at which the work ends, so that the response still arrives.
 const MARGIN_MAX: Duration = Duration::from_secs(1);
 
+/// The longest time that Lambda lets an invocation take. What claims more is not believed.
+pub const INVOCATION_MAX: Duration = Duration::from_mins(15);
+
 /// The longest time that looking for negative counters may take: nothing depends on it.
 const GLANCE: Duration = Duration::from_millis(250);
 
@@ -86,7 +89,9 @@ impl InvocationError {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Event(EventError::NotAStreamEvent { .. } | EventError::Source { .. }) => "Rollup.NotAStreamEvent",
+            Self::Event(
+                EventError::NotText { .. } | EventError::NotAStreamEvent { .. } | EventError::Source { .. },
+            ) => "Rollup.NotAStreamEvent",
             Self::Event(EventError::StreamViewType { .. }) => "Rollup.StreamViewType",
             Self::Broken(_) => "Rollup.Deployment",
             Self::Unnumbered { .. } => "Rollup.Unnumbered",
@@ -218,7 +223,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
     }
 
     fn retention(&self, invocation: &Invocation) -> Retention {
-        let until = TimeDelta::from_std(invocation.time_left).unwrap_or(TimeDelta::zero());
+        let until = TimeDelta::from_std(invocation.time_left.min(INVOCATION_MAX)).unwrap_or(TimeDelta::zero());
         Retention { days: self.config.marker_retention_days, until: invocation.now + until }
     }
 
@@ -233,6 +238,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
 
 /// The time of an invocation that may be spent on committing; the rest is for the response.
 fn working_time(time_left: Duration) -> Duration {
+    let time_left = time_left.min(INVOCATION_MAX);
     time_left.saturating_sub((time_left / 4).min(MARGIN_MAX))
 }
 

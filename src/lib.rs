@@ -29,6 +29,7 @@
 //! - [`commit`] sends the transactions, and has the only retry loop.
 //! - [`store`] is DynamoDB at the border.
 //! - [`metrics`] names every metric, and [`xray`] puts requests into the invocation's trace.
+//! - [`runtime_api`] is where Lambda hands over invocations.
 //! - [`config`], [`randomness`], [`logging`], [`shutdown`] and [`tls`] are what a process needs besides.
 
 pub mod commit;
@@ -40,6 +41,7 @@ pub mod metrics;
 pub mod operate;
 pub mod randomness;
 pub mod rollup;
+pub mod runtime_api;
 pub mod shutdown;
 pub mod store;
 pub mod tls;

@@ -21,9 +21,7 @@ pub fn json(level: Option<&str>) {
     let targets = Targets::new()
         .with_default(LevelFilter::WARN.min(level))
         .with_target("ddb_rollup", level)
-        .with_target("bootstrap", level)
-        // It would tell of every failed invocation once more, without its request; of a panic, standard error tells.
-        .with_target("lambda_runtime::layers::panic", LevelFilter::OFF);
+        .with_target("bootstrap", level);
     let lines =
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(io::stdout);
     tracing_subscriber::registry().with(targets).with(lines).init();

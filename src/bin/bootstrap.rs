@@ -1,22 +1,30 @@
 //! The Lambda function: configuration, client, handler.
 
+use std::any::Any;
 use std::env;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_lambda_events::event::streams::DynamoDbEventResponse;
 use chrono::Utc;
+use ddb_rollup::commit::{Randomness, Store};
 use ddb_rollup::config::{self, Config, ConfigError, ENDPOINTS, FUNCTION_NAME};
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::randomness::OsRandomness;
+use ddb_rollup::rollup::pipeline::parse::EventError;
+use ddb_rollup::runtime_api::{Delivery, Failure, RuntimeApi};
 use ddb_rollup::store::DynamoStore;
 use ddb_rollup::xray::{self, Traced};
 use ddb_rollup::{logging, metrics, shutdown, tls};
-use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
-use serde_json::value::RawValue;
+use futures_util::FutureExt;
+use lambda_runtime_api_client::BoxError;
 use tracing::{error, info, warn};
+
+/// The variable that names the place of the Runtime API.
+const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -30,7 +38,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), lambda_runtime::Error> {
+async fn run() -> Result<(), BoxError> {
     for variable in config::unknown(env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
         warn!(variable, "no such setting, so it is ignored; there are {}", config::SETTINGS.join(", "));
     }
@@ -46,20 +54,19 @@ async fn run() -> Result<(), lambda_runtime::Error> {
         logging::line(&metrics::line(summary, &name, &invocation.request_id, invocation.now));
     });
 
-    let function = service_fn(|event: LambdaEvent<Box<RawValue>>| {
-        // In a box: the runtime nests its layers around it, type in type.
-        Box::pin(async move {
-            let invocation = invocation(&event.context);
-            store.begin(event.context.xray_trace_id.as_deref());
-            rollup.handle(event.payload.get(), &invocation).await.map_err(|failure| {
-                error!(request_id = invocation.request_id, "invocation failed: {failure}");
-                Diagnostic { error_type: failure.kind().to_owned(), error_message: failure.to_string() }
-            })
-        })
-    });
+    let mut api = RuntimeApi::new(&env::var(RUNTIME_API)?)?;
     let stop = shutdown::requested().await;
+    let serve = async {
+        loop {
+            let delivery = api.next(Utc::now).await?;
+            store.begin(delivery.trace_id.as_deref());
+            let result = AssertUnwindSafe(invoke(rollup, &delivery)).catch_unwind().await;
+            let result = result.unwrap_or_else(|panic| Err(panicked(&*panic)));
+            api.answer(&delivery, &result).await?;
+        }
+    };
     tokio::select! {
-        ended = lambda_runtime::run(function) => ended,
+        ended = serve => ended,
         signal = stop => {
             info!(signal, "stopped; what was in flight is delivered again");
             Ok(())
@@ -67,17 +74,31 @@ async fn run() -> Result<(), lambda_runtime::Error> {
     }
 }
 
-fn invocation(context: &Context) -> Invocation {
-    let now = Utc::now();
-    let left = context.deadline.saturating_sub(u64::try_from(now.timestamp_millis()).unwrap_or_default());
-    Invocation { request_id: context.request_id.clone(), now, time_left: Duration::from_millis(left) }
+async fn invoke<S: Store, R: Randomness>(
+    rollup: &Rollup<S, R>,
+    delivery: &Delivery,
+) -> Result<DynamoDbEventResponse, Failure> {
+    let Delivery { request_id, time_left, event, .. } = delivery;
+    let invocation = Invocation { request_id: request_id.clone(), now: Utc::now(), time_left: *time_left };
+    let result = match std::str::from_utf8(event) {
+        Ok(event) => rollup.handle(event, &invocation).await,
+        Err(error) => Err(EventError::NotText { bytes: error.valid_up_to() }.into()),
+    };
+    result.map_err(|failure| {
+        error!(request_id, "invocation failed: {failure}");
+        Failure { kind: failure.kind(), message: failure.to_string() }
+    })
 }
 
-/// Lambda sets these; the runtime panics where one is missing, so that is said before.
+/// The next invocation is another one's: only this one fails. Standard error tells where it was.
+fn panicked(panic: &(dyn Any + Send)) -> Failure {
+    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    Failure { kind: "Rollup.Panic", message: format!("the function panicked: {}", words.unwrap_or("no message")) }
+}
+
+/// Lambda sets these: where one is missing, the process is not where it belongs.
 fn require_runtime() -> Result<(), ConfigError> {
-    for name in
-        ["AWS_LAMBDA_RUNTIME_API", FUNCTION_NAME, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION"]
-    {
+    for name in [RUNTIME_API, FUNCTION_NAME, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION"] {
         if env::var(name).is_err() {
             return Err(ConfigError {
                 name: name.to_owned(),

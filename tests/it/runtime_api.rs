@@ -190,15 +190,12 @@ impl Sandbox {
 
     /// Delivers an event, with so much time until the deadline.
     pub async fn invoke(&self, event: &str, time: Duration) -> Ended {
-        self.invoke_until(event, Utc::now() + time, time).await
+        let deadline = (Utc::now() + time).timestamp_millis().to_string();
+        self.invoke_with(event, Some(deadline), time).await
     }
 
-    /// Delivers an event whose deadline is over, and lets the process live for so long all the same.
-    pub async fn invoke_late(&self, event: &str, time: Duration) -> Ended {
-        self.invoke_until(event, Utc::now(), time).await
-    }
-
-    async fn invoke_until(&self, event: &str, deadline: DateTime<Utc>, time: Duration) -> Ended {
+    /// Delivers an event with any text for its deadline, or none, and gives the process so long to answer.
+    pub async fn invoke_with(&self, event: &str, deadline: Option<String>, time: Duration) -> Ended {
         static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
         let id = format!("00000000-0000-4000-8000-{:012}", INVOCATIONS.fetch_add(1, Ordering::Relaxed));
         let (answer, answered) = oneshot::channel();

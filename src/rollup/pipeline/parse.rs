@@ -40,6 +40,12 @@ pub enum Parsed<'a> {
 /// nothing is quarantined.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
+    /// It is not text, so it is no JSON.
+    #[error("the event is not UTF-8 text: byte {bytes} begins no character; send it as JSON")]
+    NotText {
+        /// How many bytes of it are text.
+        bytes: usize,
+    },
     /// No `Records` in it.
     #[error(
         "the event is not one of a DynamoDB stream: no list of Records up to line {line}, column {column}; connect the \

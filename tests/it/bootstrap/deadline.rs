@@ -96,11 +96,45 @@ async fn what_is_committed_before_the_engine_hangs_is_not_asked_for_again() {
     engine.assert_exact().await;
 }
 
+/// Deadlines that are none: past on arrival, later than any invocation of Lambda's may last, in another unit, no number.
+fn unusable_deadlines() -> Vec<Option<String>> {
+    let now = chrono::Utc::now().timestamp_millis();
+    let (minute, day) = (60_000, 86_400_000);
+    let numbers = [
+        0,
+        600_000,
+        now - minute,
+        now + 16 * minute,
+        now + 15 * day,
+        now + 40 * 365 * day,
+        now * 1_000,
+        now * 1_000_000,
+    ];
+    let texts = ["-1", "18446744073709551615", "99999999999999999999999", "soon", ""];
+    let given = numbers.map(|number| number.to_string()).into_iter().chain(texts.map(str::to_owned));
+    given.map(Some).chain([None]).collect()
+}
+
 #[tokio::test]
-async fn an_invocation_that_comes_too_late_to_do_anything_reports_its_batch() {
-    let (engine, records) = landmarks(3).await;
+async fn an_invocation_whose_deadline_is_none_is_dealt_with_and_the_process_lives_on_and_warns_once() {
+    let (engine, records) = landmarks(20).await;
     let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
-    // No time is left for the work, and the process is not killed before it can say so.
-    let ended = sandbox.invoke_late(&event(&records), AMPLE).await;
-    assert_eq!(ended, Ended::failed_from(sequence_number(&records[0])));
+    let mut open = records.iter();
+    for deadline in unusable_deadlines() {
+        let record = open.next().unwrap();
+        let ended = sandbox.invoke_with(&event(std::slice::from_ref(record)), deadline.clone(), AMPLE).await;
+        assert_eq!(ended, Ended::nothing_failed(), "{deadline:?}");
+        let markers = engine.markers().await;
+        let marker = &markers[sequence_number(record)];
+        assert_eq!(marker["Outcome"].as_s().unwrap(), "APPLIED", "fresh, so not expired: {deadline:?}");
+    }
+    let rest: Vec<Value> = open.cloned().collect();
+    assert_eq!(sandbox.invoke(&event(&rest), AMPLE).await, Ended::nothing_failed());
+    engine.assert_exact().await;
+
+    sandbox.terminate().await;
+    let log = sandbox.stdout().await;
+    let warnings = log.iter().filter(|line| line.contains("without a usable deadline")).count();
+    assert_eq!(warnings, 1, "{log:#?}");
+    assert_eq!(sandbox.stderr().await, [""; 0], "nothing of it is a panic");
 }
