@@ -64,6 +64,12 @@ impl Shared {
         }
     }
 
+    /// Whether a definition is given, by the option or the variable.
+    #[must_use]
+    pub fn gives_definition(&self) -> bool {
+        self.definition.is_some() || std::env::var(VIEW_DEFINITION).is_ok_and(|text| !text.trim().is_empty())
+    }
+
     /// The function's settings: the environment's, with what the options say instead.
     ///
     /// # Errors

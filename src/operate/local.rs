@@ -2,6 +2,7 @@
 //!
 //! - `options`: what the command is told.
 //! - `template` evaluates the CloudFormation template, `stack_definition` is what it declares.
+//! - `own_tables` are a user's, in the place of those.
 //! - `running_stack` is that at work: an [`engine`], and its tables by `table_setup`.
 //! - [`poller`] delivers the stream to a function as Lambda does; `function` is the roll-up behind it.
 //! - `pipeline` runs it all until Ctrl-C, and `view_printer` prints the view items that change.
@@ -12,6 +13,7 @@ pub mod engine;
 mod error;
 mod function;
 mod options;
+mod own_tables;
 mod pipeline;
 pub mod poller;
 mod running_stack;
@@ -30,10 +32,10 @@ use super::args::Shared;
 /// # Errors
 /// When it cannot start, or the demo cannot go on.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, LocalError> {
-    if shared.definition.is_some() {
-        return Err(LocalError::Definition);
-    }
     if args.demo {
+        if shared.gives_definition() {
+            return Err(LocalError::Definition);
+        }
         return demo::run(shared, args).await;
     }
     pipeline::run(shared, args).await?;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::engine::{n, s, sdk, text, without_embedded_engine};
 
 /// Why nothing here runs on another engine.
-const OWN_ENGINE: &str = "`local` starts an embedded engine of its own";
+pub const OWN_ENGINE: &str = "`local` starts an embedded engine of its own";
 
 /// Longer than anything here takes, on a busy machine too.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -30,12 +30,12 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-async fn run(arguments: &[&str]) -> Output {
+pub async fn run(arguments: &[&str]) -> Output {
     timeout(PATIENCE, command(arguments).output()).await.unwrap().unwrap()
 }
 
 /// The command at work.
-struct Local {
+pub struct Local {
     child: Child,
     url: String,
     lines: Lines<BufReader<ChildStdout>>,
@@ -44,7 +44,7 @@ struct Local {
 }
 
 impl Local {
-    async fn start(arguments: &[&str]) -> Self {
+    pub async fn start(arguments: &[&str]) -> Self {
         let mut child = command(&[&["local", "--port", "0"], arguments].concat()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -57,7 +57,7 @@ impl Local {
         Self { child, url, lines, stderr }
     }
 
-    fn db(&self) -> Client {
+    pub fn db(&self) -> Client {
         Client::new(&sdk(&self.url, "local"))
     }
 
@@ -66,12 +66,12 @@ impl Local {
         request.item("Category", s(category)).send().await.unwrap();
     }
 
-    async fn line(&mut self) -> String {
+    pub async fn line(&mut self) -> String {
         timeout(PATIENCE, self.lines.next_line()).await.unwrap().unwrap().unwrap()
     }
 
     /// Sends a signal; gives the lines that were left, and the exit code.
-    async fn end(mut self, signal: &str) -> (Vec<String>, Option<i32>) {
+    pub async fn end(mut self, signal: &str) -> (Vec<String>, Option<i32>) {
         // The shell's own: not every machine has the program.
         let kill = format!("kill {signal} {}", self.child.id().unwrap());
         assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());

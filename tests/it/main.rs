@@ -24,6 +24,7 @@ mod isolation;
 mod late_stream;
 mod limits;
 mod local;
+mod local_own_tables;
 mod migrate;
 mod migrate_adoption;
 mod migrate_interrupted;

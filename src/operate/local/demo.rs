@@ -70,7 +70,7 @@ async fn start_stack(shared: &Shared, args: &Args, clock: &ManualClock) -> Resul
     // Nobody should wait for a batch to fill up.
     parameters.insert("MaximumBatchingWindowInSeconds".to_owned(), "0".to_owned());
     parameters.extend(args.parameters.iter().cloned());
-    RunningStack::start(database, args.port.unwrap_or(0), shared.region.as_deref(), &parameters).await
+    RunningStack::start(database, args.port.unwrap_or(0), shared.region.as_deref(), &parameters, None).await
 }
 
 fn poller(stack: &RunningStack, args: &Args, clock: &ManualClock) -> Poller<DynamoStream, RecordingFunction> {

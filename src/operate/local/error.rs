@@ -4,9 +4,11 @@ use std::io;
 
 use super::demo::table::DemoTableError;
 use super::engine::EngineError;
+use super::own_tables::OwnTablesError;
 use super::table_setup::TableSetupError;
 use super::template::TemplateError;
 use crate::config::ConfigError;
+use crate::operate::error::TableError;
 use crate::operate::stream::StreamError;
 
 /// Why the pipeline does not run, or the demo cannot go on.
@@ -17,14 +19,20 @@ pub enum LocalError {
         "local starts an engine of its own on this machine; leave out --endpoint-url, and choose its port by --port"
     )]
     Endpoint,
-    /// A definition, which it would not use.
-    #[error("local runs the example alone; leave out --definition")]
+    /// A definition, which the demo would not use.
+    #[error("the demo runs the example alone; leave out --definition, and unset ROLLUP_VIEW_DEFINITION")]
     Definition,
+    /// The user's own tables.
+    #[error(transparent)]
+    OwnTables(#[from] OwnTablesError),
+    /// An item that the engine does not take.
+    #[error(transparent)]
+    Load(#[from] TableError),
     /// The template, or a value for it.
     #[error(transparent)]
     Template(#[from] TemplateError),
     /// The function's settings.
-    #[error("the function's settings in the template: {0}")]
+    #[error("the function's settings: {0}")]
     Config(#[from] ConfigError),
     /// The engine.
     #[error(transparent)]

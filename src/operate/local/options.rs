@@ -23,6 +23,15 @@ pub struct Args {
     #[arg(long, value_name = "PATH", default_value = "ddb-rollup-failures")]
     pub failures: PathBuf,
 
+    /// Schema of one of your own tables: the JSON of its create-table request, or of describe-table; can be given several
+    /// times. A view table without one gets the key that the definition names
+    #[arg(long, value_name = "FILE", conflicts_with = "demo")]
+    pub table_schema: Vec<PathBuf>,
+
+    /// File with items to put into the source table at the start: one item in DynamoDB JSON a line
+    #[arg(long, value_name = "FILE", conflicts_with = "demo")]
+    pub load: Option<PathBuf>,
+
     /// Another value for a parameter of the template; can be given several times
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     pub parameters: Vec<(String, String)>,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::ScalarAttributeType;
 use chrono::Utc;
 use dynoxide::Database;
 use tokio::task::spawn_blocking;
@@ -14,10 +15,11 @@ use super::engine::{self, CREDENTIALS, REGION};
 use super::error::LocalError;
 use super::function::LocalFunction;
 use super::options::Args;
+use super::own_tables;
 use super::poller::failure_destination::FailureDestination;
 use super::poller::{Clock, POLL_INTERVAL, Poller};
-use super::running_stack::RunningStack;
-use super::stack_definition::StackDefinition;
+use super::running_stack::{Own, RunningStack};
+use super::stack_definition::{StackDefinition, TableDefinition};
 use super::view_printer::{Format, ViewPrinter};
 use crate::operate::args::Shared;
 use crate::operate::stop::{self, Stop, Stopper};
@@ -38,9 +40,18 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Result<(), LocalError> 
     let signal = stop::signal()?;
     let mut parameters = shared.parameters();
     parameters.extend(args.parameters.iter().cloned());
+    let schemas = own_tables::schemas(&args.table_schema)?;
+    let own = shared.gives_definition() || !schemas.is_empty();
+    let own = own.then(|| Ok::<_, LocalError>(Own { config: shared.config()?, schemas })).transpose()?;
     let database = engine::open(args.data.as_deref())?;
     let port = args.port.unwrap_or(DEFAULT_PORT);
-    let stack = RunningStack::start(database, port, shared.region.as_deref(), &parameters).await?;
+    let stack = RunningStack::start(database, port, shared.region.as_deref(), &parameters, own).await?;
+    if let Some(file) = &args.load {
+        let items = own_tables::items(file, &stack.definition.source)?;
+        let count = items.len();
+        stack.load(items).await?;
+        writeln!(io::stderr(), "{count} items of {} are in {}", file.display(), stack.definition.source.name)?;
+    }
     write!(io::stderr(), "{}", greeting(&stack, args))?;
 
     let (stopper, stop) = stop::stop();
@@ -91,8 +102,32 @@ async fn delete_expired(database: &Database, stop: &Stop) {
     }
 }
 
+/// An item of the source table: of the example, or what every item of a user's own table must have.
+fn example(source: &TableDefinition) -> String {
+    let key = |name: &str, kind: &str, value: &str| format!(r#""{name}":{{"{kind}":"{value}"}}"#);
+    let names: Vec<&str> = source.key.iter().map(|part| part.name.as_str()).collect();
+    let attributes = if names == ["MapId", "PointId"] {
+        [("MapId", "SeattleMapId"), ("PointId", "SpaceNeedleId"), ("Category", "Landmark")]
+            .map(|(name, value)| key(name, "S", value))
+            .to_vec()
+    } else {
+        source
+            .key
+            .iter()
+            .map(|part| {
+                key(&part.name, part.kind.as_str(), if part.kind == ScalarAttributeType::B { "MQ==" } else { "1" })
+            })
+            .collect()
+    };
+    attributes.join(",")
+}
+
 fn greeting(stack: &RunningStack, args: &Args) -> String {
-    let StackDefinition { source, view, idempotency, mapping, .. } = &stack.definition;
+    let StackDefinition { source, views, idempotency, mapping, .. } = &stack.definition;
+    let views = match views.as_slice() {
+        [] => source.name.clone(),
+        views => views.iter().map(|view| view.name.as_str()).collect::<Vec<_>>().join(", "),
+    };
     let url = stack.engine.url();
     let kept = match &args.data {
         Some(file) => format!("kept in {}", file.display()),
@@ -102,14 +137,13 @@ fn greeting(stack: &RunningStack, args: &Args) -> String {
         1 => String::new(),
         factor => format!("\n           One batch of a shard at a time here; on Lambda up to {factor}."),
     };
-    let key = |name: &str, value: &str| format!(r#""{name}":{{"S":"{value}"}}"#);
-    let example = [key("MapId", "SeattleMapId"), key("PointId", "SpaceNeedleId"), key("Category", "Landmark")];
+    let example = example(source);
     format!(
         "DynamoDB   {url} ({kept})
-Tables     {} -> {}, markers in {}, as template.json declares them
+Tables     {} -> {}, markers in {}
 Delivery   up to {} records a batch, after {} s at the latest; given up: {}{parallel}
 
-Write a point in another terminal:
+Write an item in another terminal:
 
   AWS_ACCESS_KEY_ID={CREDENTIALS} AWS_SECRET_ACCESS_KEY={CREDENTIALS} aws dynamodb put-item --region {REGION} \\
     --endpoint-url {url} --table-name {} --item '{{{}}}'
@@ -118,12 +152,12 @@ Every view item that changes is a line on standard output. Ctrl-C stops.
 
 ",
         source.name,
-        view.name,
+        views,
         idempotency.name,
         mapping.batch_size,
         mapping.batching_window.as_secs(),
         args.failures.display(),
         source.name,
-        example.join(","),
+        example,
     )
 }

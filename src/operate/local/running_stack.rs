@@ -8,11 +8,14 @@ use dynoxide::Database;
 
 use super::engine::Engine;
 use super::error::LocalError;
+use super::own_tables::{self, Schemas};
 use super::stack_definition::{StackDefinition, TEMPLATE};
 use super::table_setup;
 use super::template::StackTemplate;
 use crate::config::Config;
+use crate::operate::error::{TableError, failure_text};
 use crate::operate::stream::DynamoStream;
+use crate::rollup::Item;
 
 /// An engine with the template's tables.
 pub(super) struct RunningStack {
@@ -27,21 +30,48 @@ pub(super) struct RunningStack {
     stream_arn: String,
 }
 
+/// A definition, and the schemas of its tables, in the place of the template's.
+pub(super) struct Own {
+    pub(super) config: Config,
+    pub(super) schemas: Schemas,
+}
+
 impl RunningStack {
+    /// Puts items into the source table.
+    pub(super) async fn load(&self, items: Vec<Item>) -> Result<(), TableError> {
+        let (client, table) = (Client::new(&self.sdk), &self.definition.source.name);
+        for item in items {
+            let put = client.put_item().table_name(table).set_item(Some(item.into())).send().await;
+            put.map_err(|error| TableError::new("write", table, failure_text(&error)))?;
+        }
+        Ok(())
+    }
+
     /// Starts an engine on this database, with the template's tables.
     pub(super) async fn start(
         database: Database,
         port: u16,
         region: Option<&str>,
         parameters: &BTreeMap<String, String>,
+        own: Option<Own>,
     ) -> Result<Self, LocalError> {
-        let definition = StackDefinition::read(StackTemplate::new(TEMPLATE, parameters)?)?;
-        let config = Config::read(|name| definition.environment.get(name).cloned())?;
+        let mut definition = StackDefinition::read(StackTemplate::new(TEMPLATE, parameters)?)?;
+        let config = match own {
+            None => Config::read(|name| definition.environment.get(name).cloned())?,
+            Some(Own { config, schemas }) => {
+                let mut tables = own_tables::tables(&config, schemas, &definition)?.into_iter();
+                definition.source = tables.next().unwrap_or(definition.source);
+                definition.views = tables.collect();
+                config
+            }
+        };
         let engine = Engine::serve(database.clone(), port).await?;
         let sdk = engine.sdk(region);
         let client = Client::new(&sdk);
         let stream_arn = table_setup::ensure(&client, &definition.source).await?;
-        table_setup::ensure(&client, &definition.view).await?;
+        for view in &definition.views {
+            table_setup::ensure(&client, view).await?;
+        }
         table_setup::ensure(&client, &definition.idempotency).await?;
         let stream_arn = stream_arn.ok_or_else(|| LocalError::NoStream(definition.source.name.clone()))?;
         Ok(Self { definition, config, engine, database, sdk, stream_arn })

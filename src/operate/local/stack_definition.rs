@@ -24,8 +24,8 @@ const EVENT_SOURCE_MAPPING: &str = "EventSourceMapping";
 pub(super) struct StackDefinition {
     /// The table that is summarised; it has a stream.
     pub(super) source: TableDefinition,
-    /// The table of the view items.
-    pub(super) view: TableDefinition,
+    /// The tables of the view items, besides the source table.
+    pub(super) views: Vec<TableDefinition>,
     /// The table of the markers.
     pub(super) idempotency: TableDefinition,
     /// The function's environment variables.
@@ -92,7 +92,7 @@ impl StackDefinition {
             return Err(called.wrong(format!("it must be {FUNCTION}")));
         }
         Ok(Self {
-            view: table(VIEW_TABLE)?,
+            views: vec![table(VIEW_TABLE)?],
             idempotency: table(IDEMPOTENCY_TABLE)?,
             source,
             environment: read_environment(&function)?,
@@ -199,9 +199,9 @@ mod tests {
         assert_eq!(definition.source.name, "Point");
         assert_eq!(key(&definition.source), ["MapId S HASH", "PointId S RANGE"]);
         assert_eq!(definition.source.stream, Some(StreamViewType::NewAndOldImages));
-        assert_eq!(definition.view.name, "Map");
-        assert_eq!(key(&definition.view), ["MapId S HASH"]);
-        assert_eq!(definition.view.stream, None);
+        assert_eq!(definition.views[0].name, "Map");
+        assert_eq!(key(&definition.views[0]), ["MapId S HASH"]);
+        assert_eq!(definition.views[0].stream, None);
         assert_eq!(definition.idempotency.name, "Idempotency");
         assert_eq!(key(&definition.idempotency), ["SequenceNumber S HASH", "Stream S RANGE"]);
         assert_eq!(definition.idempotency.time_to_live.as_deref(), Some("ExpiresAt"));
@@ -222,7 +222,8 @@ mod tests {
             ("ParallelizationFactor", "10"),
         ])
         .unwrap();
-        let names = [&definition.source, &definition.view, &definition.idempotency].map(|table| table.name.as_str());
+        let names =
+            [&definition.source, &definition.views[0], &definition.idempotency].map(|table| table.name.as_str());
         assert_eq!(names, ["Site", "Region", "Seen"]);
         assert_eq!(definition.environment["ROLLUP_SOURCE_TABLE"], "Site");
         assert_eq!(definition.environment["ROLLUP_VIEW_TABLE"], "Region");

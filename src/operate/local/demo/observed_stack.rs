@@ -47,7 +47,7 @@ impl<'a> ObservedStack<'a> {
             clock,
             poller,
             points: DemoTable::new(client.clone(), &stack.definition.source.name),
-            maps: DemoTable::new(client.clone(), &stack.definition.view.name),
+            maps: DemoTable::new(client.clone(), &stack.definition.views[0].name),
             markers: DemoTable::new(client, &stack.definition.idempotency.name),
         }
     }
