@@ -165,6 +165,7 @@ async fn a_marker_and_the_view_items_of_four_views() {
             "OpenWeight": {"N": "2"},
             "OpenByTag": {"M": {"a": {"N": "1"}, "b": {"N": "1"}}},
             "Board": {"S": "OPEN"},
+            "Label": {"S": "seen at m"},
             "RollupVersion": {"N": "1"},
         })
     );
@@ -220,7 +221,7 @@ async fn a_marker_and_the_view_items_of_four_views() {
             "RecordedAt": {"S": "RFC 3339, milliseconds, UTC"},
             "RequestId": {"S": "request id"},
             "FormatVersion": {"N": "1"},
-            "Fingerprint": {"S": "7209fd74ba435df6"},
+            "Fingerprint": {"S": "9d235c51e6a256a9"},
             "Digest": {"S": "fa5969c0657a569d"},
             "ExpiresAt": marker["ExpiresAt"],
         })
@@ -235,6 +236,7 @@ async fn a_marker_and_the_view_items_of_four_views() {
             "OpenWeight": {"N": "0"},
             "OpenByTag": {"M": {"a": {"N": "0"}, "b": {"N": "0"}}},
             "Board": {"S": "OPEN"},
+            "Label": {"S": "seen at m"},
             "RollupVersion": {"N": "2"},
         })
     );

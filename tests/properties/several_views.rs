@@ -19,7 +19,9 @@ use uuid::Uuid;
 use crate::algebra::{batch, deliveries};
 use crate::cases;
 use crate::deliveries::{deliver, text_of};
-use crate::four_views::{Counts, ItemName, Point, TABLES, TOO_HEAVY, TOO_MANY_TAGS, four_views, tables_of_views};
+use crate::four_views::{
+    Counts, ItemName, Point, TABLES, TOO_HEAVY, TOO_MANY_TAGS, four_views, has_what_open_sets, tables_of_views,
+};
 use crate::line::Script;
 use crate::made_up::{STREAM, sequence_number};
 use crate::memory_store::MemoryStore;
@@ -199,6 +201,8 @@ fn seen(tables: &Tables) -> (Counts, BTreeMap<String, Counts>) {
     let mut counts = Counts::default();
     for (table, item) in tables.views_by_table() {
         counts.add_all(&Counts::of_item(TABLES[table.0], item), 1);
+        let is_open = item.contains_key("OpenByTag");
+        assert_eq!(has_what_open_sets(item), is_open, "what is set of {item:?}");
     }
     let markers = tables.markers().map(|marker| {
         let number = text_of(marker, SEQUENCE_NUMBER);

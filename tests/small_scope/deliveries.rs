@@ -12,14 +12,14 @@ use crate::search::{Delivery, Faults, Scope, Search};
 use crate::tables::Tables;
 
 /// A history, on tables to begin with.
-struct Case<'h> {
+pub struct Case<'h> {
     history: &'h History,
     /// A view item whose total is not a number.
     spoilt: Option<Map>,
 }
 
 impl<'h> Case<'h> {
-    fn of(history: &'h History) -> Self {
+    pub fn of(history: &'h History) -> Self {
         Self { history, spoilt: None }
     }
 
@@ -61,6 +61,12 @@ impl Scope for Case<'_> {
         if counting.all(|record| applied.contains(record.sequence_number.as_str())) {
             assert_eq!(seen.counts, history.recount(), "counters against the source: {told}");
         }
+    }
+
+    fn check_acknowledged(&self, position: usize, seen: &Seen, told: &str) {
+        let record = &self.history.records[position];
+        let marked = seen.markers.contains_key(&record.sequence_number);
+        assert_eq!(marked, record.effective(), "{} is acknowledged: {told}", record.sequence_number);
     }
 
     fn check_delivery(&self, delivery: &Delivery<'_, Seen>, told: &str) {
@@ -112,9 +118,7 @@ impl Case<'_> {
         let position_of = |reported: &str| batch.iter().position(|&at| records[at].sequence_number == *reported);
         let newly_marked = |number: &str| after.markers.contains_key(number) && !before.markers.contains_key(number);
         for &position in &batch[..delivery.acknowledged(position_of, newly_marked, told)] {
-            let record = &records[position];
-            let marked = after.markers.contains_key(&record.sequence_number);
-            assert_eq!(marked, record.effective(), "{} is acknowledged: {told}", record.sequence_number);
+            self.check_acknowledged(position, after, told);
         }
     }
 }

@@ -16,7 +16,7 @@ pub const FOUR_VIEWS: &str = r#"{ "views": [
     { "name": "Open", "table": "Map", "where": "Open = true",
       "key": [{ "attribute": "MapId", "type": "S", "value": "{Seen}" }],
       "measures": { "OpenPoints": "count", "OpenWeight": "sum Weight", "OpenByTag": "count by each Tags" },
-      "set": { "Board": "OPEN" } },
+      "set": { "Board": "OPEN", "Label": "seen at {Seen}" } },
     { "name": "Tags", "table": "Tag", "on_missing": "skip",
       "key": [{ "attribute": "MapId", "type": "S", "value": "{each Tags}" }],
       "measures": { "Tagged": "count", "TaggedByHome": "count by Home where attribute_exists(Category)" } },
@@ -120,6 +120,19 @@ pub fn view_of(attribute: &str) -> &'static str {
     }
 }
 
+/// Whether a view item has what `Open` sets, a constant and a text of its key; all of it, or nothing.
+pub fn has_what_open_sets(item: &Item) -> bool {
+    let text = |attribute: &str| match item.get(attribute) {
+        Some(AttributeValue::S(text)) => Some(text.clone()),
+        None => None,
+        other => panic!("{attribute} is {other:?}"),
+    };
+    let set = [text("Board"), text("Label")];
+    let expected = [Some("OPEN".to_owned()), text("MapId").map(|map| format!("seen at {map}"))];
+    assert!(set == expected || set == [None, None], "what is set of {item:?}");
+    set[0].is_some()
+}
+
 /// A view item: its table, and its map, tag or home.
 pub type ItemName = (&'static str, String);
 
@@ -179,7 +192,7 @@ impl Counts {
         let name = name_of_key(table, item);
         let mut counts = Self::default();
         for (attribute, value) in item.iter() {
-            if !["MapId", "PointId", "Board", "City", ROLLUP_VERSION].contains(&attribute.as_str()) {
+            if !["MapId", "PointId", "Board", "Label", "City", ROLLUP_VERSION].contains(&attribute.as_str()) {
                 counts.add_value(&name, attribute, value);
             }
         }

@@ -28,6 +28,9 @@ pub trait Scope {
     /// What must hold whenever nothing is under way.
     fn check_state(&self, seen: &Self::Seen, told: &str);
 
+    /// What must hold of the record at a position that is acknowledged.
+    fn check_acknowledged(&self, position: usize, seen: &Self::Seen, told: &str);
+
     /// What must hold of a delivery besides.
     fn check_delivery(&self, delivery: &Delivery<'_, Self::Seen>, told: &str);
 

@@ -9,11 +9,12 @@ use ddb_rollup::rollup::model::marker::{DELTAS, OUTCOME, SEQUENCE_NUMBER};
 use ddb_rollup::rollup::model::view::{ROLLUP_VERSION, TableId};
 use ddb_rollup::rollup::{AttributeValue, Item};
 
-use crate::four_views::{Counts, ItemName, TABLES, four_views, tables_of_views, view_of};
+use crate::four_views::{Counts, ItemName, TABLES, four_views, has_what_open_sets, tables_of_views, view_of};
 use crate::function::config;
 use crate::history_of_four_views::{History, Record, Write};
 use crate::search::{Delivery, Faults, Scope, Search};
 use crate::tables::Tables;
+use crate::two_deliveries::Pair;
 
 /// What is in the view tables to begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,8 +79,8 @@ impl Start {
 struct Seen {
     counts: Counts,
     versions: BTreeMap<ItemName, i64>,
-    /// The view items on which `Open` has set its attribute.
-    boards: BTreeSet<ItemName>,
+    /// The view items on which `Open` has set its attributes.
+    set: BTreeSet<ItemName>,
     /// What each marker says, by sequence number.
     markers: BTreeMap<String, Told>,
 }
@@ -103,9 +104,8 @@ impl Seen {
                 _ => 0,
             };
             seen.versions.insert(name.clone(), version);
-            if let Some(board) = item.get("Board") {
-                assert_eq!(text(board), "OPEN");
-                seen.boards.insert(name);
+            if has_what_open_sets(item) {
+                seen.set.insert(name);
             }
         }
         for marker in tables.markers() {
@@ -161,7 +161,7 @@ impl Scope for Case<'_> {
             let Some(Told::Applied(deltas)) = seen.markers.get(&record.sequence_number) else { continue };
             assert_eq!(*deltas, counted(record.effect.clone()), "what a marker says: {told}");
             for (item, attribute, _) in counted(record.effect.clone()).0.keys() {
-                let set = view_of(attribute) != "Open" || seen.boards.contains(item);
+                let set = view_of(attribute) != "Open" || seen.set.contains(item);
                 assert!(set, "an attribute that is to be set on {item:?}: {told}");
             }
         }
@@ -171,6 +171,12 @@ impl Scope for Case<'_> {
         }
     }
 
+    fn check_acknowledged(&self, position: usize, seen: &Seen, told: &str) {
+        let record = &self.history.records[position];
+        let marked = seen.markers.contains_key(&record.sequence_number);
+        assert_eq!(marked, record.effective(), "{} is acknowledged: {told}", record.sequence_number);
+    }
+
     fn check_delivery(&self, delivery: &Delivery<'_, Seen>, told: &str) {
         self.check_step(delivery, told);
         let Delivery { batch, before, after, .. } = delivery;
@@ -178,9 +184,7 @@ impl Scope for Case<'_> {
         let position_of = |reported: &str| batch.iter().position(|&at| records[at].sequence_number == *reported);
         let newly_marked = |number: &str| after.markers.contains_key(number) && !before.markers.contains_key(number);
         for &position in &batch[..delivery.acknowledged(position_of, newly_marked, told)] {
-            let record = &records[position];
-            let marked = after.markers.contains_key(&record.sequence_number);
-            assert_eq!(marked, record.effective(), "{} is acknowledged: {told}", record.sequence_number);
+            self.check_acknowledged(position, after, told);
         }
     }
 
@@ -276,4 +280,22 @@ async fn three_writes_that_count_are_counted_exactly_in_each_view_in_every_split
     }
     println!("{histories} histories, {deliveries} deliveries");
     assert!(histories >= 300 && deliveries > 3_000);
+}
+
+/// Puts beside what is half made: first touches of shared view items, by two deliveries at once.
+#[tokio::test(start_paused = true)]
+async fn two_deliveries_are_counted_exactly_in_each_view_in_every_order() {
+    let start = Start::HalfMade;
+    let mut pair = Pair::new(&config_of_four_views(), start.tables());
+    for history in History::all_of(2, Write::counts) {
+        let case = Case { history: &history, start };
+        pair.deliver_in_every_order(&case, [&[0, 1], &[0, 1]], 0).await;
+        pair.deliver_in_every_order(&case, [&[0], &[1]], 0).await;
+    }
+    let without_faults = pair.runs;
+    for history in History::all_of(2, |write| matches!(write, Write::Insert(..))) {
+        pair.deliver_in_every_order(&Case { history: &history, start }, [&[0, 1], &[0, 1]], 1).await;
+    }
+    println!("{} runs, {without_faults} of them without faults", pair.runs);
+    assert!(without_faults > 300 && pair.runs > 500);
 }

@@ -1,7 +1,6 @@
 //! Every interleaving of two deliveries at once, request by request: two pollers with the same records, or two shards
 //! with neighbouring ones.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +8,16 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use ddb_rollup::config::Config;
 use ddb_rollup::rollup::pipeline::verdict::RetryCause;
 
-use crate::function::{Answer, Counted, Function, Seen, answer, config};
+use crate::deliveries::Case;
+use crate::function::{Answer, Counted, Function, answer, config};
 use crate::history::{History, Write};
 use crate::line::{Gate, Passage, Script};
 use crate::memory_store::MemoryStore;
 use crate::schedule::Schedule;
+use crate::search::Scope;
 use crate::tables::Tables;
 
 /// Longer than any wait before a retry.
@@ -25,33 +27,35 @@ const LONGER_THAN_A_BACKOFF: Duration = Duration::from_secs(1);
 const FAULTS: [Passage; 3] = [Passage::Conflict, Passage::AnswerLost(RetryCause::Timeout), Passage::CrashAfter];
 
 /// Two functions whose requests wait to be let through, and one whose do not, on the same tables.
-struct Pair {
+pub struct Pair {
     tables: Arc<Mutex<Tables>>,
     sides: [(Function<Gate>, Gate); 2],
     later: Function<Script>,
-    runs: usize,
+    /// The tables to begin with.
+    start: Tables,
+    pub runs: usize,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub fn new(config: &Config, start: Tables) -> Self {
         let tables: Arc<Mutex<Tables>> = Arc::default();
-        let definition = config().definition;
+        let definition = config.definition.clone();
         let side = |first_token| {
             let gate = Gate::default();
             let store = MemoryStore::sharing(definition.clone(), tables.clone(), gate.clone());
-            (Function::new(store, config(), Counted::beginning_at(first_token)), gate)
+            (Function::new(store, config.clone(), Counted::beginning_at(first_token)), gate)
         };
         let later = MemoryStore::sharing(definition.clone(), tables.clone(), Script::default());
-        let later = Function::new(later, config(), Counted::beginning_at(2 << 32));
-        Self { sides: [side(0), side(1 << 32)], later, tables, runs: 0 }
+        let later = Function::new(later, config.clone(), Counted::beginning_at(2 << 32));
+        Self { sides: [side(0), side(1 << 32)], later, tables, start, runs: 0 }
     }
 
     /// Makes every run of two deliveries with up to so many faults, all of them at the first delivery's requests.
-    async fn deliver_in_every_order(&mut self, history: &History, batches: [&[usize]; 2], faults: usize) {
+    pub async fn deliver_in_every_order(&mut self, scope: &impl Scope, batches: [&[usize]; 2], faults: usize) {
         let mut schedule = Schedule::default();
         loop {
-            let answers = self.run(history, batches, faults, &mut schedule).await;
-            self.check(history, batches, &answers, &schedule).await;
+            let answers = self.run(scope, batches, faults, &mut schedule).await;
+            self.check(scope, batches, &answers, &schedule).await;
             self.runs += 1;
             if !schedule.advance() {
                 return;
@@ -62,18 +66,18 @@ impl Pair {
     /// One run: whenever both sides wait, the schedule says whose request goes on, and how.
     async fn run(
         &self,
-        history: &History,
+        scope: &impl Scope,
         batches: [&[usize]; 2],
         mut faults: usize,
         schedule: &mut Schedule,
     ) -> Vec<Answer> {
-        let events = batches.map(|batch| history.event(batch));
+        let events = batches.map(|batch| scope.event(batch));
         let mut handlers: Vec<_> = self
             .sides
             .iter()
             .zip(&events)
             .map(|((function, gate), event)| {
-                function.store.restore(Tables::default());
+                function.store.restore(self.start.clone());
                 gate.empty();
                 Handler::begin(async { answer(function.handle(event).await) })
             })
@@ -110,32 +114,22 @@ impl Pair {
 
     /// Counters are exact for what is marked, and what is acknowledged is marked; a later delivery completes what a
     /// crash left, and moves nothing else.
-    async fn check(&self, history: &History, batches: [&[usize]; 2], answers: &[Answer], schedule: &Schedule) {
-        let told = || format!("{:?}: {batches:?}, answered {answers:?}, after {schedule:?}", history.writes);
-        let before = self.seen();
-        let applied = before.markers.iter().filter(|(_, outcome)| *outcome == "APPLIED");
-        let applied: BTreeSet<&str> = applied.map(|(sequence_number, _)| sequence_number.as_str()).collect();
-        assert_eq!(before.counts, history.count_of(&applied), "{}", told());
-        for (batch, answer) in batches.iter().zip(answers) {
-            if *answer == Answer::Crashed {
-                continue;
-            }
-            assert_eq!(*answer, Answer::All, "nothing is left: {}", told());
-            for &position in *batch {
-                let record = &history.records[position];
-                let marked = before.markers.contains_key(&record.sequence_number);
-                assert_eq!(marked, record.effective(), "{} is acknowledged: {}", record.sequence_number, told());
-            }
+    async fn check(&self, scope: &impl Scope, batches: [&[usize]; 2], answers: &[Answer], schedule: &Schedule) {
+        let told = format!("{}: {batches:?}, answered {answers:?}, after {schedule:?}", scope.name());
+        let seen = || scope.see(&self.tables.lock().unwrap());
+        let before = seen();
+        scope.check_state(&before, &told);
+        for (batch, answer) in batches.iter().zip(answers).filter(|(_, answer)| **answer != Answer::Crashed) {
+            assert_eq!(*answer, Answer::All, "nothing is left: {told}");
+            batch.iter().for_each(|&position| scope.check_acknowledged(position, &before, &told));
         }
+        let all: Vec<usize> = (0..scope.length()).collect();
         if answers.contains(&Answer::Crashed) {
-            let all: Vec<usize> = (0..history.records.len()).collect();
-            assert_eq!(self.later.deliver(&history.event(&all)).await, Answer::All, "{}", told());
+            assert_eq!(self.later.deliver(&scope.event(&all)).await, Answer::All, "{told}");
         }
-        assert_eq!(self.seen().counts, history.recount(), "{}", told());
-    }
-
-    fn seen(&self) -> Seen {
-        Seen::of(&self.tables.lock().unwrap())
+        let after = seen();
+        scope.check_state(&after, &told);
+        all.into_iter().for_each(|position| scope.check_acknowledged(position, &after, &told));
     }
 }
 
@@ -183,15 +177,15 @@ impl<'f> Handler<'f> {
 
 #[tokio::test(start_paused = true)]
 async fn two_deliveries_of_up_to_three_records_count_exactly_in_every_order() {
-    let mut pair = Pair::new();
+    let mut pair = Pair::new(&config(), Tables::default());
     for history in History::all_of(2, |_| true) {
-        pair.deliver_in_every_order(&history, [&[0, 1], &[0, 1]], 0).await;
-        pair.deliver_in_every_order(&history, [&[0], &[1]], 0).await;
+        pair.deliver_in_every_order(&Case::of(&history), [&[0, 1], &[0, 1]], 0).await;
+        pair.deliver_in_every_order(&Case::of(&history), [&[0], &[1]], 0).await;
     }
     let short = pair.runs;
     for history in History::all_of(3, Write::counts) {
         for batches in [[&[0, 1, 2][..], &[0, 1, 2][..]], [&[0, 1], &[1, 2]]] {
-            pair.deliver_in_every_order(&history, batches, 0).await;
+            pair.deliver_in_every_order(&Case::of(&history), batches, 0).await;
         }
     }
     println!("{} runs, {short} of them of two records", pair.runs);
@@ -200,13 +194,13 @@ async fn two_deliveries_of_up_to_three_records_count_exactly_in_every_order() {
 
 #[tokio::test(start_paused = true)]
 async fn two_deliveries_of_two_records_count_exactly_with_a_fault_at_any_request() {
-    let mut pair = Pair::new();
+    let mut pair = Pair::new(&config(), Tables::default());
     for history in History::all_of(2, Write::counts) {
-        pair.deliver_in_every_order(&history, [&[0, 1], &[0, 1]], 1).await;
+        pair.deliver_in_every_order(&Case::of(&history), [&[0, 1], &[0, 1]], 1).await;
     }
     let with_poison = History::all_of(2, |write| matches!(write, Write::Insert(..) | Write::Poison));
     for history in with_poison.iter().filter(|history| history.writes[1] == Write::Poison) {
-        pair.deliver_in_every_order(history, [&[0, 1], &[1]], 1).await;
+        pair.deliver_in_every_order(&Case::of(history), [&[0, 1], &[1]], 1).await;
     }
     println!("{} runs", pair.runs);
     assert!(pair.runs > 500);

@@ -7,7 +7,7 @@ use ddb_rollup::rollup::Item;
 use serde_json::Value;
 
 use crate::engine::{Engine, s};
-use crate::four_views::{Counts, ItemName, Point, TOO_HEAVY, four_views};
+use crate::four_views::{Counts, ItemName, Point, TOO_HEAVY, four_views, has_what_open_sets};
 use crate::function::Function;
 
 /// What is counted.
@@ -118,6 +118,7 @@ impl Stage {
             let source = table == "Point" && item["PointId"] != serde_dynamo::AttributeValue::S("TOTAL".to_owned());
             if table != "Idempotency" && !source {
                 counted.add_all(&Counts::of_item(table, &item), 1);
+                assert_eq!(has_what_open_sets(&item), item.contains_key("OpenByTag"), "{item:?}");
             }
         }
         let mut recounted = Counts::default();
