@@ -30,6 +30,7 @@ mod poison;
 mod poller;
 mod proxy;
 mod public_cases;
+mod reasons_in_words;
 mod repair;
 mod replay;
 mod replay_duplicate_events;

@@ -52,7 +52,9 @@ fn hold(raw: &str) {
             assert_ne!(found, "aws:dynamodb");
             assert!(!has_number(raw), "it can be told by its number: {raw}");
         }
-        Err(error @ (EventError::NotText { .. } | EventError::NotAStreamEvent { .. })) => panic!("one record is no event: {error}"),
+        Err(error @ (EventError::NotText { .. } | EventError::NotAStreamEvent { .. })) => {
+            panic!("one record is no event: {error}")
+        }
     }
 }
 
