@@ -41,6 +41,7 @@ mod runtime_api;
 mod several_views;
 mod storm;
 mod summary;
+mod terminal;
 mod under_fire;
 mod view_command;
 mod view_reference;

@@ -20,6 +20,7 @@ use super::running_stack::RunningStack;
 use super::stack_definition::StackDefinition;
 use super::view_printer::{Format, ViewPrinter};
 use crate::operate::args::Shared;
+use crate::operate::printable::printable_lines;
 use crate::operate::stop::{self, Stop, Stopper};
 use crate::operate::stream::DynamoStream;
 use crate::store::DynamoStore;
@@ -41,7 +42,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Result<(), LocalError> 
     let database = engine::open(args.data.as_deref())?;
     let port = args.port.unwrap_or(DEFAULT_PORT);
     let stack = RunningStack::start(database, port, shared.region.as_deref(), &parameters).await?;
-    write!(io::stderr(), "{}", greeting(&stack, args))?;
+    write!(io::stderr(), "{}", printable_lines(greeting(&stack, args)))?;
 
     let (stopper, stop) = stop::stop();
     let format = if shared.json { Format::Json } else { Format::Text };

@@ -119,7 +119,7 @@ fn accept(record: Envelope, raw: &str) -> Result<Parsed<'_>, EventError> {
         event_name: record.event_name,
         source_key: record.keys,
     };
-    let images = stream.and_then(|_| match (record.old, record.new, head.event_name.as_str()) {
+    let images = stream.and(match (record.old, record.new, head.event_name.as_str()) {
         (None, None, _) => Err(Reason::NoImage),
         (Some(_), None, "MODIFY") => Err(Reason::HalfModify(Image::Old)),
         (None, Some(_), "MODIFY") => Err(Reason::HalfModify(Image::New)),

@@ -73,12 +73,12 @@ impl Envelope {
         let record: Fields<'_> = serde_json::from_str(raw).ok()?;
         let change: Fields<'_> = field(&record, "dynamodb")?;
         let mut unreadable = BTreeMap::new();
-        let mut image = |name| match nullable::<Fields<'_>>(&change, name)? {
+        let mut image = |name| match nullable::<Fields<'_>>(&change, name).ok()? {
             None => Some(None),
             Some(attributes) => Some(item(&attributes, &mut unreadable)),
         };
         let (old, new) = (image("OldImage")?, image("NewImage")?);
-        let view_type = nullable(&change, "StreamViewType")?;
+        let view_type = nullable(&change, "StreamViewType").ok()?;
         Some(Self {
             event_id: field(&record, "eventID").unwrap_or_default(),
             event_name: field(&record, "eventName").unwrap_or_default(),
@@ -86,7 +86,7 @@ impl Envelope {
             sequence_number: field(&change, "SequenceNumber"),
             view_type,
             created_at: creation_time(&change),
-            keys: nullable(&change, "Keys")?.unwrap_or_default(),
+            keys: nullable(&change, "Keys").ok()?.unwrap_or_default(),
             old,
             new,
             unreadable,
@@ -103,8 +103,8 @@ pub(super) fn field<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str) -> 
 }
 
 /// A field that may be absent or null, but must not be anything else than it should be.
-fn nullable<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str) -> Option<Option<T>> {
-    fields.get(name).map_or(Some(None), |raw| serde_json::from_str(raw.get()).ok())
+fn nullable<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str) -> serde_json::Result<Option<T>> {
+    fields.get(name).map_or(Ok(None), |raw| serde_json::from_str(raw.get()))
 }
 
 /// An image without the attributes that cannot be read; none when it has no attribute at all.
@@ -133,8 +133,9 @@ fn created_at(raw: &str) -> Option<DateTime<Utc>> {
 /// then gives a time at which there were streams. Anything else is as good as none.
 fn creation_time(change: &Fields<'_>) -> Option<DateTime<Utc>> {
     let number: f64 = field(change, "ApproximateCreationDateTime")?;
-    let seconds = UNITS.map(|unit| number / unit).into_iter().find(|seconds| *seconds < SECONDS_END)?;
-    if seconds == 0.0 || (seconds != number && seconds < STREAMS_BEGIN) {
+    let mut of_unit = UNITS.into_iter().map(|unit| (unit, number / unit));
+    let (unit, seconds) = of_unit.find(|(_, seconds)| *seconds < SECONDS_END)?;
+    if seconds == 0.0 || (unit > 1.0 && seconds < STREAMS_BEGIN) {
         return None;
     }
     #[allow(clippy::cast_possible_truncation, reason = "what is out of range is no time")]
