@@ -23,7 +23,7 @@ const UNREADABLE: [&str; 9] = [
 /// text is absent.
 fn came_to(definition: &Definition, images: [&str; 2], keys: &str, beside: &str) -> Result<(), String> {
     let images = ["OldImage", "NewImage"].into_iter().zip(images).filter(|(_, image)| !image.is_empty());
-    let images: String = images.map(|(name, image)| format!(r#","{name}":{image}"#)).collect();
+    let images = images.map(|(name, image)| format!(r#","{name}":{image}"#)).collect::<Vec<_>>().concat();
     let raw =
         format!(r#"{{"eventSourceARN":"arn","dynamodb":{{"SequenceNumber":"1","Keys":{keys}{images}{beside}}}}}"#);
     let retention = Retention { days: 14, until: DateTime::from_timestamp(1_795_000_000, 0).unwrap() };
@@ -47,7 +47,7 @@ const KEYS: &str = r#"{"MapId":{"S":"m"},"PointId":{"S":"p"}}"#;
 fn point(attribute: &str, value: &str) -> String {
     let others = [("MapId", r#"{"S":"m"}"#), ("PointId", r#"{"S":"p"}"#), ("Category", r#"{"S":"Park"}"#)];
     let others = others.iter().filter(|(name, _)| *name != attribute);
-    let others: String = others.map(|(name, value)| format!(r#","{name}":{value}"#)).collect();
+    let others = others.map(|(name, value)| format!(r#","{name}":{value}"#)).collect::<Vec<_>>().concat();
     format!(r#"{{"{attribute}":{value}{others}}}"#)
 }
 
