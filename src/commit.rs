@@ -26,7 +26,7 @@ pub use report::{Broken, CommitReport};
 pub use seams::{LookedUp, Randomness, Store};
 
 use complete_items::CompleteItems;
-use job::{Answer, Done, Job, Prepared};
+use job::{Answer, Done, Job, JobStep, Prepared};
 use report::RequestCounters;
 use run::Run;
 
@@ -87,7 +87,8 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
     }
 
     async fn carry_out<'r>(&self, counters: &RequestCounters, job: Job, prepared: Prepared<'r>) -> Done<'r> {
-        if job.plans > PROMPT_REPLANS {
+        // What is only read tells something new; the transaction after it waits.
+        if job.plans > PROMPT_REPLANS && !matches!(job.step, JobStep::Read(_)) {
             sleep(self.backoff(job.plans - PROMPT_REPLANS)).await;
         }
         let answer = match prepared {

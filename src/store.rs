@@ -222,7 +222,11 @@ pub fn transaction_failure<E: Cancellable>(error: &SdkError<E, HttpResponse>, ac
                     message: reason.message.clone(),
                     item: reason.item.clone().map(Item::from),
                 });
-                verdict::cancelled(reasons.collect(), actions)
+                let mut reasons: Vec<_> = reasons.collect();
+                if reasons.is_empty() {
+                    reasons = verdict::reasons_in(answer.err().message().unwrap_or_default());
+                }
+                verdict::cancelled(reasons, actions)
             }
             None => verdict::error(&error_answer(answer.err(), answer.raw())),
         },

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ddb_rollup::operate::args::Shared;
+use ddb_rollup::operate::printable::printable_lines;
 use ddb_rollup::operate::{CommandOutcome, audit, deploy_check, local, migrate, quarantine, repair, replay, view};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // When standard error is closed too, the exit code is all that is left.
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            let _ = writeln!(io::stderr(), "error: {}", printable_lines(format_args!("{error:#}")));
             ExitCode::from(2)
         }
     }

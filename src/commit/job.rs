@@ -26,6 +26,8 @@ pub(super) enum JobStep {
     Commit,
     /// Look at these of their view items, as a transaction of them was refused in these words.
     Inspect { refused: Vec<ItemId>, words: String },
+    /// Read these of their view items: their conditions were not met, and the answer does not show what is there.
+    Read(Vec<ItemId>),
     /// Ask for the shapes of its view items.
     LookUp,
 }

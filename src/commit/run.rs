@@ -24,6 +24,8 @@ pub(super) struct Run<'r, 'b> {
     shapes: Vec<Shape>,
     /// View items whose shape is presumed: nothing told of it yet, in this invocation or before.
     unseen: BTreeSet<ItemId>,
+    /// View items whose shape was presumed again after a condition was not met and nothing came back.
+    presumed: BTreeSet<ItemId>,
     outcomes: Vec<Option<EntryOutcome>>,
     /// Entries that were found to be poison while an answer is being read.
     condemned: Vec<EntryId>,
@@ -40,6 +42,7 @@ impl<'r, 'b> Run<'r, 'b> {
             complete_items,
             shapes: vec![Shape::Complete; batch.items.len()],
             unseen: BTreeSet::new(),
+            presumed: BTreeSet::new(),
             outcomes: vec![None; batch.entries.len()],
             condemned: Vec::new(),
             waiting: VecDeque::new(),
@@ -105,8 +108,8 @@ impl<'r, 'b> Run<'r, 'b> {
     pub(super) fn prepare(&self, job: &Job) -> Prepared<'r> {
         match &job.step {
             JobStep::Commit => Prepared::Commit(plan::assemble(self.setting, self.batch, &self.shapes, &job.members)),
-            JobStep::Inspect { refused, .. } => {
-                Prepared::Inspect(refused.iter().map(|item| (*item, self.batch[*item].key.clone())).collect())
+            JobStep::Inspect { refused: items, .. } | JobStep::Read(items) => {
+                Prepared::Inspect(items.iter().map(|item| (*item, self.batch[*item].key.clone())).collect())
             }
             JobStep::LookUp => Prepared::LookUp(job.items.iter().map(|item| self.batch[*item].key.clone()).collect()),
         }
@@ -123,6 +126,7 @@ impl<'r, 'b> Run<'r, 'b> {
                 self.cancelled(job, &transaction, verdicts);
             }
             Answer::Transacted(_, Err(Failure::Refused(words))) => self.refused(job, words),
+            Answer::Inspected(Ok(items)) if matches!(job.step, JobStep::Read(_)) => self.read(job, &items),
             Answer::Inspected(Ok(items)) => self.inspected(job, &items),
             Answer::Transacted(_, Err(Failure::TokenReused | Failure::Transient(_))) => {
                 self.queue(job.members, JobStep::Commit, job.plans + 1);

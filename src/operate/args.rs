@@ -11,6 +11,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::printable::printable_lines;
 use crate::config::{
     Config, ConfigError, IDEMPOTENCY_TABLE, SOURCE_TABLE, Tables, VIEW_DEFINITION, VIEW_TABLE, endpoint,
 };
@@ -98,12 +99,12 @@ impl Shared {
         })
     }
 
-    /// Writes results on standard output, in the form that is asked for.
+    /// Writes results on standard output, in the form that is asked for. What a terminal would obey is shown instead.
     ///
     /// # Errors
     /// When standard output is closed.
     pub fn write(&self, object: &Value, text: &impl Display) -> io::Result<()> {
-        if self.json { writeln!(io::stdout(), "{object}") } else { write!(io::stdout(), "{text}") }
+        if self.json { writeln!(io::stdout(), "{object}") } else { write!(io::stdout(), "{}", printable_lines(text)) }
     }
 
     /// The template's parameters for the tables that were named.

@@ -21,6 +21,7 @@ pub mod local;
 pub mod marker_table;
 pub mod migrate;
 pub mod operator;
+pub mod printable;
 pub mod progress;
 pub mod quarantine;
 pub mod repair;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
+use super::printable::printable;
+
 /// How often there is a line, where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -107,7 +109,7 @@ impl Progress {
 
     fn line(&self) {
         // Work goes on when nobody listens.
-        let _ = writeln!(io::stderr(), "{self}");
+        let _ = writeln!(io::stderr(), "{}", printable(self));
     }
 }
 

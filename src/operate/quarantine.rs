@@ -15,6 +15,7 @@ use super::args::{self, Shared};
 use super::clock::{days_later, now};
 use super::error::{TableError, failure_text};
 use super::marker_table::{discard, marker_key, sdk_text};
+use super::printable::printable;
 use super::replay::report::ReplayReport;
 use crate::config::{Config, ConfigError};
 use crate::handler::InvocationError;
@@ -272,7 +273,9 @@ struct List<'a>(&'a [Quarantined]);
 impl Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Quarantined { id, reason, recorded_at, record } in self.0 {
-            writeln!(f, "{recorded_at}  {}  {}\n    {reason}", id.sequence_number, id.stream)?;
+            let [recorded_at, number, stream, reason] =
+                [recorded_at, &id.sequence_number, &id.stream, reason].map(printable);
+            writeln!(f, "{recorded_at}  {number}  {stream}\n    {reason}")?;
             if record.is_none() {
                 writeln!(f, "    the record itself did not fit: {RECORD} is with the failure destination")?;
             }

@@ -1,6 +1,6 @@
 //! `view`: what a definition says, and what it does to an item, before anything is deployed.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -134,14 +134,6 @@ async fn of_source_table<'v>(
     let page = page.map_err(|error| TableError::new("scan", table, failure_text(&error)))?;
     let items = page.items.unwrap_or_default().into_iter().map(Item::from);
     Ok(items.map(|item| Trial::of(&config.definition, None, Some(&item))).collect())
-}
-
-/// Data as it may reach a terminal: control characters are shown, not sent.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().fold(String::new(), |mut shown, c| {
-        let _ = if c.is_control() { write!(shown, "{}", c.escape_default()) } else { write!(shown, "{c}") };
-        shown
-    })
 }
 
 /// What items do to the views, one after another.

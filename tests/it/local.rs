@@ -15,6 +15,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::engine::{n, s, sdk, text, without_embedded_engine};
+use crate::terminal;
 
 /// Why nothing here runs on another engine.
 pub const OWN_ENGINE: &str = "`local` starts an embedded engine of its own";
@@ -182,6 +183,8 @@ async fn a_point_is_a_line_and_a_restart_counts_nothing_twice() {
     assert_eq!(local.line().await, "Seattle  TotalPoints 1  CategoryCounts Landmark 1");
     local.put_point("Seattle", "PalaceKitchen", "Restaurant").await;
     assert_eq!(local.line().await, "Seattle  TotalPoints 2  CategoryCounts Landmark 1, Restaurant 1");
+    local.put_point(terminal::KEY, "SpaceNeedle", "Land\u{1b}[2Jmark").await;
+    terminal::assert_shown(&local.line().await);
     assert_eq!(local.end("-TERM").await, (vec![], Some(0)));
 
     let mut local = Local::start(&[&arguments[..], &["--json"]].concat()).await;
@@ -192,7 +195,8 @@ async fn a_point_is_a_line_and_a_restart_counts_nothing_twice() {
     let maps = local.db().scan().table_name("Map").send().await.unwrap();
     let mut totals: Vec<_> = maps.items().iter().map(|map| (text(&map["MapId"]), map["TotalPoints"].clone())).collect();
     totals.sort_by(|left, right| left.0.cmp(&right.0));
-    assert_eq!(totals, [("Olympia".to_owned(), n(1)), ("Seattle".to_owned(), n(2))]);
+    let expected = [("Olympia", 1), ("Seattle", 2), (terminal::KEY, 1)];
+    assert_eq!(totals, expected.map(|(map, total)| (map.to_owned(), n(total))));
     assert_eq!(local.end("-INT").await, (vec![], Some(0)));
 }
 

@@ -37,6 +37,10 @@ pub enum Fault {
     Conflict(u64),
     /// A cancellation by the engine is passed on with a conflict in it besides.
     ConflictBesides,
+    /// A cancellation by the engine is passed on with the codes in its words alone, as some engines have them.
+    ReasonsInWords,
+    /// A cancellation by the engine is passed on without any reasons.
+    NoReasons,
     /// An error, by its code; the engine does not get the request.
     Error(Code),
 }
@@ -230,6 +234,8 @@ async fn answer(state: &State, request: &Request, fault: Option<Fault>) -> Optio
         }
         Some(Fault::Conflict(actions)) => Some(cancelled(&conflicts(request.actions(), actions))),
         Some(Fault::ConflictBesides) => forward(state, request).await.map(with_conflict_besides),
+        Some(Fault::ReasonsInWords) => forward(state, request).await.map(|answer| without_reasons(answer, true)),
+        Some(Fault::NoReasons) => forward(state, request).await.map(|answer| without_reasons(answer, false)),
         Some(Fault::Error(code)) => Some(error(code)),
     }
 }
@@ -265,6 +271,18 @@ fn with_conflict_besides(answer: Answer) -> Answer {
         *silent = conflict();
     }
     cancelled(reasons)
+}
+
+/// A cancellation without its reasons, but in its words if they are to be there; any other answer as it is.
+fn without_reasons(answer: Answer, in_words: bool) -> Answer {
+    let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) else { return answer };
+    let Some(reasons) = body["CancellationReasons"].as_array() else { return answer };
+    body = serde_json::from_slice(&cancelled(reasons).body).unwrap();
+    body.as_object_mut().unwrap().remove("CancellationReasons");
+    if !in_words {
+        body["Message"] = json!("Transaction cancelled");
+    }
+    Answer { body: body.to_string().into_bytes(), ..answer }
 }
 
 fn error(code: Code) -> Answer {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Run;
 use crate::commit::job::{Job, JobStep};
+use crate::rollup::Item;
 use crate::rollup::model::marker::{self, ExistingMarker, Guard};
 use crate::rollup::model::poison::Reason;
 use crate::rollup::pipeline::coalesce::{EntryId, ItemId};
@@ -17,6 +18,8 @@ use crate::rollup::pipeline::view_item::Shape;
 struct Findings {
     /// View items that refused their update, in the service's words.
     refused: BTreeMap<ItemId, String>,
+    /// View items that are there, and did not come back with the answer.
+    unseen: Vec<ItemId>,
     /// Whether a view item turned out to lack its counter maps.
     first_touch: bool,
 }
@@ -43,7 +46,7 @@ impl Run<'_, '_> {
                 }
             }
         }
-        self.plan_again(job, findings.refused);
+        self.plan_again(job, findings.refused, findings.unseen);
         self.quarantine();
         if findings.first_touch {
             self.look_up();
@@ -92,27 +95,57 @@ impl Run<'_, '_> {
             ActionVerdict::Refused(words) => {
                 findings.refused.insert(item, words);
             }
-            ActionVerdict::ConditionFailed(found) => match self.shape_of(item, found.as_ref()) {
-                // It is there, whatever of it came back.
-                Ok(Shape::Absent) if action == ViewAction::CheckAbsent => {
-                    self.see(item, Shape::Complete);
+            ActionVerdict::ConditionFailed(None) => {
+                let presumed = match action {
+                    // An update fails for an item that is there, so the next one is for one that is not.
+                    ViewAction::Update if self.shapes[item.0] != Shape::Absent => Some(Shape::Absent),
+                    // That fails for an item that is there, whatever of it came back.
+                    ViewAction::CheckAbsent => Some(Shape::Complete),
+                    ViewAction::Update => None,
+                };
+                // To presume twice could go on for ever.
+                match presumed.filter(|_| self.presumed.insert(item)) {
+                    Some(shape) => findings.first_touch |= self.see(item, shape),
+                    None => findings.unseen.push(item),
                 }
-                Ok(shape) => findings.first_touch |= self.see(item, shape),
-                Err(detail) => {
-                    for &member in members {
-                        if self.batch[member].touches().contains(&item) {
-                            self.poison(member, self.view_item_fault(item, detail.clone()));
-                        }
+            }
+            ActionVerdict::ConditionFailed(found) => {
+                findings.first_touch |= self.found(item, found.as_ref(), members);
+            }
+        }
+    }
+
+    /// What a view item that came back tells: its shape, or why none of these entries that touch it can be applied. Whether
+    /// its next update is a first touch.
+    fn found(&mut self, item: ItemId, found: Option<&Item>, members: &[EntryId]) -> bool {
+        match self.shape_of(item, found) {
+            Ok(shape) => self.see(item, shape),
+            Err(detail) => {
+                for &member in members {
+                    if self.batch[member].touches().contains(&item) {
+                        self.poison(member, self.view_item_fault(item, detail.clone()));
                     }
                 }
-            },
+                false
+            }
         }
+    }
+
+    /// View items were read because an answer did not show them: what is left is planned by what they are.
+    pub(super) fn read(&mut self, job: Job, items: &[(ItemId, Option<Item>)]) {
+        for (item, found) in items {
+            self.presumed.remove(item);
+            self.found(*item, found.as_ref(), &job.members);
+        }
+        let rest: Vec<EntryId> = job.members.into_iter().filter(|&member| self.open(member)).collect();
+        self.queue(rest, JobStep::Commit, job.plans);
+        self.quarantine();
     }
 
     /// Plans the entries that are still open. Those that touch a view item that refused its update are looked at first,
     /// unless an entry is out already that may be the one at fault: then the rest are suspected only if they are refused
     /// again.
-    fn plan_again(&mut self, job: Job, refused: BTreeMap<ItemId, String>) {
+    fn plan_again(&mut self, job: Job, refused: BTreeMap<ItemId, String>, unseen: Vec<ItemId>) {
         let before = job.members.len();
         let rest: Vec<EntryId> = job.members.into_iter().filter(|&member| self.open(member)).collect();
         match refused.values().next().cloned() {
@@ -123,7 +156,8 @@ impl Run<'_, '_> {
                 self.queue(innocent, JobStep::Commit, job.plans);
                 self.queue(suspect, JobStep::Inspect { refused: refused.into_keys().collect(), words }, job.plans);
             }
-            _ => self.queue(rest, JobStep::Commit, job.plans + 1),
+            _ if unseen.is_empty() => self.queue(rest, JobStep::Commit, job.plans + 1),
+            _ => self.queue(rest, JobStep::Read(unseen), job.plans + 1),
         }
     }
 }

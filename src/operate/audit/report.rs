@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::examine::Examined;
 use crate::operate::audit::uncountable::UncountableItem;
+use crate::operate::printable::printable;
 use crate::rollup::check::judge::{
     Difference, ItemVerdict, NotApplied, Orphans, PendingRecord, StoredCounters, StoredValue, expected,
 };
@@ -331,15 +332,15 @@ impl fmt::Display for AuditReport {
 impl AuditReport {
     fn show_view_items(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for item in self.drifted.iter().take(LINES) {
-            writeln!(f, "drifted   {}", self.item_name(&item.key))?;
+            writeln!(f, "drifted   {}", printable(self.item_name(&item.key)))?;
             for DriftedCounter { difference, .. } in &item.counters {
-                let name = counter_name(&self.definition, difference);
+                let name = printable(counter_name(&self.definition, difference));
                 writeln!(f, "    {name} is {}, should be {}", reading_text(&difference.stored), difference.expected)?;
             }
         }
         more(f, self.drifted.len(), "drifted")?;
         for Behind { key, unmarked, quarantined } in self.behind.iter().take(LINES) {
-            let key = self.item_name(key);
+            let key = printable(self.item_name(key));
             writeln!(f, "behind    {key} by {unmarked} records without a marker, {quarantined} in quarantine")?;
         }
         more(f, self.behind.len(), "behind")?;
@@ -347,7 +348,7 @@ impl AuditReport {
             writeln!(f, "the oldest record without a marker was written at {oldest}")?;
         }
         for key in self.unstable.iter().take(LINES) {
-            let key = self.item_name(key);
+            let key = printable(self.item_name(key));
             writeln!(f, "unstable  {key}: it is written too often to be seen at rest; run the audit with --item")?;
         }
         more(f, self.unstable.len(), "unstable")
@@ -358,7 +359,7 @@ impl AuditReport {
             writeln!(f, "{} records in quarantine: see `ddb-rollup quarantine list`", self.quarantined)?;
         }
         for Finding { invariant, subject, what } in self.findings.iter().take(LINES) {
-            writeln!(f, "{invariant}  {subject}: {what}")?;
+            writeln!(f, "{invariant}  {}", printable(format_args!("{subject}: {what}")))?;
         }
         more(f, self.findings.len(), "findings in the ledger")
     }
@@ -372,11 +373,11 @@ impl AuditReport {
             writeln!(f, "{} source items belong to no view item: their key is unusable", self.unreadable_source_items)?;
         }
         for item in self.uncountable.iter().take(LINES) {
-            writeln!(f, "uncountable  {} in the view {}: {}", item.key_text(), item.view, item.reason)?;
+            writeln!(f, "uncountable  {} in the view {}: {}", item.key_text(), item.view, printable(&item.reason))?;
         }
         more(f, self.uncountable.len(), "source items that a view cannot count")?;
         for key in self.others.iter().take(LINES) {
-            let name = self.item_name(key);
+            let name = printable(self.item_name(key));
             writeln!(f, "not counted  {name}: it belongs to no view, but has attributes with the names of measures")?;
         }
         more(f, self.others.len(), "items of others")?;

@@ -22,6 +22,7 @@ use super::running_stack::{Own, RunningStack};
 use super::stack_definition::{StackDefinition, TableDefinition};
 use super::view_printer::{Format, ViewPrinter};
 use crate::operate::args::Shared;
+use crate::operate::printable::printable_lines;
 use crate::operate::stop::{self, Stop, Stopper};
 use crate::operate::stream::DynamoStream;
 use crate::store::DynamoStore;
@@ -52,7 +53,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Result<(), LocalError> 
         stack.load(items).await?;
         writeln!(io::stderr(), "{count} items of {} are in {}", file.display(), stack.definition.source.name)?;
     }
-    write!(io::stderr(), "{}", greeting(&stack, args))?;
+    write!(io::stderr(), "{}", printable_lines(greeting(&stack, args)))?;
 
     let (stopper, stop) = stop::stop();
     let format = if shared.json { Format::Json } else { Format::Text };

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::poller::Function;
 use crate::commit::Store;
+use crate::operate::printable::printable;
 use crate::operate::stop::Stopper;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::poison::Image;
@@ -153,8 +154,8 @@ impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
         let table = several.then(|| self.definition[change.key.table].name.as_str());
         let line = match self.format {
             Format::Text => match table {
-                Some(table) => format!("{table} {change}"),
-                None => change.to_string(),
+                Some(table) => printable(format_args!("{table} {change}")),
+                None => printable(change),
             },
             Format::Json => change.json(&self.definition).to_string(),
         };

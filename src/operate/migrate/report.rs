@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::decide::{AppliedMigration, MigrationState, decide, states};
 use super::definition::Migration;
 use super::steps::StepResult;
+use crate::operate::printable::printable;
 
 /// What became of a migration in one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,10 +110,10 @@ impl fmt::Display for MigrationReport {
                 )?,
             }
             for note in notes {
-                writeln!(f, "  {note}")?;
+                writeln!(f, "  {}", printable(note))?;
             }
             for left in left {
-                writeln!(f, "  {} cannot be changed: {}", left.key, left.reason)?;
+                writeln!(f, "  {} cannot be changed: {}", printable(&left.key), printable(&left.reason))?;
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::operate::audit::report::AuditReport;
+use crate::operate::printable::printable;
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 
@@ -96,7 +97,7 @@ impl fmt::Display for RepairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let did = if self.mode == Mode::DryRun { "would set" } else { "set" };
         for write in &self.writes {
-            writeln!(f, "{did} {write}")?;
+            writeln!(f, "{did} {}", printable(write))?;
         }
         if self.applied > 0 {
             writeln!(f, "{} records without a marker applied", self.applied)?;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::document::BatchPointer;
 use crate::operate::apply::AppliedRecords;
+use crate::operate::printable::printable;
 
 /// What a replay came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,6 +76,7 @@ impl fmt::Display for ReplayReport {
         }
         for gone in &self.gone {
             let BatchPointer { first, last, shard, from, until, .. } = &gone.pointer;
+            let [first, last, shard, from, until] = [first, last, shard, from, until].map(printable);
             writeln!(
                 f,
                 "{} records are gone from the stream: {first} to {last} of {shard}, written between {from} and {until}",
@@ -82,7 +84,7 @@ impl fmt::Display for ReplayReport {
             )?;
         }
         if !self.gone.is_empty() {
-            let keys = self.to_repair.iter().map(|key| key.as_str().map_or_else(|| key.to_string(), str::to_owned));
+            let keys = self.to_repair.iter().map(|key| key.as_str().map_or_else(|| key.to_string(), printable));
             let keys = keys.collect::<Vec<_>>().join(", ");
             if keys.is_empty() {
                 writeln!(f, "no view item differs from a recount: nothing is to be repaired")?;

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::printable;
 use crate::operate::audit::report::{key_json, number_json};
+use crate::operate::printable::printable;
 use crate::rollup::Item;
 use crate::rollup::model::change::{Sums, UncountableImage};
 use crate::rollup::model::definition::Definition;
@@ -104,10 +104,10 @@ impl fmt::Display for Trial<'_> {
                 let measure = &self.definition[counter.measure].attribute;
                 let amount = amount.to_string();
                 let sign = if amount.starts_with('-') { "" } else { "+" };
-                writeln!(f, "{}", printable(&format!("{name}: {measure}{group} {sign}{amount}")))?;
+                writeln!(f, "{}", printable(format_args!("{name}: {measure}{group} {sign}{amount}")))?;
             }
             for (attribute, text) in self.texts.get(key).into_iter().flatten() {
-                writeln!(f, "{}", printable(&format!("{name}: {attribute} set to {text:?}")))?;
+                writeln!(f, "{}", printable(format_args!("{name}: {attribute} set to {text:?}")))?;
             }
         }
         let one = self.definition.views().len() == 1;
@@ -116,7 +116,7 @@ impl fmt::Display for Trial<'_> {
             writeln!(f, "cannot be counted by the view {view}, the {image} item: {}", printable(reason))?;
         }
         match &self.quarantined {
-            Some(reason) => writeln!(f, "goes to quarantine: {}", printable(&reason.to_string()))?,
+            Some(reason) => writeln!(f, "goes to quarantine: {}", printable(reason))?,
             None if one && !self.not_in().is_empty() => return writeln!(f, "not in the view"),
             None if self.deltas.is_empty() && self.uncountable.is_empty() && self.not_in().is_empty() => {
                 writeln!(f, "changes nothing")?;

@@ -120,18 +120,14 @@ fn accept(record: Envelope, raw: &str) -> Result<Parsed<'_>, EventError> {
         source_key: record.keys,
         digest: None,
     };
-    let images = || match (record.old, record.new, head.event_name.as_str()) {
+    let images = stream.and(match (record.old, record.new, head.event_name.as_str()) {
         (None, None, _) => Err(Reason::NoImage),
         (Some(_), None, "MODIFY") => Err(Reason::HalfModify(Image::Old)),
         (None, Some(_), "MODIFY") => Err(Reason::HalfModify(Image::New)),
         (None, Some(new), _) => Ok(Images::Inserted(new)),
         (Some(old), Some(new), _) => Ok(Images::Modified { old, new }),
         (Some(old), None, _) => Ok(Images::Removed(old)),
-    };
-    let images = match stream {
-        Ok(_) => images(),
-        Err(reason) => Err(reason),
-    };
+    });
     Ok(match images {
         Ok(images) => {
             let (created_at, unreadable) = (record.created_at, record.unreadable);

@@ -90,8 +90,10 @@ pub struct CancellationReason {
     pub item: Option<Item>,
 }
 
-/// Reads the reasons of a cancelled transaction of so many actions. Reasons that cannot be laid beside the actions
-/// decide nothing.
+/// Reads the reasons of a cancelled transaction of so many actions.
+///
+/// Reasons that cannot be laid beside the actions decide nothing; if nothing in them passes by itself, sending the
+/// transaction again would end as before.
 #[must_use]
 pub fn cancelled(reasons: Vec<CancellationReason>, actions: usize) -> Failure {
     let verdicts: Vec<_> = reasons.into_iter().map(action).collect();
@@ -109,7 +111,24 @@ pub fn cancelled(reasons: Vec<CancellationReason>, actions: usize) -> Failure {
         ActionVerdict::Transient(cause) => Some(*cause),
         _ => None,
     });
-    Failure::Transient(cause.unwrap_or(RetryCause::Server))
+    match cause {
+        Some(cause) => Failure::Transient(cause),
+        None if verdicts.len() == actions => Failure::Transient(RetryCause::Server),
+        None => Failure::Broken(format!(
+            "a transaction of {actions} actions was cancelled with {} reasons, so that none can be told; an engine has to \
+             give one for each action",
+            verdicts.len()
+        )),
+    }
+}
+
+/// The reasons that stand in the words of a cancellation, for engines that give them nowhere else: `[None,
+/// ConditionalCheckFailed]`. None come with an item.
+#[must_use]
+pub fn reasons_in(message: &str) -> Vec<CancellationReason> {
+    let codes = message.rsplit_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(codes, _)| codes);
+    let code = |code: &str| CancellationReason { code: Some(code.trim().to_owned()), ..CancellationReason::default() };
+    codes.into_iter().flat_map(|codes| codes.split(',')).map(code).collect()
 }
 
 fn action(reason: CancellationReason) -> ActionVerdict {
@@ -233,8 +252,30 @@ mod tests {
         assert!(matches!(cancelled(&["TransactionConflict", "ConditionalCheckFailed"]), Failure::Cancelled(_)));
         assert!(matches!(cancelled(&["ThrottlingError", "ValidationError"]), Failure::Cancelled(_)));
         assert!(matches!(cancelled(&["AccessDenied", "ConditionalCheckFailed"]), Failure::Broken(_)));
-        for unequal in [&[][..], &["ConditionalCheckFailed"], &["None", "None", "ValidationError"]] {
-            assert_eq!(cancelled(unequal), Failure::Transient(RetryCause::Server), "{unequal:?}");
+        for unequal in [&[][..], &["ConditionalCheckFailed"], &["None"], &["None", "None", "ValidationError"]] {
+            assert!(matches!(cancelled(unequal), Failure::Broken(_)), "it would be the same again: {unequal:?}");
+        }
+        let passing = cancelled(&["None", "ConditionalCheckFailed", "TransactionConflict"]);
+        assert_eq!(passing, Failure::Transient(RetryCause::Conflict));
+    }
+
+    #[test]
+    fn reasons_are_found_in_the_words_of_an_engine_that_gives_them_nowhere_else() {
+        let words = "Transaction cancelled, please refer cancellation reasons for specific reasons";
+        for (message, expected) in [
+            (format!("{words} [None, ConditionalCheckFailed]"), &["None", "ConditionalCheckFailed"][..]),
+            (
+                format!("{words} [ConditionalCheckFailed,None,ThrottlingError]."),
+                &["ConditionalCheckFailed", "None", "ThrottlingError"],
+            ),
+            (format!("[1] {words} [ ValidationError ]"), &["ValidationError"]),
+            (format!("{words} []"), &[""]),
+            (format!("{words} [None"), &[]),
+            (words.to_owned(), &[]),
+            (String::new(), &[]),
+        ] {
+            let found: Vec<String> = reasons_in(&message).into_iter().filter_map(|reason| reason.code).collect();
+            assert_eq!(found, expected, "{message}");
         }
     }
 

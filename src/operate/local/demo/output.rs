@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use serde_json::{Map, Value, json};
 
 use super::recount::CountersByMap;
+use crate::operate::printable::printable;
 
 /// Prints the steps as they come.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl DemoOutput {
         self.line("")?;
         self.headline(&format!("{}  {title}", self.steps.len()))?;
         for line in seen {
-            self.line(&format!("   {line}"))?;
+            self.line(&format!("   {}", printable(line)))?;
         }
         let moved: Vec<_> = after.iter().filter(|(map, counters)| before.get(*map) != Some(counters)).collect();
         if moved.is_empty() {
@@ -60,6 +61,7 @@ impl DemoOutput {
 
     /// Rows under headings, in columns as wide as they need to be.
     pub(super) fn table<const N: usize>(&self, headings: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
+        let rows = rows.into_iter().map(|row| row.map(printable));
         let rows = std::iter::once(headings.map(str::to_owned)).chain(rows).collect::<Vec<_>>();
         let widths: Vec<_> =
             (0..N).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()).collect();

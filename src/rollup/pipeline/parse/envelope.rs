@@ -103,7 +103,7 @@ pub(super) fn field<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str) -> 
 }
 
 /// A field that may be absent or null, but must not be anything else than it should be.
-fn nullable<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str) -> Result<Option<T>, serde_json::Error> {
+fn nullable<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str) -> serde_json::Result<Option<T>> {
     fields.get(name).map_or(Ok(None), |raw| serde_json::from_str(raw.get()))
 }
 
@@ -133,10 +133,9 @@ fn created_at(raw: &str) -> Option<DateTime<Utc>> {
 /// then gives a time at which there were streams. Anything else is as good as none.
 fn creation_time(change: &Fields<'_>) -> Option<DateTime<Utc>> {
     let number: f64 = field(change, "ApproximateCreationDateTime")?;
-    let in_unit = |unit: &f64| number / unit < SECONDS_END;
-    let (place, unit) = UNITS.iter().enumerate().find(|(_, unit)| in_unit(unit))?;
-    let seconds = number / unit;
-    if seconds == 0.0 || place > 0 && seconds < STREAMS_BEGIN {
+    let mut of_unit = UNITS.into_iter().map(|unit| (unit, number / unit));
+    let (unit, seconds) = of_unit.find(|(_, seconds)| *seconds < SECONDS_END)?;
+    if seconds == 0.0 || (unit > 1.0 && seconds < STREAMS_BEGIN) {
         return None;
     }
     #[allow(clippy::cast_possible_truncation, reason = "what is out of range is no time")]
