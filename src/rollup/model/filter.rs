@@ -140,7 +140,11 @@ impl FilterPattern {
             Condition::Or(conditions) => {
                 let sides = conditions.iter().map(|condition| Self::of(condition, source_key));
                 let sides = sides.collect::<Result<Vec<_>, _>>()?;
-                sides.into_iter().reduce(Self::or).filter(|all| !all.0.is_empty()).ok_or_else(|| open(Open::Alternatives))
+                sides
+                    .into_iter()
+                    .reduce(Self::or)
+                    .filter(|all| !all.0.is_empty())
+                    .ok_or_else(|| open(Open::Alternatives))
             }
             _ => Err(open(Open::Operator)),
         }
@@ -258,9 +262,10 @@ mod tests {
             ("begins_with(SK, 'LIKE#') OR SK = 'LIKE#7'", like),
             ("begins_with(SK, 'A') AND SK IN ('A1', 'B1')", json!({ "SK": { "S": ["A1"] } })),
             (
-                "SK = 'A' OR begins_with(SK, 'B') AND Plan = 'pro'",
-                json!({ "SK": { "S": ["A", { "prefix": "B" }] } }),
+                "(begins_with(SK, 'A') OR SK = 'B') AND (SK = 'A1' OR begins_with(SK, 'B'))",
+                json!({ "SK": { "S": ["A1", "B"] } }),
             ),
+            ("SK = 'A' OR begins_with(SK, 'B') AND Plan = 'pro'", json!({ "SK": { "S": ["A", { "prefix": "B" }] } })),
             (
                 "begins_with(PK, 'USER#') AND begins_with(SK, 'LIKE#')",
                 json!({ "PK": { "S": [{ "prefix": "USER#" }] }, "SK": { "S": [{ "prefix": "LIKE#" }] } }),
