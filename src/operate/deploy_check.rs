@@ -1,6 +1,7 @@
 //! `ddb-rollup deploy-check`: whether what is deployed is what the roll-up relies on.
 
 pub mod check;
+mod filtering;
 
 use std::fmt::{self, Display};
 use std::io;
@@ -121,10 +122,11 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, DeployC
     };
     checks.extend(check::idempotency(&config.idempotency_table, markers.as_ref(), expiry.as_ref()));
 
-    let stream = source.as_ref().and_then(TableDescription::latest_stream_arn);
-    if let Some(stream) = stream.filter(|_| !args.tables_only) {
+    if let Some(source) = source.as_ref().filter(|_| !args.tables_only)
+        && let Some(stream) = source.latest_stream_arn()
+    {
         let lambda = aws_sdk_lambda::Client::new(&sdk);
-        checks.extend(function(&lambda, &config, stream, args.function.as_deref()).await?);
+        checks.extend(function(&lambda, &config, source, stream, args.function.as_deref()).await?);
     }
 
     let report = DeploymentReport(checks);
@@ -158,6 +160,7 @@ async fn time_to_live(
 async fn function(
     client: &aws_sdk_lambda::Client,
     config: &Config,
+    source: &TableDescription,
     stream: &str,
     name: Option<&str>,
 ) -> Result<Vec<Check>, DeployCheckError> {
@@ -165,14 +168,22 @@ async fn function(
     // Of a named function every mapping is wanted: it may read a stream that was switched off.
     let request = request.set_event_source_arn(name.is_none().then(|| stream.to_owned()));
     let pages = request.into_paginator().items().send().try_collect().await;
-    let mappings = pages.map_err(|error| lambda_error("list the event source mappings", failure_text(&error)))?;
+    let mut mappings: Vec<EventSourceMappingConfiguration> =
+        pages.map_err(|error| lambda_error("list the event source mappings", failure_text(&error)))?;
     let mut functions: Vec<&str> = mappings.iter().filter_map(|mapping| mapping.function_arn()).collect();
     functions.sort_unstable();
     functions.dedup();
     if name.is_none() && functions.len() > 1 {
         return Err(DeployCheckError::Several(functions.into_iter().map(str::to_owned).collect()));
     }
-    let mut checks = check::mappings(stream, &mappings);
+    // A list leaves out what is encrypted with a key of the user's own.
+    for mapping in mappings.iter_mut().filter(|mapping| mapping.kms_key_arn().is_some()) {
+        let found = client.get_event_source_mapping().set_uuid(mapping.uuid.clone()).send().await;
+        let found = found.map_err(|error| lambda_error("look at an event source mapping", failure_text(&error)))?;
+        mapping.filter_criteria = found.filter_criteria;
+        mapping.filter_criteria_error = found.filter_criteria_error;
+    }
+    let mut checks = check::mappings(&config.definition, source, stream, &mappings);
     let reads = |mapping: &&EventSourceMappingConfiguration| mapping.event_source_arn() == Some(stream);
     if let Some(function) = mappings.iter().find(reads).and_then(|mapping| mapping.function_arn()) {
         let found = client.get_function_configuration().function_name(function).send().await;

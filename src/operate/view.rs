@@ -1,4 +1,4 @@
-//! `view`: what a definition says, and what it does to an item, before anything is deployed.
+//! `view`: what a definition says, what it does to an item, and which records it needs, before anything is deployed.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -13,9 +13,11 @@ use crate::config::{Config, ConfigError};
 use crate::rollup::Item;
 
 mod checked;
+pub(super) mod filter;
 mod trial;
 
 use checked::Checked;
+use filter::{Filter, FilterArgs};
 use trial::Trial;
 
 /// Check a definition, and try it on items, without writing anything
@@ -31,6 +33,11 @@ enum Command {
     Check,
     /// Show what an item contributes to the views, or what a change of an item does
     Try(TryArgs),
+    /// Print the filter patterns with which the function gets only records that can count
+    ///
+    /// They are the values of the template's FilterPattern1 to FilterPattern5; with --json, the FilterCriteria of the event
+    /// source mapping.
+    Filter(FilterArgs),
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -48,7 +55,7 @@ struct TryArgs {
     limit: i32,
 }
 
-/// Why a definition cannot be checked or tried.
+/// Why a definition cannot be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewCommandError {
     /// The definition, or another setting.
@@ -78,7 +85,7 @@ pub enum ViewCommandError {
     Io(#[from] io::Error),
 }
 
-/// Checks or tries the definition.
+/// Checks or tries the definition, or tells which records it needs.
 ///
 /// # Errors
 /// When the definition cannot be used, or what it is to be tried on cannot be read.
@@ -99,6 +106,12 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ViewCom
             };
             let tried = Tried { trials, asked_for_one: args.item.is_some() };
             shared.write(&tried.json(), &tried)?;
+        }
+        Command::Filter(args) => {
+            let definition = &config.definition;
+            let filter = Filter::of(definition.views(), definition.source_table(), shared, args).await?;
+            shared.write(&filter.json(), &filter)?;
+            return Ok(CommandOutcome::found_unless(filter.is_possible()));
         }
     }
     Ok(CommandOutcome::Clean)

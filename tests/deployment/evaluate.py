@@ -12,6 +12,19 @@ Json = dict[str, Any]
 NOTHING = object()
 
 
+def substituted(text: str, names: dict[str, str]) -> str:
+    """A text with the names in it that are known; `${AWS::Region}` and the like stay."""
+    return re.sub(r"\$\{(\w+)}", lambda name: names.get(name[1], name[0]), text)
+
+
+def as_text(value: Any) -> str:
+    """What a name stands for in a text; what a resource is known by is written as in a text."""
+    match value:
+        case {"Fn::GetAtt": [resource, attribute]}:
+            return f"${{{resource}.{attribute}}}"
+    return str(value)
+
+
 @dataclass
 class Template:
     """The template with parameters. `Fn::GetAtt` and `Ref` of a resource stay as they are; the rest is evaluated."""
@@ -36,6 +49,10 @@ class Template:
             if kind in (None, resource["Type"]) and self._condition(resource.get("Condition"))
         }
 
+    def outputs(self) -> set[str]:
+        """The outputs that there are."""
+        return {name for name, output in self.text["Outputs"].items() if self._condition(output.get("Condition"))}
+
     def properties(self, name: str) -> Json:
         return dict(self.resources()[name]["Properties"])
 
@@ -50,6 +67,12 @@ class Template:
                 return left == right
             case "Fn::Not":
                 return not self._holds(argument[0])
+            case "Fn::And":
+                return all(map(self._holds, argument))
+            case "Fn::Or":
+                return any(map(self._holds, argument))
+            case "Condition":
+                return self._condition(argument)
         raise AssertionError(f"no condition that is known here: {function}")
 
     def _value(self, value: Any) -> Any:
@@ -61,7 +84,13 @@ class Template:
             case {"Ref": name} if name in self.parameters:
                 return self.parameters[name]
             case {"Fn::Sub": str(text)}:
-                return re.sub(r"\$\{(\w+)}", lambda name: self.parameters.get(name[1], name[0]), text)
+                return substituted(text, self.parameters)
+            case {"Fn::Sub": [text, names]}:
+                return substituted(text, self.parameters | {name: as_text(self._value(names[name])) for name in names})
+            case {"Fn::Split": [separator, text]}:
+                return self._value(text).split(separator)
+            case {"Fn::Select": [index, items]}:
+                return self._value(items)[index]
             case dict():
                 found = {name: self._value(inner) for name, inner in value.items()}
                 return {name: inner for name, inner in found.items() if inner is not NOTHING}

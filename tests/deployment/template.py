@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from cloud import ROOT
+from cloud import ROOT, TEMPLATE
 from evaluate import Json, Template
 
 TABLES = ("SourceTable", "ViewTable", "IdempotencyTable")
@@ -151,6 +151,77 @@ def the_role_allows_nothing_that_is_not_used() -> None:
 
 
 @check
+def the_role_writes_the_named_view_tables_and_no_others() -> None:
+    def written(**parameters: str) -> list[Json | str]:
+        (views,) = (one for one in statements(Template.read(**parameters)) if one["Sid"] == "UpdateViews")
+        assert {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem"} <= set(views["Action"])
+        resources = views["Resource"]
+        return resources if isinstance(resources, list) else [resources]
+
+    def arns(*names: str) -> set[str]:
+        return {f"arn:${{AWS::Partition}}:dynamodb:${{AWS::Region}}:${{AWS::AccountId}}:table/{name}" for name in names}
+
+    assert written() == [{"Fn::GetAtt": ["ViewTable", "Arn"]}]
+    assert set(written(ViewTableNames="Day")) == {"${ViewTable.Arn}"} | arns("Day", "Map")
+    yours = {"ViewTableName": "App", "CreateViewTable": "false"}
+    assert set(written(**yours)) == arns("App")
+    assert set(written(**yours, ViewTableNames="Day,Week")) == arns("App", "Day", "Week")
+    most = [f"View.{number}" for number in range(9)]
+    assert set(written(**yours, ViewTableNames=",".join(most))) == arns("App", *most)
+    # A tenth name would have no right: it is refused.
+    pattern = Template.read().text["Parameters"]["ViewTableNames"]["AllowedPattern"]
+    assert re.fullmatch(pattern, ",".join(most))
+    for refused in (",".join([*most, "View.9"]), "Day,", ",Day", "Day, Week", "Day,,Week", "no", "Day*"):
+        assert not re.fullmatch(pattern, refused), refused
+
+
+@check
+def a_table_that_is_source_and_view_is_written_and_its_stream_is_read() -> None:
+    stream = "arn:aws:dynamodb:us-east-1:000000000000:table/App/stream/2026-01-01T00:00:00.000"
+    template = Template.read(ExistingSourceStreamArn=stream, ViewTableName="App", CreateViewTable="false")
+    resources = {one["Sid"]: one["Resource"] for one in statements(template)}
+    assert resources["ReadStream"] == template.properties("EventSourceMapping")["EventSourceArn"] == stream
+    assert resources["UpdateViews"].endswith(":table/App")
+    variables = template.properties("Function")["Environment"]["Variables"]
+    assert variables["ROLLUP_SOURCE_TABLE"] == variables["ROLLUP_VIEW_TABLE"] == "App"
+    assert template.resources("AWS::DynamoDB::Table").keys() == {"IdempotencyTable"}
+
+
+@check
+def records_are_filtered_by_the_patterns_that_are_given() -> None:
+    def criteria(**parameters: str) -> Any:
+        return Template.read(**parameters).properties("EventSourceMapping").get("FilterCriteria")
+
+    one, other = (json.dumps({"dynamodb": {"Keys": {"SK": {"S": [{"prefix": text}]}}}}) for text in ("LIKE#", "POST#"))
+    assert criteria() is None
+    for place in range(1, 6):
+        assert criteria(**{f"FilterPattern{place}": one}) == {"Filters": [{"Pattern": one}]}
+    assert criteria(FilterPattern1=one, FilterPattern4=other) == {"Filters": [{"Pattern": one}, {"Pattern": other}]}
+
+
+@check
+def the_function_can_be_kept_from_the_stream() -> None:
+    assert Template.read().properties("EventSourceMapping")["Enabled"] is True
+    assert Template.read(MappingEnabled="false").properties("EventSourceMapping")["Enabled"] is False
+
+
+@check
+def the_view_table_has_a_stream_on_request() -> None:
+    quiet = Template.read()
+    assert "StreamSpecification" not in quiet.properties("ViewTable")
+    assert "ViewTableStreamArn" not in quiet.outputs()
+    streaming = Template.read(ViewTableStream="true")
+    assert streaming.properties("ViewTable")["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+    assert "ViewTableStreamArn" in streaming.outputs()
+    assert "ViewTableStreamArn" not in Template.read(ViewTableStream="true", CreateViewTable="false").outputs()
+
+
+@check
+def the_template_fits_into_a_request() -> None:
+    assert TEMPLATE.stat().st_size <= 51_200
+
+
+@check
 def the_function_is_logged_and_traced() -> None:
     function = Template.read().properties("Function")
     assert (function["Runtime"], function["Handler"], function["Timeout"]) == ("provided.al2023", "bootstrap", 25)
@@ -214,7 +285,7 @@ def every_alarm_has_a_chapter_in_the_runbook() -> None:
 
 @check
 def the_dashboard_shows_every_metric_and_every_alarm() -> None:
-    body, _ = Template.read().properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+    body, _ = Template.read().text["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     widgets = json.loads(body)["widgets"]
     shown = {metric for widget in widgets for metric in metrics(widget)}
     # Lambda's own duration is shown in the place of the function's.

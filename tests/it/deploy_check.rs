@@ -1,8 +1,9 @@
 //! What is deployed, looked at by the command. The event source mapping and the function are looked at in `tests/deployment`.
 
 use aws_sdk_dynamodb::types::TimeToLiveSpecification;
+use serde_json::json;
 
-use crate::command::{Ran, run};
+use crate::command::{Ran, run, run_with};
 use crate::engine::Engine;
 
 fn wrong(ran: &Ran) -> Vec<String> {
@@ -29,6 +30,26 @@ async fn tables_are_found_right_and_wrong() {
     let elsewhere = [&check[..], &["--view-table", "Point", "--source-table", "Elsewhere"]].concat();
     let expected = ["source table Elsewhere: the status", "view table Point: the key"];
     assert_eq!(wrong(&run(&engine, &elsewhere).await), expected);
+}
+
+#[tokio::test]
+async fn every_view_table_is_looked_at() {
+    let engine = Engine::start().await;
+    engine.create_table("Week", &["Day"], false).await;
+    let view = |name: &str, table: &str, key: &str| {
+        json!({ "name": name, "table": table, "measures": { name: "count" },
+                "key": [{ "attribute": key, "type": "S", "value": "{MapId}" }] })
+    };
+    let views = [view("A", "Map", "MapId"), view("B", "Week", "Week"), view("C", "Month", "Month")];
+    let definition = json!({ "views": views }).to_string();
+    let check = ["deploy-check", "--tables-only", "--json"];
+    let ran = run_with(&engine, &check, &[("ROLLUP_VIEW_DEFINITION", &definition)]).await;
+    let expected = [
+        "view table Week: the key",
+        "view table Month: the status",
+        "idempotency table Idempotency: the attribute of expiry",
+    ];
+    assert_eq!(wrong(&ran), expected);
 }
 
 #[tokio::test]

@@ -146,3 +146,42 @@ async fn a_definition_is_checked() {
         assert!(ran.code == 2 && ran.err.contains(words) && ran.err.contains("--definition"), "{broken}: {}", ran.err);
     }
 }
+
+const SINGLE_TABLE: &str = r#"{ "views": [
+    { "name": "Likes", "table": "Customer", "where": "begins_with(SK, 'LIKE#') AND Plan = 'pro'",
+      "key": [{ "attribute": "CustomerId", "type": "S", "value": "{PK}" }], "measures": { "Likes": "count" } },
+    { "name": "Posts", "table": "Customer", "where": "SK IN ('POST', 'DRAFT')",
+      "key": [{ "attribute": "CustomerId", "type": "S", "value": "{PK}" }], "measures": { "Posts": "count" } } ] }"#;
+
+#[tokio::test]
+async fn the_filter_of_a_definition_is_told_for_the_template_and_for_the_mapping() {
+    let bench = Bench::new().await;
+    bench.engine.create_table("Order", &["PK", "SK"], true).await;
+    bench.file("definition.json", SINGLE_TABLE);
+    let likes = r#"{"dynamodb":{"Keys":{"SK":{"S":[{"prefix":"LIKE#"}]}}}}"#;
+    let posts = r#"{"dynamodb":{"Keys":{"SK":{"S":["DRAFT","POST"]}}}}"#;
+    let ran = bench.view(&["filter"]).await;
+    assert_eq!((ran.code, ran.out), (0, format!("FilterPattern1={likes}\nFilterPattern2={posts}\n")), "{}", ran.err);
+    let ran = bench.view(&["filter", "--json"]).await;
+    assert_eq!(ran.json(), json!({ "Filters": [{ "Pattern": likes }, { "Pattern": posts }] }));
+
+    bench.file("definition.json", &SINGLE_TABLE.replace(" AND Plan", " OR Plan"));
+    let why = "the condition of the view \"Likes\" does not limit the keys: in Plan = 'pro', \
+               no text attribute of the source table's key is compared to a text";
+    let ran = bench.view(&["filter"]).await;
+    assert_eq!((ran.code, ran.out), (1, format!("no filter can be given: {why}\n")), "{}", ran.err);
+    let ran = bench.view(&["filter", "--json"]).await;
+    assert_eq!((ran.code, ran.json()), (1, json!({ "Filters": [], "why_none": why })));
+}
+
+#[tokio::test]
+async fn a_filter_needs_the_key_of_the_source_table() {
+    let bench = Bench::new().await;
+    bench.file("definition.json", SINGLE_TABLE);
+    let ran = bench.view(&["filter"]).await;
+    assert!(ran.code == 2 && ran.err.contains("cannot describe the table Order"), "{}", ran.err);
+    for (key, code) in [("PK,SK", 0), ("PK", 1), ("PK,SK:N", 1), ("PK,SK,More", 2)] {
+        let ran = bench.view(&["filter", "--source-key", key]).await;
+        assert_eq!(ran.code, code, "{key}: {}", ran.err);
+    }
+}

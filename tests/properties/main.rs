@@ -9,6 +9,7 @@
 mod algebra;
 mod deliveries;
 mod evaluator;
+mod filter;
 mod language;
 #[cfg(feature = "cli")]
 mod language_engine;

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{KeySchemaElement, TableDescription, TimeToLiveDescription, TimeToLiveStatus};
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, EventSourcePosition, FunctionResponseType};
+use serde_json::Value;
 
+use super::filtering;
 use crate::config::{
     Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_DEFINITION, VIEW_TABLE,
 };
@@ -14,7 +16,7 @@ use crate::rollup::model::view::{View, table_name};
 
 const ABSENT: &str = "absent";
 const ON: &str = "on";
-const OFF: &str = "off";
+pub(super) const OFF: &str = "off";
 const THE_SAME: &str = "the same";
 const TABLES: &str = "the function works on another table than this command: name that table, or set the variable";
 const OTHERS: &str =
@@ -134,9 +136,14 @@ fn key(table: &TableDescription) -> String {
     parts.map(|name| format!("{name} ({})", kind(name))).collect::<Vec<_>>().join(", ")
 }
 
-/// What connects a function to the stream.
+/// What connects a function to the stream of the source table.
 #[must_use]
-pub fn mappings(stream: &str, mappings: &[EventSourceMappingConfiguration]) -> Vec<Check> {
+pub fn mappings(
+    definition: &Definition,
+    source: &TableDescription,
+    stream: &str,
+    mappings: &[EventSourceMappingConfiguration],
+) -> Vec<Check> {
     let reads = |mapping: &&EventSourceMappingConfiguration| mapping.event_source_arn() == Some(stream);
     let mut checks = Checks::of(format!("stream {stream}"));
     let mut read = mappings.iter().filter(reads).peekable();
@@ -147,10 +154,11 @@ pub fn mappings(stream: &str, mappings: &[EventSourceMappingConfiguration]) -> V
         ON,
         "no function reads the stream that the table has now, so nothing is counted",
     );
-    checks.checks.into_iter().chain(read.flat_map(mapping)).collect()
+    let safe = filtering::safe_patterns(definition, source);
+    checks.checks.into_iter().chain(read.flat_map(|one| mapping(one, safe.as_deref()))).collect()
 }
 
-fn mapping(mapping: &EventSourceMappingConfiguration) -> Vec<Check> {
+fn mapping(mapping: &EventSourceMappingConfiguration, safe_patterns: Option<&[Value]>) -> Vec<Check> {
     let mut checks = Checks::of(format!("event source mapping {}", mapping.uuid().unwrap_or_default()));
     let state = match mapping.state() {
         Some("Creating" | "Enabling" | "Updating") => "Enabled",
@@ -179,12 +187,13 @@ fn mapping(mapping: &EventSourceMappingConfiguration) -> Vec<Check> {
         ON,
         "a batch that Lambda gives up on is gone without a trace; name a queue or a bucket",
     );
-    let filters = mapping.filter_criteria().is_some_and(|criteria| !criteria.filters().is_empty());
+    let (found, needed) = filtering::found_and_needed(mapping, safe_patterns);
     checks.that(
         "filtering",
-        if filters { ON } else { OFF },
-        OFF,
-        "a record that is filtered out is never counted, and a change is half seen",
+        found,
+        needed,
+        "records that must be counted may be dropped: give all patterns that `ddb-rollup view filter` prints and no other, \
+         or none; then run `ddb-rollup repair`",
     );
     checks.checks
 }
@@ -301,7 +310,9 @@ mod tests {
                 .function_response_types(FunctionResponseType::ReportBatchItemFailures)
                 .destination_config(DestinationConfig::builder().on_failure(destination).build())
         };
-        let check = |mapping: EventSourceMappingConfiguration| wrong(mappings(STREAM_ARN, &[mapping]));
+        let source = table(&[("MapId", ScalarAttributeType::S)]);
+        let definition = config().definition;
+        let check = |mapping| wrong(mappings(&definition, &source, STREAM_ARN, &[mapping]));
         assert_eq!(check(good().build()), []);
         assert_eq!(check(good().state("Disabled").build()), [("the state", "Disabled".to_owned())]);
         let latest = good().starting_position(EventSourcePosition::Latest).build();
@@ -310,7 +321,7 @@ mod tests {
         assert_eq!(check(silent), [("ReportBatchItemFailures", OFF.to_owned())]);
         assert_eq!(check(good().set_destination_config(None).build()), [("the failure destination", OFF.to_owned())]);
         let filtered = FilterCriteria::builder().filters(Filter::builder().pattern("{}").build()).build();
-        assert_eq!(check(good().filter_criteria(filtered).build()), [("filtering", ON.to_owned())]);
+        assert_eq!(check(good().filter_criteria(filtered).build()), [("filtering", "{}".to_owned())]);
         let old = good().event_source_arn("arn:aws:dynamodb:eu-west-1:1:table/Point/stream/before").build();
         assert_eq!(check(old), [("the event source mapping", OFF.to_owned())]);
     }

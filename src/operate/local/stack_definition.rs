@@ -152,6 +152,14 @@ fn read_mapping(mapping: &Property<'_>, function: &Property<'_>) -> Result<Event
     if position.text()? != "TRIM_HORIZON" {
         return Err(position.wrong("it must be TRIM_HORIZON: any other can miss records"));
     }
+    if let Some(enabled) = mapping.find("Enabled")?
+        && !enabled.parse()?
+    {
+        return Err(enabled.wrong("it must be true, or nothing is delivered: leave MappingEnabled at its default"));
+    }
+    if let Some(filters) = mapping.find("FilterCriteria")? {
+        return Err(filters.wrong("records are not filtered on this machine: leave the filter patterns empty"));
+    }
     let answers = mapping.find("FunctionResponseTypes")?.map(|types| types.items()).transpose()?.unwrap_or_default();
     let answers: Vec<_> = answers.iter().map(Property::text).collect::<Result<_, _>>()?;
     let flag = mapping.find("BisectBatchOnFunctionError")?;
@@ -220,11 +228,13 @@ mod tests {
             ("MaximumRetryAttempts", "-1"),
             ("MaximumRecordAgeInSeconds", "60"),
             ("ParallelizationFactor", "10"),
+            ("ViewTableStream", "true"),
         ])
         .unwrap();
         let names =
             [&definition.source, &definition.views[0], &definition.idempotency].map(|table| table.name.as_str());
         assert_eq!(names, ["Site", "Region", "Seen"]);
+        assert_eq!(definition.view.stream, Some(StreamViewType::NewAndOldImages));
         assert_eq!(definition.environment["ROLLUP_SOURCE_TABLE"], "Site");
         assert_eq!(definition.environment["ROLLUP_VIEW_TABLE"], "Region");
         assert_eq!(definition.environment["ROLLUP_IDEMPOTENCY_TABLE"], "Seen");
@@ -304,7 +314,13 @@ mod tests {
             let error = edited(edit).unwrap_err().to_string();
             assert!(error.starts_with(problem), "{error}");
         }
-        let error = definition(&[("ExistingSourceStreamArn", "arn:x")]).unwrap_err().to_string();
-        assert!(error.contains("the condition SourceTableIsNew does not hold"), "{error}");
+        for (name, value, problem) in [
+            ("ExistingSourceStreamArn", "arn:x", "the condition SourceTableIsNew does not hold"),
+            ("MappingEnabled", "false", "EventSourceMapping.Enabled in the template: it must be true"),
+            ("FilterPattern4", "{}", "EventSourceMapping.FilterCriteria in the template: records are not filtered"),
+        ] {
+            let error = definition(&[(name, value)]).unwrap_err().to_string();
+            assert!(error.contains(problem), "{error}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Reads a CloudFormation template as far as running the one that ships needs: parameters, conditions that compare two
+//! Reads a CloudFormation template as far as running the one that ships needs: parameters, conditions that compare
 //! values, and the functions that name other values. Only what is asked for is evaluated, so that a parameter without a
 //! value is no error until something needs it.
 
@@ -96,14 +96,34 @@ impl StackTemplate {
     }
 
     fn condition(&self, name: &str, place: &str) -> Result<bool, TemplateError> {
-        let fail = |problem: String| TemplateError::Place { place: format!("{place}: condition {name:?}"), problem };
-        let condition = self.document["Conditions"].get(name);
-        let condition = condition.ok_or_else(|| fail("it is not among the template's Conditions".to_owned()))?;
-        let values = condition.get("Fn::Equals").and_then(Value::as_array).map(Vec::as_slice);
-        let Some([left, right]) = values else {
-            return Err(fail("only Fn::Equals of two values can be evaluated here".to_owned()));
-        };
-        Ok(self.text(left, place)? == self.text(right, place)?)
+        let place = format!("{place}: condition {name:?}");
+        let condition = self.document["Conditions"].get(name).ok_or_else(|| TemplateError::Place {
+            place: place.clone(),
+            problem: "it is not among the template's Conditions".to_owned(),
+        })?;
+        self.holds(condition, &place)
+    }
+
+    fn holds(&self, condition: &Value, place: &str) -> Result<bool, TemplateError> {
+        let list = |argument: &'_ Value| argument.as_array().cloned().unwrap_or_default();
+        match only_field(condition).map(|(function, argument)| (function, argument, list(argument))) {
+            Some(("Fn::Equals", _, sides)) if sides.len() == 2 => {
+                Ok(self.text(&sides[0], place)? == self.text(&sides[1], place)?)
+            }
+            Some(("Fn::Not", _, conditions)) if conditions.len() == 1 => Ok(!self.holds(&conditions[0], place)?),
+            Some(("Fn::And", _, conditions)) => {
+                conditions.iter().try_fold(true, |all, one| Ok(all && self.holds(one, place)?))
+            }
+            Some(("Fn::Or", _, conditions)) => {
+                conditions.iter().try_fold(false, |any, one| Ok(any || self.holds(one, place)?))
+            }
+            Some(("Condition", Value::String(name), _)) => self.condition(name, place),
+            _ => Err(TemplateError::Place {
+                place: place.to_owned(),
+                problem: "only Fn::Equals, Fn::Not, Fn::And, Fn::Or and other conditions can be evaluated here"
+                    .to_owned(),
+            }),
+        }
     }
 
     /// A value with its functions applied at the top; none is `AWS::NoValue`, that is, absent.

@@ -90,6 +90,12 @@ pub const MARKER_RETENTION_MAX_DAYS: u32 = 3_650;
 /// Transactions in flight at once, at the most. This project's own limit: more only conflict or wait for a processor.
 pub const MAX_IN_FLIGHT: usize = 100;
 
+/// Filters of an event source mapping ("Filter criteria, filters per event source", Lambda event filtering).
+pub const FILTER_PATTERNS: usize = 5;
+
+/// Characters of the pattern of a filter (`Filter`, Lambda API reference).
+pub const FILTER_PATTERN_CHARACTERS: usize = 4_096;
+
 /// View items that a function remembers as complete. This project's own limit: at most twice as many hashes are kept, in
 /// about 2 MB.
 pub const COMPLETE_VIEW_ITEMS: usize = 50_000;

@@ -5,6 +5,7 @@ pub mod change;
 pub mod definition;
 pub mod digest;
 pub mod expression_size;
+pub mod filter;
 pub mod item_size;
 pub mod language;
 pub mod limits;

@@ -20,7 +20,11 @@ fn template(overrides: &[(&str, &str)]) -> Result<StackTemplate, TemplateError> 
         "Conditions": {
             "IsNew": { "Fn::Equals": [{ "Ref": "Arn" }, ""] },
             "IsOld": { "Fn::Equals": [{ "Ref": "Arn" }, "a"] },
-            "Odd": { "Fn::Contains": [["a"], "a"] }
+            "Odd": { "Fn::Contains": [["a"], "a"] },
+            "IsNotNew": { "Fn::Not": [{ "Fn::Equals": [{ "Ref": "Arn" }, ""] }] },
+            "IsOldAndSkipped": { "Fn::And": [{ "Condition": "IsNotNew" }, { "Fn::Equals": [{ "Ref": "Kind" }, "skip"] }] },
+            "IsNewOrOld": { "Fn::Or": [{ "Condition": "IsNew" }, { "Condition": "IsOld" }] },
+            "OddInside": { "Fn::Not": [{ "Condition": "Odd" }] }
         },
         "Resources": {
             "Thing": {
@@ -36,6 +40,10 @@ fn template(overrides: &[(&str, &str)]) -> Result<StackTemplate, TemplateError> 
                     "Old": { "Fn::If": ["IsOld", { "Ref": "Arn" }, { "Ref": "AWS::NoValue" }] },
                     "Odd": { "Fn::If": ["Odd", "yes", "no"] },
                     "Missing": { "Fn::If": ["Missing", "yes", "no"] },
+                    "Not": { "Fn::If": ["IsNotNew", "yes", "no"] },
+                    "And": { "Fn::If": ["IsOldAndSkipped", "yes", "no"] },
+                    "Or": { "Fn::If": ["IsNewOrOld", "yes", "no"] },
+                    "OddInside": { "Fn::If": ["OddInside", "yes", "no"] },
                     "Sub": { "Fn::Sub": "${Name}-${Size}." },
                     "OpenSub": { "Fn::Sub": "${Name" },
                     "Select": { "Fn::Select": [1, { "Fn::Split": ["/", { "Fn::Sub": "${Arn}/${Name}" }] }] },
@@ -78,6 +86,14 @@ fn values_are_evaluated() {
         ("New", &[("Arn", "a")], Some("old")),
         ("Old", &[], None),
         ("Old", &[("Arn", "a")], Some("a")),
+        ("Not", &[], Some("no")),
+        ("Not", &[("Arn", "a")], Some("yes")),
+        ("And", &[("Kind", "skip")], Some("no")),
+        ("And", &[("Arn", "a")], Some("no")),
+        ("And", &[("Arn", "a"), ("Kind", "skip")], Some("yes")),
+        ("Or", &[], Some("yes")),
+        ("Or", &[("Arn", "a")], Some("yes")),
+        ("Or", &[("Arn", "b")], Some("no")),
         ("Sub", &[], Some("Point-1000.")),
         ("Select", &[], Some("Point")),
         ("Select", &[("Arn", "arn/Site/stream")], Some("Site")),
@@ -93,7 +109,8 @@ fn what_cannot_be_evaluated_names_resource_and_property() {
         ("Empty", "it must be a text"),
         ("Bucket", "it needs the parameter Bucket, which has no default; give it a value"),
         ("Unknown", "Nothing is neither a parameter nor a resource"),
-        ("Odd", "only Fn::Equals of two values can be evaluated here"),
+        ("Odd", "only Fn::Equals, Fn::Not, Fn::And, Fn::Or and other conditions can be evaluated here"),
+        ("OddInside", "condition \"OddInside\": condition \"Odd\" in the template: only Fn::Equals"),
         ("Missing", "it is not among the template's Conditions"),
         ("OpenSub", "has no end"),
         ("Beyond", "the list has no item 9"),
