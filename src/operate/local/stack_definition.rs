@@ -234,7 +234,7 @@ mod tests {
         let names =
             [&definition.source, &definition.views[0], &definition.idempotency].map(|table| table.name.as_str());
         assert_eq!(names, ["Site", "Region", "Seen"]);
-        assert_eq!(definition.view.stream, Some(StreamViewType::NewAndOldImages));
+        assert_eq!(definition.views[0].stream, Some(StreamViewType::NewAndOldImages));
         assert_eq!(definition.environment["ROLLUP_SOURCE_TABLE"], "Site");
         assert_eq!(definition.environment["ROLLUP_VIEW_TABLE"], "Region");
         assert_eq!(definition.environment["ROLLUP_IDEMPOTENCY_TABLE"], "Seen");

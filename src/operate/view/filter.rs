@@ -89,7 +89,7 @@ impl fmt::Display for Filter {
                 let mut numbered = (1..).zip(patterns);
                 numbered.try_for_each(|(number, pattern)| writeln!(f, "FilterPattern{number}={pattern}"))
             }
-            Err(why) => writeln!(f, "no filter can be given: {}", super::printable(&why.to_string())),
+            Err(why) => writeln!(f, "no filter can be given: {}", crate::operate::printable::printable(why)),
         }
     }
 }
