@@ -93,6 +93,15 @@ impl DynamoStore {
                 };
                 item.put(put.build().map_err(unbuildable)?)
             }
+            Action::PutPart { part, .. } => item.put(
+                Put::builder()
+                    .table_name(&self.idempotency_table)
+                    .set_item(Some(part.clone().into()))
+                    // A part that a deletion left behind is replaced.
+                    .condition_expression(format!("attribute_not_exists({OUTCOME})"))
+                    .build()
+                    .map_err(unbuildable)?,
+            ),
             Action::UpdateView { table, key, update, .. } => {
                 let update = sdk_update(&self.definition[*table].name, key, update.clone());
                 item.update(update.return_values_on_condition_check_failure(returned).build().map_err(unbuildable)?)

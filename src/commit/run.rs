@@ -147,7 +147,7 @@ impl<'r, 'b> Run<'r, 'b> {
                 Action::PutMarker { entry, marker, .. } => {
                     self.outcomes[entry.0] = Some(match &self.batch[*entry] {
                         Entry::Apply { .. } => EntryOutcome::Applied,
-                        Entry::Quarantine(_) if marker.item().contains_key(marker::RECORD) => EntryOutcome::Quarantined,
+                        Entry::Quarantine(_) if marker::holds_record(&marker.item()) => EntryOutcome::Quarantined,
                         Entry::Quarantine(_) => EntryOutcome::Unresolved(Unresolved::NotKept),
                     });
                 }
@@ -155,7 +155,7 @@ impl<'r, 'b> Run<'r, 'b> {
                     self.first_touches += usize::from(self.shapes[item.0] != Shape::Complete);
                     self.see(*item, Shape::Complete);
                 }
-                Action::CheckAbsent { .. } => {}
+                Action::PutPart { .. } | Action::CheckAbsent { .. } => {}
             }
         }
     }

@@ -7,7 +7,8 @@
 //! - The time: [`clock`]. What is told meanwhile: [`progress`]. What went wrong: [`error`].
 //! - The stream: [`stream_reader`] reads a [`stream`] to its end, in the order of the [`sequence`] numbers, and [`event`]
 //!   makes Lambda's events of its records.
-//! - The counters: [`apply`] adds records by the function's own way; [`marker_table`] has the keys of their markers.
+//! - The counters: [`apply`] adds records by the function's own way; [`marker_table`] has the keys of their markers,
+//!   `record_parts` what those of large records are kept in.
 
 pub mod agreement;
 pub mod apply;
@@ -24,6 +25,7 @@ pub mod operator;
 pub mod printable;
 pub mod progress;
 pub mod quarantine;
+mod record_parts;
 pub mod repair;
 pub mod replay;
 pub mod sequence;

@@ -1,11 +1,9 @@
 //! `ddb-rollup quarantine`: what is kept because it could not be applied.
 
-use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::io;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
@@ -16,15 +14,15 @@ use super::clock::{days_later, now};
 use super::error::{TableError, failure_text};
 use super::marker_table::{discard, marker_key, sdk_text};
 use super::printable::printable;
+use super::record_parts::RecordParts;
 use super::replay::report::ReplayReport;
 use crate::config::{Config, ConfigError};
 use crate::handler::InvocationError;
-use crate::rollup::Item;
-use crate::rollup::model::marker::{
-    MarkerOutcome, OUTCOME, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM, kept_record,
-};
+use crate::rollup::model::kept_record::{kept_record, part_count};
+use crate::rollup::model::marker::{MarkerOutcome, OUTCOME, REASON, RECORDED_AT, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::record::RecordId;
 use crate::rollup::pipeline::update::Update;
+use crate::rollup::{AttributeValue, Item};
 use crate::store::failure;
 
 /// Look at records in quarantine, apply them again, or give them up
@@ -107,19 +105,21 @@ pub struct Quarantined {
     pub reason: String,
     /// Since when, as the marker says.
     pub recorded_at: String,
-    /// The record as it came; none when it did not fit.
+    /// The record as it came; none when it is not kept, or not readable.
     pub record: Option<String>,
+    /// How many parts it is kept in; zero when it is in its marker.
+    parts: usize,
 }
 
 impl Quarantined {
-    fn read(item: HashMap<String, AttributeValue>) -> Self {
-        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
-        Self {
-            id: RecordId { sequence_number: text(SEQUENCE_NUMBER), stream: text(STREAM) },
-            reason: text(REASON),
-            recorded_at: text(RECORDED_AT),
-            record: kept_record(&Item::from(item)),
-        }
+    fn read(marker: &Item, parts: &[Item]) -> Self {
+        let text = |name: &str| match marker.get(name) {
+            Some(AttributeValue::S(text)) => text.clone(),
+            _ => String::new(),
+        };
+        let id = RecordId { sequence_number: text(SEQUENCE_NUMBER), stream: text(STREAM) };
+        let (reason, recorded_at) = (text(REASON), text(RECORDED_AT));
+        Self { id, reason, recorded_at, parts: part_count(marker), record: kept_record(marker, parts) }
     }
 
     fn json(&self) -> Value {
@@ -140,13 +140,15 @@ impl Quarantined {
 pub struct Quarantine {
     client: Client,
     config: Config,
+    parts: RecordParts,
 }
 
 impl Quarantine {
     /// The quarantine in the idempotency table of these settings.
     #[must_use]
     pub fn new(client: Client, config: Config) -> Self {
-        Self { client, config }
+        let parts = RecordParts::new(client.clone(), &config.idempotency_table);
+        Self { client, config, parts }
     }
 
     fn error(&self, action: &'static str, cause: String) -> QuarantineError {
@@ -184,7 +186,11 @@ impl Quarantine {
         let pages = scan.filter_expression(conditions.join(" AND ")).into_paginator().items().send();
         let items: Result<Vec<_>, _> = pages.collect().await;
         let items = items.map_err(|error| self.error("read", failure_text(&error)))?;
-        let mut found: Vec<_> = items.into_iter().map(Quarantined::read).collect();
+        let mut found = Vec::with_capacity(items.len());
+        for marker in items.into_iter().map(Item::from) {
+            let parts = self.parts.of(&marker).await?;
+            found.push(Quarantined::read(&marker, &parts));
+        }
         found.retain(|record| {
             let at = record.recorded_at.parse::<DateTime<Utc>>().ok();
             let since = filter.since.is_none_or(|since| at.is_none_or(|at| at >= since));
@@ -194,7 +200,7 @@ impl Quarantine {
         Ok(found)
     }
 
-    /// Gives a record up; tells whether it was still in quarantine.
+    /// Gives a record up; tells whether it was still in quarantine. The parts of a large record are deleted afterwards.
     ///
     /// # Errors
     /// When the table cannot be written.
@@ -205,7 +211,12 @@ impl Quarantine {
         let request = request.set_key(Some(marker_key(&record.id).into())).update_expression(expression);
         let request = request.set_condition_expression(condition).set_expression_attribute_names(Some(names));
         match request.set_expression_attribute_values(Some(Item::from(values).into())).send().await {
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                if record.parts > 0 {
+                    self.parts.delete(&record.id).await;
+                }
+                Ok(true)
+            }
             Err(error) if failure(&error).is_unmet_condition() => Ok(false),
             Err(error) => Err(self.error("write", failure_text(&error))),
         }
@@ -272,12 +283,12 @@ struct List<'a>(&'a [Quarantined]);
 
 impl Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Quarantined { id, reason, recorded_at, record } in self.0 {
+        for Quarantined { id, reason, recorded_at, record, .. } in self.0 {
             let [recorded_at, number, stream, reason] =
                 [recorded_at, &id.sequence_number, &id.stream, reason].map(printable);
             writeln!(f, "{recorded_at}  {number}  {stream}\n    {reason}")?;
             if record.is_none() {
-                writeln!(f, "    the record itself did not fit: {RECORD} is with the failure destination")?;
+                writeln!(f, "    the record itself cannot be read here: look for it at the failure destination")?;
             }
         }
         match self.0.len() {

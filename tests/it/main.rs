@@ -21,6 +21,7 @@ mod function;
 mod hostile;
 mod hot_item;
 mod isolation;
+mod kept_in_parts;
 mod late_stream;
 mod limits;
 mod local;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use ddb_rollup::handler::InvocationError;
-use ddb_rollup::rollup::model::marker::kept_record;
+use ddb_rollup::rollup::model::kept_record::kept_record;
 use serde_json::{Value, json};
 
-use crate::engine::{Engine, Item, n, s, sequence_number, text};
+use crate::engine::{Engine, Item, incompressible, n, s, sequence_number, text};
 
 /// Two good records, on an engine of their own.
 async fn two_good_records() -> (Engine, Vec<Value>) {
@@ -32,7 +32,7 @@ fn assert_quarantined(marker: &Item, record: &Value, reason: &str) {
     assert!(!marker.contains_key("ExpiresAt"), "it stays until an operator decides");
     let found = text(&marker["Reason"]);
     assert!(found.contains(reason), "{found:?} should say {reason:?}");
-    let kept = kept_record(&serde_dynamo::Item::from(marker.clone())).unwrap();
+    let kept = kept_record(&serde_dynamo::Item::from(marker.clone()), &[]).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&kept).unwrap(), *record, "the record is kept as it came");
 }
 
@@ -283,23 +283,6 @@ async fn a_long_record_is_kept_compressed() {
 }
 
 #[tokio::test]
-async fn a_record_that_fits_into_no_item_is_reported_until_the_failure_destination_has_it() {
-    let (engine, good) = two_good_records().await;
-    let huge = bad(&good[0], |r| {
-        r["dynamodb"]["NewImage"]["MapId"] = json!({"N": "1"});
-        r["dynamodb"]["NewImage"]["Text"] = json!({"S": incompressible(900_000)});
-    });
-    let batch = [good[0].clone(), huge, good[1].clone()];
-    for _ in 0..3 {
-        assert_eq!(engine.function().try_deliver(&batch).await.unwrap().as_deref(), Some("999"));
-    }
-    engine.assert_exact().await;
-    let marker = &engine.markers().await["999"];
-    assert_eq!(marker["Outcome"], s("QUARANTINED"));
-    assert!(!marker.contains_key("Record") && text(&marker["Reason"]).contains("the view's key needs S"));
-}
-
-#[tokio::test]
 async fn many_records_in_quarantine_are_spread_over_transactions() {
     let (engine, good) = two_good_records().await;
     let bad: Vec<Value> = (0..250)
@@ -316,16 +299,4 @@ async fn many_records_in_quarantine_are_spread_over_transactions() {
     for record in &bad {
         assert_quarantined(&markers[sequence_number(record)], record, "no attribute \"MapId\"");
     }
-}
-
-/// Text that no compression makes much shorter.
-fn incompressible(bytes: usize) -> String {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let letter = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        char::from(b' ' + u8::try_from(state % 90).unwrap() + 4)
-    };
-    std::iter::repeat_with(letter).filter(|c| !"\"\\".contains(*c)).take(bytes).collect()
 }

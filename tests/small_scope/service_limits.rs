@@ -27,6 +27,11 @@ pub fn hold_against_the_limits(transaction: &Transaction<'_>, members: usize) {
                 bytes += marker;
                 continue;
             }
+            Action::PutPart { part, .. } => {
+                assert!(item_bytes(part) <= 400 * 1024, "a part of {} bytes", item_bytes(part));
+                bytes += item_bytes(part);
+                continue;
+            }
             Action::UpdateView { update, .. } => update,
             Action::CheckAbsent { check, .. } => check,
         };

@@ -151,6 +151,10 @@ impl Tables {
                 }
                 _ => Ok(Some(Write::Marker(key, marker.item().into_owned()))),
             },
+            Action::PutPart { part, .. } => match self.markers.get(&key) {
+                Some(found) if found.contains_key(OUTCOME) => Err(condition_failed(None)),
+                _ => Ok(Some(Write::Marker(key, part.clone()))),
+            },
             Action::UpdateView { table, key: key_item, .. } => {
                 let key = (*table, key);
                 let found = self.views.get(&key).map(Arc::as_ref);
@@ -183,6 +187,7 @@ pub fn made(transaction: &Transaction<'_>) -> Transaction<'static> {
         Action::PutMarker { entry, guard, marker } => {
             Action::PutMarker { entry: *entry, guard: *guard, marker: Marker::Item(marker.item().into_owned()) }
         }
+        Action::PutPart { entry, part } => Action::PutPart { entry: *entry, part: part.clone() },
         Action::UpdateView { item, table, key, update } => {
             Action::UpdateView { item: *item, table: *table, key: key.clone(), update: update.clone() }
         }
@@ -223,6 +228,7 @@ fn understand(transaction: &Transaction<'_>) -> Result<Vec<Expressions>, String>
         }
         let (size, expressions) = match action {
             Action::PutMarker { marker, .. } => (item_bytes(&marker.item()), Expressions::default()),
+            Action::PutPart { part, .. } => (item_bytes(part), Expressions::default()),
             Action::UpdateView { update, .. } => (item_bytes(&key) + update_bytes(update), Expressions::read(update)?),
             Action::CheckAbsent { check, .. } => (item_bytes(&key), Expressions::read(check)?),
         };
@@ -246,20 +252,21 @@ fn update_bytes(update: &Update) -> usize {
 /// The view table that an action is about; none if it is about a marker.
 pub fn table_of(action: &Action<'_>) -> Option<TableId> {
     match action {
-        Action::PutMarker { .. } => None,
+        Action::PutMarker { .. } | Action::PutPart { .. } => None,
         Action::UpdateView { table, .. } | Action::CheckAbsent { table, .. } => Some(*table),
     }
 }
 
 /// The key of the item that an action is about.
 pub fn key_of(action: &Action<'_>) -> Item {
+    let own_key = |item: &Item| {
+        let attribute = |name: &str| item.get(name).map(|value| (name.to_owned(), value.clone()));
+        Item::from([SEQUENCE_NUMBER, STREAM].into_iter().filter_map(attribute).collect::<HashMap<_, _>>())
+    };
     match action {
         Action::UpdateView { key, .. } | Action::CheckAbsent { key, .. } => key.clone(),
-        Action::PutMarker { marker, .. } => {
-            let marker = marker.item();
-            let part = |name: &str| marker.get(name).map(|value| (name.to_owned(), value.clone()));
-            Item::from([SEQUENCE_NUMBER, STREAM].into_iter().filter_map(part).collect::<HashMap<_, _>>())
-        }
+        Action::PutMarker { marker, .. } => own_key(&marker.item()),
+        Action::PutPart { part, .. } => own_key(part),
     }
 }
 

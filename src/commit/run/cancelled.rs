@@ -38,6 +38,7 @@ impl Run<'_, '_> {
         for (action, verdict) in transaction.actions.iter().zip(verdicts) {
             match action {
                 Action::PutMarker { entry, .. } => self.marker_verdict(*entry, verdict),
+                Action::PutPart { entry, .. } => self.part_verdict(*entry, verdict),
                 Action::UpdateView { item, .. } => {
                     self.view_verdict(*item, ViewAction::Update, verdict, &job.members, &mut findings);
                 }
@@ -75,6 +76,21 @@ impl Run<'_, '_> {
                 self.outcomes[entry.0] = Some(outcome);
             }
             ActionVerdict::Refused(words) => self.poison(entry, Reason::Refused(words)),
+        }
+    }
+
+    /// What a part's condition or refusal means for the entry of the part. Its marker was judged before it.
+    fn part_verdict(&mut self, entry: EntryId, verdict: ActionVerdict) {
+        match verdict {
+            // A marker has the key of the part. It is never replaced, so the record has no place.
+            ActionVerdict::ConditionFailed(_) if self.open(entry) => {
+                self.outcomes[entry.0] = Some(EntryOutcome::Unresolved(Unresolved::NotKept));
+            }
+            ActionVerdict::Refused(words) => self.poison(entry, Reason::Refused(words)),
+            ActionVerdict::Fine
+            | ActionVerdict::Transient(_)
+            | ActionVerdict::Broken(_)
+            | ActionVerdict::ConditionFailed(_) => {}
         }
     }
 

@@ -15,9 +15,10 @@ use crate::rollup::check::judge::NotApplied;
 use crate::rollup::check::ledger::{
     Finding, MarkerState, QuarantinedEffect, inspect, marker_state, quarantined_effect,
 };
+use crate::rollup::model::kept_record::{is_part, part_count, part_ids};
 use crate::rollup::model::marker::{
-    DEFINITION, DELTAS, EVENT_ID, FINGERPRINT, MarkerOutcome, OUTCOME, REASON, RECORD, RECORDED_AT, SEQUENCE_NUMBER,
-    SOURCE_KEY, STREAM,
+    DEFINITION, DELTAS, EVENT_ID, FINGERPRINT, MarkerOutcome, OUTCOME, PARTS, REASON, RECORD, RECORDED_AT,
+    SEQUENCE_NUMBER, SOURCE_KEY, STREAM,
 };
 use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
@@ -43,6 +44,8 @@ pub struct Ledger {
     /// Markers by the hour in which they were written, of the last [`HOURS`].
     pub hours: BTreeMap<DateTime<Utc>, u64>,
     events: HashMap<u64, u64>,
+    /// Markers in quarantine whose records are kept in parts, which are read one after another.
+    in_parts: Vec<(RecordId, Item)>,
 }
 
 /// Reads the ledger.
@@ -51,17 +54,36 @@ pub struct Ledger {
 /// When the table cannot be read.
 pub async fn read(tables: &TableReader, now: DateTime<Utc>) -> Result<Ledger, AuditError> {
     let ledger = RefCell::new(Ledger::default());
-    let attributes =
-        [SEQUENCE_NUMBER, STREAM, OUTCOME, DELTAS, EVENT_ID, SOURCE_KEY, RECORDED_AT, REASON, RECORD, FINGERPRINT];
-    tables.markers(&attributes, |marker| ledger.borrow_mut().take(tables, &marker, now)).await?;
-    Ok(ledger.into_inner())
+    let attributes = [
+        SEQUENCE_NUMBER,
+        STREAM,
+        OUTCOME,
+        DELTAS,
+        EVENT_ID,
+        SOURCE_KEY,
+        RECORDED_AT,
+        REASON,
+        RECORD,
+        PARTS,
+        FINGERPRINT,
+    ];
+    tables.markers(&attributes, |marker| ledger.borrow_mut().take(tables, marker, now)).await?;
+    let mut ledger = ledger.into_inner();
+    for (id, marker) in std::mem::take(&mut ledger.in_parts) {
+        let ids: Vec<RecordId> = part_ids(&id, part_count(&marker)).collect();
+        let mut found = tables.markers_of(&ids, &[SEQUENCE_NUMBER, STREAM, RECORD]).await?;
+        let parts: Vec<Item> = ids.iter().filter_map(|id| found.remove(id)).collect();
+        let effect = quarantined_effect(tables.definition(), &marker, &parts, &retention(tables));
+        ledger.quarantined.push((id, effect));
+    }
+    Ok(ledger)
 }
 
 impl Ledger {
-    fn take(&mut self, tables: &TableReader, marker: &Item, now: DateTime<Utc>) {
-        let Some(id) = record_id(marker) else { return };
-        // What was migrated, and the definition, are no markers.
-        if [MIGRATION, DEFINITION].contains(&id.sequence_number.as_str()) {
+    fn take(&mut self, tables: &TableReader, marker: Item, now: DateTime<Utc>) {
+        let Some(id) = record_id(&marker) else { return };
+        // What was migrated, the definition, and parts of records are no markers.
+        if [MIGRATION, DEFINITION].contains(&id.sequence_number.as_str()) || is_part(&marker) {
             return;
         }
         let text = |name: &str| match marker.get(name) {
@@ -78,9 +100,13 @@ impl Ledger {
         if let Some(hour) = hour.filter(|hour| now.signed_duration_since(hour) < TimeDelta::hours(HOURS)) {
             *self.hours.entry(hour).or_default() += 1;
         }
-        self.find(inspect(tables.definition(), &id, marker));
-        if marker_state(Some(marker)) == MarkerState::Pending(NotApplied::Quarantined) {
-            let effect = quarantined_effect(tables.definition(), marker, &retention(tables));
+        self.find(inspect(tables.definition(), &id, &marker));
+        if marker_state(Some(&marker)) == MarkerState::Pending(NotApplied::Quarantined) {
+            if part_count(&marker) > 0 {
+                self.in_parts.push((id, marker));
+                return;
+            }
+            let effect = quarantined_effect(tables.definition(), &marker, &[], &retention(tables));
             self.quarantined.push((id, effect));
         } else if let Some(event) = text(EVENT_ID).filter(|event| !event.is_empty())
             && self.events.len() < EVENTS

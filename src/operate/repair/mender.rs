@@ -15,13 +15,16 @@ use crate::operate::audit::table_reader::TableReader;
 use crate::operate::clock::{days_later, now, pause};
 use crate::operate::error::{TableError, failure_text};
 use crate::operate::marker_table::{discard, marker_key};
+use crate::operate::record_parts::RecordParts;
 use crate::randomness::OsRandomness;
 use crate::rollup::check::judge::{Difference, PendingRecord, StoredCounters};
 use crate::rollup::check::repair::{self, REPAIR, set};
 use crate::rollup::model::change::Sums;
 use crate::rollup::model::definition::Definition;
+use crate::rollup::model::kept_record::part_count;
 use crate::rollup::model::limits::TRANSACTION_ACTIONS;
-use crate::rollup::model::marker::SEQUENCE_NUMBER;
+use crate::rollup::model::marker::{PARTS, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::coalesce::TouchedItem;
 use crate::rollup::pipeline::verdict::Failure;
@@ -157,7 +160,19 @@ impl Mender {
         self.writes.push(write);
         pass.set.insert(key.clone());
         pass.concerned.extend(aim.close.iter().flat_map(|open| open.others.iter().cloned()));
+        self.delete_parts(tables, &aim).await?;
         Ok(if aim.stay.is_empty() { Attempt::Set } else { Attempt::More })
+    }
+
+    /// Deletes the parts of records that left quarantine. They are few, so their markers tell which have any.
+    async fn delete_parts(&self, tables: &TableReader, aim: &Aim<'_>) -> Result<(), AuditError> {
+        let closed: Vec<RecordId> = aim.close.iter().map(|open| open.id.clone()).collect();
+        let markers = tables.markers_of(&closed, &[SEQUENCE_NUMBER, STREAM, PARTS]).await?;
+        let parts = RecordParts::new(tables.client.clone(), &self.config.idempotency_table);
+        for (id, _) in markers.iter().filter(|(_, marker)| part_count(marker) > 0) {
+            parts.delete(id).await;
+        }
+        Ok(())
     }
 
     /// The counters, the record of the repair, and the records in quarantine that it closes.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::rollup::check::judge::NotApplied;
 use crate::rollup::model::change::{self, Change, Counter, Sums};
 use crate::rollup::model::definition::Definition;
+use crate::rollup::model::kept_record::kept_record;
 use crate::rollup::model::marker::{self, ExistingMarker, MarkerOutcome};
 use crate::rollup::model::measure::{MeasureId, ViewId};
 use crate::rollup::model::number::Number;
@@ -64,11 +65,16 @@ pub struct QuarantinedEffect {
     pub deltas: BTreeMap<ViewKey, Sums>,
 }
 
-/// What a quarantined marker is about: told by its record, or else by the key of its source item.
+/// What a quarantined marker is about: told by the record that it and its parts hold, or else by the key of its source item.
 #[must_use]
-pub fn quarantined_effect(definition: &Definition, quarantined: &Item, retention: &Retention) -> QuarantinedEffect {
+pub fn quarantined_effect(
+    definition: &Definition,
+    quarantined: &Item,
+    parts: &[Item],
+    retention: &Retention,
+) -> QuarantinedEffect {
     let mut quarantined_effect = QuarantinedEffect::default();
-    let raw = marker::kept_record(quarantined);
+    let raw = kept_record(quarantined, parts);
     if let Some(audited) = raw.as_deref().and_then(|raw| audited(definition, raw, retention)) {
         quarantined_effect.items.extend(audited.items());
         if let Effect::Apply(change) = audited.effect {
@@ -355,17 +361,17 @@ mod tests {
     #[test]
     fn quarantine_concerns_a_view_item_even_without_a_usable_record() {
         let whole = item(json!({"Record": {"S": record(None, Some("A"))}}));
-        let found = quarantined_effect(&definition(), &whole, &retention());
+        let found = quarantined_effect(&definition(), &whole, &[], &retention());
         assert_eq!((found.items.len(), found.deltas.len()), (1, 1));
         let expired = Retention { days: 1, until: retention().until + TimeDelta::days(2) };
-        let found = quarantined_effect(&definition(), &whole, &expired);
+        let found = quarantined_effect(&definition(), &whole, &[], &expired);
         assert_eq!((found.items.len(), found.deltas.len()), (1, 0), "a replay could only put it back");
         let keys =
             item(json!({"Record": {"S": "{"}, "SourceKey": {"M": {"MapId": {"S": "m"}, "PointId": {"S": "p"}}}}));
-        let found = quarantined_effect(&definition(), &keys, &retention());
+        let found = quarantined_effect(&definition(), &keys, &[], &retention());
         assert_eq!((found.items.len(), found.deltas.len()), (1, 0));
         assert_eq!(
-            quarantined_effect(&definition(), &item(json!({"Record": {"S": "{"}})), &retention()),
+            quarantined_effect(&definition(), &item(json!({"Record": {"S": "{"}})), &[], &retention()),
             QuarantinedEffect::default()
         );
     }

@@ -84,6 +84,12 @@ pub const REASON_BYTES: usize = 512;
 /// own limit: a write costs by the started KB.
 pub const RAW_RECORD_PLAIN_BYTES: usize = 16 * 1024;
 
+/// Bytes of a record's piece in one part: with the longest key they fit into an item. This project's own limit.
+pub const RECORD_PART_BYTES: usize = 384 * 1024;
+
+/// Parts of one record: with its marker they fit into one transaction. This project's own limit.
+pub const RECORD_PARTS: usize = 9;
+
 /// The largest number of days a marker may be kept: ten years. This project's own limit.
 pub const MARKER_RETENTION_MAX_DAYS: u32 = 3_650;
 
@@ -111,6 +117,8 @@ pub const PROBE_SHARE: usize = 20;
 const _: () = assert!(TRANSACTION_ACTIONS >= 2, "a marker and a view item need two actions");
 const _: () = assert!(2 * IMAGE_VIEW_ITEMS + 1 < TRANSACTION_ACTIONS && 2 * IMAGE_BYTES < ITEM_BYTES);
 const _: () = assert!(GROUP_NAME_BYTES < EXPRESSION_BYTES && RAW_RECORD_PLAIN_BYTES < ITEM_BYTES);
+const _: () = assert!(RECORD_PART_BYTES + PARTITION_KEY_BYTES + SORT_KEY_BYTES + ITEM_MARGIN_BYTES < ITEM_BYTES);
+const _: () = assert!((RECORD_PARTS + 1) * ITEM_BYTES <= TRANSACTION_BYTES && RECORD_PARTS < 10);
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
-use std::io::Write;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -13,10 +12,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use crate::rollup::model::change::{Change, Counter, Sums};
 use crate::rollup::model::definition::{Definition, views_of};
 use crate::rollup::model::digest::same_item;
-use crate::rollup::model::item_size;
-use crate::rollup::model::limits;
 use crate::rollup::model::measure::ViewId;
-use crate::rollup::model::poison::Poison;
 use crate::rollup::model::record::RecordHead;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::{AttributeValue, Item};
@@ -58,8 +54,11 @@ pub const REQUEST_ID: &str = "RequestId";
 /// When it may be deleted, in seconds since the epoch: the table's TTL attribute. Absent while the record is in
 /// quarantine.
 pub const EXPIRES_AT: &str = "ExpiresAt";
-/// A quarantined record as it came: text, or gzip in a binary value when it is long.
+/// A quarantined record as it came: text, or gzip in a binary value when it is long. In a
+/// [part](crate::rollup::model::kept_record), a piece of the gzip.
 pub const RECORD: &str = "Record";
+/// How many parts hold a quarantined record that is too large for its marker, which then has no [`RECORD`].
+pub const PARTS: &str = "Parts";
 /// Why a record is in quarantine.
 pub const REASON: &str = "Reason";
 
@@ -208,45 +207,7 @@ fn ledger(definition: &Definition, view: ViewId, sums: &Sums) -> HashMap<String,
     measures
 }
 
-/// The marker of a record in quarantine: with the record if that fits into an item, else without [`RECORD`]; then Lambda
-/// must be told that the record failed, so that the failure destination gets it.
-#[must_use]
-pub fn quarantined(definition: &Definition, poison: &Poison<'_>, stamp: &Stamp) -> Item {
-    let mut item = base(definition, &poison.head, MarkerOutcome::Quarantined, stamp);
-    item.insert(SEQUENCE_NUMBER.to_owned(), AttributeValue::S(poison.marker_id().sequence_number));
-    item.insert(REASON.to_owned(), AttributeValue::S(poison.reason.to_string()));
-    let room = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES).saturating_sub(item_size::bytes(&item));
-    let record = record_value(poison.raw);
-    if RECORD.len() + item_size::value_bytes(&record) <= room {
-        item.insert(RECORD.to_owned(), record);
-    }
-    item
-}
-
-fn record_value(raw: &str) -> AttributeValue {
-    if raw.len() <= limits::RAW_RECORD_PLAIN_BYTES {
-        return AttributeValue::S(raw.to_owned());
-    }
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    match encoder.write_all(raw.as_bytes()).and_then(|()| encoder.finish()) {
-        Ok(compressed) => AttributeValue::B(compressed),
-        Err(_) => AttributeValue::S(raw.to_owned()),
-    }
-}
-
-/// The raw record that a quarantined marker holds; none when it is kept by its keys only, or is not readable.
-#[must_use]
-pub fn kept_record(marker: &Item) -> Option<String> {
-    match marker.get(RECORD)? {
-        AttributeValue::S(text) => Some(text.clone()),
-        AttributeValue::B(compressed) => {
-            std::io::read_to_string(flate2::read::GzDecoder::new(compressed.as_slice())).ok()
-        }
-        _ => None,
-    }
-}
-
-fn base(definition: &Definition, head: &RecordHead, outcome: MarkerOutcome, stamp: &Stamp) -> Item {
+pub(super) fn base(definition: &Definition, head: &RecordHead, outcome: MarkerOutcome, stamp: &Stamp) -> Item {
     let RecordHead { id, event_id, event_name, source_key, digest } = head;
     let text = |value: &str| AttributeValue::S(value.to_owned());
     // Filled in place: an `Item` that is made from a map builds it anew.
@@ -308,10 +269,16 @@ pub enum ExistingMarker {
     Duplicate,
     /// It is in quarantine, whole.
     Quarantined,
-    /// It is in quarantine, which could not hold it: Lambda must hear of it again.
+    /// It is in quarantine by its keys only: Lambda must hear of it again.
     NotKept,
     /// The marker is of another event or another item: nothing may be concluded from it.
     Collision,
+}
+
+/// Whether the record of a quarantined marker is kept, in the marker or in its parts.
+#[must_use]
+pub fn holds_record(marker: &Item) -> bool {
+    marker.contains_key(RECORD) || marker.contains_key(PARTS)
 }
 
 /// Compares a marker that was there with the record that met it: by the source item and by what the record says of it, as
@@ -338,7 +305,11 @@ pub fn existing(marker: Option<&Item>, head: &RecordHead) -> ExistingMarker {
     }
     match marker.get(OUTCOME) {
         Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Quarantined.as_str() => {
-            if marker.contains_key(RECORD) { ExistingMarker::Quarantined } else { ExistingMarker::NotKept }
+            if holds_record(marker) {
+                ExistingMarker::Quarantined
+            } else {
+                ExistingMarker::NotKept
+            }
         }
         _ => ExistingMarker::Duplicate,
     }
@@ -382,48 +353,11 @@ mod tests {
             (item([(EVENT_ID, s("event")), source_key("2")]), ExistingMarker::Collision),
             (item([told("another"), quarantined.clone(), (RECORD, s("{}"))]), ExistingMarker::Collision),
             (item([quarantined.clone(), (RECORD, s("{}"))]), ExistingMarker::Quarantined),
+            (item([quarantined.clone(), (PARTS, AttributeValue::N("2".to_owned()))]), ExistingMarker::Quarantined),
             (item([quarantined]), ExistingMarker::NotKept),
         ] {
             assert_eq!(existing(Some(&marker), &head), expected, "{marker:?}");
         }
         assert_eq!(existing(None, &head), ExistingMarker::Duplicate);
-    }
-
-    #[test]
-    fn a_record_is_kept_as_text_up_to_its_limit_and_compressed_beyond() {
-        for (bytes, plain) in [(1, true), (16_384, true), (16_385, false), (1_000_000, false)] {
-            let raw = "x".repeat(bytes);
-            let value = record_value(&raw);
-            assert_eq!(matches!(value, AttributeValue::S(_)), plain, "{bytes}");
-            assert_eq!(kept_record(&item([(RECORD, value)])), Some(raw), "{bytes}");
-        }
-        assert_eq!(kept_record(&item([])), None);
-        assert_eq!(kept_record(&item([(RECORD, AttributeValue::B(vec![1, 2, 3]))])), None);
-    }
-
-    #[test]
-    fn a_record_is_kept_exactly_as_long_as_it_fits_into_an_item() {
-        let mut random = fastrand::Rng::with_seed(1);
-        // Text that can be compressed by a quarter.
-        let text: String = (0..550_000).map(|_| char::from(b'0' + random.u8(..64))).collect();
-        let stamp = Stamp::new(DateTime::default(), "request", 14);
-        let definition = Definition::points_of_maps("Point", "Map").unwrap();
-        let (most, mut kept) = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES, Vec::new());
-        for length in [300_000].into_iter().chain((536_000..550_000).step_by(2_000)) {
-            let raw = &text[..length];
-            let reason = crate::rollup::model::poison::Reason::NoImage;
-            let poison = Poison { head: RecordHead::default(), reason, raw };
-            let mut marker = quarantined(&definition, &poison, &stamp);
-            kept.push(marker.contains_key(RECORD));
-            marker.insert(RECORD.to_owned(), record_value(raw));
-            let fits = item_size::bytes(&marker) <= most;
-            // What an attribute costs besides its name and value is in the margin.
-            assert!(
-                kept.last() == Some(&fits) || item_size::bytes(&marker).abs_diff(most) < 8,
-                "{length}: {}",
-                item_size::bytes(&marker)
-            );
-        }
-        assert!(kept.contains(&true) && kept.contains(&false));
     }
 }

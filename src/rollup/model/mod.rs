@@ -7,6 +7,7 @@ pub mod digest;
 pub mod expression_size;
 pub mod filter;
 pub mod item_size;
+pub mod kept_record;
 pub mod language;
 pub mod limits;
 pub mod marker;

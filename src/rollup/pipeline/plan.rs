@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use crate::rollup::Item;
 use crate::rollup::model::definition::Definition;
-use crate::rollup::model::marker::{self, Guard, Marker, Stamp};
+use crate::rollup::model::kept_record::{QuarantinedMarker, quarantined};
+use crate::rollup::model::marker::{Guard, Marker, Stamp};
 use crate::rollup::model::view::{OnMissingViewItem, TableId};
 use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
 use crate::rollup::pipeline::update::{self, Update};
@@ -37,6 +38,14 @@ pub enum Action<'a> {
         guard: Guard,
         /// The marker.
         marker: Marker<'a>,
+    },
+    /// Put a part of a record that is kept in quarantine. The condition of the marker beside it decides whether it is
+    /// written; its own only saves a marker that may have this key.
+    PutPart {
+        /// The entry.
+        entry: EntryId,
+        /// The part.
+        part: Item,
     },
     /// Update a view item.
     UpdateView {
@@ -95,7 +104,7 @@ fn cost(batch: &Batch<'_>, planned: &[Vec<EntryId>]) -> (usize, usize) {
     (planned.len(), planned.iter().map(items).sum())
 }
 
-/// The actions of a transaction: the markers of its entries, then its view items.
+/// The actions of a transaction: the markers of its entries, each with the parts of its record, then its view items.
 #[must_use]
 pub fn assemble<'s>(setting: &'s Setting, batch: &Batch<'s>, shapes: &[Shape], members: &[EntryId]) -> Transaction<'s> {
     let Setting { definition, guard, stamp } = setting;
@@ -105,15 +114,17 @@ pub fn assemble<'s>(setting: &'s Setting, batch: &Batch<'s>, shapes: &[Shape], m
     };
     let skipped = sums.keys().filter(|item| skip(item)).map(|item| batch[*item].key.clone());
     let left_alone = Arc::new(skipped.collect::<BTreeSet<_>>());
-    let markers = members.iter().map(|&entry| match &batch[entry] {
+    let markers = members.iter().flat_map(|&entry| match &batch[entry] {
         Entry::Apply { change, .. } => {
             let (change, left_alone) = (Arc::clone(change), Arc::clone(&left_alone));
             let marker = Marker::Applied { change, left_alone, definition, stamp };
-            Action::PutMarker { entry, guard: *guard, marker }
+            vec![Action::PutMarker { entry, guard: *guard, marker }]
         }
         Entry::Quarantine(poison) => {
-            let marker = Marker::Item(marker::quarantined(definition, poison, stamp));
-            Action::PutMarker { entry, guard: Guard::Absent, marker }
+            let QuarantinedMarker { marker, parts } = quarantined(definition, poison, stamp);
+            let marker = Action::PutMarker { entry, guard: Guard::Absent, marker: Marker::Item(marker) };
+            let parts = parts.into_iter().map(|part| Action::PutPart { entry, part });
+            std::iter::once(marker).chain(parts).collect()
         }
     });
     let views = sums.into_iter().map(|(item, sums)| {

@@ -23,7 +23,7 @@ pub enum EntryOutcome {
 pub enum Unresolved {
     /// The invocation's time ended first.
     OutOfTime,
-    /// Quarantine cannot hold it: its keys and the reason are there, the record is not.
+    /// Quarantine cannot hold it: its keys and the reason are there, or nothing at all; the record is not.
     NotKept,
 }
 

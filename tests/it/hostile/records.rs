@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use ddb_rollup::rollup::model::marker::kept_record;
+use ddb_rollup::rollup::model::kept_record::kept_record;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use serde::Deserialize;
@@ -59,7 +59,7 @@ fn changes_nothing(raw: &str) -> bool {
 /// What became of a record, as its marker tells; none when it has none.
 fn marker_of<'m>(raw: &str, markers: &'m [Item]) -> Option<&'m Item> {
     let kept =
-        |marker: &&Item| kept_record(&serde_dynamo::Item::from((*marker).clone())).is_some_and(|kept| kept == raw);
+        |marker: &&Item| kept_record(&serde_dynamo::Item::from((*marker).clone()), &[]).is_some_and(|kept| kept == raw);
     if let Some(marker) = markers.iter().find(kept) {
         return Some(marker);
     }

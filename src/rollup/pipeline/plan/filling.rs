@@ -26,15 +26,16 @@ impl<'b> Filling<'b> {
         limits::TRANSACTION_ACTIONS.saturating_sub(self.actions)
     }
 
-    /// The actions that so many entries on these view items are here.
-    pub(super) fn needed(&self, touches: &[ItemId], entries: usize) -> usize {
-        entries + touches.iter().filter(|item| !self.items.contains_key(item)).count()
+    /// The actions that entries on these view items are here, which put so many items of the idempotency table.
+    pub(super) fn needed(&self, touches: &[ItemId], puts: usize) -> usize {
+        puts + touches.iter().filter(|item| !self.items.contains_key(item)).count()
     }
 
     /// Makes room for an entry; without an effect when it does not fit. Alone, every entry fits: there is no other place
     /// for it.
     pub(super) fn takes<'a: 'b>(&mut self, definition: &Definition, batch: &Batch<'_>, entry: &'b Entry<'a>) -> bool {
-        let (actions, bytes) = (self.actions + self.needed(entry.touches(), 1), self.bytes + weight(entry));
+        let needed = self.needed(entry.touches(), 1 + parts(entry));
+        let (actions, bytes) = (self.actions + needed, self.bytes + weight(entry));
         let room = match entry {
             Entry::Apply { .. } => limits::TRANSACTION_BYTES,
             Entry::Quarantine(_) => limits::QUARANTINE_TRANSACTION_BYTES,
@@ -65,6 +66,16 @@ impl<'b> Filling<'b> {
     }
 }
 
+/// How many parts a record may need, at the most: it is compressed later, when it is sent.
+fn parts(entry: &Entry<'_>) -> usize {
+    match entry {
+        Entry::Quarantine(poison) if poison.raw.len() > limits::ITEM_BYTES / 2 => {
+            poison.raw.len().div_ceil(limits::RECORD_PART_BYTES).min(limits::RECORD_PARTS)
+        }
+        _ => 0,
+    }
+}
+
 /// What an entry weighs in its transaction, in bytes, at the most: its marker, and its part of the updates.
 fn weight(entry: &Entry<'_>) -> usize {
     match entry {
@@ -86,7 +97,7 @@ fn weight(entry: &Entry<'_>) -> usize {
         }
         Entry::Quarantine(poison) => {
             item_size::bytes(&poison.head.source_key)
-                + poison.raw.len().min(limits::ITEM_BYTES)
+                + poison.raw.len().min(limits::RECORD_PARTS * limits::ITEM_BYTES)
                 + limits::ITEM_MARGIN_BYTES
         }
     }
@@ -160,7 +171,9 @@ mod tests {
                 let names = update.names.values().map(String::len).sum::<usize>();
                 item_size::bytes(key) + names + item_size::bytes(&update.values)
             }
-            Action::CheckAbsent { .. } => unreachable!("view items are created"),
+            Action::PutPart { .. } | Action::CheckAbsent { .. } => {
+                unreachable!("nothing is kept, and view items are created")
+            }
         };
         let real = assemble(&setting, &batch, &shapes, &[EntryId(0)]).actions.iter().map(action_bytes).sum();
         (weight(&batch.entries[0]), real)
@@ -190,7 +203,7 @@ mod tests {
             let source_key = item([("Id".to_owned(), "k".repeat(id_bytes))]);
             let head = RecordHead { id: id(id_bytes), source_key, ..RecordHead::default() };
             let poison = Poison { head, reason: Reason::NoImage, raw: &raw };
-            let kept = raw.len().min(limits::ITEM_BYTES) + id_bytes;
+            let kept = raw.len() + id_bytes;
             let batch = coalesce([Found::Record(Effect::Quarantine(poison))]);
             let weight = weight(&batch.entries[0]);
             assert!((kept..=kept + 2 * limits::ITEM_MARGIN_BYTES).contains(&weight), "{weight} of {kept}");
