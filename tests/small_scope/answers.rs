@@ -193,15 +193,20 @@ async fn a_record_that_comes_twice_in_a_batch_is_a_duplicate_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_quarantine_cannot_hold_is_reported() {
-    // Text that does not become shorter by compressing it.
-    let mut seeded = Seeded(1);
-    let text: String = (0..700 * 1024).map(|_| char::from(b'0' + u8::try_from(seeded.below(64)).unwrap())).collect();
-    let store = Answering::tables();
-    let poison = record(2, &json!({ "Text": { "S": text } }));
-    let (answer, summary) = deliver(&store, &[insert(1, "a", "x"), poison]).await;
-    assert_eq!(answer, Answer::Before(format!("{:021}", 2)));
-    assert_eq!((summary.counts.applied, summary.counts.quarantined, summary.counts.unresolved), (1, 0, 1));
+async fn a_record_is_kept_in_parts_and_reported_where_one_transaction_cannot_hold_them() {
+    let reported = Answer::Before(format!("{:021}", 2));
+    for (kilobytes, wanted, counts) in [(700, Answer::All, (1, 1, 0)), (5_000, reported, (1, 0, 1))] {
+        // Text that becomes a quarter shorter by compressing it.
+        let mut seeded = Seeded(1);
+        let letters = (0..kilobytes * 1024).map(|_| char::from(b'0' + u8::try_from(seeded.below(64)).unwrap()));
+        let text: String = letters.collect();
+        let store = Answering::tables();
+        let poison = record(2, &json!({ "Text": { "S": text } }));
+        let (answer, summary) = deliver(&store, &[insert(1, "a", "x"), poison]).await;
+        assert_eq!(answer, wanted, "{kilobytes}");
+        let found = summary.counts;
+        assert_eq!((found.applied, found.quarantined, found.unresolved), counts, "{kilobytes}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -209,4 +209,21 @@ mod tests {
             assert!((kept..=kept + 2 * limits::ITEM_MARGIN_BYTES).contains(&weight), "{weight} of {kept}");
         }
     }
+
+    #[test]
+    fn a_record_for_quarantine_has_room_for_the_parts_it_may_need() {
+        let definition = definition(1, 1);
+        let stamp = Stamp::new(DateTime::default(), "request", 14);
+        let setting = Setting { definition: definition.clone(), guard: Guard::Absent, stamp };
+        let mut random = fastrand::Rng::with_seed(1);
+        let text: String = (0..1_600_000).map(|_| char::from(b'0' + random.u8(..64))).collect();
+        for (raw_bytes, in_parts) in [(300_000, false), (540_000, true), (1_600_000, true)] {
+            let head = RecordHead { id: id(30), event_id: "e".repeat(150_000), ..RecordHead::default() };
+            let poison = Poison { head, reason: Reason::NoImage, raw: &text[..raw_bytes] };
+            let batch = coalesce([Found::Record(Effect::Quarantine(poison))]);
+            let actions = assemble(&setting, &batch, &[], &[EntryId(0)]).actions.len();
+            assert_eq!(actions > 1, in_parts, "{raw_bytes}");
+            assert!((actions..=actions + 2).contains(&(1 + parts(&batch.entries[0]))), "{actions} for {raw_bytes}");
+        }
+    }
 }
