@@ -85,7 +85,7 @@ async fn a_record_that_fits_into_no_item_is_kept_whole_and_replayed_as_one() {
         "{ran:?}"
     );
     engine.assert_exact().await;
-    assert_eq!(parts(&engine).await, [], "they are gone with the quarantine");
+    assert_eq!(parts(&engine).await.len(), 0, "they are gone with the quarantine");
     assert_eq!(engine.markers().await[number]["Outcome"], s("APPLIED"));
     engine.function().deliver(&records).await;
     engine.assert_exact().await;
@@ -101,7 +101,7 @@ async fn a_replay_from_the_stream_a_discard_and_a_repair_delete_the_parts() {
         engine.put("Map", [("MapId", s("m"))]).await;
         let ran = run(&engine, command).await;
         assert_eq!(ran.code, 0, "{ran:?}");
-        assert_eq!(parts(&engine).await, [], "{command:?}");
+        assert_eq!(parts(&engine).await.len(), 0, "{command:?}");
         let marker = &engine.markers().await[sequence_number(&records[1])];
         let outcome = if command[0] == "replay" { "APPLIED" } else { "DISCARDED" };
         assert_eq!(marker["Outcome"], s(outcome), "{command:?}");
