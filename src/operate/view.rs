@@ -35,8 +35,8 @@ enum Command {
     Try(TryArgs),
     /// Print the filter patterns with which the function gets only records that can count
     ///
-    /// They are the values of the template's FilterPattern1 to FilterPattern5; with --json, the FilterCriteria of the event
-    /// source mapping.
+    /// They are the values of the template's `FilterPattern1` to `FilterPattern5`; with --json, the `FilterCriteria` of the
+    /// event source mapping.
     Filter(FilterArgs),
 }
 

@@ -132,6 +132,7 @@ async fn only(engine: &Engine, table: &str, wanted: impl Fn(&Item) -> bool) -> V
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "what persists is written out whole")]
 async fn a_marker_and_the_view_items_of_four_views() {
     let engine = Engine::start().await;
     engine.create_table("Tag", &["MapId"], false).await;
