@@ -17,7 +17,7 @@ use crate::rollup::model::marker::{Stamp, definition_item};
 use crate::rollup::model::record::{RecordId, UNKNOWN_STREAM};
 use crate::rollup::pipeline::coalesce::{Batch, Disposition, Entry, EntryId, Found, coalesce};
 use crate::rollup::pipeline::delta::{Effect, Retention, effect};
-use crate::rollup::pipeline::parse::{EventError, Parsed, parse, parse_record};
+use crate::rollup::pipeline::parse::{EventError, Parsed, is_of_another_table, parse, parse_record};
 use crate::rollup::pipeline::plan::Setting;
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved, response};
 use crate::rollup::pipeline::view_item::negative_counters;
@@ -93,6 +93,7 @@ impl InvocationError {
                 EventError::NotText { .. } | EventError::NotAStreamEvent { .. } | EventError::Source { .. },
             ) => "Rollup.NotAStreamEvent",
             Self::Event(EventError::StreamViewType { .. }) => "Rollup.StreamViewType",
+            Self::Event(EventError::OtherTable { .. }) => "Rollup.OtherTable",
             Self::Broken(_) => "Rollup.Deployment",
             Self::Unnumbered { .. } => "Rollup.Unnumbered",
         }
@@ -129,8 +130,8 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         let retention = self.retention(invocation);
         let setting = self.setting(invocation);
 
-        let found = parse(event)?.map(|record| record.map(|record| self.judge(record, &retention)));
-        let mut batch = coalesce(found.collect::<Result<Vec<_>, _>>()?);
+        let found = parse(event)?.map(|record| Ok(self.judge(self.of_source(record?)?, &retention)));
+        let mut batch = coalesce(found.collect::<Result<Vec<_>, EventError>>()?);
         let commit_began = Instant::now();
         let committer = Committer {
             store: &self.store,
@@ -212,6 +213,20 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             Ok(Ok(Some(item))) => negative_counters(&self.config.definition, key.table, &item),
             _ => 0,
         }
+    }
+
+    /// A record, unless it is of a stream of another table than the source.
+    fn of_source<'a>(&self, record: Parsed<'a>) -> Result<Parsed<'a>, EventError> {
+        let source_table = self.config.definition.source_table();
+        let stream = match &record {
+            Parsed::Record(record) => &record.head.id.stream,
+            Parsed::Poison(poison) => &poison.head.id.stream,
+            Parsed::Unnumbered { .. } => return Ok(record),
+        };
+        if is_of_another_table(stream, source_table) {
+            return Err(EventError::OtherTable { found: stream.clone(), source_table: source_table.to_owned() });
+        }
+        Ok(record)
     }
 
     fn judge<'a>(&self, record: Parsed<'a>, retention: &Retention) -> Found<'a> {

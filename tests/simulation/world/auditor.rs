@@ -21,6 +21,7 @@ const DAY: i64 = 86_400;
 
 /// What the auditor knows of a record.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each of them may be true beside any other")]
 struct Standing {
     applied: bool,
     kept: Option<Kept>,
@@ -186,11 +187,11 @@ impl Auditor {
             self.check_totals(map, after.as_ref())?;
         }
         ensure(touched.is_empty(), Rule::Version, || format!("{touched:?} are touched and not written"))?;
-        self.check_what_is_set(commit, &opened)
+        Self::check_what_is_set(commit, &opened)
     }
 
     /// XO-1: an update sets what the views of its counters set.
-    fn check_what_is_set(&self, commit: &Commit<'_>, opened: &BTreeSet<&'static str>) -> Checked {
+    fn check_what_is_set(commit: &Commit<'_>, opened: &BTreeSet<&'static str>) -> Checked {
         let after =
             |item: &str| commit.views.iter().find(|(of, ..)| *of == item).and_then(|(_, _, after)| after.as_ref());
         let is_set = |item: &str| after(item).and_then(|item| item.get(SET)).and_then(text).is_some();
