@@ -62,6 +62,17 @@ pub enum InvocationError {
     /// The event is not one that can be rolled up.
     #[error(transparent)]
     Event(#[from] EventError),
+    /// A stream of another table.
+    #[error(
+        "the event comes from the stream {found}, but the source table is {source_table}; connect the function to the source \
+         table's stream, or name the other table as the source"
+    )]
+    OtherTable {
+        /// The stream's ARN.
+        found: String,
+        /// The source table.
+        source_table: String,
+    },
     /// The deployment is at fault.
     #[error(
         "the tables cannot be written, and no record is at fault: {0}; check that they exist and that the function's role may write them"
@@ -93,7 +104,7 @@ impl InvocationError {
                 EventError::NotText { .. } | EventError::NotAStreamEvent { .. } | EventError::Source { .. },
             ) => "Rollup.NotAStreamEvent",
             Self::Event(EventError::StreamViewType { .. }) => "Rollup.StreamViewType",
-            Self::Event(EventError::OtherTable { .. }) => "Rollup.OtherTable",
+            Self::OtherTable { .. } => "Rollup.OtherTable",
             Self::Broken(_) => "Rollup.Deployment",
             Self::Unnumbered { .. } => "Rollup.Unnumbered",
         }
@@ -131,7 +142,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         let setting = self.setting(invocation);
 
         let found = parse(event)?.map(|record| Ok(self.judge(self.of_source(record?)?, &retention)));
-        let mut batch = coalesce(found.collect::<Result<Vec<_>, EventError>>()?);
+        let mut batch = coalesce(found.collect::<Result<Vec<_>, InvocationError>>()?);
         let commit_began = Instant::now();
         let committer = Committer {
             store: &self.store,
@@ -216,7 +227,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
     }
 
     /// A record, unless it is of a stream of another table than the source.
-    fn of_source<'a>(&self, record: Parsed<'a>) -> Result<Parsed<'a>, EventError> {
+    fn of_source<'a>(&self, record: Parsed<'a>) -> Result<Parsed<'a>, InvocationError> {
         let source_table = self.config.definition.source_table();
         let stream = match &record {
             Parsed::Record(record) => &record.head.id.stream,
@@ -224,7 +235,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             Parsed::Unnumbered { .. } => return Ok(record),
         };
         if is_of_another_table(stream, source_table) {
-            return Err(EventError::OtherTable { found: stream.clone(), source_table: source_table.to_owned() });
+            return Err(InvocationError::OtherTable { found: stream.clone(), source_table: source_table.to_owned() });
         }
         Ok(record)
     }

@@ -67,17 +67,6 @@ pub enum EventError {
         /// The service, as the record states it.
         found: String,
     },
-    /// A stream of another table.
-    #[error(
-        "the event comes from the stream {found}, but the source table is {source_table}; connect the function to the source \
-         table's stream, or name the other table as the source"
-    )]
-    OtherTable {
-        /// The stream's ARN.
-        found: String,
-        /// The source table.
-        source_table: String,
-    },
     /// The stream does not carry both images.
     #[error(
         "the stream's view type is {found}, but NEW_AND_OLD_IMAGES is needed to tell what a write changed; give the source table a stream of that type (record {record})"
