@@ -17,7 +17,7 @@ use crate::rollup::model::marker::{Stamp, definition_item};
 use crate::rollup::model::record::{RecordId, UNKNOWN_STREAM};
 use crate::rollup::pipeline::coalesce::{Batch, Disposition, Entry, EntryId, Found, coalesce};
 use crate::rollup::pipeline::delta::{Effect, Retention, effect};
-use crate::rollup::pipeline::parse::{EventError, Parsed, parse, parse_record};
+use crate::rollup::pipeline::parse::{EventError, Parsed, is_of_another_table, parse, parse_record};
 use crate::rollup::pipeline::plan::Setting;
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved, response};
 use crate::rollup::pipeline::view_item::negative_counters;
@@ -62,6 +62,17 @@ pub enum InvocationError {
     /// The event is not one that can be rolled up.
     #[error(transparent)]
     Event(#[from] EventError),
+    /// A stream of another table.
+    #[error(
+        "the event comes from the stream {found}, but the source table is {source_table}; connect the function to the source \
+         table's stream, or name the other table as the source"
+    )]
+    OtherTable {
+        /// The stream's ARN.
+        found: String,
+        /// The source table.
+        source_table: String,
+    },
     /// The deployment is at fault.
     #[error(
         "the tables cannot be written, and no record is at fault: {0}; check that they exist and that the function's role may write them"
@@ -93,6 +104,7 @@ impl InvocationError {
                 EventError::NotText { .. } | EventError::NotAStreamEvent { .. } | EventError::Source { .. },
             ) => "Rollup.NotAStreamEvent",
             Self::Event(EventError::StreamViewType { .. }) => "Rollup.StreamViewType",
+            Self::OtherTable { .. } => "Rollup.OtherTable",
             Self::Broken(_) => "Rollup.Deployment",
             Self::Unnumbered { .. } => "Rollup.Unnumbered",
         }
@@ -129,8 +141,8 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         let retention = self.retention(invocation);
         let setting = self.setting(invocation);
 
-        let found = parse(event)?.map(|record| record.map(|record| self.judge(record, &retention)));
-        let mut batch = coalesce(found.collect::<Result<Vec<_>, _>>()?);
+        let found = parse(event)?.map(|record| Ok(self.judge(self.of_source(record?)?, &retention)));
+        let mut batch = coalesce(found.collect::<Result<Vec<_>, InvocationError>>()?);
         let commit_began = Instant::now();
         let committer = Committer {
             store: &self.store,
@@ -212,6 +224,20 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             Ok(Ok(Some(item))) => negative_counters(&self.config.definition, key.table, &item),
             _ => 0,
         }
+    }
+
+    /// A record, unless it is of a stream of another table than the source.
+    fn of_source<'a>(&self, record: Parsed<'a>) -> Result<Parsed<'a>, InvocationError> {
+        let source_table = self.config.definition.source_table();
+        let stream = match &record {
+            Parsed::Record(record) => &record.head.id.stream,
+            Parsed::Poison(poison) => &poison.head.id.stream,
+            Parsed::Unnumbered { .. } => return Ok(record),
+        };
+        if is_of_another_table(stream, source_table) {
+            return Err(InvocationError::OtherTable { found: stream.clone(), source_table: source_table.to_owned() });
+        }
+        Ok(record)
     }
 
     fn judge<'a>(&self, record: Parsed<'a>, retention: &Retention) -> Found<'a> {

@@ -35,8 +35,8 @@ enum Command {
     Try(TryArgs),
     /// Print the filter patterns with which the function gets only records that can count
     ///
-    /// They are the values of the template's FilterPattern1 to FilterPattern5; with --json, the FilterCriteria of the event
-    /// source mapping.
+    /// Each is a line, as a parameter of the template takes it. With --json they are one object, as the event source
+    /// mapping takes them.
     Filter(FilterArgs),
 }
 

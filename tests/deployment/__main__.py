@@ -12,6 +12,8 @@ from cloud import Cloud
 from defaults import Defaults
 from existing_tables import ExistingTables
 from lost_rights import LostRights
+from single_table import SingleTable
+from view_of_view import ViewOfView
 
 Chapter = tuple[str, Callable[[], None]]
 
@@ -65,6 +67,8 @@ def main() -> int:
     stories = {
         "A stack with defaults only": Defaults(cloud),
         "A stack on tables that are there": ExistingTables(cloud),
+        "A table that is source and view, and another view table": SingleTable(cloud),
+        "A stack over the view of a stack": ViewOfView(cloud),
         "A role that loses its rights": LostRights(cloud),
     }
     for title, story in stories.items():

@@ -107,6 +107,19 @@ class Cloud:
     def table(self, name: str) -> "Table":
         return Table(self, name)
 
+    def make_table(self, name: str, *key: str, stream: bool = False) -> None:
+        """A table of the user's own, with texts as its key."""
+        images = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+        self.dynamodb.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[
+                {"AttributeName": part, "KeyType": role} for part, role in zip(key, ("HASH", "RANGE"), strict=False)
+            ],
+            AttributeDefinitions=[{"AttributeName": part, "AttributeType": "S"} for part in key],
+            **({"StreamSpecification": images} if stream else {}),
+        )
+
     def stack(self, name: str, **parameters: str) -> "Stack":
         return Stack(self, name, {"CodeS3Bucket": BUCKET, "CodeS3Key": "one.zip", **parameters})
 
@@ -215,6 +228,10 @@ class Stack:
 
     def role(self) -> "Role":
         return Role(self.cloud, str(self.function()["Role"]).rsplit("/", 1)[-1])
+
+    def counted(self) -> list[Item]:
+        """The markers. The item beside them that tells the definition is none."""
+        return [item for item in self.markers.all() if item["SequenceNumber"] != "definition"]
 
     def invoke(self, event: str) -> Item:
         answer = self.cloud.functions.invoke(FunctionName=self.outputs["FunctionName"], Payload=event)

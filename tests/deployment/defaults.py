@@ -38,7 +38,7 @@ class Defaults:
         )
 
     def every_record_has_one_marker(self) -> None:
-        markers = self.stack.markers.all()
+        markers = self.stack.counted()
         assert len(markers) == len(sample("points"))
         for marker in markers:
             assert (marker["Outcome"], marker["EventName"]) == ("APPLIED", "INSERT")
@@ -71,7 +71,7 @@ class Defaults:
         wait_for_counters(self.stack, TUTORIAL | {"SeattleMapId": (1, {"Restaurant": 1})})
         self.stack.source.put(**needle, Category="Landmark")
         wait_for_counters(self.stack, TUTORIAL)
-        assert len(self.stack.markers.all()) == len(sample("points")) + 3
+        assert len(self.stack.counted()) == len(sample("points")) + 3
 
     def the_test_event_of_the_console_counts_once(self) -> None:
         event = (ROOT / "tests/fixtures/console-test-event.json").read_text()
@@ -116,7 +116,7 @@ class Defaults:
             assert {metric["Name"] for metric in directive["Metrics"]} == METRICS
             assert line["FunctionName"] == self.stack.outputs["FunctionName"]
             assert "level" not in line, "then Lambda counts it as INFO, which no LogLevel of the template drops"
-        outcomes = [marker["Outcome"] for marker in self.stack.markers.all()]
+        outcomes = [marker["Outcome"] for marker in self.stack.counted()]
         assert sum(line["Applied"] for line in lines) == outcomes.count("APPLIED")
         assert sum(line["Quarantined"] for line in lines) == outcomes.count("QUARANTINED") == 1
 
@@ -164,7 +164,7 @@ class Defaults:
             assert table.throughput() == (5, 5)
         self.stack.source.put(MapId="SydneyMapId", PointId="updated", Category="Park")
         wait_for_counters(self.stack, recounted(self.stack))
-        longest = max(int(marker.get("ExpiresAt", 0)) for marker in self.stack.markers.all())
+        longest = max(int(marker.get("ExpiresAt", 0)) for marker in self.stack.counted())
         assert abs(longest - time.time() - 30 * DAY_SECONDS) < 600
 
     def a_value_that_is_not_allowed_is_refused(self) -> None:
@@ -198,13 +198,13 @@ class Defaults:
             CreateIdempotencyTable="false",
         ).create()
         # The mapping begins at the beginning of the stream: every record comes a second time, and then this one.
-        markers = len(again.markers.all())
+        markers = len(again.counted())
         again.source.put(MapId="OlympiaMapId", PointId="last", Category="Park")
         wait_for_counters(again, recounted(again))
-        assert len(again.markers.all()) == markers + 1
+        assert len(again.counted()) == markers + 1
 
     def _quarantined(self) -> list[dict[str, Any]]:
-        return [marker for marker in self.stack.markers.all() if marker["Outcome"] == "QUARANTINED"]
+        return [marker for marker in self.stack.counted() if marker["Outcome"] == "QUARANTINED"]
 
     def _total(self, one: str) -> Any:
         return (self.stack.view.get(MapId=one) or {}).get("TotalPoints")

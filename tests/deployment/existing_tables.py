@@ -13,16 +13,8 @@ class ExistingTables:
         self.stack: Stack = cloud.stack("shop")
 
     def tables_and_points_are_there_first(self) -> None:
-        for name, key in ((SOURCE, ("MapId", "PointId")), (VIEW, ("MapId",))):
-            roles = zip(key, ("HASH", "RANGE"), strict=False)
-            stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
-            self.cloud.dynamodb.create_table(
-                TableName=name,
-                BillingMode="PAY_PER_REQUEST",
-                KeySchema=[{"AttributeName": part, "KeyType": role} for part, role in roles],
-                AttributeDefinitions=[{"AttributeName": part, "AttributeType": "S"} for part in key],
-                **({"StreamSpecification": stream} if name == SOURCE else {}),
-            )
+        self.cloud.make_table(SOURCE, "MapId", "PointId", stream=True)
+        self.cloud.make_table(VIEW, "MapId")
         self.cloud.table(VIEW).put(MapId="known", City="Perth")
         self.cloud.table(SOURCE).put(MapId="known", PointId="1", Category="Park")
 
@@ -83,8 +75,8 @@ class ExistingTables:
 
     def a_point_of_a_map_that_is_not_there_is_marked_and_not_counted(self) -> None:
         self.stack.source.put(MapId="unknown", PointId="1", Category="Park")
-        wait_until("both records have a marker", lambda: len(self.stack.markers.all()) == 2)
-        skipped = [one for one in self.stack.markers.all() if one["SourceKey"]["MapId"] == "unknown"]
+        wait_until("both records have a marker", lambda: len(self.stack.counted()) == 2)
+        skipped = [one for one in self.stack.counted() if one["SourceKey"]["MapId"] == "unknown"]
         assert [(one["Outcome"], one["Deltas"]) for one in skipped] == [("APPLIED", [])]
         assert self.stack.view.get(MapId="unknown") is None
 

@@ -40,7 +40,7 @@ class LostRights:
     def without_the_right_to_read_views_nothing_is_quarantined(self) -> None:
         self.stack.view.put(MapId="broken", TotalPoints="many", CategoryCounts={})
         self._without("dynamodb:GetItem", {"MapId": "broken", "PointId": "1", "Category": "Park"})
-        outcomes = [one["Outcome"] for one in self.stack.markers.all() if one["SourceKey"]["MapId"] == "broken"]
+        outcomes = [one["Outcome"] for one in self.stack.counted() if one["SourceKey"]["MapId"] == "broken"]
         assert outcomes == ["QUARANTINED"]
         self.stack.view.delete(MapId="broken")
 
@@ -76,16 +76,16 @@ class LostRights:
 
     def _without(self, action: str, point: Item) -> None:
         """Takes the right away, writes the point, and gives the right back once the function has failed."""
-        markers = len(self.stack.markers.all())
+        markers = len(self.stack.counted())
         role = self.stack.role()
         name, policy = role.policy()
         role.put(name, without(policy, action))
         failed = f"the function fails without {action}"
         self.stack.source.put(**point)
         wait_until(failed, lambda: self.stack.mapping()["LastProcessingResult"] == "FAILED")
-        assert len(self.stack.markers.all()) == markers
+        assert len(self.stack.counted()) == markers
         role.put(name, policy)
-        wait_for_equal("the record has a marker", lambda: len(self.stack.markers.all()), markers + 1)
+        wait_for_equal("the record has a marker", lambda: len(self.stack.counted()), markers + 1)
 
 
 def without(policy: Item, action: str) -> Item:

@@ -17,7 +17,7 @@ impl Files {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn write(&self, name: &str, text: impl ToString) -> String {
+    fn write(&self, name: &str, text: impl std::fmt::Display) -> String {
         let path: PathBuf = self.0.path().join(name);
         std::fs::write(&path, text.to_string()).unwrap();
         path.to_str().unwrap().to_owned()

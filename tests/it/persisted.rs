@@ -131,9 +131,9 @@ async fn only(engine: &Engine, table: &str, wanted: impl Fn(&Item) -> bool) -> V
     frozen(item)
 }
 
-#[tokio::test]
-async fn a_marker_and_the_view_items_of_four_views() {
-    let engine = Engine::start().await;
+/// A point under four views: it enters a view that shares its view item with another one; then it goes to another map, and
+/// is too heavy for two of the views. Delivers its first records, or all, and gives them.
+async fn deliver_point_of_four_views(engine: &Engine, delivered: usize) -> Vec<Value> {
     engine.create_table("Tag", &["MapId"], false).await;
     engine.put("Tag", [("MapId", s("a"))]).await;
     let text = |text: &str| Some(text.to_owned());
@@ -145,7 +145,6 @@ async fn a_marker_and_the_view_items_of_four_views() {
         weight: Some(2),
         ..Point::default()
     };
-    // It enters a view that shares its view item with another one; then it goes, too heavy for two of the views.
     let open = Point { open: true, ..first.clone() };
     let gone = Point { home: text("n"), weight: Some(TOO_HEAVY), ..open.clone() };
     for point in [first, open, gone] {
@@ -155,6 +154,14 @@ async fn a_marker_and_the_view_items_of_four_views() {
     let records = engine.stream_records().await;
     let function = engine.function_with(|config| config.definition = four_views());
     function.deliver(&records[..2]).await;
+    function.deliver(&records[2..delivered]).await;
+    records
+}
+
+#[tokio::test]
+async fn a_view_item_that_two_views_share() {
+    let engine = Engine::start().await;
+    deliver_point_of_four_views(&engine, 2).await;
     assert_eq!(
         only(&engine, "Map", |_| true).await,
         json!({
@@ -169,8 +176,12 @@ async fn a_marker_and_the_view_items_of_four_views() {
             "RollupVersion": {"N": "1"},
         })
     );
-    function.deliver(&records[2..]).await;
+}
 
+#[tokio::test]
+async fn a_marker_of_four_views() {
+    let engine = Engine::start().await;
+    let records = deliver_point_of_four_views(&engine, 3).await;
     let record = &records[2];
     let number = &record["dynamodb"]["SequenceNumber"];
     let marker = &engine.markers().await[number.as_str().unwrap()];
@@ -226,6 +237,12 @@ async fn a_marker_and_the_view_items_of_four_views() {
             "ExpiresAt": marker["ExpiresAt"],
         })
     );
+}
+
+#[tokio::test]
+async fn the_view_items_of_four_views() {
+    let engine = Engine::start().await;
+    deliver_point_of_four_views(&engine, 3).await;
     assert_eq!(
         only(&engine, "Map", |item| item["MapId"] == s("m")).await,
         json!({

@@ -125,16 +125,33 @@ fn cases() -> Vec<Case> {
 }
 
 /// The recipes whose view item is named by an attribute.
-fn cases_of_one_item_a_group() -> [Case; 7] {
+fn cases_of_one_item_a_group() -> [Case; 9] {
     let ticket = |status: &str| json!({ "ProjectId": { "S": "p" }, "Status": { "S": status } });
     let post = |tags: &[&str]| json!({ "BlogId": { "S": "b" }, "Tags": { "SS": tags } });
     let rating = |rating: Json| json!({ "ProductId": { "S": "p" }, "Rating": rating });
     let round = json!({ "GameId": { "S": "g" }, "PlayerId": { "S": "ann" }, "Points": { "N": "12" } });
     let visitor = |country: &str| json!({ "PageId": { "S": "p" }, "Country": { "S": country } });
     let point = |category: &str| json!({ "MapId": { "S": "m" }, "Category": { "S": category } });
+    let of_customer = |status: &str| {
+        let mut order = order(status);
+        order["CustomerId"] = json!({ "S": "ann" });
+        order
+    };
     let ann = json!({ "M": { "Id": { "S": "ann" } } });
     let bare = json!({ "SK": { "S": "ORDER#1" }, "Customer": ann, "Price": { "N": "2" }, "Quantity": { "N": "1" } });
     [
+        case(
+            "several views of one table",
+            [
+                put(
+                    of_customer("paid"),
+                    ["2026-03-05: Orders 1", "2026-03-05: Paid 1", "ann: Orders 1", "ann: Revenue 7.5"],
+                ),
+                put(of_customer("open"), ["2026-03-05: Paid -1"]),
+                delete(["2026-03-05: Orders -1", "ann: Orders -1", "ann: Revenue -7.5"]),
+            ],
+        ),
+        case("the largest ones first", [put(of_customer("paid"), ["ann: Orders 1"]), delete(["ann: Orders -1"])]),
         case(
             "count by status",
             [

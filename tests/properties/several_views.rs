@@ -122,7 +122,9 @@ fn effect_of((old, new): &Written) -> Counts {
 
 fn counted(writes: &[Written]) -> Counts {
     let mut counts = Counts::default();
-    writes.iter().for_each(|write| counts.add_all(&effect_of(write), 1));
+    for write in writes {
+        counts.add_all(&effect_of(write), 1);
+    }
     counts
 }
 
@@ -289,7 +291,9 @@ proptest! {
         members.sort_unstable();
         prop_assert_eq!(members, all.clone(), "every entry is in exactly one transaction");
         let mut parts = Counts::default();
-        planned.iter().for_each(|members| parts.add_all(&sums(&definition, &batch, members), 1));
+        for members in &planned {
+            parts.add_all(&sums(&definition, &batch, members), 1);
+        }
         prop_assert_eq!(parts, sums(&definition, &batch, &all), "the transactions add what the batch adds");
 
         let (setting, shapes) = (setting(&definition), shapes(&definition, &batch, &choices));

@@ -177,7 +177,9 @@ pub fn name_of(tables: &Tables) -> String {
     }
     for marker in tables.markers() {
         let event = marker.get(EVENT_ID);
-        let _ = write!(name, "{:?}{event:?}{:?}{:?}", marker[SEQUENCE_NUMBER], marker[SOURCE_KEY], marker[OUTCOME]);
+        let AttributeValue::M(source_key) = &marker[SOURCE_KEY] else { panic!("no key: {marker:?}") };
+        let (number, key, outcome) = (&marker[SEQUENCE_NUMBER], ordered(source_key), &marker[OUTCOME]);
+        let _ = write!(name, "{number:?}{event:?}{key:?}{outcome:?}");
         let _ = write!(name, "{:?}", marker.get(DIGEST));
     }
     name

@@ -129,7 +129,9 @@ impl Pair {
         }
         let after = seen();
         scope.check_state(&after, &told);
-        all.into_iter().for_each(|position| scope.check_acknowledged(position, &after, &told));
+        for position in all {
+            scope.check_acknowledged(position, &after, &told);
+        }
     }
 }
 

@@ -63,33 +63,39 @@ pub enum OwnTablesError {
 
 /// What of a create-table request is kept.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct Schema {
-    table_name: String,
-    key_schema: Vec<KeyElement>,
-    attribute_definitions: Vec<AttributeType>,
-    stream_specification: Option<StreamOfSchema>,
+    #[serde(rename = "TableName")]
+    name: String,
+    #[serde(rename = "KeySchema")]
+    key: Vec<KeyElement>,
+    #[serde(rename = "AttributeDefinitions")]
+    attributes: Vec<AttributeType>,
+    #[serde(rename = "StreamSpecification")]
+    stream: Option<StreamOfSchema>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct KeyElement {
-    attribute_name: String,
-    key_type: String,
+    #[serde(rename = "AttributeName")]
+    attribute: String,
+    #[serde(rename = "KeyType")]
+    role: String,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct AttributeType {
-    attribute_name: String,
-    attribute_type: String,
+    #[serde(rename = "AttributeName")]
+    name: String,
+    #[serde(rename = "AttributeType")]
+    kind: String,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct StreamOfSchema {
-    stream_enabled: Option<bool>,
-    stream_view_type: Option<String>,
+    #[serde(rename = "StreamEnabled")]
+    enabled: Option<bool>,
+    #[serde(rename = "StreamViewType")]
+    view_type: Option<String>,
 }
 
 /// The schemas of tables, each with the file that it is from.
@@ -120,24 +126,24 @@ pub(super) fn schemas(files: &[PathBuf]) -> Result<Schemas, OwnTablesError> {
 
 fn table(schema: Schema) -> Result<TableDefinition, String> {
     let kind_of = |name: &str| {
-        let found = schema.attribute_definitions.iter().find(|one| one.attribute_name == name);
+        let found = schema.attributes.iter().find(|one| one.name == name);
         let found = found.ok_or_else(|| format!("{name} is not among the AttributeDefinitions"))?;
-        let kind = ScalarAttributeType::try_parse(&found.attribute_type);
+        let kind = ScalarAttributeType::try_parse(&found.kind);
         kind.map_err(|_| format!("the AttributeType of {name} must be S, N or B"))
     };
-    let key = schema.key_schema.iter().map(|part| {
-        let role = Role::try_parse(&part.key_type);
-        let role = role.map_err(|_| format!("the KeyType of {} must be HASH or RANGE", part.attribute_name))?;
-        Ok(KeyAttribute { name: part.attribute_name.clone(), kind: kind_of(&part.attribute_name)?, role })
+    let key = schema.key.iter().map(|part| {
+        let role = Role::try_parse(&part.role);
+        let role = role.map_err(|_| format!("the KeyType of {} must be HASH or RANGE", part.attribute))?;
+        Ok(KeyAttribute { name: part.attribute.clone(), kind: kind_of(&part.attribute)?, role })
     });
     let mut key = key.collect::<Result<Vec<_>, String>>()?;
     key.sort_by_key(|part| part.role != Role::Hash);
     if key.first().is_none_or(|part| part.role != Role::Hash) || key.len() > 2 {
         return Err("the KeySchema must have a HASH key, and may have a RANGE key".to_owned());
     }
-    let on = schema.stream_specification.filter(|stream| stream.stream_enabled != Some(false));
-    let stream = on.map(|stream| StreamViewType::from(stream.stream_view_type.unwrap_or_default().as_str()));
-    Ok(TableDefinition { name: schema.table_name, key, stream, time_to_live: None })
+    let on = schema.stream.filter(|stream| stream.enabled != Some(false));
+    let stream = on.map(|stream| StreamViewType::from(stream.view_type.unwrap_or_default().as_str()));
+    Ok(TableDefinition { name: schema.name, key, stream, time_to_live: None })
 }
 
 /// The tables of a definition: the source table first, with a stream that carries both images.

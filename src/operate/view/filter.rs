@@ -54,14 +54,13 @@ impl Filter {
         shared: &Shared,
         args: &FilterArgs,
     ) -> Result<Self, TableError> {
-        let key = match &args.source_key {
-            Some(SourceKey(key)) => key.clone(),
-            None => {
-                let client = aws_sdk_dynamodb::Client::new(&shared.sdk().await);
-                let answer = client.describe_table().table_name(table).send().await;
-                let answer = answer.map_err(|error| TableError::new("describe", table, failure_text(&error)))?;
-                answer.table.as_ref().map(key_of).unwrap_or_default()
-            }
+        let key = if let Some(SourceKey(key)) = &args.source_key {
+            key.clone()
+        } else {
+            let client = aws_sdk_dynamodb::Client::new(&shared.sdk().await);
+            let answer = client.describe_table().table_name(table).send().await;
+            let answer = answer.map_err(|error| TableError::new("describe", table, failure_text(&error)))?;
+            answer.table.as_ref().map(key_of).unwrap_or_default()
         };
         Ok(Self(patterns(views, &key)))
     }

@@ -194,7 +194,17 @@ impl FilterPattern {
 
 impl fmt::Display for FilterPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.json().fmt(f)
+        // What is printed shows control characters escaped, and there is one way of JSON to do that.
+        for c in self.json().to_string().chars() {
+            let bidirectional =
+                matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            if c.is_control() || bidirectional {
+                write!(f, "\\u{:04x}", u32::from(c))?;
+            } else {
+                write!(f, "{c}")?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use crate::rollup::model::change::{Change, Counter, Sums};
 use crate::rollup::model::definition::{Definition, views_of};
 use crate::rollup::model::digest::same_item;
 use crate::rollup::model::measure::ViewId;
+use crate::rollup::model::number::Number;
 use crate::rollup::model::record::RecordHead;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::{AttributeValue, Item};
@@ -217,7 +218,7 @@ pub(super) fn base(definition: &Definition, head: &RecordHead, outcome: MarkerOu
         (STREAM.to_owned(), text(&id.stream)),
         (EVENT_ID.to_owned(), text(event_id)),
         (EVENT_NAME.to_owned(), text(event_name)),
-        (SOURCE_KEY.to_owned(), AttributeValue::M(source_key.inner().clone())),
+        (SOURCE_KEY.to_owned(), AttributeValue::M(storable(source_key))),
         (OUTCOME.to_owned(), text(outcome.as_str())),
         (RECORDED_AT.to_owned(), text(&stamp.recorded_at)),
         (REQUEST_ID.to_owned(), text(&stamp.request_id)),
@@ -250,6 +251,18 @@ pub fn definition_item(definition: &Definition, stream: &str, function: &str, st
 #[must_use]
 pub fn is_of_another_definition(marker: &Item, definition: &Definition) -> bool {
     matches!(marker.get(FINGERPRINT), Some(AttributeValue::S(found)) if found != definition.fingerprint().as_str())
+}
+
+/// A source item's key without what an item cannot hold, such as a number of 41 digits: a marker is never refused for what
+/// a record says.
+fn storable(source_key: &Item) -> HashMap<String, AttributeValue> {
+    let holds = |value: &AttributeValue| match value {
+        AttributeValue::S(_) | AttributeValue::B(_) => true,
+        AttributeValue::N(text) => text.parse::<Number>().is_ok_and(|number| number.is_storable()),
+        _ => false,
+    };
+    let held = source_key.inner().iter().filter(|(_, value)| holds(value));
+    held.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Which marker a new one may take the place of.

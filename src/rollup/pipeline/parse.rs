@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::rollup::model::limits;
 use crate::rollup::model::poison::{Image, Poison, Reason};
 use crate::rollup::model::record::{Images, RecordHead, RecordId, StreamRecord, UNKNOWN_STREAM};
+use crate::rollup::model::view::table_name;
 
 mod envelope;
 
@@ -92,6 +93,13 @@ pub fn parse(event: &str) -> Result<impl Iterator<Item = Result<Parsed<'_>, Even
     let event: Event<'_> = serde_json::from_str(event)
         .map_err(|error| EventError::NotAStreamEvent { line: error.line(), column: error.column() })?;
     Ok(event.records.into_iter().map(|raw| parse_record(raw.get())))
+}
+
+/// Whether a stream is one of another table, by its ARN. What is no stream's ARN, as in a test event, is no other table's.
+#[must_use]
+pub fn is_of_another_table(stream: &str, source_table: &str) -> bool {
+    let named = stream.starts_with("arn:") && stream.contains(":table/") && stream.contains("/stream/");
+    named && table_name(stream) != table_name(source_table)
 }
 
 /// Parses one record.

@@ -24,11 +24,10 @@ const DAY: i64 = 86_400;
 struct Standing {
     applied: bool,
     kept: Option<Kept>,
-    /// The stream let go of it before anybody was told to acknowledge it.
-    trimmed: bool,
     acknowledged: bool,
-    /// It was acknowledged under a definition by which it changes nothing.
-    nothing_then: bool,
+    /// The stream let go of it before it was acknowledged, or it was acknowledged under a definition by which it changes
+    /// nothing.
+    needs_no_marker: bool,
 }
 
 /// That a record was not applied, or was so long ago that it was not known any more.
@@ -100,7 +99,7 @@ impl Auditor {
     /// The stream let go of a record.
     pub fn trimmed(&mut self, record: usize) {
         let standing = &mut self.standing[record];
-        standing.trimmed = !standing.acknowledged;
+        standing.needs_no_marker |= !standing.acknowledged;
     }
 
     /// A view item cannot be written for a while.
@@ -186,16 +185,7 @@ impl Auditor {
             self.check_totals(map, after.as_ref())?;
         }
         ensure(touched.is_empty(), Rule::Version, || format!("{touched:?} are touched and not written"))?;
-        self.check_what_is_set(commit, &opened)
-    }
-
-    /// XO-1: an update sets what the views of its counters set.
-    fn check_what_is_set(&self, commit: &Commit<'_>, opened: &BTreeSet<&'static str>) -> Checked {
-        let after =
-            |item: &str| commit.views.iter().find(|(of, ..)| *of == item).and_then(|(_, _, after)| after.as_ref());
-        let is_set = |item: &str| after(item).and_then(|item| item.get(SET)).and_then(text).is_some();
-        let missed = opened.iter().find(|item| !is_set(item));
-        ensure(missed.is_none(), Rule::Xo1, || format!("an update of {missed:?} does not set {SET}"))
+        check_what_is_set(commit, &opened)
     }
 
     /// The view items that are passed over, as they are not there.
@@ -293,7 +283,7 @@ impl Auditor {
             let Standing { applied, kept, .. } = self.standing[record];
             let Record { effect, poison, .. } = &*self.records[record];
             let nothing_to_do = under.parted(effect).0.counters.is_empty() && !poison;
-            self.standing[record].nothing_then |= nothing_to_do;
+            self.standing[record].needs_no_marker |= nothing_to_do;
             ensure(applied || kept.is_some() || nothing_to_do, Rule::Xo3, || {
                 format!("{} is acknowledged, and has no marker", self.name(record))
             })?;
@@ -311,7 +301,7 @@ impl Auditor {
             }
             let old = now - created_at + DAY / 2 >= i64::from(self.retention_days) * DAY;
             let rightly = match standing.kept {
-                None => standing.trimmed || standing.nothing_then,
+                None => standing.needs_no_marker,
                 Some(Kept::Quarantined) => *poison || old,
                 Some(Kept::Discarded) => true,
             };
@@ -358,4 +348,12 @@ impl Auditor {
         }
         Ok(())
     }
+}
+
+/// XO-1: an update sets what the views of its counters set.
+fn check_what_is_set(commit: &Commit<'_>, opened: &BTreeSet<&'static str>) -> Checked {
+    let after = |item: &str| commit.views.iter().find(|(of, ..)| *of == item).and_then(|(_, _, after)| after.as_ref());
+    let is_set = |item: &str| after(item).and_then(|item| item.get(SET)).and_then(text).is_some();
+    let missed = opened.iter().find(|item| !is_set(item));
+    ensure(missed.is_none(), Rule::Xo1, || format!("an update of {missed:?} does not set {SET}"))
 }

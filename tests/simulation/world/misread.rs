@@ -39,6 +39,6 @@ fn set(image: &mut Value, attribute: &str, value: Option<Value>) {
 }
 
 fn is_too_large(size: Option<&Value>) -> bool {
-    let size = size.and_then(|size| size["N"].as_str()).and_then(|text| text.parse::<f64>().ok());
-    size.is_some_and(|size| 10.0 * size >= TOO_LARGE as f64)
+    let whole = size.and_then(|size| size["N"].as_str()).and_then(|text| text.split('.').next()?.parse::<i64>().ok());
+    whole.is_some_and(|whole| 10 * whole >= TOO_LARGE)
 }
