@@ -143,7 +143,10 @@ fn cases_of_one_item_a_group() -> [Case; 9] {
         case(
             "several views of one table",
             [
-                put(of_customer("paid"), ["2026-03-05: Orders 1", "2026-03-05: Paid 1", "ann: Orders 1", "ann: Revenue 7.5"]),
+                put(
+                    of_customer("paid"),
+                    ["2026-03-05: Orders 1", "2026-03-05: Paid 1", "ann: Orders 1", "ann: Revenue 7.5"],
+                ),
                 put(of_customer("open"), ["2026-03-05: Paid -1"]),
                 delete(["2026-03-05: Orders -1", "ann: Orders -1", "ann: Revenue -7.5"]),
             ],
