@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use self::check::Check;
 use super::CommandOutcome;
+use super::agreement::announced;
 use super::args::Shared;
 use super::error::{TableError, failure_text};
 use crate::config::{Config, ConfigError};
@@ -121,6 +122,13 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, DeployC
         None => None,
     };
     checks.extend(check::idempotency(&config.idempotency_table, markers.as_ref(), expiry.as_ref()));
+
+    let stream = source.as_ref().and_then(TableDescription::latest_stream_arn);
+    if let Some(stream) = stream.filter(|_| markers.is_some())
+        && let Some(found) = announced(&tables, &config.idempotency_table, stream).await?
+    {
+        checks.extend(check::definition(&config, &found, args.function.as_deref()));
+    }
 
     if let Some(source) = source.as_ref().filter(|_| !args.tables_only)
         && let Some(stream) = source.latest_stream_arn()

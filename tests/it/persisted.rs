@@ -114,7 +114,7 @@ async fn a_marker_takes_two_write_units() {
         let number = record["dynamodb"]["SequenceNumber"].as_str().unwrap();
         record["dynamodb"]["SequenceNumber"] = json!(format!("{number:0>40}"));
         record["eventSourceARN"] =
-            json!("arn:aws:dynamodb:ap-southeast-2:123456789012:table/PointsOfInterest/stream/2026-01-01T00:00:00.000");
+            json!("arn:aws:dynamodb:ap-southeast-2:123456789012:table/Point/stream/2026-01-01T00:00:00.000");
     }
     engine.function().deliver(&records).await;
     for marker in engine.scan("Idempotency").await {

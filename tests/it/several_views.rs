@@ -117,6 +117,18 @@ async fn a_command_with_another_definition_than_the_functions_does_not_run() {
         }
     }
     assert_eq!(shop.engine.everything_of(&["Customer", "Day", "Idempotency"]).await, before, "nothing was written");
+    let check = |definition| {
+        let settings = Shop::settings(definition);
+        let engine = &shop.engine;
+        async move { run_with(engine, &["deploy-check", "--tables-only", "--json"], &settings).await.out }
+    };
+    let words = "the definition under which the function counts";
+    let told = |out: String| {
+        let report: Value = serde_json::from_str(&out).unwrap();
+        let checks = report["checks"].as_array().unwrap().clone();
+        checks.into_iter().find(|check| check["what"] == words).unwrap()["ok"].clone()
+    };
+    assert_eq!((told(check(&one).await), told(check(&other).await)), (json!(true), json!(false)));
     let ran = shop.command(&["audit", "--any-definition"], &other).await;
     assert_eq!(
         (ran.code, &ran.json()["drifted"]),

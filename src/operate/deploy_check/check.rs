@@ -10,6 +10,7 @@ use super::filtering;
 use crate::config::{
     Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_DEFINITION, VIEW_TABLE,
 };
+use crate::operate::agreement::Announced;
 use crate::rollup::model::definition::{Definition, ViewTable};
 use crate::rollup::model::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::view::{View, table_name};
@@ -122,6 +123,29 @@ pub fn idempotency(name: &str, table: Option<&TableDescription>, expiry: Option<
             attribute.unwrap_or(OFF),
             EXPIRES_AT,
             "markers are kept, and paid for, for ever; switch time to live on",
+        );
+    }
+    checks.checks
+}
+
+/// What a function wrote down about the definition under which it counts.
+#[must_use]
+pub fn definition(config: &Config, found: &Announced, function: Option<&str>) -> Vec<Check> {
+    let mut checks = Checks::of(format!("idempotency table {}", config.idempotency_table));
+    checks.that(
+        "the definition under which the function counts",
+        &found.fingerprint,
+        config.definition.fingerprint().as_str(),
+        "the commands would judge its counters by another definition; give them the function's, or wait for its first records",
+    );
+    if let Some(function) = function {
+        let name = function.rsplit(':').next().unwrap_or(function);
+        checks.that(
+            "the function that wrote last",
+            &found.function,
+            name,
+            "another function has the same stream and markers, and takes its records for counted; give each function an \
+             idempotency table of its own",
         );
     }
     checks.checks
