@@ -82,7 +82,9 @@ class ExistingTables:
 
     def the_command_needs_the_settings_of_the_function(self) -> None:
         self.stack.markers.expire_by("ExpiresAt")
-        assert self.stack.wrong() == ["ROLLUP_MARKER_RETENTION_DAYS", "ROLLUP_ON_MISSING_VIEW_ITEM"]
+        # What is done about a missing view item is a part of the definition.
+        definition = "the definition under which the function counts"
+        assert self.stack.wrong() == [definition, "ROLLUP_MARKER_RETENTION_DAYS", "ROLLUP_ON_MISSING_VIEW_ITEM"]
         same = {"ROLLUP_MARKER_RETENTION_DAYS": "1", "ROLLUP_ON_MISSING_VIEW_ITEM": "skip"}
         assert self.stack.wrong(**same) == []
 
