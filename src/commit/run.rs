@@ -64,7 +64,7 @@ impl<'r, 'b> Run<'r, 'b> {
         run
     }
 
-    /// Begins with the entries that had to wait until all others are dealt with, one by one; tells whether there are any.
+    /// Queues the entries that had to wait until all others have an outcome, one by one. False when there are none.
     pub(super) fn begin_those_behind(&mut self) -> bool {
         let behind = std::mem::take(&mut self.batch.behind_others);
         for &member in behind.iter().rev() {

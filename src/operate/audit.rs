@@ -26,15 +26,14 @@ use super::stream::DynamoStream;
 use super::stream_reader::Reach;
 use crate::config::Config;
 use crate::operate::audit::uncountable::UncountableItem;
+use crate::rollup::Item;
 use crate::rollup::check::judge::{Orphans, StoredCounters};
 use crate::rollup::check::recount::SourceTotals;
 use crate::rollup::model::change::of_views;
 use crate::rollup::model::definition::Definition;
-use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::poison::Image;
-use crate::rollup::model::view::{KeyType, OnMissingViewItem, ROLLUP_VERSION, TableId, View, ViewKey};
+use crate::rollup::model::view::{OnMissingViewItem, ROLLUP_VERSION, TableId, ViewKey};
 use crate::rollup::pipeline::contribution::contribution;
-use crate::rollup::{AttributeValue, Item};
 
 pub mod compared;
 pub mod error;
@@ -49,7 +48,7 @@ pub mod stream_records;
 pub mod table_reader;
 mod uncountable;
 
-use compared::Compared;
+use compared::{Compared, item_key};
 use error::AuditError;
 use examine::{Examined, Examiner, Suspect, chunks};
 use ledger::Ledger;
@@ -83,7 +82,7 @@ pub struct AuditScope {
     #[arg(long, value_name = "NAME")]
     pub view: Option<String>,
 
-    /// Take attributes with the names of measures for counters on every item whose key fits a view, whoever wrote them
+    /// Treat attributes with the names of measures as counters on every item whose key fits a view
     #[arg(long)]
     pub adopt: bool,
 
@@ -165,8 +164,8 @@ impl Audit {
         let began = Instant::now();
         let tables = TableReader::open(sdk, config, &scope.pace).await?;
         scope.agreement.check(sdk, &tables.config, tables.source.stream.as_deref()).await?;
-        let compared = compared(tables.definition(), scope)?;
-        let only = scope.item.as_ref().map(|given| key(tables.definition(), compared.views, given)).transpose()?;
+        let compared = Compared::of(tables.definition(), scope.view.as_deref(), scope.adopt)?;
+        let only = scope.item.as_ref().map(|given| item_key(tables.definition(), compared.views, given)).transpose()?;
         let streams = aws_sdk_dynamodbstreams::Client::new(sdk);
         let stream = tables.source.stream.as_ref().map(|arn| DynamoStream::new(streams, arn));
         Ok(Self {
@@ -364,64 +363,5 @@ impl StoredItem {
         let may_be_of_view = !views.is_empty() && (counters.has_counters || !definition.is_source(table));
         let has_version = item.contains_key(ROLLUP_VERSION);
         may_be_of_view.then_some((key, Self { counters, has_version }))
-    }
-}
-
-/// Whose counters an operator asks for.
-fn compared(definition: &Definition, scope: &AuditScope) -> Result<Compared, AuditError> {
-    let views = match &scope.view {
-        None => definition.all(),
-        Some(name) => {
-            let known = || definition.views().iter().map(View::name).collect::<Vec<_>>().join(", ");
-            let view = definition.view_named(name);
-            let view = view.ok_or_else(|| AuditError::View { given: name.clone(), known: known() })?;
-            [view].into_iter().collect()
-        }
-    };
-    Ok(Compared { views, adopt: scope.adopt })
-}
-
-/// The key of a view item, as an operator writes it and `--json` prints it: of the first table of these views that has
-/// such a key.
-fn key(definition: &Definition, views: ViewSet, given: &str) -> Result<ViewKey, AuditError> {
-    let tables: BTreeSet<TableId> = views.iter().map(|view| definition[view].table()).collect();
-    let mut refused = None;
-    for table in tables {
-        match key_of(definition, table, given) {
-            Ok(key) if !definition.fitting(&key).and(views).is_empty() => return Ok(key),
-            Ok(_) => refused = refused.or_else(|| Some(("no view has such a key".to_owned(), ITEM_OF_A_VIEW))),
-            Err(why) => refused = refused.or(Some(why)),
-        }
-    }
-    let (cause, wanted) = refused.unwrap_or_else(|| ("there is no view".to_owned(), ITEM_OF_A_VIEW));
-    Err(AuditError::Item { given: given.to_owned(), cause, wanted })
-}
-
-/// What an operator has to give where a key is well-formed and of no view.
-const ITEM_OF_A_VIEW: &str = "the key of a view item, as the audit prints it";
-
-fn key_of(definition: &Definition, table: TableId, given: &str) -> Result<ViewKey, (String, &'static str)> {
-    let whole = match definition[table].key.as_slice() {
-        [(attribute, KeyType::S)] => Some(attribute),
-        _ => None,
-    };
-    let wanted = if whole.is_some() { "its string" } else { r#"an object of attribute to value, as {"Id":{"N":"1"}}"# };
-    let item = match whole {
-        Some(attribute) => Item::from(HashMap::from([(attribute.clone(), AttributeValue::S(given.to_owned()))])),
-        None => serde_json::from_str(given).map_err(|error| (error.to_string(), wanted))?,
-    };
-    definition.own_key(table, &item).map_err(|error| (error.to_string(), wanted))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_of_one_string_is_written_as_it_is() {
-        let definition = Definition::points_of_maps("Point", "Map").unwrap();
-        let key = |given| key(&definition, definition.all(), given);
-        assert_eq!(key(r#"{"a":1}"#).unwrap().to_string(), r#"{"a":1}"#);
-        assert!(key("").unwrap_err().to_string().contains("empty"));
     }
 }

@@ -1,5 +1,5 @@
-//! Data on its way to a terminal. Whoever may write an item decides what is in it, and a terminal obeys control characters:
-//! they are shown, not sent.
+//! Data on its way to a terminal. A terminal obeys control characters, and anyone who can write an item can put them into it.
+//! So they are shown, not sent.
 
 use std::fmt::{Display, Write};
 

@@ -1,21 +1,36 @@
 //! Which counters are compared: those of the views that are asked for, on items that belong to them.
 
-use crate::rollup::Item;
+use std::collections::{BTreeSet, HashMap};
+
+use super::error::AuditError;
 use crate::rollup::check::ownership::{Evidence, owners};
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::measure::ViewSet;
-use crate::rollup::model::view::{ROLLUP_VERSION, ViewKey};
+use crate::rollup::model::view::{KeyType, ROLLUP_VERSION, TableId, View, ViewKey};
+use crate::rollup::{AttributeValue, Item};
 
 /// Whose counters are compared, and set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compared {
     /// The views that are asked for.
     pub views: ViewSet,
-    /// Whether attributes with the names of measures are counters, whoever wrote them.
+    /// Whether attributes with the names of measures are counters on every item whose key fits a view.
     pub adopt: bool,
 }
 
 impl Compared {
+    /// Whose counters an operator asks for: of the view of that name, or of all.
+    ///
+    /// # Errors
+    /// When there is no view of that name; the error has those that there are.
+    pub fn of(definition: &Definition, view: Option<&str>, adopt: bool) -> Result<Self, AuditError> {
+        let Some(name) = view else { return Ok(Self { views: definition.all(), adopt }) };
+        let known = || definition.views().iter().map(View::name).collect::<Vec<_>>().join(", ");
+        let view = definition.view_named(name);
+        let view = view.ok_or_else(|| AuditError::View { given: name.to_owned(), known: known() })?;
+        Ok(Self { views: [view].into_iter().collect(), adopt })
+    }
+
     /// The views that an item belongs to, of those that are asked for.
     pub(super) fn owners(
         self,
@@ -38,5 +53,50 @@ impl Compared {
     ) -> ViewSet {
         let evidence = Evidence { contributing, has_version, adopt: self.adopt };
         owners(definition, key, evidence).and(self.views)
+    }
+}
+
+/// The key of a view item, as an operator writes it and `--json` prints it: of the first table of these views that has
+/// such a key.
+pub(super) fn item_key(definition: &Definition, views: ViewSet, given: &str) -> Result<ViewKey, AuditError> {
+    let tables: BTreeSet<TableId> = views.iter().map(|view| definition[view].table()).collect();
+    let mut refused = None;
+    for table in tables {
+        match key_of(definition, table, given) {
+            Ok(key) if !definition.fitting(&key).and(views).is_empty() => return Ok(key),
+            Ok(_) => refused = refused.or_else(|| Some(("no view has such a key".to_owned(), ITEM_OF_A_VIEW))),
+            Err(why) => refused = refused.or(Some(why)),
+        }
+    }
+    let (cause, wanted) = refused.unwrap_or_else(|| ("there is no view".to_owned(), ITEM_OF_A_VIEW));
+    Err(AuditError::Item { given: given.to_owned(), cause, wanted })
+}
+
+/// What an operator has to give where a key is well-formed and of no view.
+const ITEM_OF_A_VIEW: &str = "the key of a view item, as the audit prints it";
+
+fn key_of(definition: &Definition, table: TableId, given: &str) -> Result<ViewKey, (String, &'static str)> {
+    let whole = match definition[table].key.as_slice() {
+        [(attribute, KeyType::S)] => Some(attribute),
+        _ => None,
+    };
+    let wanted = if whole.is_some() { "its string" } else { r#"an object of attribute to value, as {"Id":{"N":"1"}}"# };
+    let item = match whole {
+        Some(attribute) => Item::from(HashMap::from([(attribute.clone(), AttributeValue::S(given.to_owned()))])),
+        None => serde_json::from_str(given).map_err(|error| (error.to_string(), wanted))?,
+    };
+    definition.own_key(table, &item).map_err(|error| (error.to_string(), wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_one_string_is_written_as_it_is() {
+        let definition = Definition::points_of_maps("Point", "Map").unwrap();
+        let key = |given| item_key(&definition, definition.all(), given);
+        assert_eq!(key(r#"{"a":1}"#).unwrap().to_string(), r#"{"a":1}"#);
+        assert!(key("").unwrap_err().to_string().contains("empty"));
     }
 }

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{KeySchemaElement, TableDescription, TimeToLiveDesc
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, EventSourcePosition, FunctionResponseType};
 use serde_json::Value;
 
-use super::filtering;
+use super::filtering::{self, OFF};
 use crate::config::{
     Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_DEFINITION, VIEW_TABLE,
 };
@@ -17,7 +17,6 @@ use crate::rollup::model::view::{View, table_name};
 
 const ABSENT: &str = "absent";
 const ON: &str = "on";
-pub(super) const OFF: &str = "off";
 const THE_SAME: &str = "the same";
 const TABLES: &str = "the function works on another table than this command: name that table, or set the variable";
 const OTHERS: &str =

@@ -4,11 +4,12 @@ use aws_sdk_dynamodb::types::TableDescription;
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, Filter, FilterCriteria};
 use serde_json::Value;
 
-use super::check::OFF;
 use crate::operate::view::filter::key_of;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::filter::{FilterPattern, patterns};
 
+/// What a property is that is not switched on.
+pub(super) const OFF: &str = "off";
 const SAFE: &str = "what `ddb-rollup view filter` prints";
 const HIDDEN: &str = "encrypted with a key that this command may not use";
 

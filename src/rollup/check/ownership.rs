@@ -12,7 +12,7 @@ pub struct Evidence {
     /// Whether the item has a [`ROLLUP_VERSION`](crate::rollup::model::view::ROLLUP_VERSION): a transaction of the function,
     /// or a repair, wrote it.
     pub has_version: bool,
-    /// Whether the operator says that attributes with the names of measures are counters, whoever wrote them.
+    /// Whether the operator says that attributes with the names of measures are counters on every item whose key fits a view.
     pub adopt: bool,
 }
 

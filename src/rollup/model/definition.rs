@@ -16,10 +16,12 @@ use crate::rollup::{AttributeValue, Item};
 
 mod conflicts;
 mod document;
+mod error;
 mod self_feeding;
 
 pub use conflicts::Conflict;
-pub use document::{Defaults, DefinitionError, read};
+pub use document::{Defaults, read};
+pub use error::DefinitionError;
 
 /// The version of the language: it is part of each fingerprint, as the same text may come to count other things.
 const LANGUAGE_VERSION: u32 = 1;

@@ -332,7 +332,6 @@ pub fn existing(marker: Option<&Item>, head: &RecordHead) -> ExistingMarker {
 mod tests {
     use super::*;
     use crate::rollup::model::digest::ContentDigest;
-    use crate::rollup::model::record::Images;
 
     fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
         Item::from(HashMap::from(attributes.map(|(name, value)| (name.to_owned(), value))))
@@ -350,7 +349,7 @@ mod tests {
         let quarantined = (OUTCOME, s("QUARANTINED"));
         let digest = |value: &str| {
             let image = item([("A", s(value))]);
-            ContentDigest::of(&Images::Inserted(image))
+            ContentDigest::of(None, Some(&image))
         };
         let head = RecordHead { source_key: key("1"), digest: Some(digest("this")), ..RecordHead::default() };
         let told = |value: &str| (DIGEST, s(&digest(value).to_string()));

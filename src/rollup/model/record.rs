@@ -91,3 +91,15 @@ pub enum Images {
     /// It is not there any more.
     Removed(Item),
 }
+
+impl Images {
+    /// What the item was before the write, and what it is after it.
+    #[must_use]
+    pub fn both(&self) -> (Option<&Item>, Option<&Item>) {
+        match self {
+            Self::Inserted(new) => (None, Some(new)),
+            Self::Modified { old, new } => (Some(old), Some(new)),
+            Self::Removed(old) => (Some(old), None),
+        }
+    }
+}

@@ -50,7 +50,8 @@ impl Retention {
 #[must_use]
 pub fn effect<'a>(definition: &Definition, record: StreamRecord<'a>, retention: &Retention) -> Effect<'a> {
     let head = |record: &mut StreamRecord<'a>| {
-        let digest = Some(ContentDigest::of(&record.images));
+        let (old, new) = record.images.both();
+        let digest = Some(ContentDigest::of(old, new));
         RecordHead { digest, ..std::mem::take(&mut record.head) }
     };
     let poison = |mut record: StreamRecord<'a>, reason| {
