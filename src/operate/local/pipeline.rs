@@ -51,12 +51,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Result<(), LocalError> 
         let items = own_tables::items(file, &stack.definition.source)?;
         let count = items.len();
         stack.load(items).await?;
-        writeln!(
-            io::stderr(),
-            "loaded {} into {}; items: {count}",
-            file.display(),
-            stack.definition.source.name
-        )?;
+        writeln!(io::stderr(), "loaded {} into {}; items: {count}", file.display(), stack.definition.source.name)?;
     }
     write!(io::stderr(), "{}", printable_lines(greeting(&stack, args)))?;
 
