@@ -78,11 +78,7 @@ pub(super) fn item_key(definition: &Definition, views: ViewSet, given: &str) -> 
             let tables: Vec<_> = found.iter().map(|key| definition[key.table].name.as_str()).collect();
             let fitting = found.iter().flat_map(|key| definition.fitting(key).and(views).iter().collect::<Vec<_>>());
             let views: Vec<_> = fitting.map(|view| definition[view].name()).collect();
-            Err(AuditError::Ambiguous {
-                given: given.to_owned(),
-                tables: tables.join(", "),
-                views: views.join(", "),
-            })
+            Err(AuditError::Ambiguous { given: given.to_owned(), tables: tables.join(", "), views: views.join(", ") })
         }
     }
 }
