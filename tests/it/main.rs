@@ -49,6 +49,7 @@ mod storm;
 mod summary;
 mod terminal;
 mod under_fire;
+mod view_added_live;
 mod view_check;
 mod view_command;
 mod view_reference;

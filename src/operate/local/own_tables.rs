@@ -58,7 +58,7 @@ pub enum OwnTablesError {
         table: String,
     },
     /// A table whose key is not the one that is needed.
-    #[error("the table {table} has the key {found}{}, but {user} need the key {needed}: change one of them", from(.file))]
+    #[error("the table {table} has the key {found}{}, but {user} need the key {needed}: change one of them", in_file(.file.as_deref()))]
     Key {
         /// The file with its schema; none for the table that the template declares.
         file: Option<PathBuf>,
@@ -85,8 +85,8 @@ pub enum OwnTablesError {
     },
 }
 
-fn from(file: &Option<PathBuf>) -> String {
-    file.as_ref().map_or_else(String::new, |file| format!(" in {}", file.display()))
+fn in_file(file: Option<&Path>) -> String {
+    file.map_or_else(String::new, |file| format!(" in {}", file.display()))
 }
 
 /// What a user did not say of a table, and what it is here.

@@ -9,6 +9,7 @@ use crate::config::VIEW_DEFINITION;
 use crate::operate::args::Shared;
 use crate::operate::printable::printable;
 use crate::rollup::model::definition::{DefinitionError, Field};
+use crate::rollup::model::language::SyntaxError;
 
 /// A definition that cannot be used: what is wrong, the place, and what to write instead.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl RefusedDefinition {
             "line": error.position.map(|position| position.line),
             "column": error.position.map(|position| position.column),
             "message": error.headline(),
-            "expression": error.syntax().map(|error| error.text()),
+            "expression": error.syntax().map(SyntaxError::text),
             "character": error.syntax().map(|error| error.text()[..error.at()].chars().count() + 1),
         } })
     }

@@ -95,8 +95,10 @@ impl Conflict {
     pub(super) fn view(&self) -> Option<&str> {
         match self {
             Self::Views(_) | Self::TooManyMeasures { .. } | Self::TooManySetAttributes { .. } => None,
-            Self::Name(view) | Self::Key(_, view) | Self::OnMissing(_, view) => Some(view),
-            Self::Attribute { second: view, .. }
+            Self::Name(view)
+            | Self::Key(_, view)
+            | Self::OnMissing(_, view)
+            | Self::Attribute { second: view, .. }
             | Self::ReadsWritten { reader: view, .. }
             | Self::CountsCreated { reader: view, .. } => Some(view),
         }

@@ -140,7 +140,7 @@ fn view(document: ViewDocument, defaults: &Defaults<'_>) -> Result<View, Definit
         return Err(Problem::Name(name).at(Field::Name));
     }
     let condition = condition.map(|text| Condition::parse(&text)).transpose();
-    let condition = condition.map_err(|error| Problem::Syntax(error).at(Field::Where))?;
+    let condition = condition.map_err(|error| Problem::from(error).at(Field::Where))?;
     let key = key.into_iter().enumerate().map(|(place, part)| {
         let field = Field::KeyPart { place, attribute: part.attribute.clone() };
         key_part(part).map_err(|problem| problem.at(field))
@@ -151,7 +151,7 @@ fn view(document: ViewDocument, defaults: &Defaults<'_>) -> Result<View, Definit
     }
     let measure = |(attribute, words): (String, String)| {
         let field = Field::Measure(attribute.clone());
-        Measure::parse(attribute, &words).map_err(|error| Problem::Syntax(error).at(field))
+        Measure::parse(attribute, &words).map_err(|error| Problem::from(error).at(field))
     };
     let measures = measures.0.into_iter().map(measure).collect::<Result<Vec<_>, _>>()?;
     let set = set.into_iter().flat_map(|set| set.0).map(|(attribute, value)| {
@@ -180,7 +180,7 @@ fn key_part(part: PartDocument) -> Result<KeyPart, Problem> {
     let PartDocument { attribute, key_type, value, missing } = part;
     let value = match value {
         None => Template::attribute(attribute.clone()),
-        Some(text) => Template::parse(&text).map_err(Problem::Syntax)?,
+        Some(text) => Template::parse(&text).map_err(Problem::from)?,
     };
     // An element of `each` is a text as well, whatever it was.
     if key_type != KeyType::S && (!value.is_single_hole() || value.has_each()) {
@@ -198,7 +198,7 @@ fn set_attribute(attribute: String, value: &RawValue, key: &[KeyPart]) -> Result
             SetValue::Constant(Constant::Number(number.ok_or_else(refuse)?))
         }
         Ok(serde_json::Value::String(text)) if !text.is_empty() => {
-            let template = Template::parse(&text).map_err(Problem::Syntax)?;
+            let template = Template::parse(&text).map_err(Problem::from)?;
             match template.holes().count() {
                 1.. => SetValue::Text(template),
                 0 if template.literal_prefix().len() <= limits::SET_TEXT_BYTES => {
@@ -236,6 +236,10 @@ mod tests {
 
     fn of(definition: &str) -> Result<View, DefinitionError> {
         read(definition, &DEFAULTS).map(|definition| definition.views()[0].clone())
+    }
+
+    fn is_conflict(error: &DefinitionError, expected: fn(&Conflict) -> bool) -> bool {
+        matches!(&error.problem, Problem::Conflict(conflict) if expected(conflict))
     }
 
     #[test]
@@ -324,10 +328,13 @@ mod tests {
         let itself = Defaults { view_table: "Order", ..DEFAULTS };
         for words in ["sum M", "count by M", "count where RollupVersion > 1", "sum A.b * M[0].c"] {
             let error = read(&measure(words), &itself).unwrap_err();
-            assert!(matches!(error.problem, Problem::Conflict(Conflict::ReadsWritten { .. })), "{words}: {error}");
+            assert!(
+                is_conflict(&error, |conflict| matches!(conflict, Conflict::ReadsWritten { .. })),
+                "{words}: {error}"
+            );
         }
         let error = read(&measure("count"), &itself).unwrap_err();
-        assert!(matches!(error.problem, Problem::Conflict(Conflict::CountsCreated { .. })), "{error}");
+        assert!(is_conflict(&error, |conflict| matches!(conflict, Conflict::CountsCreated { .. })), "{error}");
         let of_orders =
             r#"{ "where": "Other > 1", "key": [{ "attribute": "Id", "type": "S" }], "measures": { "M": "count" } }"#;
         assert!(read(of_orders, &itself).is_ok());

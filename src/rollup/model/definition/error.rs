@@ -39,7 +39,7 @@ pub enum Problem {
     Name(String),
     /// An expression that is not in the language.
     #[error(transparent)]
-    Syntax(SyntaxError),
+    Syntax(Box<SyntaxError>),
     /// A text that can only be of another type.
     #[error("a value with text in it is of type S, not {wanted}; write S, or one hole such as {{CustomerId}} alone")]
     KeyType {
@@ -77,7 +77,7 @@ pub enum Problem {
     View(ViewError),
     /// Views cannot be kept together.
     #[error(transparent)]
-    Conflict(Conflict),
+    Conflict(Box<Conflict>),
 }
 
 impl Problem {
@@ -159,6 +159,12 @@ impl DefinitionError {
     }
 }
 
+impl From<SyntaxError> for Problem {
+    fn from(error: SyntaxError) -> Self {
+        Self::Syntax(Box::new(error))
+    }
+}
+
 impl From<Problem> for DefinitionError {
     fn from(problem: Problem) -> Self {
         Self { view: None, field: None, position: None, problem }
@@ -173,7 +179,7 @@ impl From<ViewError> for DefinitionError {
 
 impl From<Conflict> for DefinitionError {
     fn from(conflict: Conflict) -> Self {
-        Problem::Conflict(conflict).into()
+        Problem::Conflict(Box::new(conflict)).into()
     }
 }
 
