@@ -13,6 +13,7 @@ mod definition;
 mod deploy_check;
 mod engine;
 mod extremes;
+mod failure_queue;
 mod first_touch;
 #[path = "../small_scope/four_views.rs"]
 #[allow(dead_code, reason = "the properties need more of it")]
@@ -40,12 +41,14 @@ mod reasons_in_words;
 mod repair;
 mod replay;
 mod replay_duplicate_events;
+mod replay_lanes;
 mod request_hook;
 mod requests;
 mod rollup;
 mod runtime_api;
 mod several_views;
 mod storm;
+mod stream_service;
 mod summary;
 mod terminal;
 mod under_fire;
