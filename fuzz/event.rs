@@ -47,7 +47,7 @@ impl Store for &Memory {
     }
 
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
-        Ok(self.tables.lock().unwrap().0.view(&self.definition.key_item(key)).cloned())
+        Ok(self.tables.lock().unwrap().0.view(key.table, &self.definition.key_item(key)).cloned())
     }
 
     async fn look_up(&self, _: &[ViewKey]) -> Result<LookedUp, Failure> {

@@ -162,16 +162,17 @@ def the_role_writes_the_named_view_tables_and_no_others() -> None:
         return {f"arn:${{AWS::Partition}}:dynamodb:${{AWS::Region}}:${{AWS::AccountId}}:table/{name}" for name in names}
 
     assert written() == [{"Fn::GetAtt": ["ViewTable", "Arn"]}]
-    assert set(written(ViewTableNames="Day")) == {"${ViewTable.Arn}"} | arns("Day", "Map")
+    # No table can be called -.
+    assert set(written(ViewTableNames="Day")) == {"${ViewTable.Arn}"} | arns("Day", "-")
     yours = {"ViewTableName": "App", "CreateViewTable": "false"}
     assert set(written(**yours)) == arns("App")
-    assert set(written(**yours, ViewTableNames="Day,Week")) == arns("App", "Day", "Week")
-    most = [f"View.{number}" for number in range(9)]
+    assert set(written(**yours, ViewTableNames="Day,Week")) == arns("App", "Day", "Week", "-")
+    most = [f"View.{number}" for number in range(19)]
     assert set(written(**yours, ViewTableNames=",".join(most))) == arns("App", *most)
-    # A tenth name would have no right: it is refused.
+    # A twentieth name would have no right: it is refused.
     pattern = Template.read().text["Parameters"]["ViewTableNames"]["AllowedPattern"]
     assert re.fullmatch(pattern, ",".join(most))
-    for refused in (",".join([*most, "View.9"]), "Day,", ",Day", "Day, Week", "Day,,Week", "no", "Day*"):
+    for refused in (",".join([*most, "View.19"]), "Day,", ",Day", "Day, Week", "Day,,Week", "no", "Day*"):
         assert not re.fullmatch(pattern, refused), refused
 
 

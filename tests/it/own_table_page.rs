@@ -45,7 +45,7 @@ async fn each_command_of_the_page_does_what_it_says() {
     for line in printed.lines() {
         assert!(PAGE.contains(&format!("    {line}\n")), "{line}");
     }
-    assert_eq!((tried.status.code(), printed.lines().count()), (Some(0), 2), "{printed}");
+    assert_eq!((tried.status.code(), printed.lines().count()), (Some(0), 3), "{printed}");
 
     let local = arguments("local", folder.path());
     let more = ["--parameter".to_owned(), "MaximumBatchingWindowInSeconds=0".to_owned()];
