@@ -49,5 +49,6 @@ mod stream_service;
 mod summary;
 mod terminal;
 mod under_fire;
+mod view_check;
 mod view_command;
 mod view_reference;
