@@ -34,6 +34,7 @@ mod poison;
 mod poller;
 mod proxy;
 mod public_cases;
+mod quarantine;
 mod reasons_in_words;
 mod repair;
 mod replay;
