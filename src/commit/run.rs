@@ -155,7 +155,7 @@ impl<'r, 'b> Run<'r, 'b> {
                     self.first_touches += usize::from(self.shapes[item.0] != Shape::Complete);
                     self.see(*item, Shape::Complete);
                 }
-                Action::PutPart { .. } | Action::CheckAbsent { .. } => {}
+                Action::PutPart { .. } | Action::DeletePart { .. } | Action::CheckAbsent { .. } => {}
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::config::{
     Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_DEFINITION, VIEW_TABLE,
 };
 use crate::operate::agreement::Announced;
+use crate::operate::marker_table::{QUARANTINE_INDEX_USABLE, quarantine_index};
 use crate::rollup::model::definition::{Definition, ViewTable};
 use crate::rollup::model::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::view::{View, table_name};
@@ -122,6 +123,13 @@ pub fn idempotency(name: &str, table: Option<&TableDescription>, expiry: Option<
             attribute.unwrap_or(OFF),
             EXPIRES_AT,
             "markers are kept, and paid for, for ever; switch time to live on",
+        );
+        checks.that(
+            "the index Quarantine",
+            quarantine_index(table),
+            QUARANTINE_INDEX_USABLE,
+            "`ddb-rollup quarantine` reads the whole table instead; wait until the index is made, or add it as \
+             docs/operating/quarantine.md shows",
         );
     }
     checks.checks
@@ -263,7 +271,8 @@ pub fn settings(config: &Config, function: &str, variables: Option<&HashMap<Stri
 #[cfg(test)]
 mod tests {
     use aws_sdk_dynamodb::types::{
-        AttributeDefinition, KeyType, ScalarAttributeType, StreamSpecification, StreamViewType, TableStatus,
+        AttributeDefinition, GlobalSecondaryIndexDescription, IndexStatus, KeyType, ScalarAttributeType,
+        StreamSpecification, StreamViewType, TableStatus,
     };
     use aws_sdk_lambda::types::{DestinationConfig, Filter, FilterCriteria, OnFailure};
 
@@ -315,7 +324,29 @@ mod tests {
         assert_eq!(view_of(&more), [("the key", "MapId (S), Day (S)".to_owned())]);
 
         let expiry = |status| TimeToLiveDescription::builder().attribute_name(EXPIRES_AT).time_to_live_status(status);
-        let markers = table(&[(SEQUENCE_NUMBER, ScalarAttributeType::S), (STREAM, ScalarAttributeType::S)]);
+        let mut markers = table(&[(SEQUENCE_NUMBER, ScalarAttributeType::S), (STREAM, ScalarAttributeType::S)]);
+        let index = |parts: &[&str], status| {
+            let role = |place| if place == 0 { KeyType::Hash } else { KeyType::Range };
+            let element = |(place, name): (usize, &&str)| {
+                KeySchemaElement::builder().attribute_name(*name).key_type(role(place)).build().unwrap()
+            };
+            GlobalSecondaryIndexDescription::builder()
+                .index_name("Quarantine")
+                .set_key_schema(Some(parts.iter().enumerate().map(element).collect()))
+                .index_status(status)
+                .build()
+        };
+        let key = ["InQuarantine", "RecordedAt"];
+        for (indexes, found) in [
+            (vec![], "absent"),
+            (vec![index(&key, IndexStatus::Creating)], "on InQuarantine, RecordedAt; CREATING"),
+            (vec![index(&key[..1], IndexStatus::Active)], "on InQuarantine; ACTIVE"),
+        ] {
+            markers.global_secondary_indexes = Some(indexes);
+            let wrong = wrong(idempotency("I", Some(&markers), Some(&expiry(TimeToLiveStatus::Enabled).build())));
+            assert_eq!(wrong, [("the index Quarantine", found.to_owned())]);
+        }
+        markers.global_secondary_indexes = Some(vec![index(&key, IndexStatus::Updating)]);
         let with = |status| wrong(idempotency("I", Some(&markers), Some(&expiry(status).build())));
         assert_eq!(with(TimeToLiveStatus::Enabled), []);
         assert_eq!(with(TimeToLiveStatus::Disabled), [("the attribute of expiry", OFF.to_owned())]);

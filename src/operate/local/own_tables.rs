@@ -218,7 +218,7 @@ fn table(schema: Schema) -> Result<TableDefinition, String> {
     }
     let on = schema.stream.filter(|stream| stream.enabled != Some(false));
     let stream = on.map(|stream| StreamViewType::from(stream.view_type.unwrap_or_default().as_str()));
-    Ok(TableDefinition { name: schema.name, key, stream, time_to_live: None })
+    Ok(TableDefinition { name: schema.name, key, indexes: Vec::new(), stream, time_to_live: None })
 }
 
 /// The tables of a definition.
@@ -338,7 +338,13 @@ fn of_definition(table: &ViewTable) -> TableDefinition {
         };
         KeyAttribute { name: name.clone(), kind, role }
     });
-    TableDefinition { name: table_name(&table.name).to_owned(), key: key.collect(), stream: None, time_to_live: None }
+    TableDefinition {
+        name: table_name(&table.name).to_owned(),
+        key: key.collect(),
+        indexes: Vec::new(),
+        stream: None,
+        time_to_live: None,
+    }
 }
 
 /// Reads the items of a file, a line each.

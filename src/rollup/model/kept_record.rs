@@ -14,6 +14,7 @@ use crate::rollup::model::marker::{
     self, MarkerOutcome, OUTCOME, PARTS, REASON, RECORD, SEQUENCE_NUMBER, STREAM, Stamp,
 };
 use crate::rollup::model::poison::Poison;
+use crate::rollup::model::quarantine_index::{IN_QUARANTINE, partition};
 use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
 
@@ -39,6 +40,7 @@ pub fn quarantined(definition: &Definition, poison: &Poison<'_>, stamp: &Stamp) 
     let mut item = marker::base(definition, &poison.head, MarkerOutcome::Quarantined, stamp);
     let id = poison.marker_id();
     item.insert(REASON.to_owned(), AttributeValue::S(poison.reason.to_string()));
+    item.insert(IN_QUARANTINE.to_owned(), AttributeValue::S(partition(&id.sequence_number)));
     item.insert(SEQUENCE_NUMBER.to_owned(), AttributeValue::S(id.sequence_number.clone()));
     let room = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES).saturating_sub(item_size::bytes(&item));
     let record = record_value(poison.raw);
@@ -67,8 +69,7 @@ fn record_value(raw: &str) -> AttributeValue {
 fn parts(id: &RecordId, record: &AttributeValue) -> Option<Vec<Item>> {
     let AttributeValue::B(compressed) = record else { return None };
     let pieces = compressed.chunks(limits::RECORD_PART_BYTES);
-    let last = part_id(id, limits::RECORD_PARTS);
-    if pieces.len() > limits::RECORD_PARTS || last.sequence_number.len() > limits::PARTITION_KEY_BYTES {
+    if pieces.len() > limits::RECORD_PARTS || !has_room_for_parts(id) {
         return None;
     }
     let part = |(id, piece): (RecordId, &[u8])| {
@@ -88,6 +89,38 @@ fn part_id(id: &RecordId, number: usize) -> RecordId {
 /// The keys of the first so many parts of a record whose marker has this key.
 pub fn part_ids(id: &RecordId, count: usize) -> impl Iterator<Item = RecordId> {
     (1..=count.min(limits::RECORD_PARTS)).map(|number| part_id(id, number))
+}
+
+/// The most parts that a raw record may be kept in: it is compressed only when it is kept.
+#[must_use]
+pub fn most_parts(raw: &str) -> usize {
+    if raw.len() <= limits::ITEM_BYTES / 2 {
+        return 0;
+    }
+    raw.len().div_ceil(limits::RECORD_PART_BYTES).min(limits::RECORD_PARTS)
+}
+
+/// The keys of the parts that a raw record may have been kept in.
+#[must_use]
+pub fn possible_parts(id: &RecordId, raw: &str) -> Vec<Item> {
+    let key = |id: RecordId| {
+        let attributes = [(SEQUENCE_NUMBER, id.sequence_number), (STREAM, id.stream)];
+        Item::from(
+            attributes
+                .map(|(name, text)| (name.to_owned(), AttributeValue::S(text)))
+                .into_iter()
+                .collect::<HashMap<_, _>>(),
+        )
+    };
+    if !has_room_for_parts(id) {
+        return Vec::new();
+    }
+    part_ids(id, most_parts(raw)).map(key).collect()
+}
+
+/// Whether the number of a part fits into the key.
+fn has_room_for_parts(id: &RecordId) -> bool {
+    part_id(id, limits::RECORD_PARTS).sequence_number.len() <= limits::PARTITION_KEY_BYTES
 }
 
 /// How many parts a marker has; zero when it holds its record itself.

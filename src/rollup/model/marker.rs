@@ -271,8 +271,12 @@ pub enum Guard {
     /// None: a record counts once. This is the function's.
     #[default]
     Absent,
-    /// None, or one of a record in quarantine: the operator's replay, which ends the quarantine in the same transaction.
+    /// None, or one of a record in quarantine: the operator's replay, which ends the quarantine in the same transaction. Not
+    /// one that was quarantined as [expired](crate::rollup::model::poison::EXPIRED).
     AbsentOrQuarantined,
+    /// One of a record in quarantine, and not as expired: a replay from quarantine. That marker proves that the record was
+    /// never counted, however old it is.
+    Quarantined,
 }
 
 /// What the marker that a condition met means for the record that met it.

@@ -41,7 +41,7 @@ mod measure;
 mod operand;
 mod parse;
 mod possible;
-mod shard;
+pub(super) mod shard;
 mod syntax;
 mod template;
 mod time;

@@ -134,6 +134,7 @@ impl Tables {
         for write in writes {
             match write {
                 Write::Marker(key, item) => self.markers.insert(key, Arc::new(item)),
+                Write::NoMarker(key) => self.markers.remove(&key),
                 Write::View(key, item) => self.views.insert(key, Arc::new(item)),
             };
         }
@@ -149,11 +150,16 @@ impl Tables {
                 Some(found) if *guard == Guard::Absent || !may_be_replaced(found, &marker.item()) => {
                     Err(condition_failed(Some(found)))
                 }
+                None if *guard == Guard::Quarantined => Err(condition_failed(None)),
                 _ => Ok(Some(Write::Marker(key, marker.item().into_owned()))),
             },
             Action::PutPart { part, .. } => match self.markers.get(&key) {
                 Some(found) if found.contains_key(OUTCOME) => Err(condition_failed(None)),
                 _ => Ok(Some(Write::Marker(key, part.clone()))),
+            },
+            Action::DeletePart { .. } => match self.markers.get(&key) {
+                Some(found) if found.contains_key(OUTCOME) => Err(condition_failed(None)),
+                _ => Ok(Some(Write::NoMarker(key))),
             },
             Action::UpdateView { table, key: key_item, .. } => {
                 let key = (*table, key);
@@ -178,6 +184,7 @@ impl Tables {
 /// An item that an action puts in the place of the one with its key.
 enum Write {
     Marker(String, Item),
+    NoMarker(String),
     View((TableId, String), Item),
 }
 
@@ -188,6 +195,7 @@ pub fn made(transaction: &Transaction<'_>) -> Transaction<'static> {
             Action::PutMarker { entry: *entry, guard: *guard, marker: Marker::Item(marker.item().into_owned()) }
         }
         Action::PutPart { entry, part } => Action::PutPart { entry: *entry, part: part.clone() },
+        Action::DeletePart { entry, key } => Action::DeletePart { entry: *entry, key: key.clone() },
         Action::UpdateView { item, table, key, update } => {
             Action::UpdateView { item: *item, table: *table, key: key.clone(), update: update.clone() }
         }
@@ -229,6 +237,7 @@ fn understand(transaction: &Transaction<'_>) -> Result<Vec<Expressions>, String>
         let (size, expressions) = match action {
             Action::PutMarker { marker, .. } => (item_bytes(&marker.item()), Expressions::default()),
             Action::PutPart { part, .. } => (item_bytes(part), Expressions::default()),
+            Action::DeletePart { .. } => (item_bytes(&key), Expressions::default()),
             Action::UpdateView { update, .. } => (item_bytes(&key) + update_bytes(update), Expressions::read(update)?),
             Action::CheckAbsent { check, .. } => (item_bytes(&key), Expressions::read(check)?),
         };
@@ -252,7 +261,7 @@ fn update_bytes(update: &Update) -> usize {
 /// The view table that an action is about; none if it is about a marker.
 pub fn table_of(action: &Action<'_>) -> Option<TableId> {
     match action {
-        Action::PutMarker { .. } | Action::PutPart { .. } => None,
+        Action::PutMarker { .. } | Action::PutPart { .. } | Action::DeletePart { .. } => None,
         Action::UpdateView { table, .. } | Action::CheckAbsent { table, .. } => Some(*table),
     }
 }
@@ -264,7 +273,9 @@ pub fn key_of(action: &Action<'_>) -> Item {
         Item::from([SEQUENCE_NUMBER, STREAM].into_iter().filter_map(attribute).collect::<HashMap<_, _>>())
     };
     match action {
-        Action::UpdateView { key, .. } | Action::CheckAbsent { key, .. } => key.clone(),
+        Action::UpdateView { key, .. } | Action::CheckAbsent { key, .. } | Action::DeletePart { key, .. } => {
+            key.clone()
+        }
         Action::PutMarker { marker, .. } => own_key(&marker.item()),
         Action::PutPart { part, .. } => own_key(part),
     }
@@ -274,7 +285,8 @@ pub fn key_of(action: &Action<'_>) -> Item {
 fn may_be_replaced(found: &Item, by: &Item) -> bool {
     let quarantined = found.get(OUTCOME) == Some(&AttributeValue::S("QUARANTINED".to_owned()));
     let same = |digest: &AttributeValue| found.get(DIGEST).is_none_or(|other| other == digest);
-    quarantined && by.get(DIGEST).is_none_or(same)
+    let expired = matches!(found.get("Reason"), Some(AttributeValue::S(reason)) if reason.starts_with("expired: "));
+    quarantined && !expired && by.get(DIGEST).is_none_or(same)
 }
 
 /// An item's key as a table knows it: the attributes in the order of their names.
