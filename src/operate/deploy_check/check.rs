@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::filtering::{self, OFF};
 use crate::config::{
-    Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_DEFINITION, VIEW_TABLE,
+    Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, QUARANTINE_RETENTION_DAYS, SOURCE_TABLE,
+    VIEW_DEFINITION, VIEW_TABLE,
 };
 use crate::operate::agreement::Announced;
 use crate::operate::marker_table::{QUARANTINE_INDEX_USABLE, quarantine_index};
@@ -261,6 +262,9 @@ pub fn settings(config: &Config, function: &str, variables: Option<&HashMap<Stri
     }
     let days = |config: &Config| config.marker_retention_days.to_string();
     checks.that(MARKER_RETENTION_DAYS, days(&theirs), days(config), OTHERS);
+    let kept =
+        |config: &Config| config.quarantine_retention_days.map_or_else(|| "empty".to_owned(), |days| days.to_string());
+    checks.that(QUARANTINE_RETENTION_DAYS, kept(&theirs), kept(config), OTHERS);
     let missing = |config: &Config| {
         config.definition.views().iter().map(|view| view.on_missing().as_str()).collect::<Vec<_>>().join(", ")
     };
@@ -326,15 +330,9 @@ mod tests {
         let expiry = |status| TimeToLiveDescription::builder().attribute_name(EXPIRES_AT).time_to_live_status(status);
         let mut markers = table(&[(SEQUENCE_NUMBER, ScalarAttributeType::S), (STREAM, ScalarAttributeType::S)]);
         let index = |parts: &[&str], status| {
-            let role = |place| if place == 0 { KeyType::Hash } else { KeyType::Range };
-            let element = |(place, name): (usize, &&str)| {
-                KeySchemaElement::builder().attribute_name(*name).key_type(role(place)).build().unwrap()
-            };
-            GlobalSecondaryIndexDescription::builder()
-                .index_name("Quarantine")
-                .set_key_schema(Some(parts.iter().enumerate().map(element).collect()))
-                .index_status(status)
-                .build()
+            let parts: Vec<_> = parts.iter().map(|name| (*name, ScalarAttributeType::S)).collect();
+            let index = GlobalSecondaryIndexDescription::builder().index_name("Quarantine");
+            index.set_key_schema(table(&parts).key_schema).index_status(status).build()
         };
         let key = ["InQuarantine", "RecordedAt"];
         for (indexes, found) in [
@@ -388,6 +386,7 @@ mod tests {
         };
         assert_eq!(check(&[]), []);
         assert_eq!(check(&[(VIEW_TABLE, "Region")]), [(VIEW_TABLE, "Region".to_owned())]);
+        assert_eq!(check(&[(QUARANTINE_RETENTION_DAYS, "90")]), [(QUARANTINE_RETENTION_DAYS, "90".to_owned())]);
         assert_eq!(check(&[(ON_MISSING_VIEW_ITEM, "skip")]), [(ON_MISSING_VIEW_ITEM, "skip".to_owned())]);
         let definition = r#"{ "key": [{ "attribute": "MapId", "type": "S" }], "measures": { "Points": "count" } }"#;
         assert_eq!(check(&[(VIEW_DEFINITION, definition)]), [(VIEW_DEFINITION, "another".to_owned())]);
