@@ -5,31 +5,14 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue as SdkValue;
 use chrono::{DateTime, Utc};
 
+use crate::rollup::AttributeValue;
 use crate::rollup::check::repair::REPAIRED_BY;
-use crate::rollup::model::marker::{EXPIRES_AT, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER, STREAM};
-use crate::rollup::model::record::RecordId;
+use crate::rollup::model::marker::{EXPIRES_AT, MarkerOutcome, OUTCOME};
+pub use crate::rollup::model::marker::{marker_key, record_id};
 use crate::rollup::pipeline::update::Update;
-use crate::rollup::{AttributeValue, Item};
 
 /// The sequence number of the items that say which migrations were applied; no stream record can have it.
 pub const MIGRATION: &str = "migration";
-
-/// The key of a record's marker.
-#[must_use]
-pub fn marker_key(id: &RecordId) -> Item {
-    let key = [(SEQUENCE_NUMBER, &id.sequence_number), (STREAM, &id.stream)];
-    Item::from(key.map(|(name, value)| (name.to_owned(), text(value))).into_iter().collect::<HashMap<_, _>>())
-}
-
-/// The record that a marker is of.
-#[must_use]
-pub fn record_id(marker: &Item) -> Option<RecordId> {
-    let text = |name: &str| match marker.get(name) {
-        Some(AttributeValue::S(value)) => Some(value.clone()),
-        _ => None,
-    };
-    Some(RecordId { sequence_number: text(SEQUENCE_NUMBER)?, stream: text(STREAM)? })
-}
 
 /// The update that gives a record in quarantine up: from then on it never counts, and its marker expires. It fails when
 /// the record is no longer in quarantine.

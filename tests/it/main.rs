@@ -37,6 +37,7 @@ mod poller;
 mod proxy;
 mod public_cases;
 mod reasons_in_words;
+mod redelivery;
 mod repair;
 mod replay;
 mod replay_duplicate_events;

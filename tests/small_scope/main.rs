@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "each search prints how much it searched")]
 
 mod answers;
+mod blame;
 mod collisions;
 mod deadline;
 mod deliveries;
@@ -36,6 +37,7 @@ mod service_limits;
 mod several_views;
 #[allow(dead_code, reason = "the simulation needs more of it")]
 mod tables;
+mod throttling;
 mod two_deliveries;
 mod unread_fields;
 mod waiting;
