@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::commit::complete_items::CompleteItems;
+use crate::commit::redelivery::Redelivery;
 use crate::commit::{Broken, CommitReport, Committer, Randomness, Store};
 use crate::config::Config;
 use crate::metrics::{self, Summary};
@@ -40,6 +41,7 @@ pub struct Rollup<S, E> {
     store: S,
     randomness: E,
     complete_items: CompleteItems,
+    redelivery: Redelivery,
     /// The streams for which the definition was written down.
     announced: Mutex<HashSet<String>>,
     observe: Option<Observer>,
@@ -119,6 +121,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             store,
             randomness,
             complete_items: CompleteItems::default(),
+            redelivery: Redelivery::default(),
             announced: Mutex::default(),
             observe: None,
         }
@@ -149,6 +152,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             randomness: &self.randomness,
             setting: &setting,
             complete_items: &self.complete_items,
+            redelivery: &self.redelivery,
             max_in_flight: self.config.max_in_flight,
             deadline,
         };
@@ -174,12 +178,18 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         if let Some(observe) = &self.observe {
             observe(invocation, &summary);
         }
-        unnumbered(&batch, &report).map_or(Ok(response), Err)
+        if let Some(error) = unnumbered(&batch, &report) {
+            return Err(error);
+        }
+        if response.batch_item_failures.is_empty() {
+            self.redelivery.resolved();
+        }
+        Ok(response)
     }
 
     /// Writes down, once a process and stream, under which definition its records are counted. Nothing that is counted
     /// depends on it, so a failure is left to the next invocation.
-    async fn announce(&self, batch: &Batch<'_>, setting: &Setting, deadline: Instant) {
+    async fn announce(&self, batch: &Batch<'_>, setting: &Setting<'_>, deadline: Instant) {
         let Some(function) = &self.config.function else { return };
         let streams: BTreeSet<&str> = batch.entries.iter().map(|entry| entry.head().id.stream.as_str()).collect();
         for stream in streams.into_iter().filter(|stream| *stream != UNKNOWN_STREAM) {
@@ -189,7 +199,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             if known(&self.announced) {
                 continue;
             }
-            let item = definition_item(&setting.definition, stream, function, &setting.stamp);
+            let item = definition_item(setting.definition, stream, function, &setting.stamp);
             match tokio::time::timeout_at(deadline, self.store.put_definition(&item)).await {
                 Ok(Ok(())) => {
                     self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(stream.to_owned());
@@ -256,9 +266,9 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         Retention { days: self.config.marker_retention_days, until: invocation.now + until }
     }
 
-    fn setting(&self, invocation: &Invocation) -> Setting {
+    fn setting(&self, invocation: &Invocation) -> Setting<'_> {
         Setting {
-            definition: self.config.definition.clone(),
+            definition: &self.config.definition,
             guard: self.config.guard,
             stamp: Stamp::new(invocation.now, &invocation.request_id, self.config.marker_retention_days)
                 .with_quarantine(invocation.now, self.config.quarantine_retention_days),
@@ -324,6 +334,13 @@ fn log(batch: &Batch<'_>, report: &CommitReport, summary: &Summary) {
                 error!(sequence_number, stream, "record that quarantine cannot hold: reported to Lambda as failed");
             }
         }
+    }
+    if let Some(words) = &report.look_ups_denied {
+        warn!(
+            reason = words,
+            "markers cannot be looked up: a batch that is delivered again costs more until the role may dynamodb:BatchGetItem \
+             the idempotency table"
+        );
     }
     if report.outcomes.contains(&EntryOutcome::Unresolved(Unresolved::OutOfTime)) {
         warn!(retries = ?summary.retries, "out of time: the rest is reported to Lambda");
