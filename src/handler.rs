@@ -13,7 +13,7 @@ use crate::commit::complete_items::CompleteItems;
 use crate::commit::{Broken, CommitReport, Committer, Randomness, Store};
 use crate::config::Config;
 use crate::metrics::{self, Summary};
-use crate::rollup::model::marker::{Stamp, definition_item};
+use crate::rollup::model::marker::{Guard, Stamp, definition_item};
 use crate::rollup::model::record::{RecordId, UNKNOWN_STREAM};
 use crate::rollup::pipeline::coalesce::{Batch, Disposition, Entry, EntryId, Found, coalesce};
 use crate::rollup::pipeline::delta::{Effect, Retention, effect};
@@ -249,6 +249,9 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
     }
 
     fn retention(&self, invocation: &Invocation) -> Retention {
+        if self.config.guard == Guard::Quarantined {
+            return Retention::KNOWN_MARKERS;
+        }
         let until = TimeDelta::from_std(invocation.time_left.min(INVOCATION_MAX)).unwrap_or(TimeDelta::zero());
         Retention { days: self.config.marker_retention_days, until: invocation.now + until }
     }
@@ -257,7 +260,8 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         Setting {
             definition: self.config.definition.clone(),
             guard: self.config.guard,
-            stamp: Stamp::new(invocation.now, &invocation.request_id, self.config.marker_retention_days),
+            stamp: Stamp::new(invocation.now, &invocation.request_id, self.config.marker_retention_days)
+                .with_quarantine(invocation.now, self.config.quarantine_retention_days),
         }
     }
 }

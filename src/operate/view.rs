@@ -1,6 +1,6 @@
 //! `view`: what a definition says, what it does to an item, and which records it needs, before anything is deployed.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -8,17 +8,22 @@ use serde_json::Value;
 use super::CommandOutcome;
 use super::args::Shared;
 use super::error::TableError;
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError};
 use crate::rollup::Item;
 
+mod changes;
 mod checked;
 pub(super) mod filter;
 mod membership;
+mod needs;
+mod refused;
 mod source_items;
 mod trial;
 
+use changes::Changes;
 use checked::Checked;
 use filter::{Filter, FilterArgs};
+pub use refused::RefusedDefinition;
 use source_items::SourceItems;
 use trial::Trial;
 
@@ -32,7 +37,7 @@ pub struct Args {
 #[derive(Debug, Clone, clap::Subcommand)]
 enum Command {
     /// Say in words what a definition counts, and which tables and rights it needs
-    Check,
+    Check(CheckArgs),
     /// Show what an item contributes to the views, or what a change of an item does
     Try(TryArgs),
     /// Print the filter patterns with which the function gets only records that can count
@@ -40,6 +45,13 @@ enum Command {
     /// Each is a line, as a parameter of the template takes it. With --json they are one object, as the event source
     /// mapping takes them.
     Filter(FilterArgs),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct CheckArgs {
+    /// File with the previous definition: say what changes, what stays behind on view items, and which repair to run
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -61,7 +73,10 @@ struct TryArgs {
 /// Why a definition cannot be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewCommandError {
-    /// The definition, or another setting.
+    /// The definition.
+    #[error(transparent)]
+    Definition(#[from] Box<RefusedDefinition>),
+    /// Another setting.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A file that cannot be read.
@@ -93,13 +108,10 @@ pub enum ViewCommandError {
 /// # Errors
 /// When the definition cannot be used, or what it is to be tried on cannot be read.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ViewCommandError> {
-    let config = shared.config()?;
     match &args.command {
-        Command::Check => {
-            let checked = Checked(&config);
-            shared.write(&checked.json(), &checked)?;
-        }
+        Command::Check(args) => return check(shared, args),
         Command::Try(args) => {
+            let config = config(shared)?;
             let of_file = |file: &Option<PathBuf>| file.as_deref().map(read_item).transpose();
             match (of_file(&args.old)?, of_file(&args.item)?) {
                 (None, None) => {
@@ -113,12 +125,47 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ViewCom
             }
         }
         Command::Filter(args) => {
-            let definition = &config.definition;
+            let Config { definition, .. } = config(shared)?;
             let filter = Filter::of(definition.views(), definition.source_table(), shared, args).await?;
             shared.write(&filter.json(), &filter)?;
             return Ok(CommandOutcome::found_unless(filter.is_possible()));
         }
     }
+    Ok(CommandOutcome::Clean)
+}
+
+fn config(shared: &Shared) -> Result<Config, ViewCommandError> {
+    shared.config().map_err(|error| match error.definition {
+        Some(error) => Box::new(RefusedDefinition::of(shared, *error)).into(),
+        None => error.into(),
+    })
+}
+
+/// The settings with the definition of a file in the place of theirs.
+fn previous(shared: &Shared, file: &Path) -> Result<Config, ViewCommandError> {
+    let shared = Shared { definition: Some(file.to_owned()), ..shared.clone() };
+    shared.config().map_err(|error| match error.definition {
+        Some(error) => Box::new(RefusedDefinition::previous(file, *error)).into(),
+        None => error.into(),
+    })
+}
+
+fn check(shared: &Shared, args: &CheckArgs) -> Result<CommandOutcome, ViewCommandError> {
+    let checked = || {
+        let previous = args.against.as_ref().map(|file| previous(shared, file)).transpose()?;
+        Ok::<_, ViewCommandError>((config(shared)?, previous))
+    };
+    let (config, previous) = checked().inspect_err(|error| {
+        if let ViewCommandError::Definition(refused) = error
+            && shared.json
+        {
+            // The message on standard error says the same, should standard output be closed.
+            let _ = writeln!(io::stdout(), "{}", refused.json());
+        }
+    })?;
+    let changes = previous.map(|previous| Changes::between(&previous.definition, &config.definition));
+    let checked = Checked { config: &config, changes };
+    shared.write(&checked.json(), &checked)?;
     Ok(CommandOutcome::Clean)
 }
 

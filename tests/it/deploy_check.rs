@@ -29,7 +29,7 @@ async fn tables_are_found_right_and_wrong() {
     request.send().await.unwrap();
     assert_eq!(wrong(&run(&engine, &check).await), [""; 0]);
     let ran = run(&engine, &check[..2]).await;
-    assert!(ran.out.ends_with("all 7 checks passed\n"), "{}", ran.out);
+    assert!(ran.out.ends_with("all 8 checks passed\n"), "{}", ran.out);
 
     let elsewhere = [&check[..], &["--view-table", "Point", "--source-table", "Elsewhere"]].concat();
     let expected = ["source table Elsewhere: the status", "view table Point: the key"];

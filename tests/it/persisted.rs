@@ -77,13 +77,15 @@ async fn a_marker_in_quarantine() {
     let engine = Engine::start().await;
     engine.put_point("m", "p", Some("Park")).await;
     let mut record = engine.stream_records().await.remove(0);
+    record["dynamodb"]["SequenceNumber"] = json!("111649810000000006125634");
     record["dynamodb"]["NewImage"]["MapId"] = json!({"N": "7"});
     engine.function().deliver(std::slice::from_ref(&record)).await;
     assert_eq!(
         frozen(&engine.scan("Idempotency").await[0]),
         json!({
-            "SequenceNumber": {"S": record["dynamodb"]["SequenceNumber"]},
+            "SequenceNumber": {"S": "111649810000000006125634"},
             "Stream": {"S": record["eventSourceARN"]},
+            "InQuarantine": {"S": "5"},
             "EventId": {"S": record["eventID"]},
             "EventName": {"S": "INSERT"},
             "SourceKey": {"M": {"MapId": {"S": "m"}, "PointId": {"S": "p"}}},

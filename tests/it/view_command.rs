@@ -1,4 +1,4 @@
-//! `view check` and `view try`: what a definition says and does, without anything being deployed.
+//! `view try` and `view filter`: what a definition does, without anything being deployed.
 
 use serde_json::{Value, json};
 
@@ -9,26 +9,26 @@ const DEFINITION: &str = r#"{ "where": "Kind = 'order'",
     "key": [{ "attribute": "CustomerId", "type": "S", "value": "{Buyer}" }],
     "measures": { "Orders": "count", "ByStatus": "count by Status", "Revenue": "sum Price" } }"#;
 
-struct Bench {
+pub struct Bench {
     engine: Engine,
     folder: tempfile::TempDir,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let bench = Self { engine: Engine::start().await, folder: tempfile::tempdir().unwrap() };
         bench.file("definition.json", DEFINITION);
         bench
     }
 
     /// A file in the folder, and its path.
-    fn file(&self, name: &str, text: &str) -> String {
+    pub fn file(&self, name: &str, text: &str) -> String {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
-    async fn view(&self, arguments: &[&str]) -> Ran {
+    pub async fn view(&self, arguments: &[&str]) -> Ran {
         let definition = self.folder.path().join("definition.json");
         let arguments = [&["view"], arguments, &["--definition", definition.to_str().unwrap()]].concat();
         run_with(&self.engine, &arguments, &[("ROLLUP_SOURCE_TABLE", "Order"), ("ROLLUP_VIEW_TABLE", "Customer")]).await
@@ -211,29 +211,6 @@ async fn what_cannot_be_read_is_said_with_what_is_expected() {
     ] {
         let ran = bench.view(&arguments).await;
         assert!(ran.code == 2 && ran.err.contains(words) && ran.out.is_empty(), "{arguments:?}: {}", ran.err);
-    }
-}
-
-#[tokio::test]
-async fn a_definition_is_checked() {
-    let bench = Bench::new().await;
-    let ran = bench.view(&["check"]).await;
-    assert_eq!(ran.code, 0, "{}", ran.err);
-    for words in ["where Kind = 'order'", "CustomerId (S) = {Buyer}", "Revenue = sum Price", "on missing  create"] {
-        assert!(ran.out.contains(words), "{words}: {}", ran.out);
-    }
-    let ran = bench.view(&["check", "--json"]).await;
-    let found: Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!(found["views"][0]["measures"]["ByStatus"], "count by Status");
-    for (broken, words) in [
-        ("{", "EOF"),
-        (&DEFINITION.replace("sum Price", "max Price"), "the measure \"Revenue\": at character 1, \"max\""),
-        (&DEFINITION.replace("Kind = ", "Kind LIKE "), "where: at character 6, \"LIKE\""),
-        (&DEFINITION.replace("\"key\"", "\"keys\""), "unknown field `keys`"),
-    ] {
-        bench.file("definition.json", broken);
-        let ran = bench.view(&["check"]).await;
-        assert!(ran.code == 2 && ran.err.contains(words) && ran.err.contains("--definition"), "{broken}: {}", ran.err);
     }
 }
 

@@ -37,8 +37,16 @@ impl Run<'_, '_> {
         let mut findings = Findings::default();
         for (action, verdict) in transaction.actions.iter().zip(verdicts) {
             match action {
-                Action::PutMarker { entry, .. } => self.marker_verdict(*entry, verdict),
+                Action::PutMarker { entry, .. } | Action::UpdateReason { entry, .. } => {
+                    self.marker_verdict(*entry, verdict);
+                }
                 Action::PutPart { entry, .. } => self.part_verdict(*entry, verdict),
+                // A marker has the key of a part. It is never deleted, so the record stays where it is.
+                Action::DeletePart { entry, .. } => {
+                    if matches!(verdict, ActionVerdict::ConditionFailed(_)) && self.open(*entry) {
+                        self.outcomes[entry.0] = Some(EntryOutcome::Quarantined);
+                    }
+                }
                 Action::UpdateView { item, .. } => {
                     self.view_verdict(*item, ViewAction::Update, verdict, &job.members, &mut findings);
                 }
@@ -62,9 +70,7 @@ impl Run<'_, '_> {
                 let outcome = match marker::existing(found.as_ref(), self.batch[entry].head()) {
                     ExistingMarker::Collision => return self.number_is_taken(entry),
                     // A replay needs to know what stays in quarantine. To a delivery it is a duplicate.
-                    ExistingMarker::Quarantined if self.setting.guard == Guard::AbsentOrQuarantined => {
-                        EntryOutcome::Quarantined
-                    }
+                    ExistingMarker::Quarantined if self.setting.guard != Guard::Absent => EntryOutcome::Quarantined,
                     ExistingMarker::Duplicate | ExistingMarker::Quarantined => {
                         let definition = &self.setting.definition;
                         let other = found.is_some_and(|found| marker::is_of_another_definition(&found, definition));

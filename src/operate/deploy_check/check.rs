@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use super::filtering::{self, OFF};
 use crate::config::{
-    Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_DEFINITION, VIEW_TABLE,
+    Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, QUARANTINE_RETENTION_DAYS, SOURCE_TABLE,
+    VIEW_DEFINITION, VIEW_TABLE,
 };
 use crate::operate::agreement::Announced;
+use crate::operate::marker_table::{QUARANTINE_INDEX_USABLE, quarantine_index};
 use crate::rollup::model::definition::{Definition, ViewTable};
 use crate::rollup::model::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::view::{View, table_name};
@@ -122,6 +124,13 @@ pub fn idempotency(name: &str, table: Option<&TableDescription>, expiry: Option<
             attribute.unwrap_or(OFF),
             EXPIRES_AT,
             "markers are kept, and paid for, for ever; switch time to live on",
+        );
+        checks.that(
+            "the index Quarantine",
+            quarantine_index(table),
+            QUARANTINE_INDEX_USABLE,
+            "`ddb-rollup quarantine` reads the whole table instead; wait until the index is made, or add it as \
+             docs/operating/quarantine.md shows",
         );
     }
     checks.checks
@@ -274,6 +283,9 @@ pub fn settings(config: &Config, function: &str, variables: Option<&HashMap<Stri
     }
     let days = |config: &Config| config.marker_retention_days.to_string();
     checks.that(MARKER_RETENTION_DAYS, days(&theirs), days(config), OTHERS);
+    let kept =
+        |config: &Config| config.quarantine_retention_days.map_or_else(|| "empty".to_owned(), |days| days.to_string());
+    checks.that(QUARANTINE_RETENTION_DAYS, kept(&theirs), kept(config), OTHERS);
     let missing = |config: &Config| {
         config.definition.views().iter().map(|view| view.on_missing().as_str()).collect::<Vec<_>>().join(", ")
     };
@@ -284,7 +296,8 @@ pub fn settings(config: &Config, function: &str, variables: Option<&HashMap<Stri
 #[cfg(test)]
 mod tests {
     use aws_sdk_dynamodb::types::{
-        AttributeDefinition, KeyType, ScalarAttributeType, StreamSpecification, StreamViewType, TableStatus,
+        AttributeDefinition, GlobalSecondaryIndexDescription, IndexStatus, KeyType, ScalarAttributeType,
+        StreamSpecification, StreamViewType, TableStatus,
     };
     use aws_sdk_lambda::types::{DestinationConfig, Filter, FilterCriteria, OnFailure};
 
@@ -336,7 +349,23 @@ mod tests {
         assert_eq!(view_of(&more), [("the key", "MapId (S), Day (S)".to_owned())]);
 
         let expiry = |status| TimeToLiveDescription::builder().attribute_name(EXPIRES_AT).time_to_live_status(status);
-        let markers = table(&[(SEQUENCE_NUMBER, ScalarAttributeType::S), (STREAM, ScalarAttributeType::S)]);
+        let mut markers = table(&[(SEQUENCE_NUMBER, ScalarAttributeType::S), (STREAM, ScalarAttributeType::S)]);
+        let index = |parts: &[&str], status| {
+            let parts: Vec<_> = parts.iter().map(|name| (*name, ScalarAttributeType::S)).collect();
+            let index = GlobalSecondaryIndexDescription::builder().index_name("Quarantine");
+            index.set_key_schema(table(&parts).key_schema).index_status(status).build()
+        };
+        let key = ["InQuarantine", "RecordedAt"];
+        for (indexes, found) in [
+            (vec![], "absent"),
+            (vec![index(&key, IndexStatus::Creating)], "on InQuarantine, RecordedAt; CREATING"),
+            (vec![index(&key[..1], IndexStatus::Active)], "on InQuarantine; ACTIVE"),
+        ] {
+            markers.global_secondary_indexes = Some(indexes);
+            let wrong = wrong(idempotency("I", Some(&markers), Some(&expiry(TimeToLiveStatus::Enabled).build())));
+            assert_eq!(wrong, [("the index Quarantine", found.to_owned())]);
+        }
+        markers.global_secondary_indexes = Some(vec![index(&key, IndexStatus::Updating)]);
         let with = |status| wrong(idempotency("I", Some(&markers), Some(&expiry(status).build())));
         assert_eq!(with(TimeToLiveStatus::Enabled), []);
         assert_eq!(with(TimeToLiveStatus::Disabled), [("the attribute of expiry", OFF.to_owned())]);
@@ -383,6 +412,7 @@ mod tests {
         };
         assert_eq!(check(&[]), []);
         assert_eq!(check(&[(VIEW_TABLE, "Region")]), [(VIEW_TABLE, "Region".to_owned())]);
+        assert_eq!(check(&[(QUARANTINE_RETENTION_DAYS, "90")]), [(QUARANTINE_RETENTION_DAYS, "90".to_owned())]);
         assert_eq!(check(&[(ON_MISSING_VIEW_ITEM, "skip")]), [(ON_MISSING_VIEW_ITEM, "skip".to_owned())]);
         let definition = r#"{ "key": [{ "attribute": "MapId", "type": "S" }], "measures": { "Points": "count" } }"#;
         assert_eq!(check(&[(VIEW_DEFINITION, definition)]), [(VIEW_DEFINITION, "another".to_owned())]);

@@ -58,7 +58,7 @@ pub enum OwnTablesError {
         table: String,
     },
     /// A table whose key is not the one that is needed.
-    #[error("the table {table} has the key {found}{}, but {user} need the key {needed}: change one of them", from(.file))]
+    #[error("the table {table} has the key {found}{}, but {user} need the key {needed}: change one of them", in_file(.file.as_deref()))]
     Key {
         /// The file with its schema; none for the table that the template declares.
         file: Option<PathBuf>,
@@ -85,8 +85,8 @@ pub enum OwnTablesError {
     },
 }
 
-fn from(file: &Option<PathBuf>) -> String {
-    file.as_ref().map_or_else(String::new, |file| format!(" in {}", file.display()))
+fn in_file(file: Option<&Path>) -> String {
+    file.map_or_else(String::new, |file| format!(" in {}", file.display()))
 }
 
 /// What a user did not say of a table, and what it is here.
@@ -218,7 +218,7 @@ fn table(schema: Schema) -> Result<TableDefinition, String> {
     }
     let on = schema.stream.filter(|stream| stream.enabled != Some(false));
     let stream = on.map(|stream| StreamViewType::from(stream.view_type.unwrap_or_default().as_str()));
-    Ok(TableDefinition { name: schema.name, key, stream, time_to_live: None })
+    Ok(TableDefinition { name: schema.name, key, indexes: Vec::new(), stream, time_to_live: None })
 }
 
 /// The tables of a definition.
@@ -338,7 +338,13 @@ fn of_definition(table: &ViewTable) -> TableDefinition {
         };
         KeyAttribute { name: name.clone(), kind, role }
     });
-    TableDefinition { name: table_name(&table.name).to_owned(), key: key.collect(), stream: None, time_to_live: None }
+    TableDefinition {
+        name: table_name(&table.name).to_owned(),
+        key: key.collect(),
+        indexes: Vec::new(),
+        stream: None,
+        time_to_live: None,
+    }
 }
 
 /// Reads the items of a file, a line each.

@@ -16,7 +16,7 @@ use crate::rollup::model::number::Number;
 use crate::rollup::model::poison::{Image, Reason};
 use crate::rollup::model::set_attribute::SetTexts;
 use crate::rollup::model::view::{View, ViewKey};
-use crate::rollup::pipeline::contribution::contribution;
+use crate::rollup::pipeline::contribution::{Contribution, contribution};
 use crate::rollup::pipeline::delta::difference;
 
 /// What one item, or one change of an item, does to the views.
@@ -36,7 +36,7 @@ impl<'d> Trial<'d> {
         let mut trial =
             Self { definition, deltas: BTreeMap::new(), texts: BTreeMap::new(), images: Vec::new(), quarantined: None };
         let mut of = |image, item: Option<&Item>| {
-            let Some(item) = item else { return Ok(Default::default()) };
+            let Some(item) = item else { return Ok(Contribution::default()) };
             let found = contribution(definition, image, item);
             trial.images.push((image, Membership::of_all(definition, item, &found)));
             found
