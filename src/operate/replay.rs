@@ -34,7 +34,7 @@ use report::ReplayReport;
 #[command(group = clap::ArgGroup::new("source").required(true))]
 pub struct Args {
     /// Failure queue: each message points at records, which are read from the stream; a message is deleted once its
-    /// records are dealt with
+    /// records are processed
     #[arg(long, value_name = "URL", group = "source", value_parser = args::queue)]
     pub from_queue: Option<String>,
 

@@ -179,15 +179,30 @@ pub fn mappings(
     let reads = |mapping: &&EventSourceMappingConfiguration| mapping.event_source_arn() == Some(stream);
     let mut checks = Checks::of(format!("stream {stream}"));
     let mut read = mappings.iter().filter(reads).peekable();
-    let found = if read.peek().is_some() { ON } else { OFF };
-    checks.that(
-        "the event source mapping",
-        found,
-        ON,
-        "no function reads the stream that the table has now, so nothing is counted",
-    );
+    let mut streams = mappings.iter().filter_map(|mapping| mapping.event_source_arn());
+    let before = streams.find(|arn| are_of_one_table(arn, stream));
+    let (found, why) = match before {
+        _ if read.peek().is_some() => (ON.to_owned(), ""),
+        Some(before) => (
+            format!("on {before}"),
+            "the table's stream was switched off and on, and the function reads the one of before, so nothing is counted: \
+             give the mapping the stream of now, and run `ddb-rollup repair` for what was written between",
+        ),
+        None => (
+            OFF.to_owned(),
+            "no function reads the stream of the table, so nothing is counted: deploy the template, or make a mapping",
+        ),
+    };
+    checks.that("the event source mapping", found, ON, why);
     let safe = filtering::safe_patterns(definition, source);
     checks.checks.into_iter().chain(read.flat_map(|one| mapping(one, safe.as_deref()))).collect()
+}
+
+/// Whether two ARNs are those of streams that one table has or had.
+#[must_use]
+pub fn are_of_one_table(one: &str, other: &str) -> bool {
+    let table = |arn: &str| arn.split_once("/stream/").map(|(table, _)| table.to_owned());
+    table(one).is_some() && table(one) == table(other)
 }
 
 fn mapping(mapping: &EventSourceMappingConfiguration, safe_patterns: Option<&[Value]>) -> Vec<Check> {
@@ -196,7 +211,13 @@ fn mapping(mapping: &EventSourceMappingConfiguration, safe_patterns: Option<&[Va
         Some("Creating" | "Enabling" | "Updating") => "Enabled",
         state => state.unwrap_or("unknown"),
     };
-    checks.that("the state", state, "Enabled", "records wait in the stream, which keeps them for 24 hours");
+    checks.that(
+        "the state",
+        state,
+        "Enabled",
+        "nothing is counted, and records wait in the stream, which keeps them for 24 hours: update the stack with \
+         MappingEnabled=true, or enable the mapping",
+    );
     let reports = mapping.function_response_types().contains(&FunctionResponseType::ReportBatchItemFailures);
     checks.that(
         "ReportBatchItemFailures",
@@ -375,7 +396,12 @@ mod tests {
         let filtered = FilterCriteria::builder().filters(Filter::builder().pattern("{}").build()).build();
         assert_eq!(check(good().filter_criteria(filtered).build()), [("filtering", "{}".to_owned())]);
         let old = good().event_source_arn("arn:aws:dynamodb:eu-west-1:1:table/Point/stream/before").build();
-        assert_eq!(check(old), [("the event source mapping", OFF.to_owned())]);
+        let found = "on arn:aws:dynamodb:eu-west-1:1:table/Point/stream/before".to_owned();
+        assert_eq!(check(old), [("the event source mapping", found)]);
+        let other = good().event_source_arn("arn:aws:dynamodb:eu-west-1:1:table/Points/stream/now").build();
+        assert_eq!(check(other), [("the event source mapping", OFF.to_owned())]);
+        let both = [good().event_source_arn(format!("{STREAM_ARN}-before")).build(), good().build()];
+        assert_eq!(wrong(mappings(&definition, &source, STREAM_ARN, &both)), []);
     }
 
     #[test]

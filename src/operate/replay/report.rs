@@ -76,7 +76,7 @@ impl fmt::Display for ReplayReport {
             writeln!(f, "{quarantined} in quarantine: see `ddb-rollup quarantine list`")?;
         }
         if unresolved > 0 {
-            writeln!(f, "{unresolved} not dealt with: run the replay again")?;
+            writeln!(f, "{unresolved} not processed: run the replay again")?;
         }
         for gone in &self.gone {
             let BatchPointer { first, last, shard, from, until, .. } = &gone.pointer;
