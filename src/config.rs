@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use crate::rollup::model::definition::{self, Defaults, Definition};
+use crate::rollup::model::definition::{self, Defaults, Definition, DefinitionError};
 use crate::rollup::model::limits::{MARKER_RETENTION_MAX_DAYS, MAX_IN_FLIGHT};
 use crate::rollup::model::marker::Guard;
 use crate::rollup::model::view::{OnMissingViewItem, View, table_name};
@@ -103,6 +103,15 @@ pub struct ConfigError {
     pub value: String,
     /// What it may be.
     pub accepted: String,
+    /// What is wrong with it, if it is a definition.
+    pub definition: Option<Box<DefinitionError>>,
+}
+
+impl ConfigError {
+    /// A setting that has another value than it may have.
+    pub fn new(name: &str, value: impl Into<String>, accepted: impl Display) -> Self {
+        Self { name: name.to_owned(), value: value.into(), accepted: accepted.to_string(), definition: None }
+    }
 }
 
 /// The text of a definition: the value itself, or the file that it names after an `@`. A function's variables have 4 KB in
@@ -111,7 +120,7 @@ fn definition_text(value: &str, variable: impl Fn(&str) -> Option<String>) -> Re
     let Some(name) = value.trim().strip_prefix('@') else { return Ok(value.to_owned()) };
     let path = variable(TASK_ROOT).map_or_else(|| PathBuf::from(name), |root| Path::new(&root).join(name));
     std::fs::read_to_string(&path).map_err(|error| {
-        refuse(
+        ConfigError::new(
             VIEW_DEFINITION,
             value,
             format!("a definition, or @ and a file that can be read; {}: {error}", path.display()),
@@ -137,7 +146,7 @@ impl Config {
         let table = |name: &str, default: String| match variable(name) {
             None => Ok(default),
             Some(value) if is_table(&value) => Ok(value),
-            Some(value) => Err(refuse(name, value, TABLE_NAMES)),
+            Some(value) => Err(ConfigError::new(name, value, TABLE_NAMES)),
         };
         let tables = Tables {
             source: table(SOURCE_TABLE, defaults.source)?,
@@ -147,15 +156,18 @@ impl Config {
         let on_missing = match variable(ON_MISSING_VIEW_ITEM).as_deref() {
             None | Some("create") => OnMissingViewItem::Create,
             Some("skip") => OnMissingViewItem::Skip,
-            Some(value) => return Err(refuse(ON_MISSING_VIEW_ITEM, value, "\"create\" or \"skip\"")),
+            Some(value) => return Err(ConfigError::new(ON_MISSING_VIEW_ITEM, value, "\"create\" or \"skip\"")),
         };
         let mut config = match variable(VIEW_DEFINITION).filter(|definition| !definition.trim().is_empty()) {
             None => Self::example(tables, on_missing)?,
             Some(value) => {
                 let text = definition_text(&value, &variable)?;
                 let defaults = Defaults { source_table: &tables.source, view_table: &tables.view, on_missing };
-                let definition = definition::read(&text, &defaults);
-                Self::with(definition.map_err(|error| refuse(VIEW_DEFINITION, value, error))?, tables.idempotency)?
+                let definition = definition::read(&text, &defaults).map_err(|error| ConfigError {
+                    definition: Some(Box::new(error.clone())),
+                    ..ConfigError::new(VIEW_DEFINITION, value, format_args!("a definition, but {error}"))
+                });
+                Self::with(definition?, tables.idempotency)?
             }
         };
         config.marker_retention_days =
@@ -165,7 +177,7 @@ impl Config {
         config.function = variable(FUNCTION_NAME);
         for name in ENDPOINTS {
             if let Some(value) = variable(name).filter(|value| !is_endpoint(value)) {
-                return Err(refuse(name, value, ENDPOINT));
+                return Err(ConfigError::new(name, value, ENDPOINT));
             }
         }
         Ok(config)
@@ -181,16 +193,16 @@ impl Config {
 
     fn example(tables: Tables, on_missing: OnMissingViewItem) -> Result<Self, ConfigError> {
         if table_name(&tables.view) == table_name(&tables.source) {
-            return Err(refuse(
+            return Err(ConfigError::new(
                 VIEW_TABLE,
                 tables.view,
                 format!("a table of its own, another one than {SOURCE_TABLE}'s"),
             ));
         }
         let view = View::points_of_maps(&tables.source, &tables.view);
-        let view = view.map_err(|error| refuse(VIEW_TABLE, &tables.view, error))?;
+        let view = view.map_err(|error| ConfigError::new(VIEW_TABLE, &tables.view, error))?;
         let definition = Definition::new(vec![view.with_missing(on_missing)]);
-        Self::with(definition.map_err(|error| refuse(VIEW_TABLE, tables.view, error))?, tables.idempotency)
+        Self::with(definition.map_err(|error| ConfigError::new(VIEW_TABLE, tables.view, error))?, tables.idempotency)
     }
 
     /// The default settings for a definition.
@@ -199,7 +211,7 @@ impl Config {
         for (table, of) in [(definition.source_table(), SOURCE_TABLE)].into_iter().chain(tables) {
             if table_name(&idempotency) == table_name(table) {
                 let accepted = format!("a table of its own, another one than {of}'s");
-                return Err(refuse(IDEMPOTENCY_TABLE, idempotency, accepted));
+                return Err(ConfigError::new(IDEMPOTENCY_TABLE, idempotency, accepted));
             }
         }
         Ok(Self {
@@ -254,7 +266,11 @@ fn number<T: std::str::FromStr + PartialOrd + Display>(
     let Some(value) = variable(name) else { return Ok(default) };
     match value.parse() {
         Ok(number) if accepted.contains(&number) => Ok(number),
-        _ => Err(refuse(name, value, format!("a whole number from {} to {}", accepted.start(), accepted.end()))),
+        _ => Err(ConfigError::new(
+            name,
+            value,
+            format!("a whole number from {} to {}", accepted.start(), accepted.end()),
+        )),
     }
 }
 
@@ -263,7 +279,7 @@ fn quarantine_retention(variable: impl Fn(&str) -> Option<String>, least: u32) -
     let Some(value) = variable(QUARANTINE_RETENTION_DAYS).filter(|value| !value.is_empty()) else { return Ok(None) };
     match value.parse() {
         Ok(days) if (least..=MARKER_RETENTION_MAX_DAYS).contains(&days) => Ok(Some(days)),
-        _ => Err(refuse(
+        _ => Err(ConfigError::new(
             QUARANTINE_RETENTION_DAYS,
             value,
             format!(
@@ -271,10 +287,6 @@ fn quarantine_retention(variable: impl Fn(&str) -> Option<String>, least: u32) -
             ),
         )),
     }
-}
-
-fn refuse(name: &str, value: impl Into<String>, accepted: impl Display) -> ConfigError {
-    ConfigError { name: name.to_owned(), value: value.into(), accepted: accepted.to_string() }
 }
 
 #[cfg(test)]

@@ -20,12 +20,12 @@ use ddb_rollup::rollup::{AttributeValue, Item};
 use ddb_rollup::store::DynamoStore;
 use uuid::Uuid;
 
-use crate::engine::Engine;
 use crate::function::config;
 use crate::line::Script;
 use crate::memory_store::MemoryStore;
 use crate::seeded::Seeded;
 use crate::tables::key_of;
+use support::engine::Engine;
 
 /// Both stores, with the same in them.
 struct Stores {

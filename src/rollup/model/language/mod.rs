@@ -49,7 +49,7 @@ mod token;
 
 pub use amount::UncountableAmount;
 pub use datum::Datum;
-pub use error::SyntaxError;
+pub use error::{Excerpt, SyntaxError};
 pub use group::{Group, Groups};
 pub use measure::{Amounts, MeasureExpression, MeasureKind};
 pub use possible::Known;
