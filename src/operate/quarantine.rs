@@ -15,11 +15,13 @@ use super::error::{TableError, failure_text};
 use super::marker_table::{discard, marker_key, sdk_text};
 use super::printable::printable;
 use super::record_parts::RecordParts;
+use super::repair_starts::{RefusedRecord, RepairStarts};
 use super::replay::report::ReplayReport;
 use crate::config::{Config, ConfigError};
 use crate::handler::InvocationError;
 use crate::rollup::model::kept_record::{kept_record, part_count};
 use crate::rollup::model::marker::{MarkerOutcome, OUTCOME, REASON, RECORDED_AT, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::poison::can_be_applied;
 use crate::rollup::model::record::RecordId;
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::{AttributeValue, Item};
@@ -236,6 +238,14 @@ impl Quarantine {
 
     /// Applies records again; what still cannot be applied stays.
     async fn replay(&self, records: &[Quarantined], mut applier: Applier) -> Result<ReplayReport, QuarantineError> {
+        let starts = RepairStarts::read(&self.client, &self.config).await?;
+        // What a repair could not subtract, as it could not be applied then, is in the counters that it set.
+        let is_counted = |record: &Quarantined| {
+            let (raw, since) = (record.record.as_deref()?, record.recorded_at.parse().ok());
+            starts.repaired_after(raw, since).filter(|_| !can_be_applied(&record.reason))
+        };
+        let (refused, records): (Vec<_>, Vec<_>) = records.iter().partition(|record| is_counted(record).is_some());
+        let refused: Vec<RefusedRecord> = refused.into_iter().filter_map(is_counted).collect();
         let kept: Vec<String> = records.iter().filter_map(|record| record.record.clone()).collect();
         applier.apply(&kept).await?;
         let lost = records.len() - kept.len();
@@ -243,8 +253,9 @@ impl Quarantine {
         applier.counts.quarantined += lost;
         // A record that has no effect, as the view is now, needs no marker; it would stay in quarantine for ever.
         let without_effect = |found: &&Quarantined| found.record.as_ref().is_some_and(|raw| applier.has_no_effect(raw));
-        self.discard_all(records.iter().filter(without_effect)).await?;
-        Ok(ReplayReport { applied: applier.counts, ..ReplayReport::default() })
+        self.discard_all(records.into_iter().filter(without_effect)).await?;
+        applier.counts.read += refused.len();
+        Ok(ReplayReport { applied: applier.counts, refused, ..ReplayReport::default() })
     }
 }
 

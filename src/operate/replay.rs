@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
 
 use super::CommandOutcome;
 use super::agreement::{Agreement, stream_of};
 use super::apply::Applier;
 use super::args::{self, Pace, Shared};
 use super::audit::{AuditScope, audit};
+use super::repair_starts::{RecordsFrom, RepairStarts};
 use super::stop::{Stop, until_stopped};
 
 pub mod document;
@@ -91,6 +93,27 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayE
     Ok(CommandOutcome::found_unless(report.is_clean()))
 }
 
+/// Applies records that no repair has counted.
+pub struct Replayer<'a> {
+    starts: RepairStarts<'a>,
+    applier: &'a mut Applier,
+    report: &'a mut ReplayReport,
+}
+
+impl Replayer<'_> {
+    async fn apply(&mut self, records: Vec<String>, from: RecordsFrom) -> Result<(), ReplayError> {
+        let mut divided = self.starts.divide(records, from).await?;
+        self.applier.counts.read += divided.refused.len();
+        self.report.refused.append(&mut divided.refused);
+        Ok(self.applier.apply(&divided.applicable).await?)
+    }
+
+    /// How many records are not dealt with.
+    fn left(&self) -> usize {
+        self.report.refused.len() + self.applier.counts.unresolved
+    }
+}
+
 async fn read_and_apply(
     shared: &Shared,
     args: &Args,
@@ -100,10 +123,13 @@ async fn read_and_apply(
     report: &mut ReplayReport,
     stop: &Stop,
 ) -> Result<(), ReplayError> {
+    let (client, config) = (Client::new(sdk), shared.config()?);
+    let starts = RepairStarts::read(&client, &config).await?;
+    let mut replayer = Replayer { starts, applier, report };
     match (records, &args.from_queue) {
-        (Some(records), _) => Ok(applier.apply(&records).await?),
-        (_, Some(url)) => Queue::new(sdk, url).drain(sdk, applier, report, stop).await,
-        (None, None) => stream::apply_all(sdk, &shared.tables().source, applier, stop).await,
+        (Some(records), _) => replayer.apply(records, RecordsFrom::Elsewhere).await,
+        (_, Some(url)) => Queue::new(sdk, url).drain(sdk, &mut replayer, stop).await,
+        (None, None) => stream::apply_all(sdk, &shared.tables().source, args.settle, &mut replayer, stop).await,
     }
 }
 

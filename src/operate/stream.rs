@@ -30,6 +30,14 @@ pub struct Cursor {
     iterator: Option<String>,
 }
 
+impl Cursor {
+    /// The last record that was read.
+    #[must_use]
+    pub fn last(&self) -> Option<&str> {
+        self.last.as_deref()
+    }
+}
+
 /// What one reading of a shard brought.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Page {

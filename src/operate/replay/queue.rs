@@ -3,12 +3,12 @@
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::Message;
 
+use super::Replayer;
 use super::document;
 use super::error::ReplayError;
-use super::report::ReplayReport;
 use super::stream;
-use crate::operate::apply::Applier;
 use crate::operate::error::failure_text;
+use crate::operate::repair_starts::RecordsFrom;
 use crate::operate::stop::Stop;
 
 /// How long a message is hidden from others while its records are applied, in seconds.
@@ -43,13 +43,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the queue or a stream cannot be read, or the tables cannot be written.
-    pub async fn drain(
-        &self,
-        sdk: &SdkConfig,
-        applier: &mut Applier,
-        report: &mut ReplayReport,
-        stop: &Stop,
-    ) -> Result<(), ReplayError> {
+    pub async fn drain(&self, sdk: &SdkConfig, replayer: &mut Replayer<'_>, stop: &Stop) -> Result<(), ReplayError> {
         let mut left = Vec::new();
         while !stop.requested() {
             let messages = self.receive().await?;
@@ -57,7 +51,7 @@ impl Queue {
                 break;
             }
             for message in messages {
-                let dealt_with = apply(sdk, message.body.as_deref(), applier, report).await?;
+                let dealt_with = apply(sdk, message.body.as_deref(), replayer).await?;
                 let Some(receipt) = message.receipt_handle else { continue };
                 if dealt_with { self.delete(receipt).await? } else { left.push(receipt) }
             }
@@ -84,20 +78,15 @@ impl Queue {
 }
 
 /// Applies the records that a message points at; tells whether all of them are dealt with.
-async fn apply(
-    sdk: &SdkConfig,
-    message: Option<&str>,
-    applier: &mut Applier,
-    report: &mut ReplayReport,
-) -> Result<bool, ReplayError> {
+async fn apply(sdk: &SdkConfig, message: Option<&str>, replayer: &mut Replayer<'_>) -> Result<bool, ReplayError> {
     let Some(pointer) = message.and_then(document::pointer) else {
-        report.foreign += 1;
+        replayer.report.foreign += 1;
         return Ok(false);
     };
     let found = stream::read(sdk, &pointer).await?;
-    let unresolved = applier.counts.unresolved;
-    applier.apply(&found.records).await?;
-    let dealt_with = found.gone.is_none() && applier.counts.unresolved == unresolved;
-    report.gone.extend(found.gone);
+    let left = replayer.left();
+    replayer.apply(found.records, RecordsFrom::Stream).await?;
+    let dealt_with = found.gone.is_none() && replayer.left() == left;
+    replayer.report.gone.extend(found.gone);
     Ok(dealt_with)
 }
