@@ -14,7 +14,8 @@ use crate::commit::redelivery::Redelivery;
 use crate::commit::{Broken, CommitReport, Committer, Randomness, Store};
 use crate::config::Config;
 use crate::metrics::{self, Summary};
-use crate::rollup::model::marker::{Stamp, definition_item};
+use crate::rollup::model::item_size;
+use crate::rollup::model::marker::{Guard, Stamp, definition_item};
 use crate::rollup::model::record::{RecordId, UNKNOWN_STREAM};
 use crate::rollup::pipeline::coalesce::{Batch, Disposition, Entry, EntryId, Found, coalesce};
 use crate::rollup::pipeline::delta::{Effect, Retention, effect};
@@ -161,7 +162,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         let (response, counts) = response(&batch, &report.outcomes);
 
         let commit = commit_began.elapsed();
-        let negative_counters = self.negative_counters(&batch, &report, deadline).await;
+        let LoweredItem { negative_counters, bytes } = self.lowered_item(&batch, &report, deadline).await;
         let summary = Summary {
             counts,
             ungrouped: ungrouped(&batch, &report),
@@ -171,6 +172,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             retries: report.retries.clone(),
             first_touches: report.first_touches,
             negative_counters,
+            view_item_bytes: bytes,
             commit,
             took: began.elapsed(),
         };
@@ -217,22 +219,26 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         matches!(judged, Ok(Found::Record(Effect::None { .. })))
     }
 
-    /// How many counters of one view item are below zero, of those that this batch lowered.
+    /// What one view item is like, of those that this batch lowered.
     ///
     /// A transaction does not tell the new values, and reading every item would double the cost of a delete. A counter
-    /// that is below zero stays so until it is repaired, so one item an invocation finds it in time.
-    async fn negative_counters(&self, batch: &Batch<'_>, report: &CommitReport, deadline: Instant) -> usize {
+    /// that is below zero stays so until it is repaired, and an item grows slowly, so one item an invocation finds it in
+    /// time.
+    async fn lowered_item(&self, batch: &Batch<'_>, report: &CommitReport, deadline: Instant) -> LoweredItem {
         let lowered =
             batch.entries.iter().zip(&report.outcomes).rev().find_map(|(entry, outcome)| match (entry, outcome) {
                 (Entry::Apply { change, .. }, EntryOutcome::Applied) => change.lowered(),
                 _ => None,
             });
-        let Some(key) = lowered else { return 0 };
+        let Some(key) = lowered else { return LoweredItem::default() };
         let until = deadline.min(Instant::now() + GLANCE);
         let read = tokio::time::timeout_at(until, self.store.view_item(key)).await;
         match read {
-            Ok(Ok(Some(item))) => negative_counters(&self.config.definition, key.table, &item),
-            _ => 0,
+            Ok(Ok(Some(item))) => LoweredItem {
+                negative_counters: negative_counters(&self.config.definition, key.table, &item),
+                bytes: item_size::bytes(item.inner()),
+            },
+            _ => LoweredItem::default(),
         }
     }
 
@@ -259,6 +265,9 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
     }
 
     fn retention(&self, invocation: &Invocation) -> Retention {
+        if self.config.guard == Guard::Quarantined {
+            return Retention::KNOWN_MARKERS;
+        }
         let until = TimeDelta::from_std(invocation.time_left.min(INVOCATION_MAX)).unwrap_or(TimeDelta::zero());
         Retention { days: self.config.marker_retention_days, until: invocation.now + until }
     }
@@ -267,9 +276,17 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         Setting {
             definition: &self.config.definition,
             guard: self.config.guard,
-            stamp: Stamp::new(invocation.now, &invocation.request_id, self.config.marker_retention_days),
+            stamp: Stamp::new(invocation.now, &invocation.request_id, self.config.marker_retention_days)
+                .with_quarantine(invocation.now, self.config.quarantine_retention_days),
         }
     }
+}
+
+/// What is seen of a view item that a batch lowered; nothing of none.
+#[derive(Default)]
+struct LoweredItem {
+    negative_counters: usize,
+    bytes: usize,
 }
 
 /// The time of an invocation that may be spent on committing; the rest is for the response.

@@ -12,9 +12,9 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::builders::{PutBuilder, UpdateBuilder};
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason as SdkReason, ConditionCheck, KeysAndAttributes, Put,
+    AttributeValue, CancellationReason as SdkReason, ConditionCheck, Delete, KeysAndAttributes, Put,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as SdkUpdate,
 };
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -30,8 +30,9 @@ use crate::rollup::model::definition::Definition;
 use crate::rollup::model::existing_marker::JUDGED_BY;
 use crate::rollup::model::limits;
 use crate::rollup::model::marker::{
-    DIGEST, FINGERPRINT, Guard, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER, STREAM, marker_key, record_id,
+    DIGEST, FINGERPRINT, Guard, MarkerOutcome, OUTCOME, REASON, SEQUENCE_NUMBER, STREAM, marker_key, record_id,
 };
+use crate::rollup::model::poison::EXPIRED;
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::{TableId, ViewKey};
 use crate::rollup::pipeline::plan::{Action, Transaction};
@@ -80,23 +81,29 @@ impl DynamoStore {
                     .table_name(&self.idempotency_table)
                     .set_item(Some(marker.into()))
                     .return_values_on_condition_check_failure(returned);
-                let absent = format!("attribute_not_exists({SEQUENCE_NUMBER})");
-                let quarantined = AttributeValue::S(MarkerOutcome::Quarantined.as_str().to_owned());
-                let put = match (guard, digest) {
-                    (Guard::Absent, _) => put.condition_expression(absent),
-                    (Guard::AbsentOrQuarantined, None) => put
-                        .condition_expression(format!("{absent} OR {OUTCOME} = :quarantined"))
-                        .expression_attribute_values(":quarantined", quarantined),
-                    // The quarantine of another event with the same number is not this one's to end.
-                    (Guard::AbsentOrQuarantined, Some(digest)) => put
-                        .condition_expression(format!(
-                            "{absent} OR ({OUTCOME} = :quarantined AND (attribute_not_exists({DIGEST}) OR {DIGEST} = :digest))"
-                        ))
-                        .expression_attribute_values(":quarantined", quarantined)
-                        .expression_attribute_values(":digest", digest),
-                };
-                item.put(put.build().map_err(unbuildable)?)
+                item.put(guarded(put, *guard, digest).build().map_err(unbuildable)?)
             }
+            Action::UpdateReason { key, reason, .. } => item.update(
+                SdkUpdate::builder()
+                    .table_name(&self.idempotency_table)
+                    .set_key(Some(key.clone().into()))
+                    .update_expression(format!("SET {REASON} = :reason"))
+                    .condition_expression(format!("{} AND {REASON} <> :reason", countable()))
+                    .set_expression_attribute_values(Some(countable_values()))
+                    .expression_attribute_values(":reason", AttributeValue::S(reason.clone()))
+                    .return_values_on_condition_check_failure(returned)
+                    .build()
+                    .map_err(unbuildable)?,
+            ),
+            Action::DeletePart { key, .. } => item.delete(
+                Delete::builder()
+                    .table_name(&self.idempotency_table)
+                    .set_key(Some(key.clone().into()))
+                    // A marker that may have the key of a part stays.
+                    .condition_expression(format!("attribute_not_exists({OUTCOME})"))
+                    .build()
+                    .map_err(unbuildable)?,
+            ),
             Action::PutPart { part, .. } => item.put(
                 Put::builder()
                     .table_name(&self.idempotency_table)
@@ -131,6 +138,35 @@ impl DynamoStore {
         let maps = definition.grouped(definition.of_table(table)).map(|(_, measure)| measure.attribute.as_str());
         wanted(keys.iter().map(|key| definition.key_item(key)), attributes.chain(maps))
     }
+}
+
+/// The condition that a marker is in quarantine, and not as expired.
+fn countable() -> String {
+    format!("{OUTCOME} = :quarantined AND NOT begins_with({REASON}, :expired)")
+}
+
+/// The values of that condition.
+fn countable_values() -> HashMap<String, AttributeValue> {
+    let values = [(":quarantined", MarkerOutcome::Quarantined.as_str()), (":expired", EXPIRED)];
+    values.map(|(name, text)| (name.to_owned(), AttributeValue::S(text.to_owned()))).into()
+}
+
+/// The put of a marker, on the condition that it takes the place of none that it may not replace.
+fn guarded(put: PutBuilder, guard: Guard, digest: Option<AttributeValue>) -> PutBuilder {
+    let absent = format!("attribute_not_exists({SEQUENCE_NUMBER})");
+    if guard == Guard::Absent {
+        return put.condition_expression(absent);
+    }
+    let (mut condition, mut values) = (countable(), countable_values());
+    if let Some(digest) = digest {
+        // The quarantine of another event with the same number is not this one's to end.
+        condition = format!("{condition} AND (attribute_not_exists({DIGEST}) OR {DIGEST} = :digest)");
+        values.insert(":digest".to_owned(), digest);
+    }
+    if guard == Guard::AbsentOrQuarantined {
+        condition = format!("{absent} OR ({condition})");
+    }
+    put.condition_expression(condition).set_expression_attribute_values(Some(values))
 }
 
 /// These attributes of the items with these keys, each once.

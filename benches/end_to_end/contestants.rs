@@ -116,8 +116,14 @@ impl Process {
     pub fn begin(world: &World, in_flight: usize, item_kb: usize) -> Self {
         let mut config = config();
         config.max_in_flight = in_flight;
+        Self::with(world, config, item_kb)
+    }
+
+    /// With settings of its own.
+    pub fn with(world: &World, config: Config, item_kb: usize) -> Self {
+        let store = DynamoStore::new(&world.sdk, config.definition.clone(), &config.idempotency_table);
         let sent = std::sync::Arc::<Mutex<Took>>::default();
-        let store = Counting { store: store(world), sent: sent.clone(), item_kb };
+        let store = Counting { store, sent: sent.clone(), item_kb };
         Self { rollup: Rollup::new(config, store, OsRandomness), sent }
     }
 
@@ -216,7 +222,7 @@ struct Record {
     category: String,
 }
 
-/// Deals with each record of an event by itself, so many side by side.
+/// Counts each record of an event by itself, so many in parallel.
 async fn each(event: &str, in_flight: usize, count: impl AsyncFn(&Record) -> (usize, usize)) -> Took {
     let began = Instant::now();
     let event: Value = serde_json::from_str(event).unwrap();

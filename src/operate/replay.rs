@@ -18,6 +18,7 @@ use super::stop::{Stop, until_stopped};
 pub mod document;
 pub mod error;
 pub mod queue;
+pub mod range;
 pub mod report;
 pub mod stream;
 
@@ -33,9 +34,14 @@ use report::ReplayReport;
 #[command(group = clap::ArgGroup::new("source").required(true))]
 pub struct Args {
     /// Failure queue: each message points at records, which are read from the stream; a message is deleted once its
-    /// records are dealt with
+    /// records are processed
     #[arg(long, value_name = "URL", group = "source", value_parser = args::queue)]
     pub from_queue: Option<String>,
+
+    /// With --from-queue: also delete the messages whose records are gone from the stream, if a recount finds no view item to
+    /// repair
+    #[arg(long, conflicts_with_all = ["from_file", "from_stream"])]
+    pub forget_gone: bool,
 
     /// File with what a failure destination in S3 holds, an event, a list of records, or a line for each of these
     #[arg(long, value_name = "FILE", group = "source")]
@@ -73,16 +79,15 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayE
     let mut applier = Applier::new(config, &sdk);
     let mut report = ReplayReport::default();
     // What was begun is brought to its end, so that no message is deleted before its records are dealt with.
-    let ended = until_stopped(async |stop| {
-        read_and_apply(shared, args, records, &sdk, &mut applier, &mut report, stop).await?;
-        if !report.gone.is_empty() {
-            // The pointers do not tell the view items; a recount does.
-            let pace = Pace { settle: args.settle, ..Pace::default() };
-            let scope = AuditScope { pace, agreement: args.agreement, ..AuditScope::default() };
-            let audit = Box::pin(audit(&sdk, shared.config()?, &scope, stop)).await;
-            report.to_repair = audit.map_err(Box::new)?.drifted_keys();
+    let ended = until_stopped(async |stop| match (records, &args.from_queue) {
+        (Some(records), _) => Ok(applier.apply(&records).await?),
+        (_, Some(url)) => {
+            let mut queue = Queue::new(&sdk, url);
+            let ended = drain(shared, args, &sdk, &mut queue, &mut applier, &mut report, stop).await;
+            queue.give_back().await;
+            ended
         }
-        Ok::<_, ReplayError>(())
+        (None, None) => stream::apply_all(&sdk, &shared.tables().source, &mut applier, stop).await,
     })
     .await;
     report.applied = applier.counts;
@@ -91,20 +96,28 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayE
     Ok(CommandOutcome::found_unless(report.is_clean()))
 }
 
-async fn read_and_apply(
+async fn drain(
     shared: &Shared,
     args: &Args,
-    records: Option<Vec<String>>,
     sdk: &SdkConfig,
+    queue: &mut Queue,
     applier: &mut Applier,
     report: &mut ReplayReport,
     stop: &Stop,
 ) -> Result<(), ReplayError> {
-    match (records, &args.from_queue) {
-        (Some(records), _) => Ok(applier.apply(&records).await?),
-        (_, Some(url)) => Queue::new(sdk, url).drain(sdk, applier, report, stop).await,
-        (None, None) => stream::apply_all(sdk, &shared.tables().source, applier, stop).await,
+    queue.drain(applier, report, stop).await?;
+    if report.gone.is_empty() {
+        return Ok(());
     }
+    // The pointers do not tell the view items; a recount does.
+    let pace = Pace { settle: args.settle, ..Pace::default() };
+    let scope = AuditScope { pace, agreement: args.agreement, ..AuditScope::default() };
+    let audit = Box::pin(audit(sdk, shared.config()?, &scope, stop)).await.map_err(Box::new)?;
+    report.to_repair = audit.drifted_keys();
+    if args.forget_gone && report.to_repair.is_empty() && audit.unstable.is_empty() {
+        queue.forget_gone(report).await?;
+    }
+    Ok(())
 }
 
 fn records_of(file: &Path, assume_recent: bool) -> Result<Vec<String>, ReplayError> {

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::event::EventRecord;
-use super::sequence::order;
 use super::stream::{Cursor, DynamoStream, Page, Shard, Stream, StreamError};
 
 mod shard_end;
@@ -108,55 +107,23 @@ impl StreamReader {
 
     async fn read(&mut self, shard: &str) -> Result<Page, StreamError> {
         let cursor = self.cursors.entry(shard.to_owned()).or_default();
-        let mut attempt = 1;
-        loop {
-            match self.stream.read(shard, cursor).await {
-                Ok(page) => return Ok(page),
-                Err(error) if attempt == READ_ATTEMPTS => return Err(error),
-                Err(_) => attempt += 1,
-            }
-        }
+        read_page(&self.stream, shard, cursor).await
     }
 }
 
-/// A part of a shard, as a failure message points at it.
-#[derive(Debug, Clone, Copy)]
-pub struct Range<'a> {
-    /// The shard.
-    pub shard: &'a str,
-    /// The sequence number of the first record.
-    pub first: &'a str,
-    /// The sequence number of the last one.
-    pub last: &'a str,
-    /// How many records there are from the first to the last.
-    pub size: usize,
-}
-
-/// What a stream still holds of a part of a shard; nothing when the stream or the shard is gone.
+/// The next records of a shard.
 ///
 /// # Errors
-/// When the stream cannot be read; records that are gone are no error.
-pub async fn read_range(stream: &DynamoStream, range: Range<'_>) -> Result<Vec<EventRecord>, StreamError> {
-    let mut records = Vec::new();
-    if !stream.is_there().await? {
-        return Ok(records);
-    }
-    let Some(mut cursor) = stream.cursor_at(range.shard, range.first).await? else { return Ok(records) };
-    let mut empty_pages = 0;
-    while records.len() < range.size && empty_pages < EMPTY_PAGES {
-        let page = stream.read(range.shard, &mut cursor).await?;
-        empty_pages = if page.records.is_empty() { empty_pages + 1 } else { 0 };
-        for record in page.records {
-            if order(&record.sequence_number) > order(range.last) {
-                return Ok(records);
-            }
-            records.push(record);
-        }
-        if page.ended {
-            break;
+/// When the shard cannot be read several times in a row.
+pub async fn read_page(stream: &DynamoStream, shard: &str, cursor: &mut Cursor) -> Result<Page, StreamError> {
+    let mut attempt = 1;
+    loop {
+        match stream.read(shard, cursor).await {
+            Ok(page) => return Ok(page),
+            Err(error) if attempt == READ_ATTEMPTS => return Err(error),
+            Err(_) => attempt += 1,
         }
     }
-    Ok(records)
 }
 
 /// Parents before their children, so that the records of an item are met in their order.

@@ -240,7 +240,8 @@ async fn a_record_is_kept_in_parts_and_reported_where_one_transaction_cannot_hol
 
 #[tokio::test(start_paused = true)]
 async fn what_is_in_quarantine_already_is_a_duplicate_to_the_function_and_in_quarantine_to_a_replay() {
-    for (guard, wanted) in [(Guard::Absent, (1, 0)), (Guard::AbsentOrQuarantined, (0, 1))] {
+    for (guard, wanted) in [(Guard::Absent, (1, 0)), (Guard::AbsentOrQuarantined, (0, 1)), (Guard::Quarantined, (0, 1))]
+    {
         let store = Answering::tables();
         let poison = record(1, &json!({ "Text": { "S": "of no map" } }));
         let (_, first) = deliver(&store, std::slice::from_ref(&poison)).await;
@@ -257,6 +258,14 @@ async fn what_is_in_quarantine_already_is_a_duplicate_to_the_function_and_in_qua
     config.guard = Guard::AbsentOrQuarantined;
     let (_, again) = Process::new(config, &store).deliver(&[insert(1, "a", "x")]).await;
     assert_eq!((again.counts.duplicates, again.counts.quarantined, again.counts.applied), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_from_quarantine_counts_nothing_whose_marker_is_not_in_quarantine() {
+    let mut config = config();
+    config.guard = Guard::Quarantined;
+    let (_, summary) = Process::new(config, &Answering::tables()).deliver(&[insert(1, "a", "x")]).await;
+    assert_eq!((summary.counts.applied, summary.counts.duplicates), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::answers::{Answering, Process, insert};
 use crate::function::{Answer, config};
-use crate::item_size::item_bytes;
+use support::item_size::item_bytes;
 
 fn throttled() -> Result<(), Failure> {
     Err(Failure::Transient(RetryCause::Throttled))

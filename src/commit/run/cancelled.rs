@@ -47,8 +47,16 @@ impl Run<'_, '_> {
         let mut findings = Findings::default();
         for (action, verdict) in transaction.actions.iter().zip(verdicts) {
             match action {
-                Action::PutMarker { entry, .. } => self.marker_verdict(*entry, verdict),
+                Action::PutMarker { entry, .. } | Action::UpdateReason { entry, .. } => {
+                    self.marker_verdict(*entry, verdict);
+                }
                 Action::PutPart { entry, .. } => self.part_verdict(*entry, verdict),
+                // A marker has the key of a part. It is never deleted, so the record stays where it is.
+                Action::DeletePart { entry, .. } => {
+                    if matches!(verdict, ActionVerdict::ConditionFailed(_)) && self.open(*entry) {
+                        self.outcomes[entry.0] = Some(EntryOutcome::Quarantined);
+                    }
+                }
                 Action::UpdateView { item, .. } => {
                     self.view_verdict(*item, ViewAction::Update, verdict, &job.members, &mut findings);
                 }
@@ -73,7 +81,10 @@ impl Run<'_, '_> {
         for (action, verdict) in transaction.actions.iter().zip(verdicts) {
             let ActionVerdict::Refused(words) = verdict else { continue };
             let every_record = match action {
-                Action::PutMarker { .. } | Action::PutPart { .. } => blame::names_an_index(words),
+                Action::PutMarker { .. }
+                | Action::PutPart { .. }
+                | Action::UpdateReason { .. }
+                | Action::DeletePart { .. } => blame::names_an_index(words),
                 Action::UpdateView { .. } | Action::CheckAbsent { .. } => {
                     blame::refuses_every_update(self.setting.definition, words)
                 }

@@ -48,9 +48,7 @@ impl Run<'_, '_> {
         let outcome = match existing_marker::existing(found, self.batch[entry].head()) {
             ExistingMarker::Collision => return self.number_is_taken(entry),
             // A replay needs to know what stays in quarantine. To a delivery it is a duplicate.
-            ExistingMarker::Quarantined if self.setting.guard == Guard::AbsentOrQuarantined => {
-                EntryOutcome::Quarantined
-            }
+            ExistingMarker::Quarantined if self.setting.guard != Guard::Absent => EntryOutcome::Quarantined,
             ExistingMarker::Duplicate | ExistingMarker::Quarantined => {
                 let definition = self.setting.definition;
                 let other = found.is_some_and(|found| marker::is_of_another_definition(found, definition));
@@ -139,7 +137,7 @@ impl Run<'_, '_> {
 
     /// Whether the transaction of an entry may put its marker in the place of this one. If so, it has to decide.
     fn may_replace(&self, member: EntryId, marker: &Item) -> bool {
-        self.setting.guard == Guard::AbsentOrQuarantined
+        self.setting.guard != Guard::Absent
             && matches!(self.batch[member], Entry::Apply { .. })
             && marker::is_quarantined(marker)
     }

@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use super::error::AuditError;
-use super::stream_records::{FINDINGS, retention};
+use super::stream_records::FINDINGS;
 use super::table_reader::TableReader;
 use crate::operate::marker_table::{MIGRATION, record_id};
 use crate::rollup::check::judge::NotApplied;
@@ -73,7 +73,7 @@ pub async fn read(tables: &TableReader, now: DateTime<Utc>) -> Result<Ledger, Au
         let ids: Vec<RecordId> = part_ids(&id, part_count(&marker)).collect();
         let mut found = tables.markers_of(&ids, &[SEQUENCE_NUMBER, STREAM, RECORD]).await?;
         let parts: Vec<Item> = ids.iter().filter_map(|id| found.remove(id)).collect();
-        let effect = quarantined_effect(tables.definition(), &marker, &parts, &retention(tables));
+        let effect = quarantined_effect(tables.definition(), &marker, &parts);
         ledger.quarantined.push((id, effect));
     }
     Ok(ledger)
@@ -106,7 +106,7 @@ impl Ledger {
                 self.in_parts.push((id, marker));
                 return;
             }
-            let effect = quarantined_effect(tables.definition(), &marker, &[], &retention(tables));
+            let effect = quarantined_effect(tables.definition(), &marker, &[]);
             self.quarantined.push((id, effect));
         } else if let Some(event) = text(EVENT_ID).filter(|event| !event.is_empty())
             && self.events.len() < EVENTS

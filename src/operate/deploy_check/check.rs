@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use super::filtering::{self, OFF};
 use crate::config::{
-    Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_DEFINITION, VIEW_TABLE,
+    Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, QUARANTINE_RETENTION_DAYS, SOURCE_TABLE,
+    VIEW_DEFINITION, VIEW_TABLE,
 };
 use crate::operate::agreement::Announced;
+use crate::operate::marker_table::{QUARANTINE_INDEX_USABLE, quarantine_index};
 use crate::rollup::model::definition::{Definition, ViewTable};
 use crate::rollup::model::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::view::{View, table_name};
@@ -123,6 +125,13 @@ pub fn idempotency(name: &str, table: Option<&TableDescription>, expiry: Option<
             EXPIRES_AT,
             "markers are kept, and paid for, for ever; switch time to live on",
         );
+        checks.that(
+            "the index Quarantine",
+            quarantine_index(table),
+            QUARANTINE_INDEX_USABLE,
+            "`ddb-rollup quarantine` reads the whole table instead; wait until the index is made, or add it as \
+             docs/operating/quarantine.md shows",
+        );
     }
     checks.checks
 }
@@ -170,15 +179,30 @@ pub fn mappings(
     let reads = |mapping: &&EventSourceMappingConfiguration| mapping.event_source_arn() == Some(stream);
     let mut checks = Checks::of(format!("stream {stream}"));
     let mut read = mappings.iter().filter(reads).peekable();
-    let found = if read.peek().is_some() { ON } else { OFF };
-    checks.that(
-        "the event source mapping",
-        found,
-        ON,
-        "no function reads the stream that the table has now, so nothing is counted",
-    );
+    let mut streams = mappings.iter().filter_map(|mapping| mapping.event_source_arn());
+    let before = streams.find(|arn| are_of_one_table(arn, stream));
+    let (found, why) = match before {
+        _ if read.peek().is_some() => (ON.to_owned(), ""),
+        Some(before) => (
+            format!("on {before}"),
+            "the table's stream was switched off and on, and the function reads the one of before, so nothing is counted: \
+             give the mapping the stream of now, and run `ddb-rollup repair` for what was written between",
+        ),
+        None => (
+            OFF.to_owned(),
+            "no function reads the stream of the table, so nothing is counted: deploy the template, or make a mapping",
+        ),
+    };
+    checks.that("the event source mapping", found, ON, why);
     let safe = filtering::safe_patterns(definition, source);
     checks.checks.into_iter().chain(read.flat_map(|one| mapping(one, safe.as_deref()))).collect()
+}
+
+/// Whether two ARNs are those of streams that one table has or had.
+#[must_use]
+pub fn are_of_one_table(one: &str, other: &str) -> bool {
+    let table = |arn: &str| arn.split_once("/stream/").map(|(table, _)| table.to_owned());
+    table(one).is_some() && table(one) == table(other)
 }
 
 fn mapping(mapping: &EventSourceMappingConfiguration, safe_patterns: Option<&[Value]>) -> Vec<Check> {
@@ -187,7 +211,13 @@ fn mapping(mapping: &EventSourceMappingConfiguration, safe_patterns: Option<&[Va
         Some("Creating" | "Enabling" | "Updating") => "Enabled",
         state => state.unwrap_or("unknown"),
     };
-    checks.that("the state", state, "Enabled", "records wait in the stream, which keeps them for 24 hours");
+    checks.that(
+        "the state",
+        state,
+        "Enabled",
+        "nothing is counted, and records wait in the stream, which keeps them for 24 hours: update the stack with \
+         MappingEnabled=true, or enable the mapping",
+    );
     let reports = mapping.function_response_types().contains(&FunctionResponseType::ReportBatchItemFailures);
     checks.that(
         "ReportBatchItemFailures",
@@ -253,6 +283,9 @@ pub fn settings(config: &Config, function: &str, variables: Option<&HashMap<Stri
     }
     let days = |config: &Config| config.marker_retention_days.to_string();
     checks.that(MARKER_RETENTION_DAYS, days(&theirs), days(config), OTHERS);
+    let kept =
+        |config: &Config| config.quarantine_retention_days.map_or_else(|| "empty".to_owned(), |days| days.to_string());
+    checks.that(QUARANTINE_RETENTION_DAYS, kept(&theirs), kept(config), OTHERS);
     let missing = |config: &Config| {
         config.definition.views().iter().map(|view| view.on_missing().as_str()).collect::<Vec<_>>().join(", ")
     };
@@ -263,7 +296,8 @@ pub fn settings(config: &Config, function: &str, variables: Option<&HashMap<Stri
 #[cfg(test)]
 mod tests {
     use aws_sdk_dynamodb::types::{
-        AttributeDefinition, KeyType, ScalarAttributeType, StreamSpecification, StreamViewType, TableStatus,
+        AttributeDefinition, GlobalSecondaryIndexDescription, IndexStatus, KeyType, ScalarAttributeType,
+        StreamSpecification, StreamViewType, TableStatus,
     };
     use aws_sdk_lambda::types::{DestinationConfig, Filter, FilterCriteria, OnFailure};
 
@@ -315,7 +349,23 @@ mod tests {
         assert_eq!(view_of(&more), [("the key", "MapId (S), Day (S)".to_owned())]);
 
         let expiry = |status| TimeToLiveDescription::builder().attribute_name(EXPIRES_AT).time_to_live_status(status);
-        let markers = table(&[(SEQUENCE_NUMBER, ScalarAttributeType::S), (STREAM, ScalarAttributeType::S)]);
+        let mut markers = table(&[(SEQUENCE_NUMBER, ScalarAttributeType::S), (STREAM, ScalarAttributeType::S)]);
+        let index = |parts: &[&str], status| {
+            let parts: Vec<_> = parts.iter().map(|name| (*name, ScalarAttributeType::S)).collect();
+            let index = GlobalSecondaryIndexDescription::builder().index_name("Quarantine");
+            index.set_key_schema(table(&parts).key_schema).index_status(status).build()
+        };
+        let key = ["InQuarantine", "RecordedAt"];
+        for (indexes, found) in [
+            (vec![], "absent"),
+            (vec![index(&key, IndexStatus::Creating)], "on InQuarantine, RecordedAt; CREATING"),
+            (vec![index(&key[..1], IndexStatus::Active)], "on InQuarantine; ACTIVE"),
+        ] {
+            markers.global_secondary_indexes = Some(indexes);
+            let wrong = wrong(idempotency("I", Some(&markers), Some(&expiry(TimeToLiveStatus::Enabled).build())));
+            assert_eq!(wrong, [("the index Quarantine", found.to_owned())]);
+        }
+        markers.global_secondary_indexes = Some(vec![index(&key, IndexStatus::Updating)]);
         let with = |status| wrong(idempotency("I", Some(&markers), Some(&expiry(status).build())));
         assert_eq!(with(TimeToLiveStatus::Enabled), []);
         assert_eq!(with(TimeToLiveStatus::Disabled), [("the attribute of expiry", OFF.to_owned())]);
@@ -346,7 +396,12 @@ mod tests {
         let filtered = FilterCriteria::builder().filters(Filter::builder().pattern("{}").build()).build();
         assert_eq!(check(good().filter_criteria(filtered).build()), [("filtering", "{}".to_owned())]);
         let old = good().event_source_arn("arn:aws:dynamodb:eu-west-1:1:table/Point/stream/before").build();
-        assert_eq!(check(old), [("the event source mapping", OFF.to_owned())]);
+        let found = "on arn:aws:dynamodb:eu-west-1:1:table/Point/stream/before".to_owned();
+        assert_eq!(check(old), [("the event source mapping", found)]);
+        let other = good().event_source_arn("arn:aws:dynamodb:eu-west-1:1:table/Points/stream/now").build();
+        assert_eq!(check(other), [("the event source mapping", OFF.to_owned())]);
+        let both = [good().event_source_arn(format!("{STREAM_ARN}-before")).build(), good().build()];
+        assert_eq!(wrong(mappings(&definition, &source, STREAM_ARN, &both)), []);
     }
 
     #[test]
@@ -357,6 +412,7 @@ mod tests {
         };
         assert_eq!(check(&[]), []);
         assert_eq!(check(&[(VIEW_TABLE, "Region")]), [(VIEW_TABLE, "Region".to_owned())]);
+        assert_eq!(check(&[(QUARANTINE_RETENTION_DAYS, "90")]), [(QUARANTINE_RETENTION_DAYS, "90".to_owned())]);
         assert_eq!(check(&[(ON_MISSING_VIEW_ITEM, "skip")]), [(ON_MISSING_VIEW_ITEM, "skip".to_owned())]);
         let definition = r#"{ "key": [{ "attribute": "MapId", "type": "S" }], "measures": { "Points": "count" } }"#;
         assert_eq!(check(&[(VIEW_DEFINITION, definition)]), [(VIEW_DEFINITION, "another".to_owned())]);

@@ -30,8 +30,8 @@ use crate::rollup::pipeline::coalesce::TouchedItem;
 use crate::rollup::pipeline::verdict::Failure;
 use crate::store::{sdk_update, transaction_failure};
 
-/// Quarantined records that one transaction closes, beside the view item and the record of the repair.
-const CLOSED_AT_ONCE: usize = TRANSACTION_ACTIONS - 2;
+/// Actions of one transaction that close quarantined records, beside the view item and the record of the repair.
+const CLOSING_ACTIONS: usize = TRANSACTION_ACTIONS - 2;
 
 /// Sets counters.
 pub(super) struct Mender {
@@ -70,16 +70,24 @@ enum Attempt {
 struct Aim<'a> {
     wanted: Sums,
     differences: Vec<Difference>,
-    /// Records in quarantine that are in the counters afterwards.
-    close: Vec<&'a PendingRecord>,
+    /// Records in quarantine that are in the counters afterwards, and how many parts each has.
+    close: Vec<(&'a PendingRecord, usize)>,
     /// Those that there is no room for in the transaction.
     stay: Vec<&'a PendingRecord>,
 }
 
 impl<'a> Aim<'a> {
-    fn of(definition: &Definition, examined: &'a Examined) -> Self {
-        let mut close: Vec<&PendingRecord> = examined.quarantined().collect();
-        let stay = close.split_off(close.len().min(CLOSED_AT_ONCE));
+    fn of(definition: &Definition, examined: &'a Examined, parts: &HashMap<RecordId, usize>) -> Self {
+        let (mut close, mut stay, mut room) = (Vec::new(), Vec::new(), CLOSING_ACTIONS);
+        for record in examined.quarantined() {
+            let parts = parts.get(&record.id).copied().unwrap_or(0);
+            if stay.is_empty() && parts < room {
+                room -= 1 + parts;
+                close.push((record, parts));
+            } else {
+                stay.push(record);
+            }
+        }
         let wanted = examined.wanted(&stay);
         let differences = StoredCounters::read(definition, examined.views, examined.item.as_ref()).differences(&wanted);
         Self { wanted, differences, close, stay }
@@ -91,7 +99,7 @@ impl<'a> Aim<'a> {
             from: reading_text(&difference.stored),
             to: difference.expected.to_string(),
         });
-        let closed = self.close.iter().map(|open| open.id.clone());
+        let closed = self.close.iter().map(|(open, _)| open.id.clone());
         let name = if definition.tables().len() == 1 { key.to_string() } else { definition.named(key) };
         CounterWrite { item: key.clone(), name, changes: changes.collect(), closed: closed.collect() }
     }
@@ -139,15 +147,15 @@ impl Mender {
         pass: &mut Pass,
     ) -> Result<Attempt, AuditError> {
         let definition = tables.definition();
-        let aim = Aim::of(definition, examined);
+        let parts = parts_of(tables, examined).await?;
+        let aim = Aim::of(definition, examined, &parts);
         let write = aim.write(definition, key);
         if self.mode == Mode::DryRun {
             self.writes.push(write);
             return Ok(Attempt::Left);
         }
         let table = &definition[key.table].name;
-        let actions =
-            self.actions(definition, key, examined, &aim).map_err(|error| refused(table, error.to_string()))?;
+        let actions = self.actions(tables, key, examined, &aim).map_err(|error| refused(table, error.to_string()))?;
         let count = actions.len();
         if let Err(error) = tables.client.transact_write_items().set_transact_items(Some(actions)).send().await {
             return match transaction_failure(&error, count) {
@@ -159,31 +167,20 @@ impl Mender {
         self.set += 1;
         self.writes.push(write);
         pass.set.insert(key.clone());
-        pass.concerned.extend(aim.close.iter().flat_map(|open| open.others.iter().cloned()));
-        self.delete_parts(tables, &aim).await?;
+        pass.concerned.extend(aim.close.iter().flat_map(|(open, _)| open.others.iter().cloned()));
         Ok(if aim.stay.is_empty() { Attempt::Set } else { Attempt::More })
     }
 
-    /// Deletes the parts of records that left quarantine. They are few, so their markers tell which have any.
-    async fn delete_parts(&self, tables: &TableReader, aim: &Aim<'_>) -> Result<(), AuditError> {
-        let closed: Vec<RecordId> = aim.close.iter().map(|open| open.id.clone()).collect();
-        let markers = tables.markers_of(&closed, &[SEQUENCE_NUMBER, STREAM, PARTS]).await?;
-        let parts = RecordParts::new(tables.client.clone(), &self.config.idempotency_table);
-        for (id, _) in markers.iter().filter(|(_, marker)| part_count(marker) > 0) {
-            parts.delete(id).await;
-        }
-        Ok(())
-    }
-
-    /// The counters, the record of the repair, and the records in quarantine that it closes.
+    /// The counters, the record of the repair, and the records in quarantine that it closes, with their parts.
     fn actions(
         &self,
-        definition: &Definition,
+        tables: &TableReader,
         key: &ViewKey,
         examined: &Examined,
         aim: &Aim<'_>,
     ) -> Result<Vec<TransactWriteItem>, BuildError> {
-        let markers = &self.config.idempotency_table;
+        let (definition, markers) = (tables.definition(), &self.config.idempotency_table);
+        let record_parts = RecordParts::new(tables.client.clone(), markers);
         let (at, retention_days) = (now(), self.config.marker_retention_days);
         let id = format!("{REPAIR}{}", OsRandomness.token());
         let item = TouchedItem { key: key.clone(), views: examined.views, texts: examined.truth.texts.clone() };
@@ -197,13 +194,21 @@ impl Mender {
             .build()?;
         let mut actions =
             vec![TransactWriteItem::builder().update(counters).build(), TransactWriteItem::builder().put(note).build()];
-        for open in &aim.close {
+        for (open, parts) in &aim.close {
             let discard = discard(days_later(at, retention_days), Some(&id));
             let discard = sdk_update(markers, &marker_key(&open.id), discard).build()?;
             actions.push(TransactWriteItem::builder().update(discard).build());
+            actions.extend(record_parts.deletes(&open.id, *parts)?);
         }
         Ok(actions)
     }
+}
+
+/// How many parts the records in quarantine have that one transaction may close; those that have any.
+async fn parts_of(tables: &TableReader, examined: &Examined) -> Result<HashMap<RecordId, usize>, AuditError> {
+    let closed: Vec<RecordId> = examined.quarantined().take(CLOSING_ACTIONS).map(|open| open.id.clone()).collect();
+    let markers = tables.markers_of(&closed, &[SEQUENCE_NUMBER, STREAM, PARTS]).await?;
+    Ok(markers.into_iter().map(|(id, marker)| (id, part_count(&marker))).filter(|(_, parts)| *parts > 0).collect())
 }
 
 fn refused(table: &str, cause: String) -> AuditError {

@@ -3,10 +3,11 @@
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::Message;
 
-use super::document;
+use super::document::{self, BatchPointer};
 use super::error::ReplayError;
-use super::report::ReplayReport;
-use super::stream;
+use super::range::{RangeContent, RangeReader};
+use super::report::{Gone, ReplayReport};
+use super::stream::Streams;
 use crate::operate::apply::Applier;
 use crate::operate::error::failure_text;
 use crate::operate::stop::Stop;
@@ -20,84 +21,147 @@ const WAIT_SECONDS: i32 = 2;
 /// Messages in one answer: as many as SQS gives (SQS Developer Guide, "Quotas").
 const MESSAGES: i32 = 10;
 
-/// A queue.
-#[derive(Debug, Clone)]
+/// A queue, and the messages that this process has taken from it.
+#[derive(Debug)]
 pub struct Queue {
     client: aws_sdk_sqs::Client,
     url: String,
+    streams: Streams,
+    /// The receipts of all messages that are hidden from others.
+    in_hand: Vec<String>,
+    /// Those of them whose records are gone, as the report has them.
+    gone: Vec<String>,
+}
+
+/// What became of a message's records.
+enum MessageEnd {
+    /// Each is counted, without an effect, or in quarantine.
+    DealtWith,
+    /// Some are gone from the stream.
+    RecordsGone,
+    /// Some are not dealt with, or it has none.
+    Left,
 }
 
 impl Queue {
     /// The queue of this URL.
     #[must_use]
     pub fn new(sdk: &SdkConfig, url: &str) -> Self {
-        Self { client: aws_sdk_sqs::Client::new(sdk), url: url.to_owned() }
+        let client = aws_sdk_sqs::Client::new(sdk);
+        Self { client, url: url.to_owned(), streams: Streams::new(sdk), in_hand: Vec::new(), gone: Vec::new() }
     }
 
     fn error(&self, action: &'static str, cause: String) -> ReplayError {
         ReplayError::Queue { action, url: self.url.clone(), cause }
     }
 
-    /// Applies the records of every message, and deletes the message once they are dealt with. A message whose records are
-    /// gone, or that is none of a failure destination, stays.
+    /// Applies the records of every message, and deletes the message once all of them are dealt with. A message whose
+    /// records are gone, or that is none of a failure destination, stays in hand.
     ///
     /// # Errors
     /// When the queue or a stream cannot be read, or the tables cannot be written.
     pub async fn drain(
-        &self,
-        sdk: &SdkConfig,
+        &mut self,
         applier: &mut Applier,
         report: &mut ReplayReport,
         stop: &Stop,
     ) -> Result<(), ReplayError> {
-        let mut left = Vec::new();
         while !stop.requested() {
             let messages = self.receive().await?;
             if messages.is_empty() {
                 break;
             }
-            for message in messages {
-                let dealt_with = apply(sdk, message.body.as_deref(), applier, report).await?;
-                let Some(receipt) = message.receipt_handle else { continue };
-                if dealt_with { self.delete(receipt).await? } else { left.push(receipt) }
+            for Message { body, receipt_handle, .. } in messages {
+                let Some(receipt) = receipt_handle else { continue };
+                match apply(&mut self.streams, body.as_deref(), applier, report, stop).await? {
+                    MessageEnd::DealtWith => self.delete(&receipt).await?,
+                    MessageEnd::RecordsGone => self.gone.push(receipt),
+                    MessageEnd::Left => {}
+                }
             }
-        }
-        for receipt in left {
-            // It would come back by itself, only later.
-            let request = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
-            let _ = request.visibility_timeout(0).send().await;
         }
         Ok(())
     }
 
-    async fn receive(&self) -> Result<Vec<Message>, ReplayError> {
+    /// Deletes the messages whose records are gone: for when their view items are repaired.
+    ///
+    /// # Errors
+    /// When one cannot be deleted.
+    pub async fn forget_gone(&mut self, report: &mut ReplayReport) -> Result<(), ReplayError> {
+        for (receipt, gone) in std::mem::take(&mut self.gone).into_iter().zip(&mut report.gone) {
+            self.delete(&receipt).await?;
+            gone.is_forgotten = true;
+        }
+        Ok(())
+    }
+
+    /// Shows others what is still in hand. It would come back by itself, only later.
+    pub async fn give_back(&mut self) {
+        for receipt in self.in_hand.drain(..) {
+            let request = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
+            let _ = request.visibility_timeout(0).send().await;
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Vec<Message>, ReplayError> {
         let request = self.client.receive_message().queue_url(&self.url).max_number_of_messages(MESSAGES);
         let request = request.visibility_timeout(VISIBILITY_SECONDS).wait_time_seconds(WAIT_SECONDS);
         let answer = request.send().await.map_err(|error| self.error("read", failure_text(&error)))?;
-        Ok(answer.messages.unwrap_or_default())
+        let messages = answer.messages.unwrap_or_default();
+        self.in_hand.extend(messages.iter().filter_map(|message| message.receipt_handle.clone()));
+        Ok(messages)
     }
 
-    async fn delete(&self, receipt: String) -> Result<(), ReplayError> {
+    async fn delete(&mut self, receipt: &str) -> Result<(), ReplayError> {
         let answer = self.client.delete_message().queue_url(&self.url).receipt_handle(receipt).send().await;
-        answer.map(drop).map_err(|error| self.error("delete a message of", failure_text(&error)))
+        answer.map_err(|error| self.error("delete a message of", failure_text(&error)))?;
+        self.in_hand.retain(|held| held != receipt);
+        Ok(())
     }
 }
 
-/// Applies the records that a message points at; tells whether all of them are dealt with.
+/// Applies the records that a message points at, as far as there are any and nobody asks to stop.
 async fn apply(
-    sdk: &SdkConfig,
+    streams: &mut Streams,
     message: Option<&str>,
     applier: &mut Applier,
     report: &mut ReplayReport,
-) -> Result<bool, ReplayError> {
+    stop: &Stop,
+) -> Result<MessageEnd, ReplayError> {
+    if stop.requested() {
+        return Ok(MessageEnd::Left);
+    }
     let Some(pointer) = message.and_then(document::pointer) else {
         report.foreign += 1;
-        return Ok(false);
+        return Ok(MessageEnd::Left);
     };
-    let found = stream::read(sdk, &pointer).await?;
-    let unresolved = applier.counts.unresolved;
-    applier.apply(&found.records).await?;
-    let dealt_with = found.gone.is_none() && applier.counts.unresolved == unresolved;
-    report.gone.extend(found.gone);
-    Ok(dealt_with)
+    let before = applier.counts;
+    let content = match streams.get(&pointer.stream).await? {
+        None => RangeContent::Trimmed,
+        Some(stream) => {
+            let mut range = RangeReader::open(stream, &pointer).await?;
+            while let Some(records) = range.next().await? {
+                let records: Vec<String> = records.into_iter().map(|record| record.json).collect();
+                applier.apply(&records).await?;
+                if stop.requested() {
+                    return Ok(MessageEnd::Left);
+                }
+            }
+            range.content()
+        }
+    };
+    match content {
+        RangeContent::Trimmed => {
+            report.gone.push(gone(pointer, applier.counts.read - before.read));
+            Ok(MessageEnd::RecordsGone)
+        }
+        RangeContent::Whole if applier.counts.unresolved == before.unresolved => Ok(MessageEnd::DealtWith),
+        RangeContent::Whole => Ok(MessageEnd::Left),
+    }
+}
+
+fn gone(pointer: BatchPointer, read: usize) -> Gone {
+    // What was read may be another lane's.
+    let at_least = pointer.size.saturating_sub(read).max(1);
+    Gone { pointer, at_least, is_forgotten: false }
 }

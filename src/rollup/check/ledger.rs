@@ -11,7 +11,7 @@ use crate::rollup::model::kept_record::kept_record;
 use crate::rollup::model::marker::{self, MarkerOutcome};
 use crate::rollup::model::measure::{MeasureId, ViewId};
 use crate::rollup::model::number::Number;
-use crate::rollup::model::poison::Image;
+use crate::rollup::model::poison::{EXPIRED, Image};
 use crate::rollup::model::record::{Images, RecordId, StreamRecord};
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::contribution::{Contribution, contribution};
@@ -67,18 +67,19 @@ pub struct QuarantinedEffect {
 }
 
 /// What a quarantined marker is about: told by the record that it and its parts hold, or else by the key of its source item.
+/// Its age means nothing: the marker proves that it was not counted, unless it is there as expired.
 #[must_use]
-pub fn quarantined_effect(
-    definition: &Definition,
-    quarantined: &Item,
-    parts: &[Item],
-    retention: &Retention,
-) -> QuarantinedEffect {
+pub fn quarantined_effect(definition: &Definition, quarantined: &Item, parts: &[Item]) -> QuarantinedEffect {
     let mut quarantined_effect = QuarantinedEffect::default();
     let raw = kept_record(quarantined, parts);
-    if let Some(audited) = raw.as_deref().and_then(|raw| audited(definition, raw, retention)) {
+    if let Some(audited) = raw.as_deref().and_then(|raw| audited(definition, raw, &Retention::KNOWN_MARKERS)) {
         quarantined_effect.items.extend(audited.items());
-        if let Effect::Apply(change) = audited.effect {
+        let expired = matches!(
+            quarantined.get(marker::REASON), Some(AttributeValue::S(reason)) if reason.starts_with(EXPIRED)
+        );
+        if let Effect::Apply(change) = audited.effect
+            && !expired
+        {
             quarantined_effect.deltas = change.deltas;
         }
     }
@@ -241,7 +242,7 @@ pub fn contradiction(definition: &Definition, change: &Change<'_>, marker: &Item
 
 #[cfg(test)]
 mod tests {
-    use chrono::{DateTime, TimeDelta};
+    use chrono::DateTime;
     use serde_json::{Value, json};
 
     use super::*;
@@ -362,17 +363,18 @@ mod tests {
     #[test]
     fn quarantine_concerns_a_view_item_even_without_a_usable_record() {
         let whole = item(json!({"Record": {"S": record(None, Some("A"))}}));
-        let found = quarantined_effect(&definition(), &whole, &[], &retention());
+        let found = quarantined_effect(&definition(), &whole, &[]);
         assert_eq!((found.items.len(), found.deltas.len()), (1, 1));
-        let expired = Retention { days: 1, until: retention().until + TimeDelta::days(2) };
-        let found = quarantined_effect(&definition(), &whole, &[], &expired);
+        let mut expired = whole.clone();
+        expired.insert(marker::REASON.to_owned(), AttributeValue::S("expired: created at some time".to_owned()));
+        let found = quarantined_effect(&definition(), &expired, &[]);
         assert_eq!((found.items.len(), found.deltas.len()), (1, 0), "a replay could only put it back");
         let keys =
             item(json!({"Record": {"S": "{"}, "SourceKey": {"M": {"MapId": {"S": "m"}, "PointId": {"S": "p"}}}}));
-        let found = quarantined_effect(&definition(), &keys, &[], &retention());
+        let found = quarantined_effect(&definition(), &keys, &[]);
         assert_eq!((found.items.len(), found.deltas.len()), (1, 0));
         assert_eq!(
-            quarantined_effect(&definition(), &item(json!({"Record": {"S": "{"}})), &[], &retention()),
+            quarantined_effect(&definition(), &item(json!({"Record": {"S": "{"}})), &[]),
             QuarantinedEffect::default()
         );
     }

@@ -52,7 +52,7 @@ pub const RECORDED_AT: &str = "RecordedAt";
 /// The invocation that wrote it.
 pub const REQUEST_ID: &str = "RequestId";
 /// When it may be deleted, in seconds since the epoch: the table's TTL attribute. Absent while the record is in
-/// quarantine.
+/// quarantine, unless quarantine has a retention.
 pub const EXPIRES_AT: &str = "ExpiresAt";
 /// A quarantined record as it came: text, or gzip in a binary value when it is long. In a
 /// [part](crate::rollup::model::kept_record), a piece of the gzip.
@@ -105,19 +105,31 @@ pub struct Stamp {
     recorded_at: String,
     request_id: String,
     expires_at: String,
+    /// When markers in quarantine expire, and the parts of their records; none is never.
+    pub(super) quarantine_expires_at: Option<String>,
 }
 
 impl Stamp {
     /// Of the invocation with this request id, which began at that time. Applied markers are kept for so many days.
     #[must_use]
     pub fn new(recorded_at: DateTime<Utc>, request_id: &str, retention_days: u32) -> Self {
-        let expires_at = recorded_at + TimeDelta::days(i64::from(retention_days));
         Self {
             recorded_at: recorded_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             request_id: request_id.to_owned(),
-            expires_at: expires_at.timestamp().to_string(),
+            expires_at: expiry(recorded_at, retention_days),
+            quarantine_expires_at: None,
         }
     }
+
+    /// With quarantined records that are kept for so many days since the invocation began; none is for ever.
+    #[must_use]
+    pub fn with_quarantine(self, recorded_at: DateTime<Utc>, retention_days: Option<u32>) -> Self {
+        Self { quarantine_expires_at: retention_days.map(|days| expiry(recorded_at, days)), ..self }
+    }
+}
+
+fn expiry(recorded_at: DateTime<Utc>, retention_days: u32) -> String {
+    (recorded_at + TimeDelta::days(i64::from(retention_days))).timestamp().to_string()
 }
 
 /// A marker that is to be written.
@@ -291,8 +303,12 @@ pub enum Guard {
     /// None: a record counts once. This is the function's.
     #[default]
     Absent,
-    /// None, or one of a record in quarantine: the operator's replay, which ends the quarantine in the same transaction.
+    /// None, or one of a record in quarantine: the operator's replay, which ends the quarantine in the same transaction. Not
+    /// one that was quarantined as [expired](crate::rollup::model::poison::EXPIRED).
     AbsentOrQuarantined,
+    /// One of a record in quarantine, and not as expired: a replay from quarantine. That marker proves that the record was
+    /// never counted, however old it is.
+    Quarantined,
 }
 
 /// Whether the record of a quarantined marker is kept, in the marker or in its parts.

@@ -15,6 +15,7 @@ pub mod marker;
 pub mod measure;
 pub mod number;
 pub mod poison;
+pub mod quarantine_index;
 pub mod record;
 pub mod set_attribute;
 pub mod view;

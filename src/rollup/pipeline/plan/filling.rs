@@ -6,6 +6,7 @@ use crate::rollup::model::change::Counter;
 use crate::rollup::model::definition::{Definition, views_of};
 use crate::rollup::model::expression_size::update_fits;
 use crate::rollup::model::item_size;
+use crate::rollup::model::kept_record::most_parts;
 use crate::rollup::model::limits;
 use crate::rollup::model::record::RecordHead;
 use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
@@ -66,14 +67,12 @@ impl<'b> Filling<'b> {
     }
 }
 
-/// How many parts a record may need, at the most: it is compressed later, when it is sent.
+/// How many parts a record may need, or take away when its quarantine ends.
 fn parts(entry: &Entry<'_>) -> usize {
-    match entry {
-        Entry::Quarantine(poison) if poison.raw.len() > limits::ITEM_BYTES / 2 => {
-            poison.raw.len().div_ceil(limits::RECORD_PART_BYTES).min(limits::RECORD_PARTS)
-        }
-        _ => 0,
-    }
+    most_parts(match entry {
+        Entry::Apply { change, .. } => change.raw,
+        Entry::Quarantine(poison) => poison.raw,
+    })
 }
 
 /// What an entry weighs in its transaction, in bytes, at the most: its marker, and its part of the updates.
@@ -171,8 +170,11 @@ mod tests {
                 let names = update.names.values().map(String::len).sum::<usize>();
                 item_size::bytes(key) + names + item_size::bytes(&update.values)
             }
-            Action::PutPart { .. } | Action::CheckAbsent { .. } => {
-                unreachable!("nothing is kept, and view items are created")
+            Action::PutPart { .. }
+            | Action::UpdateReason { .. }
+            | Action::DeletePart { .. }
+            | Action::CheckAbsent { .. } => {
+                unreachable!("nothing is kept or ends, and view items are created")
             }
         };
         let real = assemble(&setting, &batch, &shapes, &[EntryId(0)]).actions.iter().map(action_bytes).sum();
