@@ -76,13 +76,14 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayE
     let records = args.from_file.as_deref().map(|file| records_of(file, args.assume_recent)).transpose()?;
     let stream = stream_of(&sdk, config.definition.source_table()).await?;
     args.agreement.check(&sdk, &config, stream.as_deref()).await?;
+    let source_table = config.definition.source_table().to_owned();
     let mut applier = Applier::new(config, &sdk);
     let mut report = ReplayReport::default();
     // What was begun is brought to its end, so that no message is deleted before its records are dealt with.
     let ended = until_stopped(async |stop| match (records, &args.from_queue) {
         (Some(records), _) => Ok(applier.apply(&records).await?),
         (_, Some(url)) => {
-            let mut queue = Queue::new(&sdk, url);
+            let mut queue = Queue::new(&sdk, url, &source_table);
             let ended = drain(shared, args, &sdk, &mut queue, &mut applier, &mut report, stop).await;
             queue.give_back().await;
             ended
