@@ -24,12 +24,16 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use uuid::Uuid;
 
-use crate::commit::{LookedUp, Store};
+use crate::commit::{FoundMarkers, LookedUp, Store};
 use crate::rollup::Item;
 use crate::rollup::model::definition::Definition;
+use crate::rollup::model::existing_marker::JUDGED_BY;
 use crate::rollup::model::limits;
-use crate::rollup::model::marker::{DIGEST, FINGERPRINT, Guard, MarkerOutcome, OUTCOME, REASON, SEQUENCE_NUMBER};
+use crate::rollup::model::marker::{
+    DIGEST, FINGERPRINT, Guard, MarkerOutcome, OUTCOME, REASON, SEQUENCE_NUMBER, STREAM, marker_key, record_id,
+};
 use crate::rollup::model::poison::EXPIRED;
+use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::{TableId, ViewKey};
 use crate::rollup::pipeline::plan::{Action, Transaction};
 use crate::rollup::pipeline::update::Update;
@@ -128,19 +132,11 @@ impl DynamoStore {
     }
 
     /// The keys and the counter maps of items of one table.
-    fn wanted(&self, table: TableId, keys: &[&ViewKey]) -> Result<KeysAndAttributes, Failure> {
+    fn shapes(&self, table: TableId, keys: &[&ViewKey]) -> Result<KeysAndAttributes, Failure> {
         let definition = &self.definition;
-        let attributes = definition[table].key.iter().map(|(attribute, _)| attribute);
-        let maps = definition.grouped(definition.of_table(table)).map(|(_, measure)| &measure.attribute);
-        let attributes: BTreeSet<&String> = attributes.chain(maps).collect();
-        let names: HashMap<_, _> =
-            attributes.into_iter().enumerate().map(|(number, name)| (format!("#{number}"), name.clone())).collect();
-        KeysAndAttributes::builder()
-            .set_keys(Some(keys.iter().map(|key| definition.key_item(key).into()).collect()))
-            .projection_expression(names.keys().map(String::as_str).collect::<Vec<_>>().join(","))
-            .set_expression_attribute_names(Some(names))
-            .build()
-            .map_err(unbuildable)
+        let attributes = definition[table].key.iter().map(|(attribute, _)| attribute.as_str());
+        let maps = definition.grouped(definition.of_table(table)).map(|(_, measure)| measure.attribute.as_str());
+        wanted(keys.iter().map(|key| definition.key_item(key)), attributes.chain(maps))
     }
 }
 
@@ -173,6 +169,22 @@ fn guarded(put: PutBuilder, guard: Guard, digest: Option<AttributeValue>) -> Put
     put.condition_expression(condition).set_expression_attribute_values(Some(values))
 }
 
+/// These attributes of the items with these keys, each once.
+fn wanted<'n>(
+    keys: impl Iterator<Item = Item>,
+    attributes: impl Iterator<Item = &'n str>,
+) -> Result<KeysAndAttributes, Failure> {
+    let attributes: BTreeSet<&str> = attributes.collect();
+    let names: HashMap<_, _> =
+        attributes.into_iter().enumerate().map(|(number, name)| (format!("#{number}"), name.to_owned())).collect();
+    KeysAndAttributes::builder()
+        .set_keys(Some(keys.map(Item::into).collect()))
+        .projection_expression(names.keys().map(String::as_str).collect::<Vec<_>>().join(","))
+        .set_expression_attribute_names(Some(names))
+        .build()
+        .map_err(unbuildable)
+}
+
 impl Store for DynamoStore {
     async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
         let actions = transaction.actions.iter().map(|action| self.action(action)).collect::<Result<Vec<_>, _>>()?;
@@ -191,7 +203,7 @@ impl Store for DynamoStore {
         for (table, of_table) in self.definition.table_ids() {
             let keys: Vec<&ViewKey> = keys.iter().filter(|key| key.table == table).collect();
             if !keys.is_empty() {
-                request = request.request_items(&of_table.name, self.wanted(table, &keys)?);
+                request = request.request_items(&of_table.name, self.shapes(table, &keys)?);
             }
         }
         let sent = request.customize().interceptor(AtMost(limits::LOOK_UP_BYTES)).send().await;
@@ -215,6 +227,18 @@ impl Store for DynamoStore {
             }
         }
         Ok(found)
+    }
+
+    async fn look_up_markers(&self, ids: &[RecordId]) -> Result<FoundMarkers, Failure> {
+        let attributes = [SEQUENCE_NUMBER, STREAM].into_iter().chain(JUDGED_BY);
+        let request = self
+            .client
+            .batch_get_item()
+            .request_items(&self.idempotency_table, wanted(ids.iter().map(marker_key), attributes)?);
+        let sent = request.customize().interceptor(AtMost(limits::LOOK_UP_BYTES)).send().await;
+        let markers =
+            sent.map_err(|error| failure(&error))?.responses.into_iter().flatten().flat_map(|(_, items)| items);
+        Ok(markers.map(Item::from).filter_map(|marker| Some((record_id(&marker)?, marker))).collect())
     }
 
     async fn put_definition(&self, item: &Item) -> Result<(), Failure> {

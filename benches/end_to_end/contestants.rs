@@ -11,12 +11,13 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use chrono::Utc;
-use ddb_rollup::commit::{LookedUp, Randomness, Store};
+use ddb_rollup::commit::{FoundMarkers, LookedUp, Randomness, Store};
 use ddb_rollup::config::{Config, Tables};
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::marker::{Guard, Stamp};
+use ddb_rollup::rollup::model::record::RecordId;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::coalesce::{Batch, Found, coalesce};
 use ddb_rollup::rollup::pipeline::delta::{Retention, effect};
@@ -163,6 +164,11 @@ impl Store for Counting {
         self.sent.lock().unwrap().requests += 1;
         self.store.look_up(keys).await
     }
+
+    async fn look_up_markers(&self, ids: &[RecordId]) -> Result<FoundMarkers, Failure> {
+        self.sent.lock().unwrap().requests += 1;
+        self.store.look_up_markers(ids).await
+    }
 }
 
 /// Markers are below 1 KB.
@@ -190,9 +196,9 @@ pub fn batch<'e>(config: &Config, event: &'e str) -> Batch<'e> {
     }))
 }
 
-pub fn setting(config: &Config) -> Setting {
+pub fn setting(config: &Config) -> Setting<'_> {
     let stamp = Stamp::new(Utc::now(), &Uuid::nil().to_string(), 14);
-    Setting { definition: config.definition.clone(), guard: Guard::Absent, stamp }
+    Setting { definition: &config.definition, guard: Guard::Absent, stamp }
 }
 
 async fn planned(world: &World, event: &str, in_flight: usize, item_kb: usize) -> Took {

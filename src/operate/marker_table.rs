@@ -5,24 +5,16 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue as SdkValue, IndexStatus, KeySchemaElement, TableDescription};
 use chrono::{DateTime, Utc};
 
-pub use crate::rollup::model::marker::marker_key;
+pub use crate::rollup::model::marker::{marker_key, record_id};
 
 use crate::rollup::check::repair::REPAIRED_BY;
-use crate::rollup::model::marker::{EXPIRES_AT, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::marker::{EXPIRES_AT, MarkerOutcome, OUTCOME};
 use crate::rollup::model::quarantine_index::{IN_QUARANTINE, INDEX};
-use crate::rollup::model::record::RecordId;
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::{AttributeValue, Item};
 
 /// The sequence number of the items that say which migrations were applied; no stream record can have it.
 pub const MIGRATION: &str = "migration";
-
-/// The record that a marker is of.
-#[must_use]
-pub fn record_id(marker: &Item) -> Option<RecordId> {
-    let text = |name| attribute_text(marker, name).map(str::to_owned);
-    Some(RecordId { sequence_number: text(SEQUENCE_NUMBER)?, stream: text(STREAM)? })
-}
 
 /// An attribute that is a text.
 #[must_use]

@@ -19,7 +19,7 @@ METRICS = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/reference/metrics.md")
 RIGHTS = {
     "dynamodb:PutItem": "the function: markers",
     "dynamodb:UpdateItem": "the function: counters",
-    "dynamodb:BatchGetItem": "the function: view items that it has not seen",
+    "dynamodb:BatchGetItem": "the function: view items that it has not seen, markers of what is delivered again",
     "dynamodb:GetItem": "the function: view items that cannot be updated, counters below zero",
     "dynamodb:DescribeStream": "Lambda: the event source mapping",
     "dynamodb:GetRecords": "Lambda: the event source mapping",
@@ -122,11 +122,11 @@ def a_stack_with_defaults_only_is_on_demand_without_key_topic_or_reservation() -
 
 
 @check
-def provisioned_tables_have_five_and_five_unless_told_otherwise() -> None:
-    for units, given in (("5", {}), ("7", {"ReadCapacityUnits": "7", "WriteCapacityUnits": "7"})):
+def provisioned_tables_have_five_and_two_hundred_unless_told_otherwise() -> None:
+    for reads, writes, given in (("5", "200", {}), ("7", "8", {"ReadCapacityUnits": "7", "WriteCapacityUnits": "8"})):
         template = Template.read(BillingMode="PROVISIONED", **given)
         for name in TABLES:
-            wanted = {"ReadCapacityUnits": units, "WriteCapacityUnits": units}
+            wanted = {"ReadCapacityUnits": reads, "WriteCapacityUnits": writes}
             assert template.properties(name)["ProvisionedThroughput"] == wanted
 
 

@@ -36,6 +36,7 @@ mod proxy;
 mod public_cases;
 mod quarantine;
 mod reasons_in_words;
+mod redelivery;
 mod repair;
 mod replay;
 mod replay_duplicate_events;

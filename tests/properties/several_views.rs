@@ -149,9 +149,9 @@ fn sums(definition: &Definition, batch: &Batch<'_>, of: &[EntryId]) -> Counts {
     counts
 }
 
-fn setting(definition: &Definition) -> Setting {
+fn setting(definition: &Definition) -> Setting<'_> {
     let stamp = Stamp::new(DateTime::default(), "00000000-0000-0000-0000-000000000000", 14);
-    Setting { definition: definition.clone(), guard: Guard::Absent, stamp }
+    Setting { definition, guard: Guard::Absent, stamp }
 }
 
 /// A shape for each view item of a batch: it is whole, not there, or lacks some maps of the views that touch it.

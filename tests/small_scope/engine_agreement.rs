@@ -165,7 +165,7 @@ fn random_transaction(definition: &Definition, seeded: &mut Seeded) -> Transacti
     const GUARDS: [Guard; 3] = [Guard::Absent, Guard::AbsentOrQuarantined, Guard::Quarantined];
     let markers = 0..seeded.below(3);
     let markers = markers.map(|_| {
-        let marker = marker(seeded.below(150), GUARDS[seeded.below(3)], 0);
+        let marker = marker(seeded.below(60), GUARDS[seeded.below(3)], 0);
         let key = key_of(&marker);
         match seeded.below(8) {
             0 => Action::DeletePart { entry: EntryId(0), key },

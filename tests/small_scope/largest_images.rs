@@ -47,7 +47,7 @@ fn hold(definition: &Definition, batch: &Batch<'_>, shape: &Shape) -> usize {
 fn hold_guarded(guard: Guard, definition: &Definition, batch: &Batch<'_>, shape: &Shape) -> usize {
     let all: Vec<EntryId> = batch.ids().collect();
     let stamp = Stamp::new(DateTime::default(), "00000000-0000-0000-0000-000000000000", 14);
-    let setting = Setting { definition: definition.clone(), guard, stamp };
+    let setting = Setting { definition, guard, stamp };
     let shapes = vec![shape.clone(); batch.items.len()];
     let planned = plan(definition, batch, &all);
     assert_eq!(planned.iter().map(Vec::len).sum::<usize>(), all.len());

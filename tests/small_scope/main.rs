@@ -8,6 +8,7 @@
 use support::{four_views, line, memory_store, seeded, service_limits, tables};
 
 mod answers;
+mod blame;
 mod collisions;
 mod deadline;
 mod deliveries;
@@ -25,6 +26,7 @@ mod response;
 mod schedule;
 mod search;
 mod several_views;
+mod throttling;
 mod two_deliveries;
 mod unread_fields;
 mod waiting;

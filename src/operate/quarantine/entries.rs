@@ -197,3 +197,22 @@ impl Partition {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_one_time_wait_until_all_of_them_are_there() {
+        let until = |recorded_at: &str| Progress::Until { key: HashMap::new(), recorded_at: recorded_at.to_owned() };
+        for (progress, ready) in
+            [(Progress::Unread, false), (until("1"), false), (until("2"), true), (Progress::AtEnd, true)]
+        {
+            let entry = Entry { recorded_at: "1".to_owned(), id: RecordId::default() };
+            let partition = Partition { value: String::new(), waiting: [entry].into(), progress };
+            assert_eq!(partition.is_ready(), ready);
+        }
+        let nothing = Partition { progress: until("2"), ..Partition::default() };
+        assert!(!nothing.is_ready(), "what a filter leaves of a page may be nothing");
+    }
+}

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::rollup::check::judge::NotApplied;
 use crate::rollup::model::change::{self, Change, Counter, Sums};
 use crate::rollup::model::definition::Definition;
+use crate::rollup::model::existing_marker::{self, ExistingMarker};
 use crate::rollup::model::kept_record::kept_record;
-use crate::rollup::model::marker::{self, ExistingMarker, MarkerOutcome};
+use crate::rollup::model::marker::{self, MarkerOutcome};
 use crate::rollup::model::measure::{MeasureId, ViewId};
 use crate::rollup::model::number::Number;
 use crate::rollup::model::poison::{EXPIRED, Image};
@@ -222,7 +223,7 @@ pub fn inspect(definition: &Definition, id: &RecordId, marker: &Item) -> Option<
 #[must_use]
 pub fn contradiction(definition: &Definition, change: &Change<'_>, marker: &Item) -> Option<Finding> {
     let finding = |invariant, what: String| Some(Finding { invariant, subject: change.head.id.to_string(), what });
-    if marker::existing(Some(marker), &change.head) == ExistingMarker::Collision {
+    if existing_marker::existing(Some(marker), &change.head) == ExistingMarker::Collision {
         return finding("XO-3", "the marker of this sequence number is of another event or another item".to_owned());
     }
     if !matches!(marker.get(marker::OUTCOME), Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Applied.as_str())

@@ -1,4 +1,4 @@
-//! Markers: what is written of each record, and what one that is there already means.
+//! Markers: what is written of each record.
 //!
 //! A marker is an item of the idempotency table. It persists and is read by audits and by users, so its names are part
 //! of the product's interface.
@@ -11,7 +11,6 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::rollup::model::change::{Change, Counter, Sums};
 use crate::rollup::model::definition::{Definition, views_of};
-use crate::rollup::model::digest::same_item;
 use crate::rollup::model::measure::ViewId;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::record::{RecordHead, RecordId};
@@ -73,14 +72,6 @@ pub const FORMAT_VERSION: &str = "FormatVersion";
 
 /// The form of the markers that are written here.
 pub const FORMAT: u32 = 1;
-
-/// The key of a record's marker.
-#[must_use]
-pub fn marker_key(id: &RecordId) -> Item {
-    let key = [(SEQUENCE_NUMBER, &id.sequence_number), (STREAM, &id.stream)];
-    let text = |(name, value): (&str, &String)| (name.to_owned(), AttributeValue::S(value.clone()));
-    Item::from(HashMap::from(key.map(text)))
-}
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -285,6 +276,27 @@ fn storable(source_key: &Item) -> HashMap<String, AttributeValue> {
     held.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
+/// The key of a record's marker.
+#[must_use]
+pub fn marker_key(id: &RecordId) -> Item {
+    let key = [(SEQUENCE_NUMBER, &id.sequence_number), (STREAM, &id.stream)];
+    Item::from(
+        key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.clone())))
+            .into_iter()
+            .collect::<HashMap<_, _>>(),
+    )
+}
+
+/// The record that a marker is of.
+#[must_use]
+pub fn record_id(marker: &Item) -> Option<RecordId> {
+    let text = |name: &str| match marker.get(name) {
+        Some(AttributeValue::S(value)) => Some(value.clone()),
+        _ => None,
+    };
+    Some(RecordId { sequence_number: text(SEQUENCE_NUMBER)?, stream: text(STREAM)? })
+}
+
 /// Which marker a new one may take the place of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Guard {
@@ -299,101 +311,14 @@ pub enum Guard {
     Quarantined,
 }
 
-/// What the marker that a condition met means for the record that met it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExistingMarker {
-    /// The record counted before, or was discarded.
-    Duplicate,
-    /// It is in quarantine, whole.
-    Quarantined,
-    /// It is in quarantine by its keys only: Lambda must hear of it again.
-    NotKept,
-    /// The marker is of another event or another item: nothing may be concluded from it.
-    Collision,
-}
-
 /// Whether the record of a quarantined marker is kept, in the marker or in its parts.
 #[must_use]
 pub fn holds_record(marker: &Item) -> bool {
     marker.contains_key(RECORD) || marker.contains_key(PARTS)
 }
 
-/// Compares a marker that was there with the record that met it: by the source item and by what the record says of it, as
-/// the identifier of an event differs between ways of delivery. A marker that does not tell them is not held against the
-/// record.
+/// Whether a marker is of a record in quarantine.
 #[must_use]
-pub fn existing(marker: Option<&Item>, head: &RecordHead) -> ExistingMarker {
-    let Some(marker) = marker else { return ExistingMarker::Duplicate };
-    let text = |name: &str| match marker.get(name) {
-        Some(AttributeValue::S(text)) => Some(text.as_str()),
-        _ => None,
-    };
-    let other_content = match (text(DIGEST), head.digest) {
-        (Some(found), Some(digest)) => found != digest.to_string(),
-        (None, None) => text(EVENT_ID).is_some_and(|found| found != head.event_id),
-        _ => false,
-    };
-    let other_item = matches!(
-        marker.get(SOURCE_KEY), Some(AttributeValue::M(found)) if !found.is_empty() && !head.source_key.is_empty()
-            && !same_item(&Item::from(found.clone()), &head.source_key)
-    );
-    if other_content || other_item {
-        return ExistingMarker::Collision;
-    }
-    match marker.get(OUTCOME) {
-        Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Quarantined.as_str() => {
-            if holds_record(marker) {
-                ExistingMarker::Quarantined
-            } else {
-                ExistingMarker::NotKept
-            }
-        }
-        _ => ExistingMarker::Duplicate,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rollup::model::digest::ContentDigest;
-
-    fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
-        Item::from(HashMap::from(attributes.map(|(name, value)| (name.to_owned(), value))))
-    }
-
-    fn s(text: &str) -> AttributeValue {
-        AttributeValue::S(text.to_owned())
-    }
-
-    #[test]
-    fn a_marker_that_was_there_has_one_meaning() {
-        let key = |number: &str| item([("Id", AttributeValue::N(number.to_owned()))]);
-        let source_key = |number: &str| (SOURCE_KEY, AttributeValue::M(key(number).into()));
-        let no_key = (SOURCE_KEY, AttributeValue::M(HashMap::new()));
-        let quarantined = (OUTCOME, s("QUARANTINED"));
-        let digest = |value: &str| {
-            let image = item([("A", s(value))]);
-            ContentDigest::of(None, Some(&image))
-        };
-        let head = RecordHead { source_key: key("1"), digest: Some(digest("this")), ..RecordHead::default() };
-        let told = |value: &str| (DIGEST, s(&digest(value).to_string()));
-        for (marker, expected) in [
-            (item([]), ExistingMarker::Duplicate),
-            (item([(EVENT_ID, s("event")), source_key("1"), (OUTCOME, s("APPLIED"))]), ExistingMarker::Duplicate),
-            (item([(EVENT_ID, s("event")), source_key("1.0"), (OUTCOME, s("DISCARDED"))]), ExistingMarker::Duplicate),
-            (item([(EVENT_ID, s("event")), no_key, (OUTCOME, s("APPLIED"))]), ExistingMarker::Duplicate),
-            (item([(EVENT_ID, s("other")), source_key("1")]), ExistingMarker::Duplicate),
-            (item([told("this"), source_key("1"), (OUTCOME, s("APPLIED"))]), ExistingMarker::Duplicate),
-            (item([told("another"), source_key("1"), (OUTCOME, s("APPLIED"))]), ExistingMarker::Collision),
-            (item([told("this"), source_key("2")]), ExistingMarker::Collision),
-            (item([(EVENT_ID, s("event")), source_key("2")]), ExistingMarker::Collision),
-            (item([told("another"), quarantined.clone(), (RECORD, s("{}"))]), ExistingMarker::Collision),
-            (item([quarantined.clone(), (RECORD, s("{}"))]), ExistingMarker::Quarantined),
-            (item([quarantined.clone(), (PARTS, AttributeValue::N("2".to_owned()))]), ExistingMarker::Quarantined),
-            (item([quarantined]), ExistingMarker::NotKept),
-        ] {
-            assert_eq!(existing(Some(&marker), &head), expected, "{marker:?}");
-        }
-        assert_eq!(existing(None, &head), ExistingMarker::Duplicate);
-    }
+pub fn is_quarantined(marker: &Item) -> bool {
+    matches!(marker.get(OUTCOME), Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Quarantined.as_str())
 }

@@ -4,6 +4,7 @@ pub mod attribute_type;
 pub mod change;
 pub mod definition;
 pub mod digest;
+pub mod existing_marker;
 pub mod expression_size;
 pub mod filter;
 pub mod item_size;

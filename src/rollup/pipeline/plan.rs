@@ -90,9 +90,9 @@ pub enum Action<'a> {
 
 /// What the actions of a transaction depend on besides its entries.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Setting {
+pub struct Setting<'d> {
     /// The definition.
-    pub definition: Definition,
+    pub definition: &'d Definition,
     /// Which markers the marker of an applied record may replace.
     pub guard: Guard,
     /// What all markers have in common.
@@ -123,7 +123,12 @@ fn cost(batch: &Batch<'_>, planned: &[Vec<EntryId>]) -> (usize, usize) {
 
 /// The actions of a transaction: the markers of its entries, each with the parts of its record, then its view items.
 #[must_use]
-pub fn assemble<'s>(setting: &'s Setting, batch: &Batch<'s>, shapes: &[Shape], members: &[EntryId]) -> Transaction<'s> {
+pub fn assemble<'s>(
+    setting: &'s Setting<'_>,
+    batch: &Batch<'s>,
+    shapes: &[Shape],
+    members: &[EntryId],
+) -> Transaction<'s> {
     let Setting { definition, guard, stamp } = setting;
     let sums = batch.sums(members);
     let skip = |item: &ItemId| {

@@ -162,7 +162,7 @@ mod tests {
         let retention = Retention { days: 14, until: DateTime::default() };
         let batch = coalesce([Found::Record(effect(definition, record, &retention))]);
         let stamp = Stamp::new(DateTime::default(), "request", 14);
-        let setting = Setting { definition: definition.clone(), guard: Guard::Absent, stamp };
+        let setting = Setting { definition, guard: Guard::Absent, stamp };
         let shapes = vec![Shape::Complete; batch.items.len()];
         let action_bytes = |action: &Action<'_>| match action {
             Action::PutMarker { marker, .. } => item_size::bytes(&marker.item()),
@@ -216,7 +216,7 @@ mod tests {
     fn a_record_for_quarantine_has_room_for_the_parts_it_may_need() {
         let definition = definition(1, 1);
         let stamp = Stamp::new(DateTime::default(), "request", 14);
-        let setting = Setting { definition: definition.clone(), guard: Guard::Absent, stamp };
+        let setting = Setting { definition: &definition, guard: Guard::Absent, stamp };
         let mut random = fastrand::Rng::with_seed(1);
         let text: String = (0..1_600_000).map(|_| char::from(b'0' + random.u8(..64))).collect();
         for (raw_bytes, in_parts) in [(300_000, false), (540_000, true), (1_600_000, true)] {
