@@ -78,6 +78,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayE
     let records = args.from_file.as_deref().map(|file| records_of(file, args.assume_recent)).transpose()?;
     let stream = stream_of(&sdk, config.definition.source_table()).await?;
     args.agreement.check(&sdk, &config, stream.as_deref()).await?;
+    let source_table = config.definition.source_table().to_owned();
     let client = Client::new(&sdk);
     let starts = RepairStarts::read(&client, &config).await?;
     let (applier, report) = (Applier::new(config.clone(), &sdk), ReplayReport::default());
@@ -86,7 +87,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayE
     let ended = until_stopped(async |stop| match (records, &args.from_queue) {
         (Some(records), _) => replayer.apply(records, RecordsFrom::Elsewhere).await,
         (_, Some(url)) => {
-            let mut queue = Queue::new(&sdk, url);
+            let mut queue = Queue::new(&sdk, url, &source_table);
             let ended = drain(shared, args, &sdk, &mut queue, &mut replayer, stop).await;
             queue.give_back().await;
             ended
