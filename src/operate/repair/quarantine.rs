@@ -25,7 +25,7 @@ const AT_ONCE: usize = 100;
 pub(super) async fn apply(
     audit: &Audit,
     mut applier: Applier,
-    applied: &mut usize,
+    count: &mut usize,
 ) -> Result<BTreeSet<ViewKey>, AuditError> {
     let before = applier.counts.applied;
     let ids = audit.applicable();
@@ -39,7 +39,7 @@ pub(super) async fn apply(
         }
         applier.apply(&records).await?;
     }
-    *applied = applier.counts.applied - before;
+    *count = applier.counts.applied - before;
     Ok(audit.items_of(&ids))
 }
 
