@@ -21,6 +21,7 @@ use super::agreement::Agreement;
 use super::args::{Pace, Shared};
 use super::clock::now;
 use super::progress::Progress;
+use super::slices::{SliceArgs, Slices};
 use super::stop::{Stop, until_stopped};
 use super::stream::DynamoStream;
 use super::stream_reader::Reach;
@@ -29,6 +30,7 @@ use crate::operate::audit::uncountable::UncountableItem;
 use crate::rollup::Item;
 use crate::rollup::check::balance::{Balance, Balances, StoredItem};
 use crate::rollup::check::judge::{Orphans, StoredCounters};
+use crate::rollup::check::slice::Slice;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::poison::Image;
@@ -42,6 +44,7 @@ pub mod examine;
 pub mod item_sizes;
 pub mod judged;
 pub mod ledger;
+mod merge;
 mod open_records;
 pub mod page;
 mod read_meter;
@@ -73,6 +76,13 @@ pub struct Args {
     #[command(flatten)]
     scope: AuditScope,
 
+    #[command(flatten)]
+    slices: SliceArgs,
+
+    /// Add up reports of slices, as --json printed them, and read no table
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["item", "slice", "slices", "html"])]
+    merge: Vec<PathBuf>,
+
     /// Write a report for people, a page in one file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -88,6 +98,10 @@ pub struct AuditScope {
     /// Only the counters of this view
     #[arg(long, value_name = "NAME")]
     pub view: Option<String>,
+
+    /// Only a slice of the view items, by a hash of their keys: K/N is the Kth of N. Each slice reads the whole source
+    #[arg(long, value_name = "K/N", conflicts_with = "item")]
+    pub slice: Option<Slice>,
 
     /// Treat attributes with the names of measures as counters on every item whose key fits a view
     #[arg(long)]
@@ -111,8 +125,14 @@ pub struct AuditScope {
 /// # Errors
 /// When it could not run to its end.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditError> {
+    if !args.merge.is_empty() {
+        let merged = merge::read(&args.merge)?;
+        shared.write(&merged, &format!("{merged}\n"))?;
+        return Ok(CommandOutcome::found_unless(merge::is_clean(&merged)));
+    }
     let sdk = shared.sdk().await;
-    let report = until_stopped(async |stop| audit(&sdk, shared.config()?, &args.scope, stop).await).await?;
+    let slices = Slices::of(&sdk, &shared.config()?, "audit", &args.slices, args.scope.slice).await?;
+    let report = until_stopped(async |stop| Box::pin(in_slices(&sdk, shared, &args.scope, slices, stop)).await).await?;
     if let Some(file) = &args.html {
         let page = page::page(&report, now());
         let written = tokio::fs::write(file, page).await;
@@ -120,6 +140,31 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
     }
     shared.write(&report.json(), &report)?;
     Ok(CommandOutcome::found_unless(report.is_clean()))
+}
+
+/// Audits one slice after another.
+async fn in_slices(
+    sdk: &SdkConfig,
+    shared: &Shared,
+    scope: &AuditScope,
+    mut slices: Slices,
+    stop: &Stop,
+) -> Result<AuditReport, AuditError> {
+    let mut all: Option<AuditReport> = None;
+    while let Some(slice) = slices.take_next() {
+        let scope = AuditScope { slice, ..scope.clone() };
+        let report = Box::pin(audit(sdk, shared.config()?, &scope, stop)).await?;
+        all = Some(match all {
+            Some(all) => all.joined(report),
+            None => report,
+        });
+        if stop.requested() {
+            slices.tell_how_to_go_on(slice);
+            break;
+        }
+        slices.done(slice).await?;
+    }
+    all.ok_or_else(|| AuditError::Io(std::io::Error::other("there is no slice left")))
 }
 
 /// Audits the views.
@@ -151,6 +196,8 @@ pub(super) struct Audit {
     settle: Duration,
     /// The only view item that is asked for.
     only: Option<ViewKey>,
+    /// The only slice.
+    slice: Option<Slice>,
     ledger: Ledger,
     /// View items that the first pass found to be equal and at rest.
     equal: u64,
@@ -189,6 +236,7 @@ impl Audit {
             compared,
             settle: scope.pace.settle,
             only,
+            slice: scope.slice,
             ledger: Ledger::default(),
             equal: 0,
             sizes: ItemSizes::default(),
@@ -225,7 +273,7 @@ impl Audit {
         }
 
         let definition = self.tables.definition().clone();
-        let (balances, unreadable) = (RefCell::new(Balances::default()), RefCell::new(0));
+        let (balances, unreadable) = (RefCell::new(Balances::of_slice(self.slice)), RefCell::new(0));
         let uncountable = RefCell::new(Vec::new());
         let progress = Progress::reading("source items", self.tables.source.items);
         let sources = self.tables.sources(Some(&progress), |item| match contribution(&definition, Image::New, &item) {
@@ -250,11 +298,13 @@ impl Audit {
         let balances = balances.into_inner();
         let mut unsettled = std::mem::take(&mut self.records.touched);
         unsettled.extend(self.records.open.items().cloned());
+        unsettled.retain(|key| self.wants(key));
         loop {
             let suspects = self.sort_out(&balances, &unsettled);
             // An older record that is not applied may concern more view items: those are equal to what they should not be.
             let keys = suspects.iter().map(|suspect| suspect.key.clone()).collect();
-            let more = self.records.look_back(&self.tables, &keys).await?;
+            let mut more = self.records.look_back(&self.tables, &keys).await?;
+            more.retain(|key| self.wants(key));
             if more.is_empty() {
                 return Ok(suspects);
             }
@@ -356,6 +406,11 @@ impl Audit {
         self.compared.views
     }
 
+    /// Whether a view item is asked for.
+    fn wants(&self, key: &ViewKey) -> bool {
+        self.only.as_ref().is_none_or(|only| only == key) && self.slice.is_none_or(|slice| slice.contains(key))
+    }
+
     /// The only view item that is asked for.
     pub(super) fn only(&self) -> Option<&ViewKey> {
         self.only.as_ref()
@@ -363,9 +418,7 @@ impl Audit {
 
     /// The records in quarantine that can be applied once their cause is mended, the oldest first.
     pub(super) fn applicable(&self) -> Vec<RecordId> {
-        self.records
-            .open
-            .in_quarantine(QuarantinedKind::Applicable, |key| self.only.as_ref().is_none_or(|only| only == key))
+        self.records.open.in_quarantine(QuarantinedKind::Applicable, |key| self.wants(key))
     }
 
     /// Those that can never be.
@@ -376,12 +429,14 @@ impl Audit {
     /// The view items of records.
     pub(super) fn items_of(&self, ids: &[RecordId]) -> BTreeSet<ViewKey> {
         let items = ids.iter().flat_map(|id| self.records.open.items_of(id));
-        items.filter(|key| self.only.as_ref().is_none_or(|only| only == *key)).cloned().collect()
+        items.filter(|key| self.wants(key)).cloned().collect()
     }
 
     /// These records are no longer in quarantine.
     pub(super) fn closed(&mut self, ids: &[RecordId]) {
-        ids.iter().for_each(|id| self.records.open.remove(id));
+        for id in ids {
+            self.records.open.remove(id);
+        }
     }
 
     /// The view items with groups that count nothing, and the views that they belong to. One that drifted is set first.
@@ -406,12 +461,16 @@ impl Audit {
     }
 
     pub(super) fn report(mut self) -> AuditReport {
-        let mut findings = self.ledger.findings;
+        let mut findings = std::mem::take(&mut self.ledger.findings);
         findings.append(&mut self.records.findings);
         findings.dedup();
-        let quarantined = self.records.open.quarantined(self.only.as_ref());
+        // One of several slices has the record, and one of those that belong to no view item.
+        let is_first = self.slice.is_none_or(|slice| slice.number() == 1);
+        let quarantined =
+            self.records.open.quarantined(self.only.as_ref(), |first| first.map_or(is_first, |key| self.wants(key)));
         let mut report = AuditReport {
             definition: self.tables.definition().clone(),
+            slice: self.slice,
             exact: self.equal,
             behind: Vec::new(),
             unstable: Vec::new(),

@@ -30,6 +30,7 @@ pub mod repair;
 mod repair_starts;
 pub mod replay;
 pub mod sequence;
+pub mod slices;
 pub mod stop;
 pub mod stream;
 pub mod stream_reader;

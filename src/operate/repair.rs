@@ -19,8 +19,10 @@ use super::audit::examine::{OnlyLook, Suspect};
 use super::audit::{Audit, AuditScope};
 use super::clock::now;
 use super::operator;
+use super::slices::{SliceArgs, Slices};
 use super::stop::{Stop, until_stopped};
 use crate::config::Config;
+use crate::rollup::check::slice::Slice;
 use crate::rollup::model::view::ViewKey;
 
 mod mender;
@@ -44,6 +46,9 @@ pub struct Args {
     #[command(flatten)]
     scope: AuditScope,
 
+    #[command(flatten)]
+    slices: SliceArgs,
+
     /// Show what would be written, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -64,7 +69,9 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
     if args.remove_zero_groups {
         repairer = repairer.removing_zero_groups();
     }
-    let report = match until_stopped(async |stop| repairer.repair(&sdk, &args.scope, stop).await).await {
+    let slices = Slices::of(&sdk, &shared.config()?, "repair", &args.slices, args.scope.slice).await?;
+    let ended = until_stopped(async |stop| Box::pin(repairer.in_slices(&sdk, &args.scope, slices, stop)).await).await;
+    let report = match ended {
         Ok(report) => report,
         Err(error) => {
             let set = repairer.mender.set;
@@ -90,7 +97,7 @@ pub async fn repair(
     who: &str,
     stop: &Stop,
 ) -> Result<RepairReport, AuditError> {
-    Repairer::new(Mode::Write, config, who.to_owned()).repair(sdk, scope, stop).await
+    Box::pin(Repairer::new(Mode::Write, config, who.to_owned()).repair(sdk, scope, stop)).await
 }
 
 /// Repairs a view; it knows what was set by the time of an error.
@@ -99,6 +106,8 @@ pub struct Repairer {
     config: Config,
     mender: Mender,
     zero_groups: ZeroGroupsLeft,
+    /// Slices of which every view item is set.
+    slices_set: u32,
 }
 
 /// Whether groups that count nothing stay.
@@ -114,13 +123,53 @@ impl Repairer {
     /// A repairer that writes in the name of `who`, or tells what it would write.
     #[must_use]
     pub fn new(mode: Mode, config: Config, who: String) -> Self {
-        Self { mode, mender: Mender::new(mode, config.clone(), who), config, zero_groups: ZeroGroupsLeft::Stay }
+        Self {
+            mode,
+            mender: Mender::new(mode, config.clone(), who),
+            config,
+            zero_groups: ZeroGroupsLeft::Stay,
+            slices_set: 0,
+        }
     }
 
     /// The same, which also removes groups that count nothing.
     #[must_use]
     pub fn removing_zero_groups(self) -> Self {
         Self { zero_groups: ZeroGroupsLeft::Removed, ..self }
+    }
+
+    /// Whether every view item is set now: by this run, slice by slice.
+    fn is_last_of_all(&mut self, slice: Option<Slice>, audit: &Audit, stop: &Stop) -> bool {
+        let is_set = audit.is_set() && !stop.requested();
+        let Some(slice) = slice else { return is_set };
+        self.slices_set += u32::from(is_set);
+        self.slices_set == slice.of()
+    }
+
+    /// Repairs one slice after another. Records that can never be applied are closed in the end, if this run repaired all.
+    async fn in_slices(
+        &mut self,
+        sdk: &SdkConfig,
+        scope: &AuditScope,
+        mut slices: Slices,
+        stop: &Stop,
+    ) -> Result<RepairReport, AuditError> {
+        let mut all: Option<RepairReport> = None;
+        while let Some(slice) = slices.take_next() {
+            let report = Box::pin(self.repair(sdk, &AuditScope { slice, ..scope.clone() }, stop)).await?;
+            all = Some(match all {
+                Some(all) => all.joined(report),
+                None => report,
+            });
+            if stop.requested() {
+                slices.tell_how_to_go_on(slice);
+                break;
+            }
+            if self.mode == Mode::Write {
+                slices.done(slice).await?;
+            }
+        }
+        all.ok_or_else(|| AuditError::Io(io::Error::other("there is no slice left")))
     }
 
     /// Repairs what is asked for.
@@ -135,7 +184,7 @@ impl Repairer {
     ) -> Result<RepairReport, AuditError> {
         let began = now();
         let mut audit = Audit::begin(sdk, self.config.clone(), scope).await?;
-        self.mender.begin(audit.views(), audit.only(), began);
+        self.mender.begin(audit.views(), audit.only(), scope.slice, began);
         if self.mode == Mode::Write {
             audit.records.applier = Some(Applier::new(self.config.clone(), sdk));
         }
@@ -146,7 +195,7 @@ impl Repairer {
         let mut suspects = audit.first_pass().await?;
         // From here on the function is left to its own records: to apply them too would only be in its way.
         let mut applier = audit.records.applier.take();
-        let applied = applier.as_ref().map_or(0, |applier| applier.counts.applied);
+        let without_marker = applier.as_ref().map_or(0, |applier| applier.counts.applied);
         let known: HashMap<ViewKey, Suspect> =
             suspects.iter().map(|suspect| (suspect.key.clone(), suspect.clone())).collect();
         let mut repaired = BTreeSet::new();
@@ -171,8 +220,8 @@ impl Repairer {
         if !stop.requested() && !suspects.is_empty() {
             audit.examine(&suspects, stop, &mut OnlyLook).await?;
         }
-        let is_whole = scope.item.is_none() && scope.view.is_none() && !stop.requested();
-        let closed = if self.mode == Mode::Write && is_whole && audit.is_set() {
+        let is_whole = scope.item.is_none() && scope.view.is_none() && self.is_last_of_all(scope.slice, &audit, stop);
+        let closed = if self.mode == Mode::Write && is_whole {
             quarantine::close(&mut audit, &self.mender.run).await?
         } else {
             0
@@ -186,7 +235,7 @@ impl Repairer {
         Ok(RepairReport {
             mode: self.mode,
             repaired: u64::try_from(repaired.len()).unwrap_or(u64::MAX),
-            applied,
+            applied: without_marker,
             from_quarantine,
             closed,
             removed_groups: removed.iter().map(|(_, removed)| removed.groups).sum(),

@@ -48,6 +48,7 @@ mod requests;
 mod rollup;
 mod runtime_api;
 mod several_views;
+mod slices;
 mod sparse_shard;
 mod storm;
 mod stream_service;

@@ -38,4 +38,12 @@ impl ItemSizes {
             }
         }
     }
+
+    /// Adds the sizes of other view items.
+    pub(super) fn join(&mut self, other: Self) {
+        self.zero_groups.add(other.zero_groups);
+        self.with_zero_groups.extend(other.with_zero_groups);
+        let larger = other.largest.filter(|(_, bytes)| self.largest.as_ref().is_none_or(|(_, most)| bytes > most));
+        self.largest = larger.or_else(|| self.largest.take());
+    }
 }

@@ -134,11 +134,13 @@ impl OpenRecords {
         unmarked.filter_map(|record| record.created_at).min()
     }
 
-    /// How many records are in quarantine, of all or of one view item.
-    pub(super) fn quarantined(&self, of: Option<&ViewKey>) -> usize {
-        let wanted = |record: &&OpenRecord| {
-            record.waiting == NotApplied::Quarantined && of.is_none_or(|key| record.effect.items.contains(key))
+    /// How many records are in quarantine: of one view item, or those whose first view item, if there is any, is wanted.
+    pub(super) fn quarantined(&self, of: Option<&ViewKey>, first: impl Fn(Option<&ViewKey>) -> bool) -> usize {
+        let is_wanted = |record: &OpenRecord| match of {
+            Some(key) => record.effect.items.contains(key),
+            None => first(record.effect.items.first()),
         };
+        let wanted = |record: &&OpenRecord| record.waiting == NotApplied::Quarantined && is_wanted(record);
         self.records.values().filter(wanted).count()
     }
 }

@@ -13,6 +13,7 @@ use crate::operate::audit::uncountable::UncountableItem;
 use crate::operate::printable::printable;
 use crate::rollup::check::judge::{Difference, Orphans, StoredValue};
 use crate::rollup::check::ledger::Finding;
+use crate::rollup::check::slice::Slice;
 use crate::rollup::check::zero_groups::ZeroGroups;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::limits;
@@ -33,6 +34,8 @@ const LINES: usize = 20;
 pub struct AuditReport {
     /// What is counted.
     pub definition: Definition,
+    /// The only slice of the view items; none for all.
+    pub slice: Option<Slice>,
     /// View items whose counters equal the recount.
     pub exact: u64,
     /// View items that lack records which are not applied.
@@ -115,6 +118,35 @@ impl AuditReport {
         }
     }
 
+    /// The report of two slices.
+    #[must_use]
+    pub(in crate::operate) fn joined(mut self, other: Self) -> Self {
+        self.slice = None;
+        self.exact += other.exact;
+        self.behind.extend(other.behind);
+        self.unstable.extend(other.unstable);
+        self.drifted.extend(other.drifted);
+        self.not_examined += other.not_examined;
+        self.quarantined += other.quarantined;
+        self.source_items += other.source_items;
+        self.orphans.without_sources.extend(other.orphans.without_sources);
+        self.orphans.without_view_item.extend(other.orphans.without_view_item);
+        self.others.extend(other.others);
+        // Each slice reads all of these.
+        self.findings.extend(other.findings);
+        self.findings.sort_by(|a, b| (a.invariant, &a.subject, &a.what).cmp(&(b.invariant, &b.subject, &b.what)));
+        self.findings.dedup();
+        self.markers = self.markers.max(other.markers);
+        self.repairs = self.repairs.max(other.repairs);
+        self.stream_records = self.stream_records.max(other.stream_records);
+        self.oldest_unmarked = self.oldest_unmarked.into_iter().chain(other.oldest_unmarked).min();
+        self.shards_taken_as_read = self.shards_taken_as_read.max(other.shards_taken_as_read);
+        self.sizes.join(other.sizes);
+        self.read_units += other.read_units;
+        self.took += other.took;
+        self
+    }
+
     /// View items in all.
     #[must_use]
     pub fn view_items(&self) -> u64 {
@@ -145,6 +177,7 @@ impl AuditReport {
             "drifted": self.drifted.len(),
             "quarantined": self.quarantined,
             "not_examined": self.not_examined,
+            "slice": self.slice.as_ref().map(ToString::to_string),
             "drift": self.drift_json(),
             "behind_items": self.behind.iter().map(|item| self.behind_json(item)).collect::<Vec<_>>(),
             "unstable_items": self.keys(&self.unstable),
@@ -264,6 +297,9 @@ impl fmt::Display for AuditReport {
             self.unstable.len(),
             self.drifted.len(),
         )?;
+        if let Some(slice) = self.slice {
+            writeln!(f, "of slice {slice} alone")?;
+        }
         if self.not_examined > 0 {
             writeln!(f, "interrupted: {} view items were not looked at; run it again", self.not_examined)?;
         }

@@ -22,6 +22,7 @@ use crate::rollup::check::judge::Difference;
 use crate::rollup::check::judge::ItemVerdict;
 use crate::rollup::check::repair::{self, REPAIR, set};
 use crate::rollup::check::repair_start::RepairStart;
+use crate::rollup::check::slice::Slice;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::marker::SEQUENCE_NUMBER;
 use crate::rollup::model::measure::{ViewId, ViewSet};
@@ -64,11 +65,12 @@ impl Mender {
         Self { mode, config, who, run, starts: Vec::new(), set: 0, just_set, writes }
     }
 
-    /// The repair began, of these views, or of one view item of them.
-    pub(super) fn begin(&mut self, views: ViewSet, only: Option<&ViewKey>, began: DateTime<Utc>) {
+    /// The repair began, of these views, or of one view item or slice of them.
+    pub(super) fn begin(&mut self, views: ViewSet, only: Option<&ViewKey>, slice: Option<Slice>, began: DateTime<Utc>) {
         let definition = &self.config.definition;
         let item = only.map(|key| definition.key_item(key));
-        let start = |view: ViewId| RepairStart { view: definition[view].name().to_owned(), item: item.clone(), began };
+        let start =
+            |view: ViewId| RepairStart { view: definition[view].name().to_owned(), item: item.clone(), slice, began };
         self.starts = views.iter().map(start).collect();
     }
 

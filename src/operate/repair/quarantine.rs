@@ -19,11 +19,7 @@ use crate::rollup::model::view::ViewKey;
 const AT_ONCE: usize = 100;
 
 /// Applies the records that can be; gives the view items that they are about.
-pub(super) async fn apply(
-    audit: &Audit,
-    sdk: &SdkConfig,
-    applied: &mut usize,
-) -> Result<BTreeSet<ViewKey>, AuditError> {
+pub(super) async fn apply(audit: &Audit, sdk: &SdkConfig, count: &mut usize) -> Result<BTreeSet<ViewKey>, AuditError> {
     let ids = audit.applicable();
     let tables = &audit.tables;
     let mut applier = Applier::from_quarantine(tables.config.clone(), sdk);
@@ -36,7 +32,7 @@ pub(super) async fn apply(
         }
         applier.apply(&records).await?;
     }
-    *applied = applier.counts.applied;
+    *count = applier.counts.applied;
     Ok(audit.items_of(&ids))
 }
 

@@ -82,6 +82,19 @@ impl fmt::Display for CounterWrite {
 }
 
 impl RepairReport {
+    /// The report of two slices.
+    #[must_use]
+    pub(super) fn joined(mut self, other: Self) -> Self {
+        self.repaired += other.repaired;
+        // Those that one slice applied are found applied by the next.
+        self.applied += other.applied;
+        self.from_quarantine += other.from_quarantine;
+        self.closed += other.closed;
+        self.removed_groups += other.removed_groups;
+        self.writes.extend(other.writes);
+        Self { audit: self.audit.joined(other.audit), ..self }
+    }
+
     /// The report as an object: that of the audit, and what was written.
     #[must_use]
     pub fn json(&self) -> Value {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::rollup::Item;
 use crate::rollup::check::judge::{StoredCounters, StoredValue};
+use crate::rollup::check::slice::Slice;
 use crate::rollup::check::zero_groups::ZeroGroups;
 use crate::rollup::model::change::Counter;
 use crate::rollup::model::definition::Definition;
@@ -17,6 +18,8 @@ use crate::rollup::pipeline::contribution::Contribution;
 /// The view items of a pass.
 #[derive(Debug, Default)]
 pub struct Balances {
+    /// Only these; none for all.
+    slice: Option<Slice>,
     items: HashMap<ViewKey, Balance>,
     /// Each counter that there is on any of them, and the view that it is of, by its place.
     places: HashMap<Counter, u32>,
@@ -102,13 +105,26 @@ impl StoredItem {
 }
 
 impl Balances {
+    /// Of a slice of the view items, or of all.
+    #[must_use]
+    pub fn of_slice(slice: Option<Slice>) -> Self {
+        Self { slice, ..Self::default() }
+    }
+
+    fn wants(&self, key: &ViewKey) -> bool {
+        self.slice.is_none_or(|slice| slice.contains(key))
+    }
+
     /// Counts one more source item.
     pub fn add_source(&mut self, source: &Contribution) {
-        for item in source.items() {
+        for item in source.items().into_iter().filter(|item| self.wants(item)).collect::<Vec<_>>() {
             self.item(item).sources += 1;
         }
         for part in &source.parts {
             for (item, _) in &part.items {
+                if !self.wants(item) {
+                    continue;
+                }
                 self.item(item).contributing.insert(part.view);
                 for (counter, amount) in &part.amounts {
                     self.add(item, counter, Amount::of(amount));
@@ -119,6 +135,9 @@ impl Balances {
 
     /// Takes a view item as it is stored.
     pub fn add_stored(&mut self, key: &ViewKey, counters: &StoredCounters, mut stored: StoredItem) {
+        if !self.wants(key) {
+            return;
+        }
         stored.has_counters = counters.has_counters;
         for (counter, value) in &counters.counters {
             match value {
@@ -142,15 +161,7 @@ impl Balances {
         if amount.is_zero() {
             return;
         }
-        let place = match self.places.get(counter) {
-            Some(place) => *place,
-            None => {
-                let place = u32::try_from(self.views.len()).unwrap_or(u32::MAX);
-                self.views.push(counter.measure.view);
-                self.places.insert(counter.clone(), place);
-                place
-            }
-        };
+        let place = self.place(counter);
         let amounts = &mut self.item(key).amounts;
         match amounts.binary_search_by_key(&place, |(place, _)| *place) {
             Err(at) => amounts.insert(at, (place, amount)),
@@ -161,6 +172,16 @@ impl Balances {
                 }
             }
         }
+    }
+
+    fn place(&mut self, counter: &Counter) -> u32 {
+        if let Some(place) = self.places.get(counter) {
+            return *place;
+        }
+        let place = u32::try_from(self.views.len()).unwrap_or(u32::MAX);
+        self.views.push(counter.measure.view);
+        self.places.insert(counter.clone(), place);
+        place
     }
 
     /// What is known of a view item; nothing where no source item counts for it and none is stored.

@@ -7,4 +7,5 @@ pub mod ownership;
 pub mod recount;
 pub mod repair;
 pub mod repair_start;
+pub mod slice;
 pub mod zero_groups;

@@ -135,14 +135,12 @@ impl Recounts {
         for item in contribution.items() {
             let Some(recount) = self.items.get_mut(item) else { continue };
             let kept = Kept::from(contribution.of(item).unwrap_or_default());
-            let kept = match self.contributions.get(&kept) {
-                Some(known) => Arc::clone(known),
-                None => {
-                    let kept = Arc::new(kept);
-                    self.contributions.insert(Arc::clone(&kept));
-                    kept
-                }
-            };
+            let known = self.contributions.get(&kept).map(Arc::clone);
+            let kept = known.unwrap_or_else(|| {
+                let kept = Arc::new(kept);
+                self.contributions.insert(Arc::clone(&kept));
+                kept
+            });
             recount.0.insert(source, kept);
         }
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use crate::rollup::check::slice::Slice;
 use crate::rollup::model::change::Sums;
 use crate::rollup::model::definition::{Definition, views_of};
 use crate::rollup::model::marker::{self, MarkerOutcome};
@@ -20,6 +21,9 @@ pub const REPAIRED: &str = "repaired";
 /// When a repair began: RFC 3339, UTC, milliseconds.
 pub const BEGAN_AT: &str = "BeganAt";
 
+/// The slice that was repaired, as `3/8`.
+pub const SLICE: &str = "Slice";
+
 /// When the last repair of a view, or of one of its items, began.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RepairStart {
@@ -27,6 +31,8 @@ pub struct RepairStart {
     pub view: String,
     /// The key of the only item that was repaired; none where all were.
     pub item: Option<Item>,
+    /// The only slice that was repaired; none where all were.
+    pub slice: Option<Slice>,
     /// When it began.
     pub began: DateTime<Utc>,
 }
@@ -43,6 +49,9 @@ impl RepairStart {
             (marker::VIEW.to_owned(), text(self.view.clone())),
             (BEGAN_AT.to_owned(), text(self.began_at())),
         ]);
+        if let Some(slice) = self.slice {
+            stored.insert(SLICE.to_owned(), text(slice.to_string()));
+        }
         if let Some(item) = &self.item {
             stored.insert(marker::ITEM.to_owned(), AttributeValue::M(item.clone().into()));
         }
@@ -56,6 +65,9 @@ impl RepairStart {
     }
 
     fn place(&self) -> String {
+        if let Some(slice) = self.slice {
+            return format!("{}#{slice}", self.view);
+        }
         let Some(item) = &self.item else { return self.view.clone() };
         let key: BTreeMap<&String, String> = item.iter().map(|(name, value)| (name, format!("{value:?}"))).collect();
         let digest = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, format!("{key:?}").as_bytes());
@@ -73,7 +85,8 @@ impl RepairStart {
             Some(AttributeValue::M(item)) => Some(Item::from(item.clone())),
             _ => None,
         };
-        Some(Self { view: text(marker::VIEW)?.clone(), item, began: text(BEGAN_AT)?.parse().ok()? })
+        let slice = text(SLICE).map(|slice| slice.parse()).transpose().ok()?;
+        Some(Self { view: text(marker::VIEW)?.clone(), item, slice, began: text(BEGAN_AT)?.parse().ok()? })
     }
 }
 
@@ -91,6 +104,7 @@ pub fn repaired_later<'a>(
         let (item, changed) = (definition.key_item(key), views_of(sums));
         let covers = |start: &&RepairStart| {
             definition.view_named(&start.view).is_some_and(|view| changed.contains(view))
+                && start.slice.is_none_or(|slice| slice.contains(key))
                 && start.item.as_ref().is_none_or(|only| *only == item)
                 && created_at.is_none_or(|created_at| created_at <= start.began)
         };
@@ -119,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_is_stored_is_read_again() {
-        let all = RepairStart { view: "default".into(), item: None, began: at(0) };
+        let all = RepairStart { view: "default".into(), item: None, slice: None, began: at(0) };
         assert_eq!(
             serde_json::to_value(all.stored()).unwrap(),
             json!({
@@ -129,11 +143,12 @@ mod tests {
         );
         let one = RepairStart { item: Some(item("m")), ..all.clone() };
         let other = RepairStart { item: Some(item("n")), ..all.clone() };
-        for start in [&all, &one] {
+        let part = RepairStart { slice: "2/3".parse().ok(), ..all.clone() };
+        for start in [&all, &one, &part] {
             assert_eq!(RepairStart::read(&start.stored()).as_ref(), Some(start));
         }
-        let places = [&all, &one, &other].map(RepairStart::place);
-        assert_eq!(BTreeSet::from(places).len(), 3);
+        let places = [&all, &one, &other, &part].map(RepairStart::place);
+        assert_eq!(BTreeSet::from(places).len(), 4);
         assert_eq!(RepairStart::read(&item("m")), None);
     }
 
@@ -143,13 +158,21 @@ mod tests {
         let key = |map: &str| definition.own_key(TableId(0), &item(map)).unwrap();
         let sums = Sums::from([(Counter { measure: MeasureId::first_view(0), group: None }, Number::from(1))]);
         let deltas = BTreeMap::from([(key("m"), sums.clone()), (key("n"), sums)]);
-        let start = |view: &str, item, began| RepairStart { view: view.to_owned(), item, began: at(began) };
+        let start =
+            |view: &str, item, began| RepairStart { view: view.to_owned(), item, slice: None, began: at(began) };
         let covered = |starts: &[RepairStart], created_at| {
             repaired_later(starts, &definition, &deltas, created_at).into_iter().map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(covered(&[start("default", None, 5)], Some(at(5))), ["default"]);
         assert_eq!(covered(&[start("default", None, 5)], Some(at(6))), Vec::<String>::new());
         assert_eq!(covered(&[start("default", None, 5)], None), ["default"]);
+        let slices = |wanted: bool| {
+            let is_wanted = |slice: &Slice| deltas.keys().any(|key| slice.contains(key)) == wanted;
+            let of = Slice::all(50).filter(is_wanted);
+            of.map(|slice| RepairStart { slice: Some(slice), ..start("default", None, 5) }).collect::<Vec<_>>()
+        };
+        assert!(slices(true).iter().all(|start| covered(std::slice::from_ref(start), Some(at(5))) == ["default"]));
+        assert_eq!(covered(&slices(false), Some(at(5))), Vec::<String>::new());
         assert_eq!(covered(&[start("gone", None, 5)], Some(at(1))), Vec::<String>::new());
         assert_eq!(covered(&[start("default", Some(item("n")), 5)], Some(at(1))), ["default"]);
         assert_eq!(covered(&[start("default", Some(item("o")), 5)], Some(at(1))), Vec::<String>::new());
