@@ -19,6 +19,8 @@ pub const IDEMPOTENCY_TABLE: &str = "ROLLUP_IDEMPOTENCY_TABLE";
 pub const VIEW_DEFINITION: &str = "ROLLUP_VIEW_DEFINITION";
 /// Days that a marker is kept; 14 by default.
 pub const MARKER_RETENTION_DAYS: &str = "ROLLUP_MARKER_RETENTION_DAYS";
+/// Days that a record is kept in quarantine; as long as no operator ends it by default.
+pub const QUARANTINE_RETENTION_DAYS: &str = "ROLLUP_QUARANTINE_RETENTION_DAYS";
 /// What is done about a view item that is not there: `create` (the default) or `skip`.
 pub const ON_MISSING_VIEW_ITEM: &str = "ROLLUP_ON_MISSING_VIEW_ITEM";
 /// Transactions in flight at once; 8 by default.
@@ -28,12 +30,13 @@ pub const IN_FLIGHT: &str = "ROLLUP_MAX_IN_FLIGHT";
 const PREFIX: &str = "ROLLUP_";
 
 /// Every setting of the roll-up's own.
-pub const SETTINGS: [&str; 7] = [
+pub const SETTINGS: [&str; 8] = [
     SOURCE_TABLE,
     VIEW_TABLE,
     IDEMPOTENCY_TABLE,
     VIEW_DEFINITION,
     MARKER_RETENTION_DAYS,
+    QUARANTINE_RETENTION_DAYS,
     ON_MISSING_VIEW_ITEM,
     IN_FLIGHT,
 ];
@@ -80,6 +83,8 @@ pub struct Config {
     pub idempotency_table: String,
     /// Days that a marker is kept.
     pub marker_retention_days: u32,
+    /// Days that a record is kept in quarantine, at least those of a marker; none is until an operator ends it.
+    pub quarantine_retention_days: Option<u32>,
     /// Transactions in flight at once.
     pub max_in_flight: usize,
     /// Which markers an applied record may replace: none, but in an operator's replay.
@@ -167,6 +172,7 @@ impl Config {
         };
         config.marker_retention_days =
             number(&variable, MARKER_RETENTION_DAYS, Self::DEFAULT_RETENTION_DAYS, 1..=MARKER_RETENTION_MAX_DAYS)?;
+        config.quarantine_retention_days = quarantine_retention(&variable, config.marker_retention_days)?;
         config.max_in_flight = number(&variable, IN_FLIGHT, Self::DEFAULT_IN_FLIGHT, 1..=MAX_IN_FLIGHT)?;
         config.function = variable(FUNCTION_NAME);
         for name in ENDPOINTS {
@@ -212,6 +218,7 @@ impl Config {
             definition,
             idempotency_table: idempotency,
             marker_retention_days: Self::DEFAULT_RETENTION_DAYS,
+            quarantine_retention_days: None,
             max_in_flight: Self::DEFAULT_IN_FLIGHT,
             guard: Guard::default(),
             function: None,
@@ -267,6 +274,21 @@ fn number<T: std::str::FromStr + PartialOrd + Display>(
     }
 }
 
+/// A record that left quarantine before the marker of a counted one would expire could be taken for one that is new.
+fn quarantine_retention(variable: impl Fn(&str) -> Option<String>, least: u32) -> Result<Option<u32>, ConfigError> {
+    let Some(value) = variable(QUARANTINE_RETENTION_DAYS).filter(|value| !value.is_empty()) else { return Ok(None) };
+    match value.parse() {
+        Ok(days) if (least..=MARKER_RETENTION_MAX_DAYS).contains(&days) => Ok(Some(days)),
+        _ => Err(ConfigError::new(
+            QUARANTINE_RETENTION_DAYS,
+            value,
+            format!(
+                "empty, or a whole number from {least}, the days of {MARKER_RETENTION_DAYS}, to {MARKER_RETENTION_MAX_DAYS}"
+            ),
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,6 +318,7 @@ mod tests {
             (VIEW_DEFINITION, DEFINITION),
             (IDEMPOTENCY_TABLE, "arn:aws:dynamodb:eu-west-1:123456789012:table/Markers"),
             (MARKER_RETENTION_DAYS, "30"),
+            (QUARANTINE_RETENTION_DAYS, "30"),
             (ON_MISSING_VIEW_ITEM, "skip"),
             (IN_FLIGHT, "1"),
             (ENDPOINTS[0], "https://dynamodb.eu-west-1.amazonaws.com"),
@@ -307,6 +330,7 @@ mod tests {
         assert_eq!(view.measures()[0].attribute, "Revenue");
         assert_eq!(config.idempotency_table, "arn:aws:dynamodb:eu-west-1:123456789012:table/Markers");
         assert_eq!((config.marker_retention_days, config.max_in_flight), (30, 1));
+        assert_eq!(config.quarantine_retention_days, Some(30));
         assert_eq!(view.on_missing(), OnMissingViewItem::Skip);
     }
 
@@ -325,6 +349,9 @@ mod tests {
             (MARKER_RETENTION_DAYS, "0"),
             (MARKER_RETENTION_DAYS, "3651"),
             (MARKER_RETENTION_DAYS, "14d"),
+            (QUARANTINE_RETENTION_DAYS, "13"),
+            (QUARANTINE_RETENTION_DAYS, "3651"),
+            (QUARANTINE_RETENTION_DAYS, "for ever"),
             (ON_MISSING_VIEW_ITEM, "Create"),
             (ON_MISSING_VIEW_ITEM, ""),
             (IN_FLIGHT, "0"),
@@ -344,6 +371,15 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn quarantine_is_kept_for_ever_where_nothing_else_is_said() {
+        for settings in [&[][..], &[(QUARANTINE_RETENTION_DAYS, "")]] {
+            assert_eq!(read(settings).unwrap().quarantine_retention_days, None);
+        }
+        let error = read(&[(MARKER_RETENTION_DAYS, "30"), (QUARANTINE_RETENTION_DAYS, "29")]).unwrap_err();
+        assert!(error.to_string().contains("from 30, the days of ROLLUP_MARKER_RETENTION_DAYS, to 3650"), "{error}");
     }
 
     #[test]

@@ -260,7 +260,8 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         Setting {
             definition: self.config.definition.clone(),
             guard: self.config.guard,
-            stamp: Stamp::new(invocation.now, &invocation.request_id, self.config.marker_retention_days),
+            stamp: Stamp::new(invocation.now, &invocation.request_id, self.config.marker_retention_days)
+                .with_quarantine(invocation.now, self.config.quarantine_retention_days),
         }
     }
 }

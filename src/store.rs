@@ -79,6 +79,18 @@ impl DynamoStore {
                     .return_values_on_condition_check_failure(returned);
                 item.put(guarded(put, *guard, digest).build().map_err(unbuildable)?)
             }
+            Action::UpdateReason { key, reason, .. } => item.update(
+                SdkUpdate::builder()
+                    .table_name(&self.idempotency_table)
+                    .set_key(Some(key.clone().into()))
+                    .update_expression(format!("SET {REASON} = :reason"))
+                    .condition_expression(format!("{} AND {REASON} <> :reason", countable()))
+                    .set_expression_attribute_values(Some(countable_values()))
+                    .expression_attribute_values(":reason", AttributeValue::S(reason.clone()))
+                    .return_values_on_condition_check_failure(returned)
+                    .build()
+                    .map_err(unbuildable)?,
+            ),
             Action::DeletePart { key, .. } => item.delete(
                 Delete::builder()
                     .table_name(&self.idempotency_table)
@@ -132,26 +144,33 @@ impl DynamoStore {
     }
 }
 
+/// The condition that a marker is in quarantine, and not as expired.
+fn countable() -> String {
+    format!("{OUTCOME} = :quarantined AND NOT begins_with({REASON}, :expired)")
+}
+
+/// The values of that condition.
+fn countable_values() -> HashMap<String, AttributeValue> {
+    let values = [(":quarantined", MarkerOutcome::Quarantined.as_str()), (":expired", EXPIRED)];
+    values.map(|(name, text)| (name.to_owned(), AttributeValue::S(text.to_owned()))).into()
+}
+
 /// The put of a marker, on the condition that it takes the place of none that it may not replace.
 fn guarded(put: PutBuilder, guard: Guard, digest: Option<AttributeValue>) -> PutBuilder {
     let absent = format!("attribute_not_exists({SEQUENCE_NUMBER})");
     if guard == Guard::Absent {
         return put.condition_expression(absent);
     }
-    let quarantined = AttributeValue::S(MarkerOutcome::Quarantined.as_str().to_owned());
-    let mut condition = format!("{OUTCOME} = :quarantined AND NOT begins_with({REASON}, :expired)");
-    let mut put = put
-        .expression_attribute_values(":quarantined", quarantined)
-        .expression_attribute_values(":expired", AttributeValue::S(EXPIRED.to_owned()));
+    let (mut condition, mut values) = (countable(), countable_values());
     if let Some(digest) = digest {
         // The quarantine of another event with the same number is not this one's to end.
         condition = format!("{condition} AND (attribute_not_exists({DIGEST}) OR {DIGEST} = :digest)");
-        put = put.expression_attribute_values(":digest", digest);
+        values.insert(":digest".to_owned(), digest);
     }
     if guard == Guard::AbsentOrQuarantined {
         condition = format!("{absent} OR ({condition})");
     }
-    put.condition_expression(condition)
+    put.condition_expression(condition).set_expression_attribute_values(Some(values))
 }
 
 impl Store for DynamoStore {

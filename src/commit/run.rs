@@ -151,6 +151,7 @@ impl<'r, 'b> Run<'r, 'b> {
                         Entry::Quarantine(_) => EntryOutcome::Unresolved(Unresolved::NotKept),
                     });
                 }
+                Action::UpdateReason { entry, .. } => self.outcomes[entry.0] = Some(EntryOutcome::Quarantined),
                 Action::UpdateView { item, .. } => {
                     self.first_touches += usize::from(self.shapes[item.0] != Shape::Complete);
                     self.see(*item, Shape::Complete);

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue as SdkValue, IndexStatus, KeySchemaElement, TableDescription};
 use chrono::{DateTime, Utc};
 
+pub use crate::rollup::model::marker::marker_key;
+
 use crate::rollup::check::repair::REPAIRED_BY;
 use crate::rollup::model::marker::{EXPIRES_AT, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::quarantine_index::{IN_QUARANTINE, INDEX};
@@ -14,13 +16,6 @@ use crate::rollup::{AttributeValue, Item};
 
 /// The sequence number of the items that say which migrations were applied; no stream record can have it.
 pub const MIGRATION: &str = "migration";
-
-/// The key of a record's marker.
-#[must_use]
-pub fn marker_key(id: &RecordId) -> Item {
-    let key = [(SEQUENCE_NUMBER, &id.sequence_number), (STREAM, &id.stream)];
-    Item::from(key.map(|(name, value)| (name.to_owned(), text(value))).into_iter().collect::<HashMap<_, _>>())
-}
 
 /// The record that a marker is of.
 #[must_use]

@@ -190,6 +190,23 @@ class Stack:
         self._numbers_as_numbers()
         return self
 
+    def create_and_roll_back(self) -> None:
+        """Creates the stack with a resource more, which the emulator cannot make once the mapping is there."""
+        template = json.loads(TEMPLATE.read_text())
+        template["Resources"]["Impossible"] = {
+            "Type": "AWS::CloudWatch::Alarm",
+            "DependsOn": "EventSourceMapping",
+            "Properties": {"Metrics": [{"Id": "none", "Expression": "1"}], "EvaluationPeriods": 1, "Threshold": 1},
+        }
+        self.cloud.cloudformation.create_stack(**self._request() | {"TemplateBody": json.dumps(template)})
+        wait_until(f"the stack {self.name} settles", lambda: not self.status().endswith("IN_PROGRESS"))
+        assert self.status() == "ROLLBACK_COMPLETE", self.status()
+
+    def deleted(self) -> set[str]:
+        """The logical names of what CloudFormation deleted again."""
+        events = self.cloud.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
+        return {one["LogicalResourceId"] for one in events if one["ResourceStatus"] == "DELETE_COMPLETE"}
+
     def update(self, **parameters: str) -> "Stack":
         self.parameters |= parameters
         self.cloud.cloudformation.update_stack(**self._request())

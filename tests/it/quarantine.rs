@@ -141,6 +141,25 @@ async fn more_than_a_page_of_a_partition_is_listed_in_the_order_of_time_and_numb
     assert_eq!((numbers(&all).len(), all.out), (703, scanned.out));
 }
 
+#[tokio::test]
+async fn the_reason_is_the_one_of_the_last_replay_and_all_else_stays() {
+    let (engine, records) = refused(true).await;
+    let number = records[0]["dynamodb"]["SequenceNumber"].as_str().unwrap();
+    let before = engine.markers().await[number].clone();
+    engine.put("Map", [("MapId", s("m")), ("CategoryCounts", s("broken"))]).await;
+    for replay in [&["replay", "--from-stream"][..], &["quarantine", "replay", "--all"]] {
+        assert_eq!(replayed(&engine, replay, "14").await, [json!(0), json!(3)], "{replay:?}");
+    }
+    let mut after = engine.markers().await[number].clone();
+    let list = run(&engine, &["quarantine", "list", "--reason", "CategoryCounts"]).await;
+    assert!(list.out.ends_with("3 records in quarantine\n"), "{list:?}");
+    assert!(text(&after["Reason"]).contains("CategoryCounts") && text(&before["Reason"]).contains("TotalPoints"));
+    after.insert("Reason".to_owned(), before["Reason"].clone());
+    assert_eq!(after, before);
+    let list = run(&engine, &["quarantine", "list", "--reason", "TotalPoints"]).await;
+    assert_eq!(list.out, "nothing is in quarantine\n", "the index follows");
+}
+
 /// A record that is twenty days old, delivered to a function that keeps markers for so many days.
 async fn old(retention_days: u32) -> (Engine, Value) {
     let engine = Engine::start().await;
@@ -193,4 +212,37 @@ async fn a_record_that_was_quarantined_as_expired_is_counted_by_no_replay() {
     assert_eq!(engine.everything().await, before);
     let discarded = run(&engine, &["quarantine", "discard", "--all", "--json"]).await;
     assert_eq!(discarded.json(), json!({ "discarded": 1 }));
+}
+
+#[tokio::test]
+async fn a_record_in_quarantine_expires_where_that_is_wanted_and_is_one_of_quarantine_until_then() {
+    let engine = Engine::start().await;
+    engine.put("Map", [("MapId", s("m")), ("TotalPoints", s("broken"))]).await;
+    engine.put_point("m", "p", Some("Park")).await;
+    let records = engine.stream_records().await;
+    engine.function_with(|config| config.quarantine_retention_days = Some(30)).deliver(&records).await;
+    let marker = engine.markers().await.into_values().next().unwrap();
+    let recorded_at = chrono::DateTime::parse_from_rfc3339(marker["RecordedAt"].as_s().unwrap()).unwrap();
+    assert_eq!(marker["ExpiresAt"].as_n().unwrap(), &(recorded_at.timestamp() + 30 * 86_400).to_string());
+
+    engine.put("Map", [("MapId", s("m"))]).await;
+    let told = run(&engine, &["audit", "--settle", "0", "--json"]).await.json();
+    let expected = json!([{ "key": "m", "unmarked": 0, "quarantined": 1 }]);
+    assert_eq!([&told["behind_items"], &told["ledger"]], [&expected, &json!([])], "{told}");
+    let list = run(&engine, &["quarantine", "list"]).await;
+    assert_eq!((list.code, list.out.contains("cannot be updated")), (1, true), "{list:?}");
+    assert_eq!(replayed(&engine, &["quarantine", "replay", "--all"], "14").await, [json!(1), json!(0)]);
+    engine.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_retention_of_quarantine_below_that_of_markers_stops_the_command() {
+    let engine = Engine::start().await;
+    let ran = run_with(&engine, &["quarantine", "list"], &[("ROLLUP_QUARANTINE_RETENTION_DAYS", "13")]).await;
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.err.contains("ROLLUP_QUARANTINE_RETENTION_DAYS is \"13\"") && ran.err.contains("from 14"),
+        "{}",
+        ran.err
+    );
 }

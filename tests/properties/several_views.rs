@@ -303,7 +303,7 @@ proptest! {
             let touched: BTreeSet<_> = members.iter().flat_map(|&member| batch[member].touches()).collect();
             let on_items: Vec<_> = transaction.actions.iter().filter_map(|action| match action {
                 Action::UpdateView { item, .. } | Action::CheckAbsent { item, .. } => Some(item),
-                Action::PutMarker { .. } | Action::PutPart { .. } | Action::DeletePart { .. } => None,
+                Action::PutMarker { .. } | Action::PutPart { .. } | Action::UpdateReason { .. } | Action::DeletePart { .. } => None,
             }).collect();
             prop_assert_eq!(on_items, touched.into_iter().collect::<Vec<_>>(), "one action for each view item that is touched");
             // Nothing is in the tables, so only the shape of an item that is presumed to be there can be wrong.

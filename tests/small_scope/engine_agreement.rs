@@ -167,7 +167,11 @@ fn random_transaction(definition: &Definition, seeded: &mut Seeded) -> Transacti
     let markers = markers.map(|_| {
         let marker = marker(seeded.below(150), GUARDS[seeded.below(3)], 0);
         let key = key_of(&marker);
-        if seeded.below(8) == 0 { Action::DeletePart { entry: EntryId(0), key } } else { marker }
+        match seeded.below(8) {
+            0 => Action::DeletePart { entry: EntryId(0), key },
+            1 => Action::UpdateReason { entry: EntryId(0), key, reason: ["", "y"][seeded.below(2)].to_owned() },
+            _ => marker,
+        }
     });
     let markers: Vec<_> = markers.collect();
     let views = (0..=seeded.below(3)).map(|_| {

@@ -37,7 +37,9 @@ impl Run<'_, '_> {
         let mut findings = Findings::default();
         for (action, verdict) in transaction.actions.iter().zip(verdicts) {
             match action {
-                Action::PutMarker { entry, .. } => self.marker_verdict(*entry, verdict),
+                Action::PutMarker { entry, .. } | Action::UpdateReason { entry, .. } => {
+                    self.marker_verdict(*entry, verdict);
+                }
                 Action::PutPart { entry, .. } => self.part_verdict(*entry, verdict),
                 // A marker has the key of a part. It is never deleted, so the record stays where it is.
                 Action::DeletePart { entry, .. } => {

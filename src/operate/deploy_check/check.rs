@@ -284,15 +284,9 @@ pub(super) mod tests {
         let expiry = |status| TimeToLiveDescription::builder().attribute_name(EXPIRES_AT).time_to_live_status(status);
         let mut markers = table(&[(SEQUENCE_NUMBER, ScalarAttributeType::S), (STREAM, ScalarAttributeType::S)]);
         let index = |parts: &[&str], status| {
-            let role = |place| if place == 0 { KeyType::Hash } else { KeyType::Range };
-            let element = |(place, name): (usize, &&str)| {
-                KeySchemaElement::builder().attribute_name(*name).key_type(role(place)).build().unwrap()
-            };
-            GlobalSecondaryIndexDescription::builder()
-                .index_name("Quarantine")
-                .set_key_schema(Some(parts.iter().enumerate().map(element).collect()))
-                .index_status(status)
-                .build()
+            let parts: Vec<_> = parts.iter().map(|name| (*name, ScalarAttributeType::S)).collect();
+            let index = GlobalSecondaryIndexDescription::builder().index_name("Quarantine");
+            index.set_key_schema(table(&parts).key_schema).index_status(status).build()
         };
         let key = ["InQuarantine", "RecordedAt"];
         for (indexes, found) in [

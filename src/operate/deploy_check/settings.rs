@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::check::{Check, Checks};
 use crate::config::{
-    Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_DEFINITION, VIEW_TABLE,
+    Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, QUARANTINE_RETENTION_DAYS, SOURCE_TABLE,
+    VIEW_DEFINITION, VIEW_TABLE,
 };
 use crate::rollup::model::language::{Condition, MeasureExpression};
 use crate::rollup::model::set_attribute::SetValue;
@@ -47,6 +48,9 @@ pub(super) fn of_function(config: &Config, function: &str, variables: Option<&Ha
     }
     let days = |config: &Config| config.marker_retention_days.to_string();
     checks.that(MARKER_RETENTION_DAYS, days(&theirs), days(config), OTHERS);
+    let kept =
+        |config: &Config| config.quarantine_retention_days.map_or_else(|| "empty".to_owned(), |days| days.to_string());
+    checks.that(QUARANTINE_RETENTION_DAYS, kept(&theirs), kept(config), OTHERS);
     checks.checks
 }
 
@@ -92,6 +96,7 @@ mod tests {
         };
         assert_eq!(check(&[]), []);
         assert_eq!(check(&[(VIEW_TABLE, "Region")]), [(VIEW_TABLE, "Region".to_owned())]);
+        assert_eq!(check(&[(QUARANTINE_RETENTION_DAYS, "90")]), [(QUARANTINE_RETENTION_DAYS, "90".to_owned())]);
         assert_eq!(check(&[(ON_MISSING_VIEW_ITEM, "skip")]), [(ON_MISSING_VIEW_ITEM, "skip".to_owned())]);
         let definition = r#"{ "key": [{ "attribute": "MapId", "type": "S" }], "measures": { "Points": "count" } }"#;
         assert_eq!(check(&[(VIEW_DEFINITION, definition)]), [(VIEW_DEFINITION, "another".to_owned())]);

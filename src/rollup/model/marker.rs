@@ -14,7 +14,7 @@ use crate::rollup::model::definition::{Definition, views_of};
 use crate::rollup::model::digest::same_item;
 use crate::rollup::model::measure::ViewId;
 use crate::rollup::model::number::Number;
-use crate::rollup::model::record::RecordHead;
+use crate::rollup::model::record::{RecordHead, RecordId};
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::{AttributeValue, Item};
 
@@ -53,7 +53,7 @@ pub const RECORDED_AT: &str = "RecordedAt";
 /// The invocation that wrote it.
 pub const REQUEST_ID: &str = "RequestId";
 /// When it may be deleted, in seconds since the epoch: the table's TTL attribute. Absent while the record is in
-/// quarantine.
+/// quarantine, unless quarantine has a retention.
 pub const EXPIRES_AT: &str = "ExpiresAt";
 /// A quarantined record as it came: text, or gzip in a binary value when it is long. In a
 /// [part](crate::rollup::model::kept_record), a piece of the gzip.
@@ -73,6 +73,14 @@ pub const FORMAT_VERSION: &str = "FormatVersion";
 
 /// The form of the markers that are written here.
 pub const FORMAT: u32 = 1;
+
+/// The key of a record's marker.
+#[must_use]
+pub fn marker_key(id: &RecordId) -> Item {
+    let key = [(SEQUENCE_NUMBER, &id.sequence_number), (STREAM, &id.stream)];
+    let text = |(name, value): (&str, &String)| (name.to_owned(), AttributeValue::S(value.clone()));
+    Item::from(HashMap::from(key.map(text)))
+}
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,19 +114,31 @@ pub struct Stamp {
     recorded_at: String,
     request_id: String,
     expires_at: String,
+    /// When markers in quarantine expire, and the parts of their records; none is never.
+    pub(super) quarantine_expires_at: Option<String>,
 }
 
 impl Stamp {
     /// Of the invocation with this request id, which began at that time. Applied markers are kept for so many days.
     #[must_use]
     pub fn new(recorded_at: DateTime<Utc>, request_id: &str, retention_days: u32) -> Self {
-        let expires_at = recorded_at + TimeDelta::days(i64::from(retention_days));
         Self {
             recorded_at: recorded_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             request_id: request_id.to_owned(),
-            expires_at: expires_at.timestamp().to_string(),
+            expires_at: expiry(recorded_at, retention_days),
+            quarantine_expires_at: None,
         }
     }
+
+    /// With quarantined records that are kept for so many days since the invocation began; none is for ever.
+    #[must_use]
+    pub fn with_quarantine(self, recorded_at: DateTime<Utc>, retention_days: Option<u32>) -> Self {
+        Self { quarantine_expires_at: retention_days.map(|days| expiry(recorded_at, days)), ..self }
+    }
+}
+
+fn expiry(recorded_at: DateTime<Utc>, retention_days: u32) -> String {
+    (recorded_at + TimeDelta::days(i64::from(retention_days))).timestamp().to_string()
 }
 
 /// A marker that is to be written.

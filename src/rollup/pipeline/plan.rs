@@ -15,7 +15,7 @@ use crate::rollup::Item;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::kept_record::{QuarantinedMarker, possible_parts, quarantined};
 use crate::rollup::model::limits;
-use crate::rollup::model::marker::{Guard, Marker, Stamp};
+use crate::rollup::model::marker::{Guard, Marker, Stamp, marker_key};
 use crate::rollup::model::view::{OnMissingViewItem, TableId};
 use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
 use crate::rollup::pipeline::update::{self, Update};
@@ -47,6 +47,15 @@ pub enum Action<'a> {
         entry: EntryId,
         /// The part.
         part: Item,
+    },
+    /// Say why a record stays in quarantine whose replay failed for another reason than the one in its marker.
+    UpdateReason {
+        /// The entry.
+        entry: EntryId,
+        /// The marker's key.
+        key: Item,
+        /// Why it cannot be applied now.
+        reason: String,
     },
     /// Delete a part of a record whose quarantine ends with this transaction. There may be none with this key.
     DeletePart {
@@ -133,6 +142,13 @@ pub fn assemble<'s>(setting: &'s Setting, batch: &Batch<'s>, shapes: &[Shape], m
             let (change, left_alone) = (Arc::clone(change), Arc::clone(&left_alone));
             let marker = Marker::Applied { change, left_alone, definition, stamp };
             std::iter::once(Action::PutMarker { entry, guard: *guard, marker }).chain(ended).collect::<Vec<_>>()
+        }
+        Entry::Quarantine(poison) if *guard == Guard::Quarantined => {
+            vec![Action::UpdateReason {
+                entry,
+                key: marker_key(&poison.marker_id()),
+                reason: poison.reason.to_string(),
+            }]
         }
         Entry::Quarantine(poison) => {
             let QuarantinedMarker { marker, parts } = quarantined(definition, poison, stamp);

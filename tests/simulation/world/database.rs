@@ -308,7 +308,9 @@ pub fn view_items_of(transaction: &Transaction<'_>) -> BTreeSet<&'static str> {
         Action::UpdateView { table, key, .. } | Action::CheckAbsent { table, key, .. } => {
             measures::view_item_at(*table, key)
         }
-        Action::PutMarker { .. } | Action::PutPart { .. } | Action::DeletePart { .. } => None,
+        Action::PutMarker { .. } | Action::PutPart { .. } | Action::UpdateReason { .. } | Action::DeletePart { .. } => {
+            None
+        }
     };
     transaction.actions.iter().filter_map(key).collect()
 }

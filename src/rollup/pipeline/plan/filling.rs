@@ -170,7 +170,10 @@ mod tests {
                 let names = update.names.values().map(String::len).sum::<usize>();
                 item_size::bytes(key) + names + item_size::bytes(&update.values)
             }
-            Action::PutPart { .. } | Action::DeletePart { .. } | Action::CheckAbsent { .. } => {
+            Action::PutPart { .. }
+            | Action::UpdateReason { .. }
+            | Action::DeletePart { .. }
+            | Action::CheckAbsent { .. } => {
                 unreachable!("nothing is kept or ends, and view items are created")
             }
         };
