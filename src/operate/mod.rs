@@ -27,6 +27,7 @@ pub mod progress;
 pub mod quarantine;
 mod record_parts;
 pub mod repair;
+mod repair_starts;
 pub mod replay;
 pub mod sequence;
 pub mod stop;

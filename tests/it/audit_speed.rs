@@ -82,7 +82,7 @@ async fn an_audit_is_bounded_by_the_queries_of_its_items() {
     let engine = Engine::start().await;
     load(&engine, maps, points, true).await;
     let scope = AuditScope {
-        pace: Pace { settle: Duration::ZERO, concurrency: CONCURRENCY, max_read_units: None },
+        pace: Pace { settle: Duration::ZERO, concurrency: CONCURRENCY, ..Pace::default() },
         ..AuditScope::default()
     };
     let (_stopper, stop) = stop::stop();

@@ -303,21 +303,6 @@ async fn an_index_whose_key_is_a_counter_of_another_type_fails_the_invocation_an
 }
 
 #[tokio::test]
-async fn a_counter_at_the_end_of_the_numbers_poisons_the_records_that_would_raise_it() {
-    let engine = Engine::start().await;
-    let groups = AttributeValue::M([("Park".into(), n(1))].into());
-    let largest = AttributeValue::N("99999999999999999999999999999999999999".to_owned());
-    engine.put("Map", [("MapId", s("m")), ("CategoryCounts", groups), ("TotalPoints", largest)]).await;
-    engine.put_point("m", "one too many", Some("Park")).await;
-    engine.put_point("fine", "fine", Some("Park")).await;
-    engine.function().deliver(&engine.stream_records().await).await;
-    let markers = engine.markers().await;
-    let reasons = markers.values().filter_map(|marker| marker.get("Reason")).map(text).collect::<Vec<_>>();
-    assert!(matches!(reasons.as_slice(), [one] if one.contains("TotalPoints")), "{reasons:?}");
-    assert_eq!(engine.counters("fine").await.unwrap().total, 1);
-}
-
-#[tokio::test]
 async fn a_long_record_is_kept_compressed() {
     let (engine, good) = two_good_records().await;
     let long = bad(&good[0], |r| {

@@ -57,7 +57,6 @@ async fn a_new_process_pays_little_for_what_was_counted_before() {
             let batch = batch_counted_before(&engine, &recording, maps, counted).await;
             let sent = process(&recording).deliver(&batch).await;
             let told = format!("{share} of {RECORDS} records over {maps} maps: {sent:?}");
-            println!("{told}");
             affordable(sent, &told);
             let left = (0..RECORDS).filter(|place| !counted(*place)).count();
             // Two write units a marker and a view item, and a few view items that are cut.

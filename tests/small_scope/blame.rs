@@ -108,7 +108,7 @@ async fn every_refusal_blames_the_record_or_the_deployment() {
             }
         }
     }
-    println!("every refusal blames the record or the deployment | {searched} refusals");
+    println!("{searched} refusals");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,13 +3,14 @@
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::Message;
 
+use super::Replayer;
 use super::document::{self, BatchPointer};
 use super::error::ReplayError;
 use super::range::{RangeContent, RangeReader};
 use super::report::{Gone, ReplayReport};
 use super::stream::Streams;
-use crate::operate::apply::Applier;
 use crate::operate::error::failure_text;
+use crate::operate::repair_starts::RecordsFrom;
 use crate::operate::stop::Stop;
 use crate::rollup::pipeline::parse::is_of_another_table;
 
@@ -68,12 +69,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the queue or a stream cannot be read, or the tables cannot be written.
-    pub async fn drain(
-        &mut self,
-        applier: &mut Applier,
-        report: &mut ReplayReport,
-        stop: &Stop,
-    ) -> Result<(), ReplayError> {
+    pub async fn drain(&mut self, replayer: &mut Replayer<'_>, stop: &Stop) -> Result<(), ReplayError> {
         while !stop.requested() {
             let messages = self.receive().await?;
             if messages.is_empty() {
@@ -81,7 +77,7 @@ impl Queue {
             }
             for Message { body, receipt_handle, .. } in messages {
                 let Some(receipt) = receipt_handle else { continue };
-                match self.apply(body.as_deref(), applier, report, stop).await? {
+                match self.apply(body.as_deref(), replayer, stop).await? {
                     MessageEnd::DealtWith => self.delete(&receipt).await?,
                     MessageEnd::RecordsGone => self.gone.push(receipt),
                     MessageEnd::Left => {}
@@ -115,29 +111,28 @@ impl Queue {
     async fn apply(
         &mut self,
         message: Option<&str>,
-        applier: &mut Applier,
-        report: &mut ReplayReport,
+        replayer: &mut Replayer<'_>,
         stop: &Stop,
     ) -> Result<MessageEnd, ReplayError> {
         if stop.requested() {
             return Ok(MessageEnd::Left);
         }
         let Some(pointer) = message.and_then(document::pointer) else {
-            report.foreign += 1;
+            replayer.report.foreign += 1;
             return Ok(MessageEnd::Left);
         };
-        let before = applier.counts;
+        let (read, left) = (replayer.applier.counts.read, replayer.left());
         let content = match self.streams.get(&pointer.stream).await? {
             None => RangeContent::Trimmed,
             Some(_) if is_of_another_table(&pointer.stream, &self.source_table) => {
-                report.foreign += 1;
+                replayer.report.foreign += 1;
                 return Ok(MessageEnd::Left);
             }
             Some(stream) => {
                 let mut range = RangeReader::open(stream, &pointer).await?;
                 while let Some(records) = range.next().await? {
                     let records: Vec<String> = records.into_iter().map(|record| record.json).collect();
-                    applier.apply(&records).await?;
+                    replayer.apply(records, RecordsFrom::Stream).await?;
                     if stop.requested() {
                         return Ok(MessageEnd::Left);
                     }
@@ -147,10 +142,11 @@ impl Queue {
         };
         match content {
             RangeContent::Trimmed => {
-                report.gone.push(gone(pointer, applier.counts.read - before.read));
+                let read = replayer.applier.counts.read - read;
+                replayer.report.gone.push(gone(pointer, read));
                 Ok(MessageEnd::RecordsGone)
             }
-            RangeContent::Whole if applier.counts.unresolved == before.unresolved => Ok(MessageEnd::DealtWith),
+            RangeContent::Whole if replayer.left() == left => Ok(MessageEnd::DealtWith),
             RangeContent::Whole => Ok(MessageEnd::Left),
         }
     }

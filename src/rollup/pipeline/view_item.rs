@@ -199,6 +199,29 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_that_an_item_cannot_hold_is_out_of_bounds() {
+        let definition = Definition::points_of_maps("Point", "Map").unwrap();
+        let one = |place, group: Option<&str>| {
+            let counter = Counter { measure: MeasureId::first_view(place), group: group.map(str::to_owned) };
+            Sums::from([(counter, Number::from(1))])
+        };
+        let (total, park) = (one(0, None), one(1, Some("Park")));
+        let large = "1".repeat(39);
+        for (item, sums, expected) in [
+            (item([]), &total, None),
+            (item([("TotalPoints", number(&"9".repeat(38)))]), &total, None),
+            (item([("TotalPoints", number("1E38"))]), &total, Some("TotalPoints")),
+            (item([("TotalPoints", number("1E38"))]), &park, None),
+            (item([("CategoryCounts", groups([("Park", number("7")), ("Cafe", number(&large))]))]), &park, None),
+            (item([("CategoryCounts", groups([("Park", number("1E-38"))]))]), &park, Some("CategoryCounts.Park")),
+        ] {
+            let found = out_of_bounds(&definition, &item, sums);
+            assert_eq!(found.is_some(), expected.is_some(), "{item:?}: {found:?}");
+            assert!(found.is_none_or(|words| words.contains(expected.unwrap_or_default())));
+        }
+    }
+
+    #[test]
     fn counters_below_zero_are_counted() {
         let definition = Definition::points_of_maps("Point", "Map").unwrap();
         for (item, expected) in [

@@ -7,7 +7,7 @@ use ddb_rollup::commit::{FoundMarkers, LookedUp};
 use ddb_rollup::rollup::model::definition::Definition;
 use ddb_rollup::rollup::model::marker::marker_key;
 use ddb_rollup::rollup::model::record::RecordId;
-use ddb_rollup::rollup::model::view::ViewKey;
+use ddb_rollup::rollup::model::view::{ROLLUP_VERSION, ViewKey};
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure, RetryCause};
 use ddb_rollup::rollup::{AttributeValue, Item};
@@ -310,7 +310,12 @@ impl Database {
         if !transaction.actions.iter().any(refused) {
             return None;
         }
-        let words = || "ItemCollectionSizeLimitExceeded: no room".to_owned();
+        // Without a word about the data, an item that was updated before is refused for its record's sake.
+        let updated = self.tables.view(of, &refusing).is_some_and(|item| item.contains_key(ROLLUP_VERSION));
+        let words = || {
+            let words = if updated { "ValidationError: no reason" } else { "ItemCollectionSizeLimitExceeded: no room" };
+            words.to_owned()
+        };
         if self.terse {
             return Some(Failure::Refused(words()));
         }
