@@ -324,7 +324,7 @@ def every_parameter_is_explained_and_limited_and_in_one_group() -> None:
 def alarms_watch_metrics_that_there_are_and_tell_a_topic_if_there_is_one() -> None:
     quiet, told = Template.read(), Template.read(AlarmTopicArn=TOPIC, IteratorAgeAlarmSeconds="60")
     alarms = quiet.resources("AWS::CloudWatch::Alarm")
-    assert len(alarms) == 10
+    assert len(alarms) == 11
     for name, alarm in alarms.items():
         properties = alarm["Properties"]
         assert properties["AlarmActions"] == properties["OKActions"] == [], name
