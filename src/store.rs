@@ -1,12 +1,13 @@
 //! DynamoDB at the border: a planned transaction as the SDK's request, the SDK's answer as a verdict.
 
+mod at_most;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::error::Error;
 use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::ConfigBag;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -17,12 +18,10 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason as SdkReason, ConditionCheck, Delete, KeysAndAttributes, Put,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as SdkUpdate,
 };
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
-use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use uuid::Uuid;
+
+use at_most::AtMost;
 
 use crate::commit::{FoundMarkers, LookedUp, Store};
 use crate::rollup::Item;
@@ -338,30 +337,6 @@ pub fn sdk_update(table: &str, key: &Item, update: Update) -> UpdateBuilder {
         .set_condition_expression(condition)
         .set_expression_attribute_names(Some(names))
         .set_expression_attribute_values(Some(Item::from(values).into()))
-}
-
-/// Refuses an answer that is longer than so many bytes, before its body is read.
-#[derive(Debug)]
-struct AtMost(u64);
-
-#[dyn_dispatch_hint]
-impl Intercept for AtMost {
-    fn name(&self) -> &'static str {
-        "AtMost"
-    }
-
-    fn read_after_transmit(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let length = context.response().headers().get("content-length").and_then(|length| length.parse::<u64>().ok());
-        match length {
-            Some(length) if length > self.0 => Err(format!("an answer of {length} bytes, more than {}", self.0).into()),
-            _ => Ok(()),
-        }
-    }
 }
 
 fn error_answer(error: &impl ProvideErrorMetadata, raw: &HttpResponse) -> ErrorAnswer {

@@ -37,8 +37,9 @@ pub(super) struct Run<'r, 'b> {
     busy: Vec<bool>,
     redelivery: &'r Redelivery,
     duplicates: Duplicates,
-    /// Entries that wait for the markers of others to be looked up, and how many requests for those are not answered.
+    /// Entries without a marker, as far as was looked up: they are planned once no look-up is open.
     on_hold: Vec<EntryId>,
+    /// Look-ups of markers that wait or are not answered.
     open_look_ups: usize,
     first_touches: usize,
     other_definition: usize,
