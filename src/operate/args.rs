@@ -147,6 +147,11 @@ pub struct Pace {
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = concurrency)]
     pub concurrency: u16,
 
+    /// Seconds that a record may take from its write to its marker; what was written before that is asked for its marker only
+    /// where a view item differs
+    #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = seconds)]
+    pub lag: Duration,
+
     /// Read capacity units that may be consumed a second, in all tables; without it as many as there are
     #[arg(long, value_name = "UNITS", value_parser = units)]
     pub max_read_units: Option<f64>,
@@ -155,7 +160,7 @@ pub struct Pace {
 impl Default for Pace {
     /// As the command reads when nothing else is said.
     fn default() -> Self {
-        Self { settle: Duration::from_secs(5), concurrency: 8, max_read_units: None }
+        Self { settle: Duration::from_secs(5), concurrency: 8, lag: Duration::from_mins(15), max_read_units: None }
     }
 }
 

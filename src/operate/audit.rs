@@ -9,7 +9,7 @@
 //! 4. [`report`]: what came of it; [`page`], the same for a browser.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,39 +21,49 @@ use super::agreement::Agreement;
 use super::args::{Pace, Shared};
 use super::clock::now;
 use super::progress::Progress;
+use super::slices::{SliceArgs, Slices};
 use super::stop::{Stop, until_stopped};
 use super::stream::DynamoStream;
 use super::stream_reader::Reach;
 use crate::config::Config;
 use crate::operate::audit::uncountable::UncountableItem;
 use crate::rollup::Item;
+use crate::rollup::check::balance::{Balance, Balances, StoredItem};
 use crate::rollup::check::judge::{Orphans, StoredCounters};
-use crate::rollup::check::recount::SourceTotals;
-use crate::rollup::model::change::of_views;
+use crate::rollup::check::slice::Slice;
 use crate::rollup::model::definition::Definition;
+use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::poison::Image;
-use crate::rollup::model::view::{OnMissingViewItem, ROLLUP_VERSION, TableId, ViewKey};
+use crate::rollup::model::record::RecordId;
+use crate::rollup::model::view::{OnMissingViewItem, TableId, ViewKey};
 use crate::rollup::pipeline::contribution::contribution;
 
 pub mod compared;
 pub mod error;
 pub mod examine;
+pub mod item_sizes;
+pub mod judged;
 pub mod ledger;
+mod merge;
 mod open_records;
 pub mod page;
 mod read_meter;
 pub mod report;
 mod snapshot;
+mod source_search;
 pub mod stream_records;
 pub mod table_reader;
 mod uncountable;
 
 use compared::{Compared, item_key};
 use error::AuditError;
-use examine::{Examined, Examiner, Suspect, chunks};
+use examine::{AfterLook, Examiner, OnlyLook, RecountedItems, Suspect, chunks};
+use item_sizes::ItemSizes;
+use judged::JudgedItem;
 use ledger::Ledger;
+use open_records::QuarantinedKind;
 use report::AuditReport;
-use stream_records::StreamRecords;
+use stream_records::{MarkersAsked, StreamRecords};
 use table_reader::TableReader;
 
 /// Compare every counter with a recount; writers and the function go on meanwhile
@@ -65,6 +75,13 @@ use table_reader::TableReader;
 pub struct Args {
     #[command(flatten)]
     scope: AuditScope,
+
+    #[command(flatten)]
+    slices: SliceArgs,
+
+    /// Add up reports of slices, as --json printed them, and read no table
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["item", "slice", "slices", "html"])]
+    merge: Vec<PathBuf>,
 
     /// Write a report for people, a page in one file
     #[arg(long, value_name = "FILE")]
@@ -82,9 +99,17 @@ pub struct AuditScope {
     #[arg(long, value_name = "NAME")]
     pub view: Option<String>,
 
+    /// Only a slice of the view items, by a hash of their keys: K/N is the Kth of N. Each slice reads the whole source
+    #[arg(long, value_name = "K/N", conflicts_with = "item")]
+    pub slice: Option<Slice>,
+
     /// Treat attributes with the names of measures as counters on every item whose key fits a view
     #[arg(long)]
     pub adopt: bool,
+
+    /// Ask every record of the stream for its marker, and not only where a view item differs or a record is younger than --lag
+    #[arg(long)]
+    pub all_markers: bool,
 
     /// How the tables are read.
     #[command(flatten)]
@@ -100,8 +125,14 @@ pub struct AuditScope {
 /// # Errors
 /// When it could not run to its end.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditError> {
+    if !args.merge.is_empty() {
+        let merged = merge::read(&args.merge)?;
+        shared.write(&merged, &format!("{merged}\n"))?;
+        return Ok(CommandOutcome::found_unless(merge::is_clean(&merged)));
+    }
     let sdk = shared.sdk().await;
-    let report = until_stopped(async |stop| audit(&sdk, shared.config()?, &args.scope, stop).await).await?;
+    let slices = Slices::of(&sdk, &shared.config()?, "audit", &args.slices, args.scope.slice).await?;
+    let report = until_stopped(async |stop| Box::pin(in_slices(&sdk, shared, &args.scope, slices, stop)).await).await?;
     if let Some(file) = &args.html {
         let page = page::page(&report, now());
         let written = tokio::fs::write(file, page).await;
@@ -109,6 +140,31 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
     }
     shared.write(&report.json(), &report)?;
     Ok(CommandOutcome::found_unless(report.is_clean()))
+}
+
+/// Audits one slice after another.
+async fn in_slices(
+    sdk: &SdkConfig,
+    shared: &Shared,
+    scope: &AuditScope,
+    mut slices: Slices,
+    stop: &Stop,
+) -> Result<AuditReport, AuditError> {
+    let mut all: Option<AuditReport> = None;
+    while let Some(slice) = slices.take_next() {
+        let scope = AuditScope { slice, ..scope.clone() };
+        let report = Box::pin(audit(sdk, shared.config()?, &scope, stop)).await?;
+        all = Some(match all {
+            Some(all) => all.joined(report),
+            None => report,
+        });
+        if stop.requested() {
+            slices.tell_how_to_go_on(slice);
+            break;
+        }
+        slices.done(slice).await?;
+    }
+    all.ok_or_else(|| AuditError::Io(std::io::Error::other("there is no slice left")))
 }
 
 /// Audits the views.
@@ -122,34 +178,35 @@ pub async fn audit(
     stop: &Stop,
 ) -> Result<AuditReport, AuditError> {
     let mut audit = Audit::begin(sdk, config, scope).await?;
-    if scope.item.is_none() {
-        audit.read_ledger().await?;
-    }
     let suspects = audit.first_pass().await?;
-    audit.examine(&suspects, stop).await?;
+    audit.examine(&suspects, stop, &mut OnlyLook).await?;
     // What differs may be in quarantine since before the stream's oldest record: only the whole table tells.
-    if scope.item.is_some() && audit.examined.values().any(Examined::is_drifted) {
+    if scope.item.is_some() && audit.examined.values().any(JudgedItem::is_drifted) {
         audit.read_ledger().await?;
-        audit.examine(&suspects, stop).await?;
+        audit.examine(&suspects, stop, &mut OnlyLook).await?;
     }
     Ok(audit.report())
 }
 
 /// An audit that goes on.
 pub(super) struct Audit {
-    tables: TableReader,
+    pub(super) tables: TableReader,
     pub(super) records: StreamRecords,
     compared: Compared,
     settle: Duration,
     /// The only view item that is asked for.
     only: Option<ViewKey>,
+    /// The only slice.
+    slice: Option<Slice>,
     ledger: Ledger,
     /// View items that the first pass found to be equal and at rest.
     equal: u64,
+    /// How large these are.
+    sizes: ItemSizes,
     /// The others.
     listed: BTreeSet<ViewKey>,
     /// How they were seen last; those that are missing are not seen yet.
-    pub(super) examined: HashMap<ViewKey, Examined>,
+    pub(super) examined: HashMap<ViewKey, JudgedItem>,
     orphans: Orphans,
     /// Items of others with attributes that have the names of measures.
     others: Vec<ViewKey>,
@@ -168,14 +225,21 @@ impl Audit {
         let only = scope.item.as_ref().map(|given| item_key(tables.definition(), compared.views, given)).transpose()?;
         let streams = aws_sdk_dynamodbstreams::Client::new(sdk);
         let stream = tables.source.stream.as_ref().map(|arn| DynamoStream::new(streams, arn));
+        let asked = match &only {
+            _ if scope.all_markers => MarkersAsked::All,
+            Some(only) => MarkersAsked::Of(only.clone()),
+            None => MarkersAsked::Since(now() - scope.pace.lag),
+        };
         Ok(Self {
             tables,
-            records: StreamRecords::new(stream),
+            records: StreamRecords::new(stream, &scope.pace, asked),
             compared,
             settle: scope.pace.settle,
             only,
+            slice: scope.slice,
             ledger: Ledger::default(),
             equal: 0,
+            sizes: ItemSizes::default(),
             listed: BTreeSet::new(),
             examined: HashMap::new(),
             orphans: Orphans::default(),
@@ -190,133 +254,223 @@ impl Audit {
     /// Reads all markers: what is in quarantine, and what they tell about themselves.
     pub(super) async fn read_ledger(&mut self) -> Result<(), AuditError> {
         self.ledger = ledger::read(&self.tables, now()).await?;
+        self.take_quarantined();
+        Ok(())
+    }
+
+    fn take_quarantined(&mut self) {
         for (id, effect) in std::mem::take(&mut self.ledger.quarantined) {
             self.records.add_quarantined(id, effect);
         }
-        Ok(())
     }
 
     /// Finds the view items that have to be looked at alone.
     pub(super) async fn first_pass(&mut self) -> Result<Vec<Suspect>, AuditError> {
-        let definition = self.tables.definition().clone();
         self.records.catch_up(&self.tables, Reach::Thorough).await?;
-        self.records.touched.clear();
+        self.records.recounts_begin();
         if let Some(key) = self.only.clone() {
-            self.listed.insert(key.clone());
-            return Ok(vec![Suspect { key, source_items: 0 }]);
+            return Ok(vec![Suspect { key, source_items: 0, bytes: 0 }]);
         }
 
-        let (recounts, unreadable) = (RefCell::new(HashMap::<ViewKey, SourceTotals>::new()), RefCell::new(0));
-        let stored = RefCell::new(HashMap::<ViewKey, StoredItem>::new());
+        let definition = self.tables.definition().clone();
+        let (balances, unreadable) = (RefCell::new(Balances::of_slice(self.slice)), RefCell::new(0));
         let uncountable = RefCell::new(Vec::new());
         let progress = Progress::reading("source items", self.tables.source.items);
-        let sources = self.tables.sources(&progress, |item| match contribution(&definition, Image::New, &item) {
+        let sources = self.tables.sources(Some(&progress), |item| match contribution(&definition, Image::New, &item) {
             Ok(found) => {
                 for (view, reason) in &found.uncountable {
                     let (view, key) = (definition[*view].name(), &self.tables.source.key);
                     uncountable.borrow_mut().push(UncountableItem::new(view, key, &item, reason));
                 }
-                for (item, contribution) in found.by_item() {
-                    recounts.borrow_mut().entry(item.clone()).or_default().add(&contribution);
-                }
+                balances.borrow_mut().add_source(&found);
             }
             Err(_) => *unreadable.borrow_mut() += 1,
         });
-        let views = self.tables.views(|table, item| {
-            if let Some((key, item)) = StoredItem::read(&definition, table, &item) {
-                stored.borrow_mut().insert(key, item);
-            }
-        });
-        futures_util::future::try_join(sources, views).await?;
+        let views = self.tables.views(|table, item| take_stored(&definition, table, &item, &mut balances.borrow_mut()));
+        let ledger = ledger::read(&self.tables, now());
+        let ((), (), ledger) = futures_util::future::try_join3(sources, views, ledger).await?;
         progress.finish();
+        self.ledger = ledger;
+        self.take_quarantined();
         self.records.catch_up(&self.tables, Reach::Thorough).await?;
         self.unreadable = unreadable.into_inner();
         self.uncountable = uncountable.into_inner();
-        Ok(self.sort_out(recounts.into_inner(), &stored.into_inner()))
+        let balances = balances.into_inner();
+        let mut unsettled = std::mem::take(&mut self.records.touched);
+        unsettled.extend(self.records.open.items().cloned());
+        unsettled.retain(|key| self.wants(key));
+        loop {
+            let suspects = self.sort_out(&balances, &unsettled);
+            // An older record that is not applied may concern more view items: those are equal to what they should not be.
+            let keys = suspects.iter().map(|suspect| suspect.key.clone()).collect();
+            let mut more = self.records.look_back(&self.tables, &keys).await?;
+            more.retain(|key| self.wants(key));
+            if more.is_empty() {
+                return Ok(suspects);
+            }
+            unsettled.extend(more);
+        }
     }
 
     /// What is equal, and was not written meanwhile, is exact; the others are looked at alone.
-    fn sort_out(
-        &mut self,
-        mut recounts: HashMap<ViewKey, SourceTotals>,
-        stored: &HashMap<ViewKey, StoredItem>,
-    ) -> Vec<Suspect> {
-        let mut unsettled = std::mem::take(&mut self.records.touched);
-        unsettled.extend(self.records.open.items().cloned());
+    fn sort_out(&mut self, balances: &Balances, unsettled: &HashSet<ViewKey>) -> Vec<Suspect> {
+        (self.equal, self.sources, self.sizes) = (0, 0, ItemSizes::default());
+        (self.orphans, self.others) = (Orphans::default(), Vec::new());
         let definition = self.tables.definition().clone();
+        let nothing = Balance::default();
         let mut suspects = Vec::new();
-        let keys: BTreeSet<ViewKey> = stored.keys().chain(recounts.keys()).chain(&unsettled).cloned().collect();
+        let keys: BTreeSet<&ViewKey> = balances.keys().chain(unsettled).collect();
         for key in keys {
-            let recount = recounts.remove(&key).unwrap_or_default();
-            self.sources += recount.sources;
-            let (found, unsettled) = (stored.get(&key), unsettled.contains(&key));
-            let has_version = found.is_some_and(|found| found.has_version);
-            let views = self.compared.owners_of(&definition, &key, has_version, recount.views);
+            let balance = balances.of(key).unwrap_or(&nothing);
+            self.sources += balance.sources;
+            let unsettled = unsettled.contains(key);
+            let has_version = balance.stored.is_some_and(|stored| stored.has_version);
+            let views = self.compared.owners_of(&definition, key, has_version, balance.contributing);
             let is_owned = !views.is_empty();
-            match found {
-                None if recount.sources > 0 => self.orphans.without_view_item.push(key.clone()),
-                Some(found) if recount.sources == 0 && found.counters.has_counters && is_owned => {
+            match balance.stored {
+                None if balance.sources > 0 => self.orphans.without_view_item.push(key.clone()),
+                Some(stored) if balance.sources == 0 && stored.has_counters && is_owned => {
                     self.orphans.without_sources.push(key.clone());
                 }
-                Some(found) if found.counters.has_counters && !is_owned && !unsettled => {
+                Some(stored) if stored.has_counters && !is_owned && !unsettled => {
                     self.others.push(key.clone());
                     continue;
                 }
                 _ => {}
             }
-            let skip = || definition.on_missing(recount.views) == OnMissingViewItem::Skip;
-            if found.is_none() && (recount.sources == 0 && !unsettled || recount.sources > 0 && skip()) {
+            let skip = || definition.on_missing(balance.contributing) == OnMissingViewItem::Skip;
+            if balance.stored.is_none() && (balance.sources == 0 && !unsettled || balance.sources > 0 && skip()) {
                 continue;
             }
-            let nothing = StoredCounters::default();
-            let stored = found.map_or(&nothing, |found| &found.counters).of(views);
-            let differs = !stored.differences(&of_views(&recount.sums, views)).is_empty();
-            if differs || unsettled {
-                self.listed.insert(key.clone());
-                suspects.push(Suspect { key, source_items: recount.sources });
+            if balances.differs(balance, views) || unsettled {
+                let bytes = balance.stored.map_or(0, |stored| stored.bytes);
+                suspects.push(Suspect { key: key.clone(), source_items: balance.sources, bytes });
             } else {
                 self.equal += 1;
+                let stored = balance.stored.unwrap_or_default();
+                self.sizes.note(key, views, stored.bytes, stored.zero_groups);
             }
         }
         suspects
     }
 
-    /// Looks at view items alone.
-    pub(super) async fn examine(&mut self, suspects: &[Suspect], stop: &Stop) -> Result<(), AuditError> {
+    /// Looks at view items alone: at one part of them after another, while the source items of the next are read.
+    pub(super) async fn examine(
+        &mut self,
+        suspects: &[Suspect],
+        stop: &Stop,
+        after: &mut impl AfterLook,
+    ) -> Result<(), AuditError> {
         self.forget(suspects);
         let progress = Progress::reading("view items", u64::try_from(suspects.len()).unwrap_or_default());
-        for chunk in chunks(suspects) {
-            if stop.requested() {
+        let mut chunks = chunks(suspects).into_iter();
+        let mut recounted: Option<RecountedItems> = None;
+        while !stop.requested() {
+            let next = chunks.next().map(|chunk| chunk.iter().map(|suspect| suspect.key.clone()).collect::<Vec<_>>());
+            if next.is_none() && recounted.is_none() {
                 break;
             }
-            let keys: Vec<ViewKey> = chunk.iter().map(|suspect| suspect.key.clone()).collect();
-            let examined = self.examiner(stop).examine(&keys).await?;
-            self.examined.extend(examined);
-            progress.add(u64::try_from(chunk.len()).unwrap_or_default());
+            if let Some(keys) = &next {
+                self.records.catch_up(&self.tables, Reach::Thorough).await?;
+                self.records.watch(keys);
+            }
+            let Self { tables, records, compared, settle, .. } = &mut *self;
+            let recount = async {
+                let Some(keys) = next else { return Ok(None) };
+                let recounts = tables.recount(&keys).await?;
+                Ok::<_, AuditError>(Some((RecountedItems { keys, at: Instant::now() }, recounts)))
+            };
+            let mut examiner = Examiner { tables, scope: *compared, records, settle: *settle, stop };
+            let look = async {
+                let Some(recounted) = recounted.take() else { return Ok(HashMap::new()) };
+                let mut seen = examiner.examine(&recounted).await?;
+                after.after(&mut examiner, &mut seen).await?;
+                examiner.records.looked_at(&recounted.keys);
+                Ok(seen)
+            };
+            let (next, seen) = futures_util::future::try_join(recount, look).await?;
+            progress.add(u64::try_from(seen.len()).unwrap_or_default());
+            let judged = seen.iter().map(|(key, seen)| (key.clone(), JudgedItem::of(self.tables.definition(), seen)));
+            self.examined.extend(judged);
+            recounted = next.map(|(items, recounts)| {
+                recounts.into_iter().for_each(|(key, recount)| self.records.recounted(&key, recount));
+                items
+            });
         }
         progress.finish();
         Ok(())
     }
 
+    /// The views that are compared.
+    pub(super) fn views(&self) -> ViewSet {
+        self.compared.views
+    }
+
+    /// Whether a view item is asked for.
+    fn wants(&self, key: &ViewKey) -> bool {
+        self.only.as_ref().is_none_or(|only| only == key) && self.slice.is_none_or(|slice| slice.contains(key))
+    }
+
+    /// The only view item that is asked for.
+    pub(super) fn only(&self) -> Option<&ViewKey> {
+        self.only.as_ref()
+    }
+
+    /// The records in quarantine that can be applied once their cause is mended, the oldest first.
+    pub(super) fn applicable(&self) -> Vec<RecordId> {
+        self.records.open.in_quarantine(QuarantinedKind::Applicable, |key| self.wants(key))
+    }
+
+    /// Those that can never be.
+    pub(super) fn inapplicable(&self) -> Vec<RecordId> {
+        self.records.open.in_quarantine(QuarantinedKind::Inapplicable, |_| true)
+    }
+
+    /// The view items of records.
+    pub(super) fn items_of(&self, ids: &[RecordId]) -> BTreeSet<ViewKey> {
+        let items = ids.iter().flat_map(|id| self.records.open.items_of(id));
+        items.filter(|key| self.wants(key)).cloned().collect()
+    }
+
+    /// These records are no longer in quarantine.
+    pub(super) fn closed(&mut self, ids: &[RecordId]) {
+        for id in ids {
+            self.records.open.remove(id);
+        }
+    }
+
+    /// The view items with groups that count nothing, and the views that they belong to. One that drifted is set first.
+    pub(super) fn with_zero_groups(&self) -> Vec<(ViewKey, ViewSet)> {
+        let judged = self.examined.iter().filter(|(_, judged)| judged.zero_groups.groups > 0 && !judged.is_drifted());
+        let equal = self.sizes.with_zero_groups.iter().map(|(key, views)| (key.clone(), *views));
+        equal.chain(judged.map(|(key, judged)| (key.clone(), judged.views))).collect()
+    }
+
+    /// Whether every view item was seen, and none of them drifted.
+    pub(super) fn is_set(&self) -> bool {
+        let is_set = |key| self.examined.get(key).is_some_and(|judged| judged.is_seen() && !judged.is_drifted());
+        self.listed.iter().all(is_set)
+    }
+
     /// View items that are to be looked at anew.
-    pub(super) fn forget(&mut self, suspects: &[Suspect]) {
+    fn forget(&mut self, suspects: &[Suspect]) {
         for suspect in suspects {
             self.listed.insert(suspect.key.clone());
             self.examined.remove(&suspect.key);
         }
     }
 
-    pub(super) fn examiner<'a>(&'a mut self, stop: &'a Stop) -> Examiner<'a> {
-        Examiner { tables: &self.tables, scope: self.compared, records: &mut self.records, settle: self.settle, stop }
-    }
-
     pub(super) fn report(mut self) -> AuditReport {
-        let mut findings = self.ledger.findings;
+        let mut findings = std::mem::take(&mut self.ledger.findings);
         findings.append(&mut self.records.findings);
         findings.dedup();
-        let quarantined = self.records.open.quarantined(self.only.as_ref());
+        // One of several slices has the record, and one of those that belong to no view item.
+        let is_first = self.slice.is_none_or(|slice| slice.number() == 1);
+        let quarantined =
+            self.records.open.quarantined(self.only.as_ref(), |first| first.map_or(is_first, |key| self.wants(key)));
         let mut report = AuditReport {
             definition: self.tables.definition().clone(),
+            slice: self.slice,
             exact: self.equal,
             behind: Vec::new(),
             unstable: Vec::new(),
@@ -334,12 +488,14 @@ impl Audit {
             hours: self.ledger.hours,
             stream_records: self.records.is_followed().then_some(self.records.count),
             oldest_unmarked: self.records.open.oldest_unmarked(),
+            shards_taken_as_read: self.records.taken_as_read(),
+            sizes: self.sizes,
             read_units: self.tables.meter.units(),
             took: self.began.elapsed(),
         };
         for key in self.listed {
             match self.examined.remove(&key) {
-                Some(examined) => report.add(key, examined),
+                Some(judged) => report.add(key, judged),
                 None => report.not_examined += 1,
             }
         }
@@ -347,21 +503,13 @@ impl Audit {
     }
 }
 
-/// What the first pass keeps of an item of a view table.
-struct StoredItem {
-    counters: StoredCounters,
-    has_version: bool,
-}
-
-impl StoredItem {
-    /// Reads an item that may be a view item; none if it is certainly none. In a table that is source and view, one without
-    /// a trace of a view is a source item.
-    fn read(definition: &Definition, table: TableId, item: &Item) -> Option<(ViewKey, Self)> {
-        let key = definition.own_key(table, item).ok()?;
-        let views = definition.fitting(&key);
-        let counters = StoredCounters::read(definition, views, Some(item));
-        let may_be_of_view = !views.is_empty() && (counters.has_counters || !definition.is_source(table));
-        let has_version = item.contains_key(ROLLUP_VERSION);
-        may_be_of_view.then_some((key, Self { counters, has_version }))
+/// Takes an item that may be a view item, and not one that is certainly none. In a table that is source and view, one without
+/// a trace of a view is a source item.
+fn take_stored(definition: &Definition, table: TableId, item: &Item, balances: &mut Balances) {
+    let Ok(key) = definition.own_key(table, item) else { return };
+    let views = definition.fitting(&key);
+    let counters = StoredCounters::read(definition, views, Some(item));
+    if !views.is_empty() && (counters.has_counters || !definition.is_source(table)) {
+        balances.add_stored(&key, &counters, StoredItem::of(definition, views, item));
     }
 }

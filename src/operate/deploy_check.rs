@@ -2,6 +2,7 @@
 
 pub mod check;
 mod filtering;
+mod settings;
 
 use std::fmt::{self, Display};
 use std::io;
@@ -198,7 +199,7 @@ async fn function(
         let found =
             found.map_err(|error| lambda_error(&format!("look at the function {function}"), failure_text(&error)))?;
         let variables = found.environment().and_then(|environment| environment.variables());
-        checks.extend(check::settings(config, found.function_name().unwrap_or(function), variables));
+        checks.extend(settings::of_function(config, found.function_name().unwrap_or(function), variables));
     }
     Ok(checks)
 }

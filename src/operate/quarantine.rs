@@ -4,8 +4,6 @@ use std::fmt::{self, Display};
 use std::io::{self, Write};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::BuildError;
-use aws_sdk_dynamodb::types::TransactWriteItem;
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
@@ -21,18 +19,18 @@ use super::apply::Applier;
 use super::args::Shared;
 use super::clock::{days_later, now};
 use super::error::{TableError, failure_text};
-use super::marker_table::{attribute_text, discard, marker_key};
+use super::marker_table::{attribute_text, marker_key};
 use super::printable::printable;
 use super::record_parts::RecordParts;
+use super::repair_starts::{RefusedRecord, RepairStarts};
 use super::replay::report::ReplayReport;
 use crate::config::{Config, ConfigError};
 use crate::handler::InvocationError;
 use crate::rollup::Item;
 use crate::rollup::model::kept_record::{kept_record, part_count};
 use crate::rollup::model::marker::{MarkerOutcome, OUTCOME, REASON, RECORDED_AT};
-use crate::rollup::model::poison::{EXPIRED, TAKEN};
+use crate::rollup::model::poison::{EXPIRED, TAKEN, can_be_applied};
 use crate::rollup::model::record::RecordId;
-use crate::store::{sdk_update, transaction_failure};
 
 /// Look at records in quarantine, apply them again, or give them up
 #[derive(Debug, Clone, clap::Args)]
@@ -165,18 +163,8 @@ impl Quarantine {
     /// # Errors
     /// When the table cannot be written.
     pub async fn discard(&self, record: &Quarantined, now: DateTime<Utc>) -> Result<bool, QuarantineError> {
-        let (table, wrong) =
-            (&self.config.idempotency_table, |error: BuildError| self.error("write", error.to_string()));
-        let discard = discard(days_later(now, self.config.marker_retention_days), None);
-        let discard = sdk_update(table, &marker_key(&record.id), discard).build().map_err(wrong)?;
-        let mut actions = vec![TransactWriteItem::builder().update(discard).build()];
-        actions.extend(self.parts.deletes(&record.id, record.parts).map_err(wrong)?);
-        let count = actions.len();
-        match self.client.transact_write_items().set_transact_items(Some(actions)).send().await {
-            Ok(_) => Ok(true),
-            Err(error) if transaction_failure(&error, count).is_unmet_condition() => Ok(false),
-            Err(error) => Err(self.error("write", failure_text(&error))),
-        }
+        let expires_at = days_later(now, self.config.marker_retention_days);
+        Ok(self.parts.discard(&record.id, record.parts, expires_at, None).await?)
     }
 
     /// Gives every one of these records up; tells how many were still in quarantine.
@@ -192,17 +180,33 @@ impl Quarantine {
     }
 
     /// Applies records again; what still cannot be applied stays.
-    async fn replay(&self, records: &[Quarantined], applier: &mut Applier) -> Result<(), QuarantineError> {
-        let countable: Vec<&Quarantined> = records.iter().filter(|record| record.is_countable()).collect();
+    async fn replay(
+        &self,
+        records: &[Quarantined],
+        starts: &RepairStarts<'_>,
+        applier: &mut Applier,
+    ) -> Result<Vec<RefusedRecord>, QuarantineError> {
+        // What a repair could not subtract, as it could not be applied then, is in the counters that it set.
+        let repaired = |record: &Quarantined| {
+            let (raw, since) = (record.record.as_deref()?, record.recorded_at.parse().ok());
+            starts.repaired_after(raw, since).filter(|_| !can_be_applied(&record.reason))
+        };
+        let (mut refused, mut countable) = (Vec::new(), Vec::new());
+        for record in records.iter().filter(|record| record.is_countable()) {
+            match repaired(record) {
+                Some(found) => refused.push(found),
+                None => countable.push(record),
+            }
+        }
         let kept: Vec<String> = countable.iter().filter_map(|record| record.record.clone()).collect();
         applier.apply(&kept).await?;
-        let stay = records.len() - kept.len();
-        applier.counts.read += stay;
+        let stay = records.len() - refused.len() - kept.len();
+        applier.counts.read += stay + refused.len();
         applier.counts.quarantined += stay;
         // A record that has no effect, as the view is now, needs no marker; it would stay in quarantine for ever.
         let without_effect = |found: &&Quarantined| found.record.as_ref().is_some_and(|raw| applier.has_no_effect(raw));
         self.discard_all(countable.into_iter().filter(without_effect)).await?;
-        Ok(())
+        Ok(refused)
     }
 }
 
@@ -262,11 +266,13 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, Quarant
             Ok(CommandOutcome::found_unless(listed == 0))
         }
         Command::Replay(_) => {
-            let mut applier = Applier::from_quarantine(config, &sdk);
+            let mut applier = Applier::from_quarantine(config.clone(), &sdk);
+            let starts = RepairStarts::read(&quarantine.client, &config).await?;
+            let mut refused = Vec::new();
             while let Some(page) = pages.next().await? {
-                quarantine.replay(&page, &mut applier).await?;
+                refused.extend(quarantine.replay(&page, &starts, &mut applier).await?);
             }
-            let report = ReplayReport { applied: applier.counts, ..ReplayReport::default() };
+            let report = ReplayReport { applied: applier.counts, refused, ..ReplayReport::default() };
             shared.write(&report.json(), &report)?;
             Ok(CommandOutcome::found_unless(report.is_clean()))
         }

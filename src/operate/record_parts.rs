@@ -3,13 +3,15 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
+use chrono::{DateTime, Utc};
 
 use super::error::{TableError, failure_text};
-use super::marker_table::{marker_key, record_id};
+use super::marker_table::{discard, marker_key, record_id};
 use crate::rollup::Item;
 use crate::rollup::model::kept_record::{part_count, part_ids};
 use crate::rollup::model::marker::OUTCOME;
 use crate::rollup::model::record::RecordId;
+use crate::store::{sdk_update, transaction_failure};
 
 /// The idempotency table, as far as parts are concerned.
 #[derive(Debug, Clone)]
@@ -48,11 +50,36 @@ impl RecordParts {
         Ok(answer.item.map(Item::from).filter(|item| !item.is_empty()))
     }
 
+    /// Gives a record up, with its parts: by an operator, or by a run of a repair that counted it. Tells whether it was still in
+    /// quarantine.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub(super) async fn discard(
+        &self,
+        id: &RecordId,
+        parts: usize,
+        expires_at: DateTime<Utc>,
+        repaired_by: Option<&str>,
+    ) -> Result<bool, TableError> {
+        let wrong = |error: BuildError| self.error("write", error.to_string());
+        let update =
+            sdk_update(&self.table, &marker_key(id), discard(expires_at, repaired_by)).build().map_err(wrong)?;
+        let mut actions = vec![TransactWriteItem::builder().update(update).build()];
+        actions.extend(self.deletes(id, parts).map_err(wrong)?);
+        let count = actions.len();
+        match self.client.transact_write_items().set_transact_items(Some(actions)).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if transaction_failure(&error, count).is_unmet_condition() => Ok(false),
+            Err(error) => Err(self.error("write", failure_text(&error))),
+        }
+    }
+
     /// The deletes of the first so many parts of a record, for the transaction that ends its quarantine.
     ///
     /// # Errors
     /// When one is incomplete.
-    pub(super) fn deletes(&self, id: &RecordId, count: usize) -> Result<Vec<TransactWriteItem>, BuildError> {
+    fn deletes(&self, id: &RecordId, count: usize) -> Result<Vec<TransactWriteItem>, BuildError> {
         let delete = |part| {
             // A marker that may have the key of a part stays.
             let delete = Delete::builder().table_name(&self.table).set_key(Some(marker_key(&part).into()));

@@ -1,11 +1,10 @@
 //! `ddb-rollup repair`: an audit, and one conditional write for each view item that is not as it should be.
 //!
 //! Records without a marker are applied first, by the function's own way. Then the counters of an item are set to what its
-//! source items come to, less what records will still add, if the item is as it was seen; with them goes a record of the
-//! repair. What was in quarantine for the item is in the counters then, so the same transaction closes it: a replay would
-//! count it once more. In the end what was set is audited again.
+//! source items come to, less what is not applied yet, if the item is as it was seen; with them goes a record of the repair.
+//! Records in quarantine are applied after that. In the end what was set is audited again.
 //!
-//! `mender` makes the write, [`report`] tells what came of it.
+//! `mender` makes the write, `quarantine` applies what was kept, [`report`] tells what came of it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
@@ -16,18 +15,22 @@ use super::CommandOutcome;
 use super::apply::Applier;
 use super::args::Shared;
 use super::audit::error::AuditError;
-use super::audit::examine::{Examined, Suspect, chunks};
+use super::audit::examine::{OnlyLook, Suspect};
 use super::audit::{Audit, AuditScope};
+use super::clock::now;
 use super::operator;
-use super::progress::Progress;
+use super::slices::{SliceArgs, Slices};
 use super::stop::{Stop, until_stopped};
 use crate::config::Config;
+use crate::rollup::check::slice::Slice;
 use crate::rollup::model::view::ViewKey;
 
 mod mender;
+mod quarantine;
 pub mod report;
+mod zero_groups;
 
-use mender::{Mender, Pass};
+use mender::Mender;
 use report::{Mode, RepairReport};
 
 /// How often items are set, and audited again after each time: a record that took longer than the settling time to appear
@@ -43,9 +46,16 @@ pub struct Args {
     #[command(flatten)]
     scope: AuditScope,
 
+    #[command(flatten)]
+    slices: SliceArgs,
+
     /// Show what would be written, and write nothing
     #[arg(long)]
     dry_run: bool,
+
+    /// Remove groups of a `count by` that count nothing; a function that counts for one again begins it anew
+    #[arg(long, conflicts_with = "dry_run")]
+    remove_zero_groups: bool,
 }
 
 /// Repairs, and writes the report.
@@ -56,7 +66,12 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
     let sdk = shared.sdk().await;
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Write };
     let mut repairer = Repairer::new(mode, shared.config()?, operator::user_at_host());
-    let report = match until_stopped(async |stop| repairer.repair(&sdk, &args.scope, stop).await).await {
+    if args.remove_zero_groups {
+        repairer = repairer.removing_zero_groups();
+    }
+    let slices = Slices::of(&sdk, &shared.config()?, "repair", &args.slices, args.scope.slice).await?;
+    let ended = until_stopped(async |stop| Box::pin(repairer.in_slices(&sdk, &args.scope, slices, stop)).await).await;
+    let report = match ended {
         Ok(report) => report,
         Err(error) => {
             let set = repairer.mender.set;
@@ -82,7 +97,7 @@ pub async fn repair(
     who: &str,
     stop: &Stop,
 ) -> Result<RepairReport, AuditError> {
-    Repairer::new(Mode::Write, config, who.to_owned()).repair(sdk, scope, stop).await
+    Box::pin(Repairer::new(Mode::Write, config, who.to_owned()).repair(sdk, scope, stop)).await
 }
 
 /// Repairs a view; it knows what was set by the time of an error.
@@ -90,16 +105,74 @@ pub struct Repairer {
     mode: Mode,
     config: Config,
     mender: Mender,
+    zero_groups: ZeroGroupsLeft,
+    /// Slices of which every view item is set.
+    slices_set: u32,
+}
+
+/// Whether groups that count nothing stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ZeroGroupsLeft {
+    /// They do.
+    Stay,
+    /// They are removed.
+    Removed,
 }
 
 impl Repairer {
-    /// A repair in somebody's name.
+    /// A repairer that writes in the name of `who`, or tells what it would write.
     #[must_use]
     pub fn new(mode: Mode, config: Config, who: String) -> Self {
-        Self { mode, mender: Mender::new(mode, config.clone(), who), config }
+        Self {
+            mode,
+            mender: Mender::new(mode, config.clone(), who),
+            config,
+            zero_groups: ZeroGroupsLeft::Stay,
+            slices_set: 0,
+        }
     }
 
-    /// Repairs.
+    /// The same, which also removes groups that count nothing.
+    #[must_use]
+    pub fn removing_zero_groups(self) -> Self {
+        Self { zero_groups: ZeroGroupsLeft::Removed, ..self }
+    }
+
+    /// Whether every view item is set now: by this run, slice by slice.
+    fn is_last_of_all(&mut self, slice: Option<Slice>, audit: &Audit, stop: &Stop) -> bool {
+        let is_set = audit.is_set() && !stop.requested();
+        let Some(slice) = slice else { return is_set };
+        self.slices_set += u32::from(is_set);
+        self.slices_set == slice.of()
+    }
+
+    /// Repairs one slice after another. Records that can never be applied are closed in the end, if this run repaired all.
+    async fn in_slices(
+        &mut self,
+        sdk: &SdkConfig,
+        scope: &AuditScope,
+        mut slices: Slices,
+        stop: &Stop,
+    ) -> Result<RepairReport, AuditError> {
+        let mut all: Option<RepairReport> = None;
+        while let Some(slice) = slices.take_next() {
+            let report = Box::pin(self.repair(sdk, &AuditScope { slice, ..scope.clone() }, stop)).await?;
+            all = Some(match all {
+                Some(all) => all.joined(report),
+                None => report,
+            });
+            if stop.requested() {
+                slices.tell_how_to_go_on(slice);
+                break;
+            }
+            if self.mode == Mode::Write {
+                slices.done(slice).await?;
+            }
+        }
+        all.ok_or_else(|| AuditError::Io(io::Error::other("there is no slice left")))
+    }
+
+    /// Repairs what is asked for.
     ///
     /// # Errors
     /// When it could not run to its end. What was set by then stays set.
@@ -109,61 +182,65 @@ impl Repairer {
         scope: &AuditScope,
         stop: &Stop,
     ) -> Result<RepairReport, AuditError> {
+        let began = now();
         let mut audit = Audit::begin(sdk, self.config.clone(), scope).await?;
+        self.mender.begin(audit.views(), audit.only(), scope.slice, began);
         if self.mode == Mode::Write {
             audit.records.applier = Some(Applier::new(self.config.clone(), sdk));
         }
-        // A repair closes the quarantine of what it sets, however old that is.
-        audit.read_ledger().await?;
+        if scope.item.is_some() {
+            // What is in quarantine is not in the counters that are set, however old it is.
+            audit.read_ledger().await?;
+        }
         let mut suspects = audit.first_pass().await?;
         // From here on the function is left to its own records: to apply them too would only be in its way.
-        let applied = audit.records.applier.take().map_or(0, |applier| applier.counts.applied);
-        let source_items: HashMap<ViewKey, u64> =
-            suspects.iter().map(|suspect| (suspect.key.clone(), suspect.source_items)).collect();
+        let mut applier = audit.records.applier.take();
+        let without_marker = applier.as_ref().map_or(0, |applier| applier.counts.applied);
+        let known: HashMap<ViewKey, Suspect> =
+            suspects.iter().map(|suspect| (suspect.key.clone(), suspect.clone())).collect();
         let mut repaired = BTreeSet::new();
+        let mut from_quarantine = 0;
         for _ in 0..PASSES {
-            let pass = self.pass(&mut audit, &suspects, stop).await?;
-            repaired.extend(pass.set.iter().cloned());
-            let again = pass.set.into_iter().chain(pass.concerned).collect::<BTreeSet<_>>().into_iter();
-            let suspect = |key: ViewKey| Suspect { source_items: source_items.get(&key).copied().unwrap_or(1), key };
-            suspects = again.map(suspect).collect();
+            audit.examine(&suspects, stop, &mut self.mender).await?;
+            let mut again = std::mem::take(&mut self.mender.just_set);
+            repaired.extend(again.iter().cloned());
+            // In the first pass only: what still cannot be applied stays in quarantine.
+            if applier.take().is_some() && !stop.requested() {
+                again.extend(quarantine::apply(&audit, sdk, &mut from_quarantine).await?);
+            }
+            let suspect = |key: ViewKey| match known.get(&key) {
+                Some(known) => known.clone(),
+                None => Suspect { key, source_items: 1, bytes: 0 },
+            };
+            suspects = again.into_iter().map(suspect).collect();
             if suspects.is_empty() || self.mode == Mode::DryRun || stop.requested() {
                 break;
             }
         }
         if !stop.requested() && !suspects.is_empty() {
-            audit.examine(&suspects, stop).await?;
+            audit.examine(&suspects, stop, &mut OnlyLook).await?;
         }
+        let is_whole = scope.item.is_none() && scope.view.is_none() && self.is_last_of_all(scope.slice, &audit, stop);
+        let closed = if self.mode == Mode::Write && is_whole {
+            quarantine::close(&mut audit, &self.mender.run).await?
+        } else {
+            0
+        };
+        let removed = match self.zero_groups {
+            ZeroGroupsLeft::Removed if self.mode == Mode::Write => zero_groups::remove(&audit, stop).await?,
+            _ => Vec::new(),
+        };
+        let mut report = audit.report();
+        report.sizes.removed(&removed);
         Ok(RepairReport {
             mode: self.mode,
             repaired: u64::try_from(repaired.len()).unwrap_or(u64::MAX),
-            applied,
+            applied: without_marker,
+            from_quarantine,
+            closed,
+            removed_groups: removed.iter().map(|(_, removed)| removed.groups).sum(),
             writes: std::mem::take(&mut self.mender.writes),
-            audit: audit.report(),
+            audit: report,
         })
-    }
-
-    /// Looks at view items, and sets those that are not as they should be.
-    async fn pass(&mut self, audit: &mut Audit, suspects: &[Suspect], stop: &Stop) -> Result<Pass, AuditError> {
-        let mut pass = Pass::default();
-        audit.forget(suspects);
-        let progress = Progress::reading("view items", u64::try_from(suspects.len()).unwrap_or_default());
-        for chunk in chunks(suspects) {
-            if stop.requested() {
-                break;
-            }
-            let keys: Vec<ViewKey> = chunk.iter().map(|suspect| suspect.key.clone()).collect();
-            let mut examiner = audit.examiner(stop);
-            let mut seen = examiner.examine(&keys).await?;
-            for key in &keys {
-                progress.add(1);
-                if seen.get(key).is_some_and(Examined::needs_mending) && !stop.requested() {
-                    self.mender.mend(&mut examiner, key, &mut seen, &mut pass).await?;
-                }
-            }
-            audit.examined.extend(seen);
-        }
-        progress.finish();
-        Ok(pass)
     }
 }

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
 
 use super::CommandOutcome;
 use super::agreement::{Agreement, stream_of};
 use super::apply::Applier;
 use super::args::{self, Pace, Shared};
 use super::audit::{AuditScope, audit};
+use super::repair_starts::{RecordsFrom, RepairStarts};
 use super::stop::{Stop, until_stopped};
 
 pub mod document;
@@ -76,24 +78,49 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayE
     let records = args.from_file.as_deref().map(|file| records_of(file, args.assume_recent)).transpose()?;
     let stream = stream_of(&sdk, config.definition.source_table()).await?;
     args.agreement.check(&sdk, &config, stream.as_deref()).await?;
-    let mut applier = Applier::new(config, &sdk);
-    let mut report = ReplayReport::default();
-    // What was begun is brought to its end, so that no message is deleted before its records are dealt with.
+    let source_table = config.definition.source_table().to_owned();
+    let client = Client::new(&sdk);
+    let starts = RepairStarts::read(&client, &config).await?;
+    let (applier, report) = (Applier::new(config.clone(), &sdk), ReplayReport::default());
+    let mut replayer = Replayer { starts, applier, report };
+    // What was begun is brought to its end, so that no message is deleted before its records are processed.
     let ended = until_stopped(async |stop| match (records, &args.from_queue) {
-        (Some(records), _) => Ok(applier.apply(&records).await?),
+        (Some(records), _) => replayer.apply(records, RecordsFrom::Elsewhere).await,
         (_, Some(url)) => {
-            let mut queue = Queue::new(&sdk, url);
-            let ended = drain(shared, args, &sdk, &mut queue, &mut applier, &mut report, stop).await;
+            let mut queue = Queue::new(&sdk, url, &source_table);
+            let ended = drain(shared, args, &sdk, &mut queue, &mut replayer, stop).await;
             queue.give_back().await;
             ended
         }
-        (None, None) => stream::apply_all(&sdk, &shared.tables().source, &mut applier, stop).await,
+        (None, None) => stream::apply_all(&sdk, &shared.tables().source, args.settle, &mut replayer, stop).await,
     })
     .await;
+    let Replayer { applier, mut report, .. } = replayer;
     report.applied = applier.counts;
     shared.write(&report.json(), &report)?;
     ended?;
     Ok(CommandOutcome::found_unless(report.is_clean()))
+}
+
+/// Applies records that no repair has counted.
+pub struct Replayer<'a> {
+    starts: RepairStarts<'a>,
+    applier: Applier,
+    report: ReplayReport,
+}
+
+impl Replayer<'_> {
+    async fn apply(&mut self, records: Vec<String>, from: RecordsFrom) -> Result<(), ReplayError> {
+        let mut divided = self.starts.divide(records, from).await?;
+        self.applier.counts.read += divided.refused.len();
+        self.report.refused.append(&mut divided.refused);
+        Ok(self.applier.apply(&divided.applicable).await?)
+    }
+
+    /// How many records are not resolved.
+    fn left(&self) -> usize {
+        self.report.refused.len() + self.applier.counts.unresolved
+    }
 }
 
 async fn drain(
@@ -101,11 +128,11 @@ async fn drain(
     args: &Args,
     sdk: &SdkConfig,
     queue: &mut Queue,
-    applier: &mut Applier,
-    report: &mut ReplayReport,
+    replayer: &mut Replayer<'_>,
     stop: &Stop,
 ) -> Result<(), ReplayError> {
-    queue.drain(applier, report, stop).await?;
+    queue.drain(replayer, stop).await?;
+    let report = &mut replayer.report;
     if report.gone.is_empty() {
         return Ok(());
     }

@@ -50,6 +50,15 @@ impl Cursor {
         self.trimmed
     }
 
+    /// The last record that was read.
+    #[must_use]
+    pub fn last(&self) -> Option<&str> {
+        match &self.place {
+            Place::After(record) => Some(record),
+            Place::Oldest | Place::At(_) => None,
+        }
+    }
+
     /// The records at this place are gone.
     fn trim(&mut self) {
         *self = Self { trimmed: true, ..Self::default() };

@@ -1,59 +1,110 @@
-//! Reading a stream from where the last reading ended up to its newest record.
+//! Reading a stream from where the last reading ended up to its newest record: the shards side by side, parents before
+//! their children, and the records of a shard in order.
+//!
+//! The service answers with empty pages where it finds no record in the part of a shard that it looked at, so no number of
+//! empty pages is the end of a shard that is open. See [`ShardReading`] for what is.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep};
 
 use super::event::EventRecord;
 use super::stream::{Cursor, DynamoStream, Page, Shard, Stream, StreamError};
 
 mod shard_end;
+mod shard_reading;
 
-use shard_end::ShardEnd;
+use shard_reading::{ATTEMPTS, Place, ReadPage, ShardReading, Until};
 
-/// Pages without a record after which an open shard is taken to be read to its end: a page may be empty because the
-/// stream has not got further.
-const EMPTY_PAGES: usize = 3;
+/// The shortest time without a record after which an open shard is taken to be read to its end.
+const QUIET_MIN: Duration = Duration::from_secs(1);
 
-/// How often a reading that fails is tried again: an iterator may have expired.
-const READ_ATTEMPTS: usize = 3;
+/// The wait after a page without a record, as a part of what was waited before: many pages at first, and later no more than
+/// leave the function its share of the shard's requests.
+const PAUSE_SHARE: u32 = 16;
 
-/// How thoroughly the end of a stream is looked for.
+/// The shortest wait after a page without a record.
+const PAUSE_MIN: Duration = Duration::from_millis(4);
+
+/// The longest wait after a page without a record.
+const PAUSE_MAX: Duration = Duration::from_millis(200);
+
+/// How long a shard that was read to its end counts as such: what was written since then is in the next page.
+const AT_END_FOR: Duration = Duration::from_secs(30);
+
+/// Shards that are read side by side.
+const SHARDS_AT_ONCE: usize = 16;
+
+/// Whether shards are looked for that came since the last reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// New shards are looked for, and an empty page is not believed at once.
+    /// New shards are looked for.
     Thorough,
-    /// An empty page is the end: for the short look at an item that is written all the time.
+    /// They are not, unless one has ended: for the short look at an item that is written all the time.
     Quick,
+}
+
+/// How long an open shard must be without a record to be taken as read to its end, where writes need so long to appear.
+#[must_use]
+pub fn quiet(settle: Duration) -> Duration {
+    settle.max(QUIET_MIN)
 }
 
 /// A stream as far as it was read.
 #[derive(Debug)]
 pub struct StreamReader {
     stream: DynamoStream,
+    quiet: Duration,
     shards: Vec<Shard>,
-    cursors: HashMap<String, Cursor>,
-    ended: HashSet<String>,
+    progress: HashMap<String, ShardProgress>,
+    /// Shards whose end was told by the time without a record alone.
+    taken_as_read: HashSet<String>,
+    /// How far each shard is read; a shard that is not in it is not read. None to read all that there is.
+    past: Option<HashMap<String, Until>>,
+}
+
+/// How far a shard was read by the readings that have ended.
+#[derive(Debug, Clone, Default)]
+struct ShardProgress {
+    cursor: Cursor,
+    at_end: Option<Instant>,
+    ended: bool,
 }
 
 /// One reading that goes on.
-#[derive(Debug)]
 pub struct ReadToEnd {
-    empty_pages_at_end: usize,
-    left: VecDeque<Shard>,
-    shard: Option<ShardInReading>,
-}
-
-#[derive(Debug)]
-struct ShardInReading {
-    id: String,
-    empty_pages: usize,
-    end: ShardEnd,
+    begun: HashSet<String>,
+    pages: FuturesUnordered<BoxFuture<'static, Result<ReadPage, StreamError>>>,
+    /// A shard ended since shards were listed: it may have children by now.
+    list_again: bool,
 }
 
 impl StreamReader {
-    /// Reads a stream from its oldest record on.
+    /// Reads a stream from its oldest record on. An open shard that has no record for the time `quiet` is read to its end.
     #[must_use]
-    pub fn new(stream: DynamoStream) -> Self {
-        Self { stream, shards: Vec::new(), cursors: HashMap::new(), ended: HashSet::new() }
+    pub fn new(stream: DynamoStream, quiet: Duration) -> Self {
+        Self { stream, quiet, shards: Vec::new(), progress: HashMap::new(), taken_as_read: HashSet::new(), past: None }
+    }
+
+    /// How many shards are taken to be read to their ends for no other reason than that they had no record for a while.
+    #[must_use]
+    pub fn taken_as_read(&self) -> usize {
+        self.taken_as_read.len()
+    }
+
+    /// A reader of what this one has read, from the oldest record on and no further.
+    #[must_use]
+    pub fn past(&self) -> Self {
+        let read = |(id, progress): (&String, &ShardProgress)| match (progress.ended, progress.cursor.last()) {
+            (true, _) => Some((id.clone(), Until::Closed)),
+            (false, last) => Some((id.clone(), Until::Record(last?.to_owned()))),
+        };
+        let past = Some(self.progress.iter().filter_map(read).collect());
+        Self { shards: self.shards.clone(), past, ..Self::new(self.stream.clone(), self.quiet) }
     }
 
     /// Begins a reading: what was written before this was called, and has got there, is read at the end of it.
@@ -61,11 +112,10 @@ impl StreamReader {
     /// # Errors
     /// When the shards cannot be listed.
     pub async fn begin(&mut self, reach: Reach) -> Result<ReadToEnd, StreamError> {
-        if reach == Reach::Thorough || self.shards.is_empty() {
-            self.shards = parents_first(self.stream.shards().await?);
+        if self.past.is_none() && (reach == Reach::Thorough || self.shards.is_empty()) {
+            self.shards = self.stream.shards().await?;
         }
-        let empty_pages_at_end = if reach == Reach::Thorough { EMPTY_PAGES } else { 1 };
-        Ok(ReadToEnd { empty_pages_at_end, left: self.shards.clone().into(), shard: None })
+        Ok(ReadToEnd { begun: HashSet::new(), pages: FuturesUnordered::new(), list_again: false })
     }
 
     /// The next records of one shard, in their order; none at the end.
@@ -74,40 +124,68 @@ impl StreamReader {
     /// When a shard cannot be read.
     pub async fn next(&mut self, reading: &mut ReadToEnd) -> Result<Option<Vec<EventRecord>>, StreamError> {
         loop {
-            let mut shard = match reading.shard.take() {
-                Some(shard) => shard,
-                None => match reading.left.pop_front() {
-                    None => return Ok(None),
-                    Some(shard) if !self.can_be_read(&shard) => continue,
-                    Some(Shard { id, .. }) => ShardInReading { id, empty_pages: 0, end: ShardEnd::default() },
-                },
+            self.begin_shards(reading);
+            let Some(page) = reading.pages.next().await else {
+                if !std::mem::take(&mut reading.list_again) || self.past.is_some() {
+                    return Ok(None);
+                }
+                self.shards = self.stream.shards().await?;
+                continue;
             };
-            let page = self.read(&shard.id).await?;
-            shard.empty_pages = if page.records.is_empty() { shard.empty_pages + 1 } else { 0 };
-            // Where writers never pause, there is always one more record.
-            let has_records = shard.empty_pages == 0;
-            let at_end = has_records && !page.ended && shard.end.is_in(&page, &self.stream, &shard.id).await?;
-            if page.ended {
-                self.ended.insert(shard.id);
-            } else if !at_end && shard.empty_pages < reading.empty_pages_at_end {
-                reading.shard = Some(shard);
+            let ReadPage { shard, records, place } = page?;
+            match place {
+                Place::More { pause } => reading.pages.push(self.page(shard, pause)),
+                Place::End { proved } => {
+                    if !proved {
+                        self.taken_as_read.insert(shard.id.clone());
+                    }
+                    let progress = ShardProgress { cursor: shard.cursor, at_end: Some(Instant::now()), ended: false };
+                    self.progress.insert(shard.id, progress);
+                }
+                Place::Closed => {
+                    reading.list_again = true;
+                    self.taken_as_read.remove(&shard.id);
+                    self.progress.insert(shard.id, ShardProgress { ended: true, ..ShardProgress::default() });
+                }
             }
-            if has_records {
-                return Ok(Some(page.records));
+            if !records.is_empty() {
+                return Ok(Some(records));
             }
         }
     }
 
-    /// Whether a shard has anything left, and its turn has come: after its parent's end.
-    fn can_be_read(&self, shard: &Shard) -> bool {
+    /// Begins with the shards whose turn has come: after their parents' ends.
+    fn begin_shards(&mut self, reading: &mut ReadToEnd) {
+        let ended = |id: &String| self.progress.get(id).is_some_and(|progress| progress.ended);
         let listed = |id: &String| self.shards.iter().any(|shard| shard.id == *id);
-        let too_early = shard.parent.as_ref().is_some_and(|parent| listed(parent) && !self.ended.contains(parent));
-        !too_early && !self.ended.contains(&shard.id)
+        let too_early = |shard: &Shard| shard.parent.as_ref().is_some_and(|parent| listed(parent) && !ended(parent));
+        let free = self
+            .shards
+            .iter()
+            .filter(|shard| !reading.begun.contains(&shard.id) && !ended(&shard.id) && !too_early(shard));
+        let room = SHARDS_AT_ONCE.saturating_sub(reading.pages.len());
+        let begin: Vec<String> = free.take(room).map(|shard| shard.id.clone()).collect();
+        for id in begin {
+            let ShardProgress { cursor, at_end, .. } = self.progress.remove(&id).unwrap_or_default();
+            let at_end = at_end.is_some_and(|at_end| at_end.elapsed() < AT_END_FOR);
+            let has_children = self.shards.iter().any(|shard| shard.parent.as_ref() == Some(&id));
+            let until = match self.past.as_ref().and_then(|past| past.get(&id)) {
+                Some(until) => until.clone(),
+                None if has_children => Until::Closed,
+                None => Until::Now { at_end },
+            };
+            reading.begun.insert(id.clone());
+            let shard = ShardReading::new(id, cursor, self.quiet, until);
+            reading.pages.push(self.page(shard, Duration::ZERO));
+        }
     }
 
-    async fn read(&mut self, shard: &str) -> Result<Page, StreamError> {
-        let cursor = self.cursors.entry(shard.to_owned()).or_default();
-        read_page(&self.stream, shard, cursor).await
+    fn page(&self, shard: ShardReading, pause: Duration) -> BoxFuture<'static, Result<ReadPage, StreamError>> {
+        let stream = self.stream.clone();
+        Box::pin(async move {
+            sleep(pause).await;
+            shard.next(&stream).await
+        })
     }
 }
 
@@ -120,28 +198,30 @@ pub async fn read_page(stream: &DynamoStream, shard: &str, cursor: &mut Cursor) 
     loop {
         match stream.read(shard, cursor).await {
             Ok(page) => return Ok(page),
-            Err(error) if attempt == READ_ATTEMPTS => return Err(error),
+            Err(error) if attempt == ATTEMPTS => return Err(error),
             Err(_) => attempt += 1,
         }
     }
 }
 
-/// Parents before their children, so that the records of an item are met in their order.
-fn parents_first(mut shards: Vec<Shard>) -> Vec<Shard> {
-    let mut ordered: Vec<Shard> = Vec::with_capacity(shards.len());
-    while !shards.is_empty() {
-        let waiting: HashSet<String> = shards.iter().map(|shard| shard.id.clone()).collect();
-        let (free, rest): (Vec<_>, Vec<_>) =
-            shards.into_iter().partition(|shard| shard.parent.as_ref().is_none_or(|parent| !waiting.contains(parent)));
-        if free.is_empty() {
-            // No stream has a circle of parents; whatever this is, it is read all the same.
-            ordered.extend(rest);
-            return ordered;
+/// How long a shard has been without a record. Only waits count: how long the service takes to answer says nothing of what
+/// it has.
+#[derive(Debug, Default)]
+struct Silence {
+    waited: Duration,
+}
+
+impl Silence {
+    /// Notes one more page without a record; tells how long to wait before the next one, or nothing when that was long
+    /// enough.
+    fn goes_on(&mut self, quiet: Duration) -> Option<Duration> {
+        if self.waited >= quiet {
+            return None;
         }
-        ordered.extend(free);
-        shards = rest;
+        let pause = (self.waited / PAUSE_SHARE).clamp(PAUSE_MIN, PAUSE_MAX);
+        self.waited += pause;
+        Some(pause)
     }
-    ordered
 }
 
 #[cfg(test)]
@@ -149,11 +229,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_child_comes_after_its_parent_and_nothing_is_left_out() {
-        let shard = |id: &str, parent: Option<&str>| Shard { id: id.into(), parent: parent.map(Into::into) };
-        let shards = vec![shard("c", Some("b")), shard("b", Some("a")), shard("d", Some("trimmed")), shard("a", None)];
-        let order: Vec<_> = parents_first(shards).into_iter().map(|shard| shard.id).collect();
-        assert_eq!(order, ["d", "a", "b", "c"]);
-        assert_eq!(parents_first(vec![shard("x", Some("y")), shard("y", Some("x"))]).len(), 2);
+    fn silence_is_a_time_of_many_pages_at_first_and_few_later() {
+        let pages = |quiet| {
+            let mut silence = Silence::default();
+            let pauses: Vec<Duration> = std::iter::from_fn(|| silence.goes_on(quiet)).collect();
+            assert!(pauses.iter().sum::<Duration>() >= quiet);
+            pauses
+        };
+        assert!(pages(Duration::ZERO).is_empty());
+        assert!(pages(QUIET_MIN).len() > 50, "{}", pages(QUIET_MIN).len());
+        let long = pages(Duration::from_mins(1));
+        assert_eq!(long.last(), Some(&PAUSE_MAX));
+        assert_eq!(quiet(Duration::ZERO), QUIET_MIN);
     }
 }

@@ -324,7 +324,7 @@ def every_parameter_is_explained_and_limited_and_in_one_group() -> None:
 def alarms_watch_metrics_that_there_are_and_tell_a_topic_if_there_is_one() -> None:
     quiet, told = Template.read(), Template.read(AlarmTopicArn=TOPIC, IteratorAgeAlarmSeconds="60")
     alarms = quiet.resources("AWS::CloudWatch::Alarm")
-    assert len(alarms) == 10
+    assert len(alarms) == 11
     for name, alarm in alarms.items():
         properties = alarm["Properties"]
         assert properties["AlarmActions"] == properties["OKActions"] == [], name
@@ -346,11 +346,14 @@ def a_pipeline_that_stops_rings() -> None:
     assert "ReturnData" not in expression and all(one["ReturnData"] is False for one in watched)
     found = {one["Id"]: one["MetricStat"]["Metric"] for one in watched}
     assert all(name in expression["Expression"] for name in found)
-    written, polled = found["written"], found["polled"]
+    written, reached = found["written"], found["read"]
     assert (written["Namespace"], written["MetricName"]) == ("AWS/DynamoDB", "ConsumedWriteCapacityUnits")
     assert written["Dimensions"] == [{"Name": "TableName", "Value": "App"}], "the table in the ARN"
-    assert (polled["Namespace"], polled["MetricName"]) == ("AWS/Lambda", "PolledEventCount")
-    assert polled["Dimensions"] == [{"Name": "EventSourceMappingUUID", "Value": {"Ref": "EventSourceMapping"}}]
+    assert (reached["Namespace"], reached["MetricName"]) == ("AWS/Lambda", "InvokedEventCount")
+    assert reached["Dimensions"] == [{"Name": "EventSourceMappingUUID", "Value": {"Ref": "EventSourceMapping"}}]
+    # A filter that is meant may keep every record of a quarter of an hour from the function.
+    filtered = Template.read(FilterPattern2="{}").properties("PipelineStoppedAlarm")["Metrics"][2]
+    assert filtered["MetricStat"]["Metric"]["MetricName"] == "PolledEventCount"
     # The mapping has these metrics only where they are asked for; a batch may wait for its window.
     mapping = Template.read().properties("EventSourceMapping")
     assert mapping["MetricsConfig"] == {"Metrics": ["EventCount"]}

@@ -184,7 +184,7 @@ async fn what_else_is_in_the_idempotency_table_is_no_marker() {
     assert_eq!(ran.code, 0, "{ran:?}");
     tamper(&engine, "m1", "SET TotalPoints = :v", 9).await;
     assert_eq!(settled(&engine, "repair", &[]).await.code, 0);
-    assert_eq!(engine.scan("Idempotency").await.len(), 12 + 2 + 1);
+    assert_eq!(engine.scan("Idempotency").await.len(), 12 + 2 + 1 + 1);
     for command in ["audit", "repair"] {
         let ran = settled(&engine, command, &[]).await;
         let json = ran.json();

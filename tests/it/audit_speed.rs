@@ -82,7 +82,7 @@ async fn an_audit_is_bounded_by_the_queries_of_its_items() {
     let engine = Engine::start().await;
     load(&engine, maps, points, true).await;
     let scope = AuditScope {
-        pace: Pace { settle: Duration::ZERO, concurrency: CONCURRENCY, max_read_units: None },
+        pace: Pace { settle: Duration::ZERO, concurrency: CONCURRENCY, ..Pace::default() },
         ..AuditScope::default()
     };
     let (_stopper, stop) = stop::stop();
@@ -92,7 +92,8 @@ async fn an_audit_is_bounded_by_the_queries_of_its_items() {
         assert_eq!(count, points);
         bare = bare.min(took);
         let began = Instant::now();
-        let report = audit(&engine.sdk, Config::of(Tables::default()).unwrap(), &scope, &stop).await.unwrap();
+        let audit = audit(&engine.sdk, Config::of(Tables::default()).unwrap(), &scope, &stop);
+        let report = Box::pin(audit).await.unwrap();
         audited = audited.min(began.elapsed());
         assert_eq!((report.exact, report.view_items()), (maps as u64, maps as u64));
     }

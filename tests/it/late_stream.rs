@@ -33,24 +33,28 @@ impl Lag {
     }
 }
 
-/// A way to the engine on which readings of the stream find nothing while it lags; gives the URL to use.
-async fn lagging(url: &str, lag: Lag) -> String {
+/// Whether a reading of the stream, by its request, finds an empty page.
+type Hides = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// A way to the engine on which readings of the stream find nothing as long as they are told so; gives the URL to use.
+pub async fn hiding(url: &str, hides: impl Fn(&str) -> bool + Send + Sync + 'static) -> String {
+    let hides: Hides = Arc::new(hides);
     let engine = url.strip_prefix("http://").unwrap().to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let own = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(connection(client, TcpStream::connect(&engine).await.unwrap(), lag.clone()));
+            tokio::spawn(connection(client, TcpStream::connect(&engine).await.unwrap(), Arc::clone(&hides)));
         }
     });
     own
 }
 
 /// Passes one request after another on, and their answers back.
-async fn connection(mut client: TcpStream, mut server: TcpStream, lag: Lag) {
+async fn connection(mut client: TcpStream, mut server: TcpStream, hides: Hides) {
     while let Some(request) = message(&mut client).await {
         let text = String::from_utf8_lossy(&request);
-        let answer = if lag.hides(&text) {
+        let answer = if hides(&text) {
             let body: Value = serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap();
             let body = serde_json::json!({ "Records": [], "NextShardIterator": body["ShardIterator"] }).to_string();
             let length = body.len();
@@ -98,7 +102,7 @@ async fn with_a_late_record(command: &str, settling_times: f32) -> (Engine, Ran)
 /// A command on an engine whose stream shows everything so many settling times late.
 async fn late(engine: Engine, command: &str, settling_times: f32) -> (Engine, Ran) {
     let lag = Lag { from_the_recount: SETTLE.mul_f32(settling_times), over: Arc::default() };
-    let url = lagging(&engine.url, lag).await;
+    let url = hiding(&engine.url, move |request| lag.hides(request)).await;
     let settle = SETTLE.as_secs_f64().to_string();
     let ran = run(&engine, &[command, "--json", "--settle", &settle, "--endpoint-url", &url]).await;
     (engine, ran)

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use ddb_rollup::config::{Config, Tables};
 use ddb_rollup::operate::args::Pace;
-use ddb_rollup::operate::audit::report::{AuditReport, DriftedCounter};
+use ddb_rollup::operate::audit::judged::DriftedCounter;
+use ddb_rollup::operate::audit::report::AuditReport;
 use ddb_rollup::operate::audit::{AuditScope, audit as audit_view};
 use ddb_rollup::operate::repair::repair as repair_view;
 use ddb_rollup::operate::repair::report::RepairReport;

@@ -146,7 +146,7 @@ async fn what_is_in_quarantine_is_told_as_such_and_no_drift() {
     let ran = settled(&engine, "repair", &["--item", "m0"]).await;
     assert_eq!((ran.code, numbers(&ran.json())), (0, [1, 1, 0, 0, 0, 0]), "{ran:?}");
     let ran = run(&engine, &["quarantine", "replay", "--all", "--json"]).await;
-    assert_eq!(ran.json()["read"], 0, "the repair closed what it counted: {ran:?}");
+    assert_eq!(ran.json()["read"], 0, "the repair applied what it did not set: {ran:?}");
     engine.assert_exact().await;
 }
 
@@ -156,21 +156,14 @@ async fn a_quarantine_that_was_repaired_over_counts_once() {
         let (engine, _) = poisoned(count).await;
         let ran = repair(&engine).await;
         assert_eq!((ran.code, numbers(&ran.json())), (0, [2, 2, 0, 0, 0, 0]), "{ran:?}");
+        assert_eq!(ran.json()["applied_from_quarantine"], json!(count / 2), "{ran:?}");
         engine.assert_exact().await;
         let ran = run(&engine, &["quarantine", "replay", "--all", "--json"]).await;
         assert_eq!((ran.code, ran.json()["applied"].clone()), (0, json!(0)), "{ran:?}");
         run(&engine, &["replay", "--from-stream"]).await;
         assert_stays_exact(&engine).await;
-        let closed: Vec<_> =
-            engine.markers().await.into_values().filter(|marker| marker["Outcome"] == s("DISCARDED")).collect();
-        assert_eq!(closed.len(), count / 2);
-        for marker in closed {
-            assert!(marker["RepairedBy"].as_s().unwrap().starts_with("repair-"));
-            assert!(
-                marker.contains_key("Record") && marker.contains_key("Reason"),
-                "the record is kept with its reason"
-            );
-        }
+        let applied = engine.markers().await.into_values().filter(|marker| marker["Outcome"] == s("APPLIED")).count();
+        assert_eq!(applied, count, "each is applied by its own marker");
     }
 }
 
@@ -206,6 +199,13 @@ async fn an_expired_record_is_closed_whether_it_had_counted_or_not() {
     assert_eq!((ran.code, numbers(&ran.json())[5]), (1, 2), "{ran:?}");
     let ran = repair(&engine).await;
     assert_eq!((ran.code, numbers(&ran.json())), (0, [3, 3, 0, 0, 0, 0]), "{ran:?}");
+    let closed: Vec<_> =
+        engine.markers().await.into_values().filter(|marker| marker["Outcome"] == s("DISCARDED")).collect();
+    assert_eq!((closed.len(), &ran.json()["closed"]), (2, &json!(2)));
+    for marker in closed {
+        assert!(marker["RepairedBy"].as_s().unwrap().starts_with("repair-"));
+        assert!(marker.contains_key("Record") && marker.contains_key("Reason"), "it is kept with its reason");
+    }
     engine.function().deliver(&engine.stream_records().await).await;
     assert_stays_exact(&engine).await;
 }

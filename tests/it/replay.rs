@@ -25,7 +25,7 @@ async fn everything_in_the_stream_is_applied_once() {
         assert_eq!(ran.code, 0, "{ran:?}");
         let expected = json!({
             "read": 5, "applied": applied, "duplicates": duplicates, "no_effect": 0, "quarantined": 0, "unresolved": 0,
-            "gone": [], "view_items_to_repair": [], "foreign_messages": 0,
+            "gone": [], "view_items_to_repair": [], "foreign_messages": 0, "refused": 0, "views_to_repair": [],
         });
         assert_eq!(ran.json(), expected);
         engine.assert_exact().await;

@@ -183,6 +183,21 @@ async fn an_error_gives_every_message_back_at_once() {
 }
 
 #[tokio::test]
+async fn a_message_about_another_tables_stream_keeps_no_other_from_being_replayed() {
+    let (engine, records) = points(4, 2).await;
+    let service = StreamService::of([("shard", Shard { records: records.clone(), ..Shard::default() })]);
+    let queue = Queue::default();
+    let other = json!(records[0]["eventSourceARN"].as_str().unwrap().replace("/Point/", "/Order/"));
+    let foreign = pointer(&records[..2], "shard", &other);
+    queue.put([foreign.clone(), lane(&records, 0, 1, "shard")]);
+    let ran = Replay::of(&engine, &queue, Some(&service)).await.run(&["--json"]).await;
+    let report = ran.json();
+    assert_eq!((ran.code, &report["applied"], &report["foreign_messages"]), (1, &json!(4), &json!(1)), "{ran:?}");
+    assert_eq!(queue.left(), [foreign]);
+    engine.assert_exact().await;
+}
+
+#[tokio::test]
 async fn only_a_queue_has_messages_to_forget() {
     let engine = Engine::start().await;
     let ran = run(&engine, &["replay", "--from-stream", "--forget-gone"]).await;

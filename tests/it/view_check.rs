@@ -41,7 +41,8 @@ async fn a_definition_is_said_in_words_with_the_tables_that_it_needs() {
         "on missing  create",
         "Order: source items; any key; a stream of NEW_AND_OLD_IMAGES",
         "Customer: view items; key CustomerId (S, HASH)",
-        "Idempotency: markers; key SequenceNumber (S, HASH), Stream (S, RANGE); time to live on ExpiresAt",
+        "Idempotency: markers; key SequenceNumber (S, HASH), Stream (S, RANGE); time to live on ExpiresAt; \
+         an index Quarantine of InQuarantine (S, HASH), RecordedAt (S, RANGE) that includes Reason",
         "table/Customer: dynamodb:UpdateItem, dynamodb:GetItem, dynamodb:BatchGetItem\n",
     ] {
         assert!(ran.out.contains(words), "{words}: {}", ran.out);
@@ -50,11 +51,13 @@ async fn a_definition_is_said_in_words_with_the_tables_that_it_needs() {
     let found = checked(&bench, TWO_TABLES).await;
     let part = |name: &str, kind: &str, role: &str| json!({ "attribute": name, "type": kind, "role": role });
     let tables = json!([
-        { "name": "Order", "purposes": ["source items", "view items"], "stream": "NEW_AND_OLD_IMAGES", "time_to_live": null,
+        { "name": "Order", "purposes": ["source items", "view items"], "stream": "NEW_AND_OLD_IMAGES", "time_to_live": null, "index": null,
           "key": [part("PK", "S", "HASH"), part("SK", "S", "RANGE")] },
-        { "name": "Day", "purposes": ["view items"], "stream": null, "time_to_live": null,
+        { "name": "Day", "purposes": ["view items"], "stream": null, "time_to_live": null, "index": null,
           "key": [part("Shop", "N", "HASH"), part("Day", "S", "RANGE")] },
         { "name": "Idempotency", "purposes": ["markers"], "stream": null, "time_to_live": "ExpiresAt",
+          "index": { "name": "Quarantine", "includes": ["Reason"],
+              "key": [part("InQuarantine", "S", "HASH"), part("RecordedAt", "S", "RANGE")] },
           "key": [part("SequenceNumber", "S", "HASH"), part("Stream", "S", "RANGE")] },
     ]);
     assert_eq!(found["tables"], tables);
@@ -89,7 +92,7 @@ fn rights(checked: &Value) -> BTreeMap<String, BTreeSet<String>> {
     let mut rights: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for right in checked["rights"].as_array().unwrap() {
         let sid = match right["resource"].as_str().unwrap() {
-            "*" => "ListStreams",
+            "*" => "Everywhere",
             "table/Idempotency" => "WriteMarkers",
             stream if stream.ends_with("/stream/*") => "ReadStream",
             _ => "UpdateViews",

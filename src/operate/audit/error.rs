@@ -65,6 +65,14 @@ pub enum AuditError {
         /// What the system says.
         cause: io::Error,
     },
+    /// A report of a slice.
+    #[error("cannot add up {file}: {cause}")]
+    Merge {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// Output, or signals.
     #[error(transparent)]
     Io(#[from] io::Error),

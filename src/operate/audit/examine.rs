@@ -2,9 +2,10 @@
 //! moment.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
 
 use super::compared::Compared;
 use super::error::AuditError;
@@ -14,7 +15,7 @@ use crate::operate::clock::pause;
 use crate::operate::stop::Stop;
 use crate::operate::stream_reader::Reach;
 use crate::rollup::Item;
-use crate::rollup::check::judge::{ItemVerdict, NotApplied, PendingRecord, StoredCounters, expected, judge};
+use crate::rollup::check::judge::{ItemVerdict, PendingRecord, StoredCounters, expected, judge};
 use crate::rollup::check::recount::SourceTotals;
 use crate::rollup::model::change::{Sums, of_views};
 use crate::rollup::model::definition::views_of;
@@ -22,8 +23,17 @@ use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::view::OnMissingViewItem;
 use crate::rollup::model::view::ViewKey;
 
-/// Source items whose contributions are kept in memory at once, unless one view item has more.
-const SOURCES_AT_ONCE: u64 = 20_000;
+/// Bytes of what is looked at together, as estimated; the next as many are read meanwhile.
+const CHUNK_BYTES: usize = 128 * 1024 * 1024;
+
+/// About what a source item takes in memory, beside what only it contributes.
+const SOURCE_ITEM_BYTES: usize = 256;
+
+/// About what a view item takes in memory, beside its counters.
+const VIEW_ITEM_BYTES: usize = 4 * 1024;
+
+/// How often a view item's counters are in memory at once, and how much larger there.
+const COUNTERS_SHARE: usize = 16;
 
 /// Looks at many view items at once; after them each is looked at alone, for which it need not rest.
 const JOINT_LOOKS: usize = 2;
@@ -38,18 +48,28 @@ pub struct Suspect {
     pub key: ViewKey,
     /// About how many source items it has.
     pub source_items: u64,
+    /// About how large it is.
+    pub bytes: usize,
 }
 
-/// Divides view items into parts whose source items fit into memory together.
+impl Suspect {
+    /// About what it takes in memory.
+    fn memory(&self) -> usize {
+        let sources = usize::try_from(self.source_items).unwrap_or(usize::MAX).saturating_mul(SOURCE_ITEM_BYTES);
+        sources.saturating_add(self.bytes.saturating_mul(COUNTERS_SHARE)).saturating_add(VIEW_ITEM_BYTES)
+    }
+}
+
+/// Divides view items into parts that have room in memory together.
 #[must_use]
 pub fn chunks(suspects: &[Suspect]) -> Vec<&[Suspect]> {
     let mut chunks = Vec::new();
     let mut rest = suspects;
     while !rest.is_empty() {
-        let mut sources = 0;
+        let mut memory = 0_usize;
         let fits = |suspect: &&Suspect| {
-            sources += suspect.source_items;
-            sources <= SOURCES_AT_ONCE
+            memory = memory.saturating_add(suspect.memory());
+            memory <= CHUNK_BYTES
         };
         let many = rest.iter().take_while(fits).count().max(1);
         let (chunk, later) = rest.split_at(many);
@@ -57,6 +77,32 @@ pub fn chunks(suspects: &[Suspect]) -> Vec<&[Suspect]> {
         rest = later;
     }
     chunks
+}
+
+/// What is done about view items after each look at a part of them.
+pub trait AfterLook {
+    /// Takes what was seen; looks again at what it changed.
+    fn after(
+        &mut self,
+        examiner: &mut Examiner<'_>,
+        seen: &mut HashMap<ViewKey, Examined>,
+    ) -> impl Future<Output = Result<(), AuditError>>;
+}
+
+/// Nothing is done.
+pub(in crate::operate) struct OnlyLook;
+
+impl AfterLook for OnlyLook {
+    async fn after(&mut self, _: &mut Examiner<'_>, _: &mut HashMap<ViewKey, Examined>) -> Result<(), AuditError> {
+        Ok(())
+    }
+}
+
+/// View items whose source items were recounted, and that are to be looked at.
+pub struct RecountedItems {
+    pub(super) keys: Vec<ViewKey>,
+    /// When that was.
+    pub(super) at: Instant,
 }
 
 /// A view item as it was seen at one moment, with all that explains it.
@@ -86,27 +132,10 @@ impl Examined {
         matches!(self.verdict, ItemVerdict::Drifted(_))
     }
 
-    /// Whether counters are wrong, or right only without records that are in quarantine.
+    /// The counters that a repair sets: the truth, less what is not applied yet.
     #[must_use]
-    pub fn needs_mending(&self) -> bool {
-        match &self.verdict {
-            ItemVerdict::Drifted(_) => true,
-            ItemVerdict::Unstable => false,
-            ItemVerdict::Exact | ItemVerdict::Behind { .. } => self.quarantined().next().is_some(),
-        }
-    }
-
-    /// Its records in quarantine.
-    pub fn quarantined(&self) -> impl Iterator<Item = &PendingRecord> {
-        self.open.iter().filter(|open| open.waiting == NotApplied::Quarantined)
-    }
-
-    /// The counters that a repair sets: the truth, less what the function will add, and less these records that stay in
-    /// quarantine.
-    #[must_use]
-    pub fn wanted(&self, stay: &[&PendingRecord]) -> Sums {
-        let unmarked = self.open.iter().filter(|open| open.waiting == NotApplied::Unmarked);
-        of_views(&expected(&self.truth.sums, unmarked.chain(stay.iter().copied())), self.views)
+    pub fn wanted(&self) -> Sums {
+        of_views(&expected(&self.truth.sums, &self.open), self.views)
     }
 }
 
@@ -121,38 +150,35 @@ pub struct Examiner<'a> {
     /// How long a record may take from its write to the stream.
     pub(super) settle: Duration,
     /// Whether to cut the wait for that short.
-    pub(super) stop: &'a Stop,
+    pub(in crate::operate) stop: &'a Stop,
 }
 
 impl Examiner<'_> {
-    /// Looks at view items, as many as have room in memory together.
+    /// Looks at view items that were recounted.
     ///
     /// # Errors
     /// When a table or the stream cannot be read.
-    pub async fn examine(&mut self, keys: &[ViewKey]) -> Result<HashMap<ViewKey, Examined>, AuditError> {
-        self.records.catch_up(self.tables, Reach::Thorough).await?;
-        self.records.watch(keys);
-        let tables = self.tables;
-        let recounts = keys.iter().map(|key| async move { Ok::<_, AuditError>((key, tables.recount(key).await?)) });
-        let recounts: Vec<_> = stream::iter(recounts).buffer_unordered(tables.concurrency).try_collect().await?;
-        for (key, recount) in recounts {
-            self.records.recounted(key, recount);
-        }
-        self.settle().await?;
+    pub(super) async fn examine(
+        &mut self,
+        recounted: &RecountedItems,
+    ) -> Result<HashMap<ViewKey, Examined>, AuditError> {
+        let keys = &recounted.keys;
+        self.settle(recounted.at).await?;
         let mut examined = self.looks(keys).await?;
         // What differs is believed when it differs once more: a record may have taken longer than the settling time.
         let drifted = |key: &&ViewKey| examined.get(*key).is_some_and(Examined::is_drifted);
         let suspects: Vec<ViewKey> = keys.iter().filter(drifted).cloned().collect();
         if !suspects.is_empty() && self.records.is_followed() {
-            self.settle().await?;
+            self.settle(Instant::now()).await?;
             examined.extend(self.looks(&suspects).await?);
         }
         Ok(examined)
     }
 
-    async fn settle(&mut self) -> Result<(), AuditError> {
+    /// Waits until a record that was written before that moment has got to the stream.
+    async fn settle(&mut self, since: Instant) -> Result<(), AuditError> {
         if self.records.is_followed() {
-            self.stop.within(self.settle).await;
+            self.stop.within(self.settle.saturating_sub(since.elapsed())).await;
             self.records.catch_up(self.tables, Reach::Thorough).await?;
         }
         Ok(())
@@ -235,13 +261,14 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_into_memory_together_is_looked_at_apart() {
+        const ALL: u64 = (CHUNK_BYTES / SOURCE_ITEM_BYTES) as u64;
         let definition = Definition::points_of_maps("Point", "Map").unwrap();
         let suspect = |source_items: u64| {
             let key = AttributeValue::S(source_items.to_string());
             let key = definition.own_key(TableId(0), &Item::from(HashMap::from([("MapId".to_owned(), key)]))).unwrap();
-            Suspect { key, source_items }
+            Suspect { key, source_items, bytes: 0 }
         };
-        let suspects = [12_000, 8_000, 1, 90_000, 0, 3].map(suspect);
+        let suspects = [ALL / 2, ALL / 2 - 100, 100, ALL * 4, 0, 3].map(suspect);
         let sizes: Vec<_> = chunks(&suspects).into_iter().map(<[Suspect]>::len).collect();
         assert_eq!(sizes, [2, 1, 1, 2]);
         assert!(chunks(&[]).is_empty());

@@ -11,10 +11,10 @@ use super::error::AuditError;
 use super::stream_records::FINDINGS;
 use super::table_reader::TableReader;
 use crate::operate::marker_table::{MIGRATION, record_id};
+use crate::operate::slices::SLICES_DONE;
 use crate::rollup::check::judge::NotApplied;
-use crate::rollup::check::ledger::{
-    Finding, MarkerState, QuarantinedEffect, inspect, marker_state, quarantined_effect,
-};
+use crate::rollup::check::ledger::{Finding, MarkerState, OpenEffect, inspect, marker_state, quarantined_effect};
+use crate::rollup::check::repair_start::REPAIRED;
 use crate::rollup::model::kept_record::{is_part, part_count, part_ids};
 use crate::rollup::model::marker::{
     DEFINITION, DELTAS, EVENT_ID, FINGERPRINT, MarkerOutcome, OUTCOME, PARTS, REASON, RECORD, RECORDED_AT,
@@ -38,7 +38,7 @@ pub struct Ledger {
     /// Records of repairs.
     pub repairs: u64,
     /// Records in quarantine, with what they are about.
-    pub quarantined: Vec<(RecordId, QuarantinedEffect)>,
+    pub quarantined: Vec<(RecordId, OpenEffect)>,
     /// What cannot be.
     pub findings: Vec<Finding>,
     /// Markers by the hour in which they were written, of the last [`HOURS`].
@@ -82,8 +82,8 @@ pub async fn read(tables: &TableReader, now: DateTime<Utc>) -> Result<Ledger, Au
 impl Ledger {
     fn take(&mut self, tables: &TableReader, marker: Item, now: DateTime<Utc>) {
         let Some(id) = record_id(&marker) else { return };
-        // What was migrated, the definition, and parts of records are no markers.
-        if [MIGRATION, DEFINITION].contains(&id.sequence_number.as_str()) || is_part(&marker) {
+        // What was migrated, repaired or done, the definition, and parts of records are no markers.
+        if [MIGRATION, DEFINITION, REPAIRED, SLICES_DONE].contains(&id.sequence_number.as_str()) || is_part(&marker) {
             return;
         }
         let text = |name: &str| match marker.get(name) {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::operate::sequence::order;
 use crate::rollup::Item;
 use crate::rollup::check::judge::{NotApplied, PendingRecord};
-use crate::rollup::check::ledger::{self, MarkerState, QuarantinedEffect};
+use crate::rollup::check::ledger::{self, MarkerState, OpenEffect};
 use crate::rollup::model::change::Sums;
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
@@ -20,7 +20,16 @@ pub(super) struct OpenRecord {
     /// When it was written, as far as that is known.
     pub(super) created_at: Option<DateTime<Utc>>,
     /// What it will add, to which view items.
-    pub(super) effect: QuarantinedEffect,
+    pub(super) effect: OpenEffect,
+}
+
+/// Records in quarantine, by what can become of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum QuarantinedKind {
+    /// They can be applied once their cause is mended.
+    Applicable,
+    /// They can never be.
+    Inapplicable,
 }
 
 /// The records that are not in the counters.
@@ -58,7 +67,8 @@ impl OpenRecords {
         closed
     }
 
-    fn remove(&mut self, id: &RecordId) {
+    /// Forgets a record.
+    pub(super) fn remove(&mut self, id: &RecordId) {
         let Some(record) = self.records.remove(id) else { return };
         for item in &record.effect.items {
             if let Some(ids) = self.of_items.get_mut(item) {
@@ -89,10 +99,28 @@ impl OpenRecords {
         let open = ids.filter_map(|id| {
             let record = self.records.get(id)?;
             let sums = record.effect.deltas.get(key).cloned().unwrap_or_else(Sums::new);
-            let others = record.effect.items.iter().filter(|item| *item != key).cloned().collect();
-            Some(PendingRecord { id: id.clone(), waiting: record.waiting, sums, others })
+            Some(PendingRecord { id: id.clone(), waiting: record.waiting, sums })
         });
         open.collect()
+    }
+
+    /// The records in quarantine of this kind that belong to a view item of these, the oldest first.
+    pub(super) fn in_quarantine(&self, kind: QuarantinedKind, of: impl Fn(&ViewKey) -> bool) -> Vec<RecordId> {
+        let wanted = |record: &OpenRecord| {
+            let effect = &record.effect;
+            record.waiting == NotApplied::Quarantined
+                && effect.deltas.is_empty() == (kind == QuarantinedKind::Inapplicable)
+                && (effect.items.is_empty() || effect.items.iter().any(&of))
+        };
+        let wanted = self.records.iter().filter(|(_, record)| wanted(record));
+        let mut ids: Vec<RecordId> = wanted.map(|(id, _)| id.clone()).collect();
+        ids.sort_by(|a, b| order(&a.sequence_number).cmp(&order(&b.sequence_number)));
+        ids
+    }
+
+    /// The view items that a record belongs to.
+    pub(super) fn items_of(&self, id: &RecordId) -> impl Iterator<Item = &ViewKey> {
+        self.records.get(id).into_iter().flat_map(|record| &record.effect.items)
     }
 
     /// The view items that any of the records belongs to.
@@ -106,11 +134,13 @@ impl OpenRecords {
         unmarked.filter_map(|record| record.created_at).min()
     }
 
-    /// How many records are in quarantine, of all or of one view item.
-    pub(super) fn quarantined(&self, of: Option<&ViewKey>) -> usize {
-        let wanted = |record: &&OpenRecord| {
-            record.waiting == NotApplied::Quarantined && of.is_none_or(|key| record.effect.items.contains(key))
+    /// How many records are in quarantine: of one view item, or those whose first view item, if there is any, is wanted.
+    pub(super) fn quarantined(&self, of: Option<&ViewKey>, first: impl Fn(Option<&ViewKey>) -> bool) -> usize {
+        let is_wanted = |record: &OpenRecord| match of {
+            Some(key) => record.effect.items.contains(key),
+            None => first(record.effect.items.first()),
         };
+        let wanted = |record: &&OpenRecord| record.waiting == NotApplied::Quarantined && is_wanted(record);
         self.records.values().filter(wanted).count()
     }
 }

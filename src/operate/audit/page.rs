@@ -4,8 +4,9 @@ use std::fmt::{self, Display, Write};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
+use super::judged::DriftedCounter;
 use super::ledger::HOURS;
-use super::report::{AuditReport, Behind, DriftedCounter, counter_name, reading_text};
+use super::report::{AuditReport, Behind, counter_name, reading_text};
 use crate::rollup::check::judge::StoredValue;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::view::ViewKey;

@@ -26,17 +26,18 @@ impl ReadMeter {
         Self { units_per_second, used: Mutex::new(Used { units: 0.0, until: Instant::now() }) }
     }
 
-    /// Waits until what was consumed so far is within the rate.
-    pub(super) async fn consumed<'a>(&self, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+    /// Waits until what was consumed so far is within the rate; tells what was consumed now.
+    pub(super) async fn consumed<'a>(&self, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) -> f64 {
         let units: f64 = capacity.into_iter().filter_map(ConsumedCapacity::capacity_units).sum();
         let until = {
             let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
             used.units += units;
-            let Some(rate) = self.units_per_second else { return };
+            let Some(rate) = self.units_per_second else { return units };
             used.until = used.until.max(Instant::now()) + Duration::from_secs_f64(units / rate);
             used.until
         };
         sleep_until(until).await;
+        units
     }
 
     /// The units that were consumed so far, as the service counts them.

@@ -7,21 +7,24 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use super::examine::Examined;
+use super::item_sizes::ItemSizes;
+use super::judged::{DriftedCounter, JudgedCounters, JudgedItem};
 use crate::operate::audit::uncountable::UncountableItem;
 use crate::operate::printable::printable;
-use crate::rollup::check::judge::{
-    Difference, ItemVerdict, NotApplied, Orphans, PendingRecord, StoredCounters, StoredValue, expected,
-};
+use crate::rollup::check::judge::{Difference, Orphans, StoredValue};
 use crate::rollup::check::ledger::Finding;
-use crate::rollup::model::change::Sums;
+use crate::rollup::check::slice::Slice;
+use crate::rollup::check::zero_groups::ZeroGroups;
 use crate::rollup::model::definition::Definition;
-use crate::rollup::model::measure::{Measure, MeasureId};
+use crate::rollup::model::limits;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::view::{KeyType, ViewKey};
 
 /// Keys of orphans that are listed; there may be as many as there are view items.
 const ORPHANS: usize = 1_000;
+
+/// Bytes of a view item that are worth a line: three quarters of what it can have.
+const LARGE_ITEM_BYTES: usize = limits::ITEM_BYTES / 4 * 3;
 
 /// Lines of a kind that are shown to people.
 const LINES: usize = 20;
@@ -31,6 +34,8 @@ const LINES: usize = 20;
 pub struct AuditReport {
     /// What is counted.
     pub definition: Definition,
+    /// The only slice of the view items; none for all.
+    pub slice: Option<Slice>,
     /// View items whose counters equal the recount.
     pub exact: u64,
     /// View items that lack records which are not applied.
@@ -65,6 +70,10 @@ pub struct AuditReport {
     pub stream_records: Option<u64>,
     /// When the oldest record without a marker was written.
     pub oldest_unmarked: Option<DateTime<Utc>>,
+    /// Shards of the stream that were taken to be read to their ends as they had no record for a while.
+    pub shards_taken_as_read: usize,
+    /// How large view items are.
+    pub sizes: ItemSizes,
     /// Read capacity units that the reading cost.
     pub read_units: f64,
     /// How long it took.
@@ -80,15 +89,6 @@ pub struct Drifted {
     pub counters: Vec<DriftedCounter>,
 }
 
-/// A counter that nothing explains.
-#[derive(Debug, Clone)]
-pub struct DriftedCounter {
-    /// What it is, and what it should be.
-    pub difference: Difference,
-    /// What records that are not applied will add to it.
-    pub pending: Number,
-}
-
 /// A view item that lacks records which are not applied.
 #[derive(Debug, Clone)]
 pub struct Behind {
@@ -102,32 +102,49 @@ pub struct Behind {
 
 impl AuditReport {
     /// Adds what was seen of one view item.
-    pub(super) fn add(&mut self, key: ViewKey, examined: Examined) {
-        if examined.item.is_none() && examined.truth.sources == 0 && examined.verdict == ItemVerdict::Exact {
-            // Its last source item went before it had any counters: there is no such view item.
+    pub(super) fn add(&mut self, key: ViewKey, judged: JudgedItem) {
+        if judged.is_none {
             return;
         }
-        let stored = StoredCounters::read(&self.definition, examined.views, examined.item.as_ref());
+        self.sizes.note(&key, judged.views, judged.bytes, judged.zero_groups);
         let subject = self.item_name(&key);
-        let finding = |invariant, what| Finding { invariant, subject: subject.clone(), what };
-        match stored.negative() {
-            0 => {}
-            count => self
-                .findings
-                .push(finding("XO-4", format!("{count} of its counters are below zero: history is missing"))),
+        let finding = |(invariant, what)| Finding { invariant, subject: subject.clone(), what };
+        self.findings.extend(judged.findings.into_iter().map(finding));
+        match judged.verdict {
+            JudgedCounters::Exact => self.exact += 1,
+            JudgedCounters::Behind { unmarked, quarantined } => self.behind.push(Behind { key, unmarked, quarantined }),
+            JudgedCounters::Unstable => self.unstable.push(key),
+            JudgedCounters::Drifted(counters) => self.drifted.push(Drifted { key, counters }),
         }
-        self.findings.extend(inconsistent(&self.definition, &stored, &examined).map(|what| finding("XO-5", what)));
-        match examined.verdict {
-            ItemVerdict::Exact => self.exact += 1,
-            ItemVerdict::Behind { unmarked, quarantined } => self.behind.push(Behind { key, unmarked, quarantined }),
-            ItemVerdict::Unstable => self.unstable.push(key),
-            ItemVerdict::Drifted(differences) => {
-                let counters = differences
-                    .into_iter()
-                    .map(|difference| DriftedCounter { pending: pending(&examined.open, &difference), difference });
-                self.drifted.push(Drifted { key, counters: counters.collect() });
-            }
-        }
+    }
+
+    /// The report of two slices.
+    #[must_use]
+    pub(in crate::operate) fn joined(mut self, other: Self) -> Self {
+        self.slice = None;
+        self.exact += other.exact;
+        self.behind.extend(other.behind);
+        self.unstable.extend(other.unstable);
+        self.drifted.extend(other.drifted);
+        self.not_examined += other.not_examined;
+        self.quarantined += other.quarantined;
+        self.source_items += other.source_items;
+        self.orphans.without_sources.extend(other.orphans.without_sources);
+        self.orphans.without_view_item.extend(other.orphans.without_view_item);
+        self.others.extend(other.others);
+        // Each slice reads all of these.
+        self.findings.extend(other.findings);
+        self.findings.sort_by(|a, b| (a.invariant, &a.subject, &a.what).cmp(&(b.invariant, &b.subject, &b.what)));
+        self.findings.dedup();
+        self.markers = self.markers.max(other.markers);
+        self.repairs = self.repairs.max(other.repairs);
+        self.stream_records = self.stream_records.max(other.stream_records);
+        self.oldest_unmarked = self.oldest_unmarked.into_iter().chain(other.oldest_unmarked).min();
+        self.shards_taken_as_read = self.shards_taken_as_read.max(other.shards_taken_as_read);
+        self.sizes.join(other.sizes);
+        self.read_units += other.read_units;
+        self.took += other.took;
+        self
     }
 
     /// View items in all.
@@ -160,6 +177,7 @@ impl AuditReport {
             "drifted": self.drifted.len(),
             "quarantined": self.quarantined,
             "not_examined": self.not_examined,
+            "slice": self.slice.as_ref().map(ToString::to_string),
             "drift": self.drift_json(),
             "behind_items": self.behind.iter().map(|item| self.behind_json(item)).collect::<Vec<_>>(),
             "unstable_items": self.keys(&self.unstable),
@@ -178,6 +196,15 @@ impl AuditReport {
             "items_of_others": self.keys(&self.others),
             "stream_records": self.stream_records,
             "oldest_unmarked": self.oldest_unmarked.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
+            "shards_taken_as_read": self.shards_taken_as_read,
+            "zero_groups": {
+                "groups": self.sizes.zero_groups.groups,
+                "bytes": self.sizes.zero_groups.bytes,
+                "view_items": self.sizes.with_zero_groups.len(),
+            },
+            "largest_view_item": self.sizes.largest.as_ref().map(|(key, bytes)| {
+                json!({ "table": self.definition[key.table].name, "key": self.key(key), "bytes": bytes })
+            }),
             "read_units": self.read_units,
             "seconds": self.took.as_secs_f64(),
         })
@@ -232,56 +259,6 @@ pub(in crate::operate) fn key_json(definition: &Definition, key: &ViewKey) -> Va
     }
 }
 
-/// What the open records will add to a counter.
-fn pending(open: &[PendingRecord], difference: &Difference) -> Number {
-    let unmarked = open.iter().filter(|open| open.waiting == NotApplied::Unmarked);
-    let mut sum = Number::zero();
-    unmarked.filter_map(|open| open.sums.get(&difference.counter)).for_each(|amount| sum += amount);
-    sum
-}
-
-/// Whether the totals and their groups contradict each other: what is in a total and in no group are ungrouped items, and
-/// how many these should be is known.
-fn inconsistent(definition: &Definition, stored: &StoredCounters, examined: &Examined) -> Option<String> {
-    if !examined.is_drifted() {
-        return None;
-    }
-    let should = expected(&examined.truth.sums, &examined.open);
-    let mut is = Sums::new();
-    for (counter, value) in &stored.counters {
-        let StoredValue::Number(value) = value else { return None };
-        is.insert(counter.clone(), value.clone());
-    }
-    for (total, one) in definition.measures(examined.views).filter(|(_, measure)| !measure.is_grouped()) {
-        let same_items = |id: MeasureId, by: &Measure| {
-            let (one, by) = (&one.expression, &by.expression);
-            id.view == total.view && one.kind == by.kind && one.condition == by.condition && !by.has_each()
-        };
-        for (grouped, by) in definition.grouped(examined.views).filter(|(id, by)| same_items(*id, by)) {
-            let (is, wanted) = (ungrouped(&is, total, grouped), ungrouped(&should, total, grouped));
-            if is != wanted {
-                let (total, grouped) = (&one.attribute, &by.attribute);
-                return Some(format!("{total} less the sum of {grouped} is {is}, and {wanted} items are ungrouped"));
-            }
-        }
-    }
-    None
-}
-
-/// A total less the sum of its groups.
-fn ungrouped(counters: &Sums, total: MeasureId, grouped: MeasureId) -> Number {
-    let mut sum = Number::zero();
-    for (counter, value) in counters {
-        match counter.measure {
-            measure if measure == total => sum += value,
-            measure if measure == grouped => sum += &-value.clone(),
-            _ => {}
-        }
-    }
-    sum
-}
-
-/// A number where JSON has it exactly, otherwise its text.
 /// A number that is not whole, or too long for most readers of JSON, is a text.
 pub(in crate::operate) fn number_json(number: &Number) -> Value {
     let text = number.to_string();
@@ -320,6 +297,9 @@ impl fmt::Display for AuditReport {
             self.unstable.len(),
             self.drifted.len(),
         )?;
+        if let Some(slice) = self.slice {
+            writeln!(f, "of slice {slice} alone")?;
+        }
         if self.not_examined > 0 {
             writeln!(f, "interrupted: {} view items were not looked at; run it again", self.not_examined)?;
         }
@@ -351,7 +331,27 @@ impl AuditReport {
             let key = printable(self.item_name(key));
             writeln!(f, "unstable  {key}: it is written too often to be seen at rest; run the audit with --item")?;
         }
-        more(f, self.unstable.len(), "unstable")
+        more(f, self.unstable.len(), "unstable")?;
+        self.show_sizes(f)
+    }
+
+    fn show_sizes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ZeroGroups { groups, bytes } = self.sizes.zero_groups;
+        if groups > 0 {
+            let items = self.sizes.with_zero_groups.len();
+            writeln!(
+                f,
+                "{groups} groups of {items} view items count nothing and take {bytes} bytes: \
+                 `ddb-rollup repair --remove-zero-groups` removes them"
+            )?;
+        }
+        match &self.sizes.largest {
+            Some((key, bytes)) if *bytes > LARGE_ITEM_BYTES => {
+                let (name, most) = (printable(self.item_name(key)), limits::ITEM_BYTES);
+                writeln!(f, "large     {name} has {bytes} bytes of counters; an item can have {most}")
+            }
+            _ => Ok(()),
+        }
     }
 
     fn show_ledger(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

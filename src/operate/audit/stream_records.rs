@@ -1,27 +1,32 @@
 //! The source table's stream, followed beside its markers: which records are not in the counters, and what they changed
 //! since a place in the stream.
 //!
-//! The stream is read once, from its oldest record on. What is kept of it: the records that are not applied, and, of the
-//! view items that are being looked at, the last state of each source item since the recount began. "Since" is a place in
-//! the stream and no time, so no clock has to be right.
+//! The stream is read from its oldest record on. What is kept of it: the records that are not applied, and, of the view items
+//! that are being looked at, the last state of each source item since the recount began. "Since" is a place in the stream
+//! and no time: a clock only tells what is certainly older. Records that had their time to be applied are asked for their
+//! markers by a second reading, of the view items that differ.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::error::AuditError;
 use super::open_records::{OpenRecord, OpenRecords};
 use super::snapshot::{MARKERS_BESIDE_AN_ITEM, Snapshot};
 use super::table_reader::TableReader;
 use crate::operate::apply::Applier;
+use crate::operate::args::Pace;
 use crate::operate::clock::now;
 use crate::operate::event::EventRecord;
 use crate::operate::stream::DynamoStream;
-use crate::operate::stream_reader::{Reach, StreamReader};
+use crate::operate::stream_reader::{Reach, StreamReader, quiet};
 use crate::rollup::Item;
 use crate::rollup::check::judge::NotApplied;
-use crate::rollup::check::ledger::{self, AuditedRecord, Finding, MarkerState, QuarantinedEffect};
+use crate::rollup::check::ledger::{self, AuditedRecord, Finding, MarkerState, OpenEffect};
 use crate::rollup::check::recount::{Recount, SourceKey, SourceTotals};
 use crate::rollup::model::marker::{
-    DELTAS, DIGEST, EVENT_ID, FINGERPRINT, OUTCOME, SEQUENCE_NUMBER, SOURCE_KEY, STREAM,
+    DELTAS, DIGEST, EVENT_ID, FINGERPRINT, OUTCOME, REASON, SEQUENCE_NUMBER, SOURCE_KEY, STREAM,
 };
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
@@ -32,7 +37,31 @@ use crate::rollup::pipeline::delta::{Effect, Retention};
 pub(super) const FINDINGS: usize = 1_000;
 
 /// What of a marker tells how its record stands.
-const MARKER: [&str; 8] = [SEQUENCE_NUMBER, STREAM, OUTCOME, DELTAS, EVENT_ID, SOURCE_KEY, FINGERPRINT, DIGEST];
+const MARKER: [&str; 9] = [SEQUENCE_NUMBER, STREAM, OUTCOME, REASON, DELTAS, EVENT_ID, SOURCE_KEY, FINGERPRINT, DIGEST];
+
+/// By how much the clocks of operator and service may differ: requests of a clock that is further off are refused.
+const CLOCKS: Duration = Duration::from_mins(5);
+
+/// Which records of before the recount are asked for their markers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) enum MarkersAsked {
+    /// All.
+    #[default]
+    All,
+    /// Those that may not have had their time to be applied: written since then.
+    Since(DateTime<Utc>),
+    /// Those of one view item.
+    Of(ViewKey),
+}
+
+/// Where in the work a record is read.
+#[derive(Debug, Clone, Copy)]
+enum Pass<'a> {
+    /// In the reading on.
+    Ahead,
+    /// Once more, of these view items.
+    Back(&'a HashSet<ViewKey>),
+}
 
 /// A view item that is being looked at.
 #[derive(Debug, Default)]
@@ -60,12 +89,32 @@ pub struct StreamRecords {
     pub(super) count: u64,
     /// Records without a marker are applied as they are read.
     pub(in crate::operate) applier: Option<Applier>,
+    asked: MarkersAsked,
+    /// Records that were not asked for their markers.
+    unasked: u64,
+    /// When the recounts began, once they have: what is certainly older is not laid over them.
+    began: Option<DateTime<Utc>>,
+    /// How long before that a record is certainly older.
+    lag: TimeDelta,
 }
 
 impl StreamRecords {
     /// The stream of the source table, from its oldest record on; without a stream there is nothing to follow.
-    pub(super) fn new(stream: Option<DynamoStream>) -> Self {
-        Self { reader: stream.map(StreamReader::new), ..Self::default() }
+    pub(super) fn new(stream: Option<DynamoStream>, pace: &Pace, asked: MarkersAsked) -> Self {
+        let reader = stream.map(|stream| StreamReader::new(stream, quiet(pace.settle)));
+        let lag = TimeDelta::from_std(pace.lag.max(CLOCKS)).unwrap_or_default();
+        Self { reader, asked, lag, ..Self::default() }
+    }
+
+    /// The first recount begins: what is read from here on may not be in it.
+    pub(super) fn recounts_begin(&mut self) {
+        self.began = Some(now());
+        self.touched.clear();
+    }
+
+    /// How many shards are taken to be read to their ends without proof.
+    pub(super) fn taken_as_read(&self) -> usize {
+        self.reader.as_ref().map_or(0, StreamReader::taken_as_read)
     }
 
     /// Whether there is a stream.
@@ -84,21 +133,62 @@ impl StreamRecords {
             && let Some(records) = reader.next(&mut reading).await?
         {
             self.count += u64::try_from(records.len()).unwrap_or_default();
-            self.take(tables, &records).await?;
+            self.take(tables, &records, Pass::Ahead).await?;
         }
         Ok(())
     }
 
+    /// Reads what was read before once more, and asks the records of these view items for their markers; gives the view
+    /// items that they are about besides, where a record was not applied.
+    ///
+    /// # Errors
+    /// When the stream or the markers cannot be read.
+    pub(super) async fn look_back(
+        &mut self,
+        tables: &TableReader,
+        keys: &HashSet<ViewKey>,
+    ) -> Result<HashSet<ViewKey>, AuditError> {
+        let Some(reader) = self.reader.as_ref().filter(|_| self.unasked > 0 && !keys.is_empty()) else {
+            return Ok(HashSet::new());
+        };
+        let mut past = reader.past();
+        let mut reading = past.begin(Reach::Quick).await?;
+        while let Some(records) = past.next(&mut reading).await? {
+            self.take(tables, &records, Pass::Back(keys)).await?;
+        }
+        Ok(std::mem::take(&mut self.touched).into_iter().filter(|key| !keys.contains(key)).collect())
+    }
+
+    /// Whether a record is asked for its marker.
+    fn asks(&self, record: &AuditedRecord<'_>, pass: Pass<'_>) -> bool {
+        let (items, created_at) = (record.items(), record.record.created_at);
+        let of_before = match &self.asked {
+            MarkersAsked::All => true,
+            MarkersAsked::Since(since) => created_at.is_none_or(|at| at >= *since),
+            MarkersAsked::Of(key) => items.contains(key),
+        };
+        match pass {
+            Pass::Ahead => self.began.is_some() || of_before,
+            Pass::Back(wanted) => !of_before && items.iter().any(|item| wanted.contains(item)),
+        }
+    }
+
     /// Takes records of one shard, in their order.
-    async fn take(&mut self, tables: &TableReader, records: &[EventRecord]) -> Result<(), AuditError> {
+    async fn take(&mut self, tables: &TableReader, records: &[EventRecord], pass: Pass<'_>) -> Result<(), AuditError> {
         let definition = tables.definition();
         let retention = retention(tables);
         let traces = records.iter().filter_map(|record| ledger::audited(definition, &record.json, &retention));
         let traces: Vec<AuditedRecord<'_>> = traces.collect();
-        let markers = self.markers_of(tables, &traces).await?;
-        for trace in traces {
+        let (asked, unasked): (Vec<_>, Vec<_>) = traces.into_iter().partition(|trace| self.asks(trace, pass));
+        if matches!(pass, Pass::Ahead) {
+            self.unasked += u64::try_from(unasked.len()).unwrap_or_default();
+        }
+        let (markers, unmarked) = self.markers_of(tables, &asked).await?;
+        for trace in asked {
             let items = trace.items();
-            self.lay_over_recounts(tables, &trace, &items);
+            if matches!(pass, Pass::Ahead) {
+                self.lay_over_recounts(tables, &trace, &items);
+            }
             let id = trace.record.head.id;
             let deltas = match &trace.effect {
                 Effect::None { .. } => continue,
@@ -111,10 +201,13 @@ impl StreamRecords {
                 }
                 Effect::Quarantine(_) => BTreeMap::new(),
             };
-            self.touched.extend(items.iter().cloned());
+            if matches!(pass, Pass::Ahead) || unmarked.contains(&id) {
+                self.touched.extend(items.iter().cloned());
+            }
             match ledger::marker_state(markers.get(&id)) {
                 MarkerState::Pending(waiting) => {
-                    let effect = QuarantinedEffect { items, deltas };
+                    let known = markers.get(&id).is_none_or(ledger::can_be_applied);
+                    let effect = OpenEffect { items, deltas: if known { deltas } else { BTreeMap::new() } };
                     self.open.add(id, OpenRecord { waiting, created_at: trace.record.created_at, effect });
                 }
                 MarkerState::Closed => self.read_applied.extend(items),
@@ -123,41 +216,53 @@ impl StreamRecords {
         Ok(())
     }
 
-    /// The markers of records with an effect, after those without one were applied, if that is wanted.
+    /// The markers of records with an effect, after those without one were applied, if that is wanted; and which had none.
     async fn markers_of(
         &mut self,
         tables: &TableReader,
         traces: &[AuditedRecord<'_>],
-    ) -> Result<HashMap<RecordId, Item>, AuditError> {
+    ) -> Result<(HashMap<RecordId, Item>, HashSet<RecordId>), AuditError> {
         let with_effect = || traces.iter().filter(|trace| !matches!(trace.effect, Effect::None { .. }));
         let ids: Vec<RecordId> = with_effect().map(|trace| trace.record.head.id.clone()).collect();
         let markers = tables.markers_of(&ids, &MARKER).await?;
-        let Some(applier) = &mut self.applier else { return Ok(markers) };
-        let unmarked = with_effect().filter(|trace| !markers.contains_key(&trace.record.head.id));
-        let raw: Vec<String> = unmarked.map(|trace| trace.record.raw.to_owned()).collect();
-        if raw.is_empty() {
-            return Ok(markers);
-        }
+        let unmarked: HashSet<RecordId> = ids.iter().filter(|id| !markers.contains_key(id)).cloned().collect();
+        let Some(applier) = self.applier.as_mut().filter(|_| !unmarked.is_empty()) else {
+            return Ok((markers, unmarked));
+        };
+        let raw = with_effect().filter(|trace| unmarked.contains(&trace.record.head.id));
+        let raw: Vec<String> = raw.map(|trace| trace.record.raw.to_owned()).collect();
         applier.apply(&raw).await?;
-        tables.markers_of(&ids, &MARKER).await
+        Ok((tables.markers_of(&ids, &MARKER).await?, unmarked))
     }
 
-    /// Lays a record's new image over the recounts of the view items that are watched.
+    /// Lays a record's new image over the recounts of the view items that are watched, unless the recounts are certainly
+    /// newer.
     fn lay_over_recounts(&mut self, tables: &TableReader, trace: &AuditedRecord<'_>, items: &BTreeSet<ViewKey>) {
+        let Some(began) = self.began else { return };
+        if trace.record.created_at.is_some_and(|created_at| began.signed_duration_since(created_at) > self.lag) {
+            return;
+        }
         let source = SourceKey::of(&tables.source.key, &trace.record.head.source_key);
         for item in items {
             let Some(watched) = self.watched.get_mut(item) else { continue };
             let contribution = trace.new.of(item);
             match &mut watched.recount {
-                Some(recount) => recount.put(source.clone(), contribution),
-                None => drop(watched.later.insert(source.clone(), contribution)),
+                Some(recount) => recount.put(source, contribution),
+                None => drop(watched.later.insert(source, contribution)),
             }
         }
     }
 
     /// From here on, what changes the source items of these view items is laid over their recounts.
     pub(super) fn watch(&mut self, keys: &[ViewKey]) {
-        self.watched = keys.iter().map(|key| (key.clone(), Watched::default())).collect();
+        self.watched.extend(keys.iter().map(|key| (key.clone(), Watched::default())));
+    }
+
+    /// These view items were looked at.
+    pub(super) fn looked_at(&mut self, keys: &[ViewKey]) {
+        for key in keys {
+            self.watched.remove(key);
+        }
     }
 
     /// Takes the recount of a view item that is watched since before it began.
@@ -176,7 +281,7 @@ impl StreamRecords {
     }
 
     /// Notes a record in quarantine that the whole table has told of.
-    pub(super) fn add_quarantined(&mut self, id: RecordId, effect: QuarantinedEffect) {
+    pub(super) fn add_quarantined(&mut self, id: RecordId, effect: OpenEffect) {
         self.open.add(id, OpenRecord { waiting: NotApplied::Quarantined, created_at: None, effect });
     }
 
@@ -219,6 +324,6 @@ impl StreamRecords {
 }
 
 /// How the function would judge a record now.
-pub(super) fn retention(tables: &TableReader) -> Retention {
+fn retention(tables: &TableReader) -> Retention {
     Retention { days: tables.config.marker_retention_days, until: now() }
 }

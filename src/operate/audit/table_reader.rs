@@ -1,13 +1,18 @@
 //! The reads of an audit: all of them consistent, none of them faster than the operator allows.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{
-    AttributeValue as SdkValue, ConsumedCapacity, KeysAndAttributes, ReturnConsumedCapacity, TableDescription,
+    AttributeValue as SdkValue, KeysAndAttributes, ReturnConsumedCapacity, TableDescription,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::sleep;
 
 use super::error::AuditError;
 use super::read_meter::ReadMeter;
@@ -17,17 +22,23 @@ use crate::operate::error::{TableError, failure_text};
 use crate::operate::marker_table::{marker_key, record_id};
 use crate::operate::progress::Progress;
 use crate::rollup::Item;
-use crate::rollup::check::recount::{Recount, SourceKey};
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::limits;
-use crate::rollup::model::poison::Image;
 use crate::rollup::model::record::RecordId;
-use crate::rollup::model::view::{TableId, View, ViewKey};
-use crate::rollup::pipeline::contribution::contribution;
+use crate::rollup::model::view::{TableId, ViewKey};
 
 /// Bytes of a table for which one more segment of a scan is worth it: each is a scan of its own, and an emulator reads the
 /// whole table for each.
 const SEGMENT_BYTES: i64 = 32 * 1024 * 1024;
+
+/// How often the SDK sends a request that is throttled, or that fails on its way.
+const ATTEMPTS: u32 = 12;
+
+/// The first wait before a request is sent again, or the rest of an answer is asked for.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+
+/// The longest wait before a request is sent again.
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// What is known of the source table.
 #[derive(Debug, Clone)]
@@ -50,10 +61,12 @@ pub struct TableReader {
     /// Requests side by side.
     pub concurrency: usize,
     pub(super) meter: ReadMeter,
+    /// What the last scan of a table cost, in read units.
+    scans: Mutex<HashMap<String, f64>>,
 }
 
 /// An item as the SDK has it.
-type SdkItem = HashMap<String, SdkValue>;
+pub(super) type SdkItem = HashMap<String, SdkValue>;
 
 /// A request's names behind placeholders.
 pub(super) struct Projection {
@@ -75,14 +88,17 @@ impl TableReader {
     /// # Errors
     /// When the source table cannot be described.
     pub async fn open(sdk: &SdkConfig, config: Config, pace: &Pace) -> Result<Self, AuditError> {
-        let client = Client::new(sdk);
+        let retry = RetryConfig::standard().with_max_attempts(ATTEMPTS);
+        let retry = retry.with_initial_backoff(BACKOFF_MIN).with_max_backoff(BACKOFF_MAX);
+        let client = Client::from_conf(aws_sdk_dynamodb::config::Builder::from(sdk).retry_config(retry).build());
         let table = config.definition.source_table();
         let described = client.describe_table().table_name(table).send().await;
         let described = described.map_err(|e| error("describe", table, failure_text(&e)))?.table;
         let source = described.map(|table| source(&table));
         let source = source.ok_or_else(|| error("describe", table, "the answer is empty"))?;
         let meter = ReadMeter::new(pace.max_read_units);
-        Ok(Self { client, config, source, concurrency: usize::from(pace.concurrency), meter })
+        let concurrency = usize::from(pace.concurrency);
+        Ok(Self { client, config, source, concurrency, meter, scans: Mutex::default() })
     }
 
     /// What is counted.
@@ -102,6 +118,7 @@ impl TableReader {
         let Projection { expression, names } = projection(attributes);
         let segments = self.segments(table).await?;
         let (visit, expression, names) = (&visit, &expression, &names);
+        let units = &Mutex::new(0.0);
         let scans = (0..segments).map(|segment| async move {
             let mut from = None;
             loop {
@@ -115,14 +132,26 @@ impl TableReader {
                     progress.add(u64::try_from(answer.scanned_count).unwrap_or_default());
                 }
                 answer.items.unwrap_or_default().into_iter().map(Item::from).for_each(visit);
-                self.meter.consumed(&answer.consumed_capacity).await;
+                *units.lock().unwrap_or_else(PoisonError::into_inner) +=
+                    self.meter.consumed(&answer.consumed_capacity).await;
                 from = answer.last_evaluated_key.filter(|key| !key.is_empty());
                 if from.is_none() {
                     return Ok::<_, AuditError>(());
                 }
             }
         });
-        stream::iter(scans).buffer_unordered(self.concurrency).try_collect::<()>().await
+        stream::iter(scans).buffer_unordered(self.concurrency).try_collect::<()>().await?;
+        let units = *units.lock().unwrap_or_else(PoisonError::into_inner);
+        self.scans.lock().unwrap_or_else(PoisonError::into_inner).insert(table.to_owned(), units);
+        Ok(())
+    }
+
+    /// Whether one more scan of a table costs fewer units than so many requests, each of which costs one at the least. Where
+    /// it was not scanned before, that is not known.
+    pub(super) fn prefers_scan(&self, table: &str, requests: usize) -> bool {
+        let scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
+        #[allow(clippy::cast_precision_loss, reason = "a comparison of costs")]
+        scans.get(table).is_some_and(|units| *units < requests as f64)
     }
 
     /// Into how many segments a scan of a table is divided: as many as are allowed, unless it is known to be small.
@@ -134,7 +163,7 @@ impl TableReader {
         Ok(bytes.map_or(most, |bytes| i32::try_from(bytes / SEGMENT_BYTES + 2).unwrap_or(most).min(most)))
     }
 
-    fn source_attributes(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn source_attributes(&self) -> impl Iterator<Item = &str> {
         self.source.key.iter().map(String::as_str).chain(self.definition().reads())
     }
 
@@ -142,8 +171,8 @@ impl TableReader {
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub async fn sources(&self, progress: &Progress, visit: impl Fn(Item)) -> Result<(), AuditError> {
-        self.scan(self.definition().source_table(), self.source_attributes(), Some(progress), visit).await
+    pub async fn sources(&self, progress: Option<&Progress>, visit: impl Fn(Item)) -> Result<(), AuditError> {
+        self.scan(self.definition().source_table(), self.source_attributes(), progress, visit).await
     }
 
     /// Every item of the view tables, its key, measures and version.
@@ -151,10 +180,14 @@ impl TableReader {
     /// # Errors
     /// When a table cannot be read.
     pub async fn views(&self, visit: impl Fn(TableId, Item)) -> Result<(), AuditError> {
-        for (id, table) in self.definition().table_ids() {
-            self.scan(&table.name, self.definition().item_attributes(id), None, |item| visit(id, item)).await?;
+        for (id, _) in self.definition().table_ids() {
+            self.view(id, |item| visit(id, item)).await?;
         }
         Ok(())
+    }
+
+    async fn view(&self, id: TableId, visit: impl Fn(Item)) -> Result<(), AuditError> {
+        self.scan(&self.definition()[id].name, self.definition().item_attributes(id), None, visit).await
     }
 
     /// Every marker, these attributes of it.
@@ -165,59 +198,8 @@ impl TableReader {
         self.scan(&self.config.idempotency_table, attributes.iter().copied(), None, visit).await
     }
 
-    /// The source items of one view item, each with what it contributes.
-    ///
-    /// # Errors
-    /// When the table cannot be read.
-    pub async fn recount(&self, key: &ViewKey) -> Result<Recount, AuditError> {
-        let mut recount = Recount::default();
-        for search in searches(self, key) {
-            let mut from = None;
-            loop {
-                let page = match search.lookup() {
-                    Lookup::Query => self.query(&search, from).await?,
-                    Lookup::Scan => self.scan_for(&search, from).await?,
-                };
-                for item in page.items.unwrap_or_default() {
-                    let item = Item::from(item);
-                    let found = contribution(self.definition(), Image::New, &item).ok().and_then(|found| found.of(key));
-                    recount.put(SourceKey::of(&self.source.key, &item), found);
-                }
-                self.meter.consumed(&page.consumed).await;
-                from = page.next.filter(|key| !key.is_empty());
-                if from.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(recount)
-    }
-
-    async fn query(&self, search: &SourceSearch, from: Option<SdkItem>) -> Result<SourcePage, AuditError> {
-        let table = self.definition().source_table();
-        let request = self.client.query().table_name(table).consistent_read(true).set_exclusive_start_key(from);
-        let request = request.set_key_condition_expression(search.by_key()).set_filter_expression(search.besides_key());
-        let request = request.projection_expression(&search.projection.expression);
-        let request = request.set_expression_attribute_names(Some(search.projection.names.clone()));
-        let request = request.set_expression_attribute_values(search.values.clone());
-        let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-        let answer = answer.map_err(|e| error("query", table, failure_text(&e)))?;
-        Ok(SourcePage { items: answer.items, consumed: answer.consumed_capacity, next: answer.last_evaluated_key })
-    }
-
-    async fn scan_for(&self, search: &SourceSearch, from: Option<SdkItem>) -> Result<SourcePage, AuditError> {
-        let table = self.definition().source_table();
-        let request = self.client.scan().table_name(table).consistent_read(true).set_exclusive_start_key(from);
-        let request = request.set_filter_expression(search.by_all());
-        let request = request.projection_expression(&search.projection.expression);
-        let request = request.set_expression_attribute_names(Some(search.projection.names.clone()));
-        let request = request.set_expression_attribute_values(search.values.clone());
-        let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-        let answer = answer.map_err(|e| error("scan", table, failure_text(&e)))?;
-        Ok(SourcePage { items: answer.items, consumed: answer.consumed_capacity, next: answer.last_evaluated_key })
-    }
-
-    /// View items as they are now; those that are not there are missing in the answer.
+    /// View items as they are now; those that are not there are missing in the answer. They are read one by one, or by a
+    /// scan where that costs less.
     ///
     /// # Errors
     /// When the table cannot be read.
@@ -225,9 +207,20 @@ impl TableReader {
         let definition = self.definition();
         let mut found = HashMap::new();
         for (id, table) in definition.table_ids() {
-            let wanted = keys.iter().filter(|key| key.table == id).map(|key| definition.key_item(key));
-            let items = self.get(&table.name, wanted, definition.item_attributes(id)).await?;
-            found.extend(items.into_iter().filter_map(|item| Some((definition.own_key(id, &item).ok()?, item))));
+            let wanted: HashSet<&ViewKey> = keys.iter().filter(|key| key.table == id).collect();
+            let of_key = |item: Item| Some((definition.own_key(id, &item).ok()?, item));
+            if self.prefers_scan(&table.name, wanted.len()) {
+                let scanned = RefCell::new(&mut found);
+                self.view(id, |item| {
+                    let item = of_key(item).filter(|(key, _)| wanted.contains(key));
+                    scanned.borrow_mut().extend(item);
+                })
+                .await?;
+            } else {
+                let wanted = wanted.into_iter().map(|key| definition.key_item(key));
+                let items = self.get(&table.name, wanted, definition.item_attributes(id)).await?;
+                found.extend(items.into_iter().filter_map(of_key));
+            }
         }
         Ok(found)
     }
@@ -261,122 +254,24 @@ impl TableReader {
             let request = request.projection_expression(expression).set_expression_attribute_names(Some(names.clone()));
             let request = request.build().map_err(|e| refuse(e.to_string()))?;
             let mut left = Some(HashMap::from([(table.to_owned(), request)]));
-            let mut found = Vec::new();
-            while let Some(request) = left.filter(|left| !left.is_empty()) {
+            let (mut found, mut backoff) = (Vec::new(), BACKOFF_MIN);
+            while let Some(request) = left {
                 let sent = self.client.batch_get_item().set_request_items(Some(request));
                 let answer = sent.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
                 let answer = answer.map_err(|e| refuse(failure_text(&e)))?;
                 // The answer names the table as it wants to, when it was asked for by its ARN.
                 found.extend(answer.responses.unwrap_or_default().into_values().flatten().map(Item::from));
                 self.meter.consumed(answer.consumed_capacity.iter().flatten()).await;
-                left = answer.unprocessed_keys;
+                left = answer.unprocessed_keys.filter(|left| !left.is_empty());
+                if left.is_some() {
+                    // The table gives no more at the moment.
+                    sleep(backoff).await;
+                    backoff = (2 * backoff).min(BACKOFF_MAX);
+                }
             }
             Ok::<_, AuditError>(found)
         });
         stream::iter(gets).buffer_unordered(self.concurrency).try_concat().await
-    }
-}
-
-/// How the source items of a view item are found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lookup {
-    /// The view's key names the source's partition key: by a query.
-    Query,
-    /// Otherwise by a scan: an index cannot be read consistently.
-    Scan,
-}
-
-/// What the source items of one view item are found by, for one of its views.
-struct SourceSearch {
-    projection: Projection,
-    conditions: Vec<KeyCondition>,
-    values: Option<SdkItem>,
-}
-
-/// That an attribute has the value of the view's key.
-struct KeyCondition {
-    expression: String,
-    on: ConditionOn,
-}
-
-/// Which attribute of a source item a condition is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ConditionOn {
-    PartitionKey,
-    SortKey,
-    Other,
-}
-
-/// A page of source items.
-struct SourcePage {
-    items: Option<Vec<SdkItem>>,
-    consumed: Option<ConsumedCapacity>,
-    next: Option<SdkItem>,
-}
-
-impl SourceSearch {
-    fn of(tables: &TableReader, view: &View, key: &ViewKey) -> Self {
-        let key_values = tables.definition().key_item(key);
-        let mut projection = projection(tables.source_attributes());
-        let mut conditions = Vec::new();
-        let mut values = HashMap::new();
-        for (place, part) in view.key().iter().enumerate() {
-            // The items of a key that is computed are found by computing it.
-            let Some(attribute) = part.source_attribute() else { continue };
-            projection.names.insert(format!("#k{place}"), attribute.to_owned());
-            if let Some(value) = key_values.get(&part.view_attribute) {
-                values.insert(format!(":k{place}"), value.clone());
-            }
-            conditions.push(KeyCondition {
-                expression: format!("#k{place} = :k{place}"),
-                on: match tables.source.key.iter().position(|key| key == attribute) {
-                    Some(0) => ConditionOn::PartitionKey,
-                    Some(_) => ConditionOn::SortKey,
-                    None => ConditionOn::Other,
-                },
-            });
-        }
-        let values = (!values.is_empty()).then(|| Item::from(values).into());
-        Self { projection, conditions, values }
-    }
-
-    fn lookup(&self) -> Lookup {
-        let by_partition = self.conditions.iter().any(|condition| condition.on == ConditionOn::PartitionKey);
-        if by_partition { Lookup::Query } else { Lookup::Scan }
-    }
-
-    /// Whether it finds every source item there is.
-    fn is_whole(&self) -> bool {
-        self.conditions.is_empty()
-    }
-
-    fn by_key(&self) -> Option<String> {
-        self.joined(|condition| condition.on != ConditionOn::Other)
-    }
-
-    fn besides_key(&self) -> Option<String> {
-        self.joined(|condition| condition.on == ConditionOn::Other)
-    }
-
-    fn by_all(&self) -> Option<String> {
-        self.joined(|_| true)
-    }
-
-    fn joined(&self, chosen: impl Fn(&KeyCondition) -> bool) -> Option<String> {
-        let chosen = self.conditions.iter().filter(|condition| chosen(condition));
-        let joined = chosen.map(|condition| condition.expression.as_str()).collect::<Vec<_>>().join(" AND ");
-        (!joined.is_empty()).then_some(joined)
-    }
-}
-
-/// A search for each view that could have made the key; one that finds everything is enough.
-fn searches(tables: &TableReader, key: &ViewKey) -> Vec<SourceSearch> {
-    let definition = tables.definition();
-    let views = definition.fitting(key).iter();
-    let mut searches: Vec<SourceSearch> = views.map(|view| SourceSearch::of(tables, &definition[view], key)).collect();
-    match searches.iter().position(SourceSearch::is_whole) {
-        Some(whole) => vec![searches.swap_remove(whole)],
-        None => searches,
     }
 }
 

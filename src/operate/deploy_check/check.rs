@@ -1,28 +1,18 @@
 //! What a deployment must be, property by property: decisions on what the services say, without asking them.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::types::{KeySchemaElement, TableDescription, TimeToLiveDescription, TimeToLiveStatus};
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, EventSourcePosition, FunctionResponseType};
 use serde_json::Value;
 
 use super::filtering::{self, OFF};
-use crate::config::{
-    Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, QUARANTINE_RETENTION_DAYS, SOURCE_TABLE,
-    VIEW_DEFINITION, VIEW_TABLE,
-};
+use crate::config::Config;
 use crate::operate::agreement::Announced;
 use crate::operate::marker_table::{QUARANTINE_INDEX_USABLE, quarantine_index};
 use crate::rollup::model::definition::{Definition, ViewTable};
 use crate::rollup::model::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
-use crate::rollup::model::view::{View, table_name};
 
 const ABSENT: &str = "absent";
 const ON: &str = "on";
-const THE_SAME: &str = "the same";
-const TABLES: &str = "the function works on another table than this command: name that table, or set the variable";
-const OTHERS: &str =
-    "the function has another setting than this command: set the variable, so that repair and replay do as it does";
 
 /// One property of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,17 +38,23 @@ impl Check {
 }
 
 /// Checks of one subject.
-struct Checks {
+pub(super) struct Checks {
     subject: String,
-    checks: Vec<Check>,
+    pub(super) checks: Vec<Check>,
 }
 
 impl Checks {
-    fn of(subject: String) -> Self {
+    pub(super) fn of(subject: String) -> Self {
         Self { subject, checks: Vec::new() }
     }
 
-    fn that(&mut self, what: &'static str, found: impl Into<String>, needed: impl Into<String>, why: &'static str) {
+    pub(super) fn that(
+        &mut self,
+        what: &'static str,
+        found: impl Into<String>,
+        needed: impl Into<String>,
+        why: &'static str,
+    ) {
         let (found, needed) = (found.into(), needed.into());
         self.checks.push(Check { subject: self.subject.clone(), what, found, needed, why });
     }
@@ -251,50 +247,8 @@ fn mapping(mapping: &EventSourceMappingConfiguration, safe_patterns: Option<&[Va
     checks.checks
 }
 
-/// The function's settings, beside those that the command was given.
-#[must_use]
-#[allow(clippy::implicit_hasher, reason = "it is the map that the SDK gives")]
-pub fn settings(config: &Config, function: &str, variables: Option<&HashMap<String, String>>) -> Vec<Check> {
-    let mut checks = Checks::of(format!("function {function}"));
-    let variable = |name: &str| variables.and_then(|variables| variables.get(name).cloned());
-    // A file in the function's zip cannot be read from here.
-    let in_a_file = variable(VIEW_DEFINITION).is_some_and(|value| value.trim_start().starts_with('@'));
-    let readable = |name: &str| variable(name).filter(|_| !(in_a_file && name == VIEW_DEFINITION));
-    let theirs = match Config::read(readable) {
-        Ok(theirs) => theirs,
-        Err(error) => {
-            checks.that("the settings", error.to_string(), "settings that can be used", "the function cannot start");
-            return checks.checks;
-        }
-    };
-    checks.that(SOURCE_TABLE, theirs.definition.source_table(), config.definition.source_table(), TABLES);
-    checks.that(IDEMPOTENCY_TABLE, &theirs.idempotency_table, &config.idempotency_table, TABLES);
-    if !in_a_file {
-        let tables = |config: &Config| {
-            config.definition.tables().iter().map(|table| table_name(&table.name)).collect::<Vec<_>>().join(", ")
-        };
-        checks.that(VIEW_TABLE, tables(&theirs), tables(config), TABLES);
-        let of = |view: &View| {
-            (view.condition().cloned(), view.key().to_vec(), view.measures().to_vec(), view.set().to_vec())
-        };
-        let all = |config: &Config| config.definition.views().iter().map(of).collect::<Vec<_>>();
-        let same = all(&theirs) == all(config);
-        checks.that(VIEW_DEFINITION, if same { THE_SAME } else { "another" }, THE_SAME, OTHERS);
-    }
-    let days = |config: &Config| config.marker_retention_days.to_string();
-    checks.that(MARKER_RETENTION_DAYS, days(&theirs), days(config), OTHERS);
-    let kept =
-        |config: &Config| config.quarantine_retention_days.map_or_else(|| "empty".to_owned(), |days| days.to_string());
-    checks.that(QUARANTINE_RETENTION_DAYS, kept(&theirs), kept(config), OTHERS);
-    let missing = |config: &Config| {
-        config.definition.views().iter().map(|view| view.on_missing().as_str()).collect::<Vec<_>>().join(", ")
-    };
-    checks.that(ON_MISSING_VIEW_ITEM, missing(&theirs), missing(config), OTHERS);
-    checks.checks
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use aws_sdk_dynamodb::types::{
         AttributeDefinition, GlobalSecondaryIndexDescription, IndexStatus, KeyType, ScalarAttributeType,
         StreamSpecification, StreamViewType, TableStatus,
@@ -317,11 +271,11 @@ mod tests {
         table.build()
     }
 
-    fn wrong(checks: Vec<Check>) -> Vec<(&'static str, String)> {
+    pub(in crate::operate::deploy_check) fn wrong(checks: Vec<Check>) -> Vec<(&'static str, String)> {
         checks.into_iter().filter(|check| !check.is_right()).map(|check| (check.what, check.found)).collect()
     }
 
-    fn config() -> Config {
+    pub(in crate::operate::deploy_check) fn config() -> Config {
         Config::of(Tables::default()).unwrap()
     }
 
@@ -402,21 +356,5 @@ mod tests {
         assert_eq!(check(other), [("the event source mapping", OFF.to_owned())]);
         let both = [good().event_source_arn(format!("{STREAM_ARN}-before")).build(), good().build()];
         assert_eq!(wrong(mappings(&definition, &source, STREAM_ARN, &both)), []);
-    }
-
-    #[test]
-    fn the_functions_settings_are_the_commands() {
-        let check = |variables: &[(&str, &str)]| {
-            let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            wrong(settings(&config(), "f", Some(&variables)))
-        };
-        assert_eq!(check(&[]), []);
-        assert_eq!(check(&[(VIEW_TABLE, "Region")]), [(VIEW_TABLE, "Region".to_owned())]);
-        assert_eq!(check(&[(QUARANTINE_RETENTION_DAYS, "90")]), [(QUARANTINE_RETENTION_DAYS, "90".to_owned())]);
-        assert_eq!(check(&[(ON_MISSING_VIEW_ITEM, "skip")]), [(ON_MISSING_VIEW_ITEM, "skip".to_owned())]);
-        let definition = r#"{ "key": [{ "attribute": "MapId", "type": "S" }], "measures": { "Points": "count" } }"#;
-        assert_eq!(check(&[(VIEW_DEFINITION, definition)]), [(VIEW_DEFINITION, "another".to_owned())]);
-        let unusable = check(&[(MARKER_RETENTION_DAYS, "never")]);
-        assert!(unusable[0].1.contains("ROLLUP_MARKER_RETENTION_DAYS is \"never\""), "{unusable:?}");
     }
 }

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::operate::audit::report::AuditReport;
 use crate::operate::printable::printable;
-use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 
 /// Whether a repair writes.
@@ -27,6 +26,12 @@ pub struct RepairReport {
     pub repaired: u64,
     /// Records without a marker that were applied.
     pub applied: usize,
+    /// Records in quarantine that were applied.
+    pub from_quarantine: usize,
+    /// Records in quarantine that can never be applied and are in the counters now.
+    pub closed: usize,
+    /// Groups that counted nothing and were removed.
+    pub removed_groups: usize,
     /// What was written, or would be.
     pub writes: Vec<CounterWrite>,
     /// How things are after it.
@@ -42,8 +47,6 @@ pub struct CounterWrite {
     pub name: String,
     /// Its counters.
     pub changes: Vec<CounterChange>,
-    /// Records in quarantine that were closed with it.
-    pub closed: Vec<RecordId>,
 }
 
 /// One counter that is set.
@@ -66,7 +69,6 @@ impl CounterWrite {
         json!({
             "item": self.name,
             "changes": changes.collect::<Vec<_>>(),
-            "closed": self.closed.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     }
 }
@@ -80,12 +82,28 @@ impl fmt::Display for CounterWrite {
 }
 
 impl RepairReport {
+    /// The report of two slices.
+    #[must_use]
+    pub(super) fn joined(mut self, other: Self) -> Self {
+        self.repaired += other.repaired;
+        // Those that one slice applied are found applied by the next.
+        self.applied += other.applied;
+        self.from_quarantine += other.from_quarantine;
+        self.closed += other.closed;
+        self.removed_groups += other.removed_groups;
+        self.writes.extend(other.writes);
+        Self { audit: self.audit.joined(other.audit), ..self }
+    }
+
     /// The report as an object: that of the audit, and what was written.
     #[must_use]
     pub fn json(&self) -> Value {
         let mut json = self.audit.json();
         json["repaired"] = json!(self.repaired);
         json["applied"] = json!(self.applied);
+        json["applied_from_quarantine"] = json!(self.from_quarantine);
+        json["closed"] = json!(self.closed);
+        json["removed_zero_groups"] = json!(self.removed_groups);
         if self.mode == Mode::DryRun {
             json["writes"] = self.writes.iter().map(CounterWrite::json).collect();
         }
@@ -101,6 +119,15 @@ impl fmt::Display for RepairReport {
         }
         if self.applied > 0 {
             writeln!(f, "{} records without a marker applied", self.applied)?;
+        }
+        if self.from_quarantine > 0 {
+            writeln!(f, "{} records in quarantine applied", self.from_quarantine)?;
+        }
+        if self.closed > 0 {
+            writeln!(f, "{} records in quarantine closed: the counters have what they changed", self.closed)?;
+        }
+        if self.removed_groups > 0 {
+            writeln!(f, "{} groups that counted nothing removed", self.removed_groups)?;
         }
         writeln!(f, "{} view items repaired", self.repaired)?;
         self.audit.fmt(f)

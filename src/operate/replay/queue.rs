@@ -3,14 +3,16 @@
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::Message;
 
+use super::Replayer;
 use super::document::{self, BatchPointer};
 use super::error::ReplayError;
 use super::range::{RangeContent, RangeReader};
 use super::report::{Gone, ReplayReport};
 use super::stream::Streams;
-use crate::operate::apply::Applier;
 use crate::operate::error::failure_text;
+use crate::operate::repair_starts::RecordsFrom;
 use crate::operate::stop::Stop;
+use crate::rollup::pipeline::parse::is_of_another_table;
 
 /// How long a message is hidden from others while its records are applied, in seconds.
 const VISIBILITY_SECONDS: i32 = 15 * 60;
@@ -26,6 +28,7 @@ const MESSAGES: i32 = 10;
 pub struct Queue {
     client: aws_sdk_sqs::Client,
     url: String,
+    source_table: String,
     streams: Streams,
     /// The receipts of all messages that are hidden from others.
     in_hand: Vec<String>,
@@ -44,11 +47,17 @@ enum MessageEnd {
 }
 
 impl Queue {
-    /// The queue of this URL.
+    /// The queue of this URL, in which there are messages about the stream of this table.
     #[must_use]
-    pub fn new(sdk: &SdkConfig, url: &str) -> Self {
-        let client = aws_sdk_sqs::Client::new(sdk);
-        Self { client, url: url.to_owned(), streams: Streams::new(sdk), in_hand: Vec::new(), gone: Vec::new() }
+    pub fn new(sdk: &SdkConfig, url: &str, source_table: &str) -> Self {
+        Self {
+            client: aws_sdk_sqs::Client::new(sdk),
+            url: url.to_owned(),
+            source_table: source_table.to_owned(),
+            streams: Streams::new(sdk),
+            in_hand: Vec::new(),
+            gone: Vec::new(),
+        }
     }
 
     fn error(&self, action: &'static str, cause: String) -> ReplayError {
@@ -60,12 +69,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the queue or a stream cannot be read, or the tables cannot be written.
-    pub async fn drain(
-        &mut self,
-        applier: &mut Applier,
-        report: &mut ReplayReport,
-        stop: &Stop,
-    ) -> Result<(), ReplayError> {
+    pub async fn drain(&mut self, replayer: &mut Replayer<'_>, stop: &Stop) -> Result<(), ReplayError> {
         while !stop.requested() {
             let messages = self.receive().await?;
             if messages.is_empty() {
@@ -73,7 +77,7 @@ impl Queue {
             }
             for Message { body, receipt_handle, .. } in messages {
                 let Some(receipt) = receipt_handle else { continue };
-                match apply(&mut self.streams, body.as_deref(), applier, report, stop).await? {
+                match self.apply(body.as_deref(), replayer, stop).await? {
                     MessageEnd::DealtWith => self.delete(&receipt).await?,
                     MessageEnd::RecordsGone => self.gone.push(receipt),
                     MessageEnd::Left => {}
@@ -103,6 +107,50 @@ impl Queue {
         }
     }
 
+    /// Applies the records that a message points at, as far as there are any and nobody asks to stop.
+    async fn apply(
+        &mut self,
+        message: Option<&str>,
+        replayer: &mut Replayer<'_>,
+        stop: &Stop,
+    ) -> Result<MessageEnd, ReplayError> {
+        if stop.requested() {
+            return Ok(MessageEnd::Left);
+        }
+        let Some(pointer) = message.and_then(document::pointer) else {
+            replayer.report.foreign += 1;
+            return Ok(MessageEnd::Left);
+        };
+        let (read, left) = (replayer.applier.counts.read, replayer.left());
+        let content = match self.streams.get(&pointer.stream).await? {
+            None => RangeContent::Trimmed,
+            Some(_) if is_of_another_table(&pointer.stream, &self.source_table) => {
+                replayer.report.foreign += 1;
+                return Ok(MessageEnd::Left);
+            }
+            Some(stream) => {
+                let mut range = RangeReader::open(stream, &pointer).await?;
+                while let Some(records) = range.next().await? {
+                    let records: Vec<String> = records.into_iter().map(|record| record.json).collect();
+                    replayer.apply(records, RecordsFrom::Stream).await?;
+                    if stop.requested() {
+                        return Ok(MessageEnd::Left);
+                    }
+                }
+                range.content()
+            }
+        };
+        match content {
+            RangeContent::Trimmed => {
+                let read = replayer.applier.counts.read - read;
+                replayer.report.gone.push(gone(pointer, read));
+                Ok(MessageEnd::RecordsGone)
+            }
+            RangeContent::Whole if replayer.left() == left => Ok(MessageEnd::DealtWith),
+            RangeContent::Whole => Ok(MessageEnd::Left),
+        }
+    }
+
     async fn receive(&mut self) -> Result<Vec<Message>, ReplayError> {
         let request = self.client.receive_message().queue_url(&self.url).max_number_of_messages(MESSAGES);
         let request = request.visibility_timeout(VISIBILITY_SECONDS).wait_time_seconds(WAIT_SECONDS);
@@ -117,46 +165,6 @@ impl Queue {
         answer.map_err(|error| self.error("delete a message of", failure_text(&error)))?;
         self.in_hand.retain(|held| held != receipt);
         Ok(())
-    }
-}
-
-/// Applies the records that a message points at, as far as there are any and nobody asks to stop.
-async fn apply(
-    streams: &mut Streams,
-    message: Option<&str>,
-    applier: &mut Applier,
-    report: &mut ReplayReport,
-    stop: &Stop,
-) -> Result<MessageEnd, ReplayError> {
-    if stop.requested() {
-        return Ok(MessageEnd::Left);
-    }
-    let Some(pointer) = message.and_then(document::pointer) else {
-        report.foreign += 1;
-        return Ok(MessageEnd::Left);
-    };
-    let before = applier.counts;
-    let content = match streams.get(&pointer.stream).await? {
-        None => RangeContent::Trimmed,
-        Some(stream) => {
-            let mut range = RangeReader::open(stream, &pointer).await?;
-            while let Some(records) = range.next().await? {
-                let records: Vec<String> = records.into_iter().map(|record| record.json).collect();
-                applier.apply(&records).await?;
-                if stop.requested() {
-                    return Ok(MessageEnd::Left);
-                }
-            }
-            range.content()
-        }
-    };
-    match content {
-        RangeContent::Trimmed => {
-            report.gone.push(gone(pointer, applier.counts.read - before.read));
-            Ok(MessageEnd::RecordsGone)
-        }
-        RangeContent::Whole if applier.counts.unresolved == before.unresolved => Ok(MessageEnd::DealtWith),
-        RangeContent::Whole => Ok(MessageEnd::Left),
     }
 }
 

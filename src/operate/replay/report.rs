@@ -1,5 +1,6 @@
 //! What a replay came to.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Value, json};
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 use super::document::BatchPointer;
 use crate::operate::apply::AppliedRecords;
 use crate::operate::printable::printable;
+use crate::operate::repair_starts::RefusedRecord;
 
 /// What a replay came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,6 +19,8 @@ pub struct ReplayReport {
     pub gone: Vec<Gone>,
     /// The view items that differ from a recount, when records are gone: those are to be repaired.
     pub to_repair: Vec<Value>,
+    /// Records that were created before a repair of what they change: it may have counted them.
+    pub refused: Vec<RefusedRecord>,
     /// Messages that are none of a failure destination; they stay in the queue.
     pub foreign: usize,
 }
@@ -37,7 +41,12 @@ impl ReplayReport {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let nothing_left = self.foreign == 0 && self.applied.quarantined == 0 && self.applied.unresolved == 0;
-        nothing_left && self.gone.iter().all(|gone| gone.is_forgotten)
+        nothing_left && self.refused.is_empty() && self.gone.iter().all(|gone| gone.is_forgotten)
+    }
+
+    /// The views whose repair settles what was refused.
+    fn views_to_repair(&self) -> BTreeSet<&str> {
+        self.refused.iter().flat_map(|refused| refused.views.iter().map(String::as_str)).collect()
     }
 
     /// The report as an object.
@@ -61,6 +70,8 @@ impl ReplayReport {
             "no_effect": no_effect,
             "quarantined": quarantined,
             "unresolved": unresolved,
+            "refused": self.refused.len(),
+            "views_to_repair": self.views_to_repair(),
             "gone": gone.collect::<Vec<_>>(),
             "view_items_to_repair": self.to_repair,
             "foreign_messages": self.foreign,
@@ -77,6 +88,15 @@ impl fmt::Display for ReplayReport {
         }
         if unresolved > 0 {
             writeln!(f, "{unresolved} not processed: run the replay again")?;
+        }
+        if !self.refused.is_empty() {
+            let views: Vec<String> = self.views_to_repair().into_iter().map(|view| format!("--view {view}")).collect();
+            writeln!(
+                f,
+                "{} not applied: created before a repair, which may have counted them; run `ddb-rollup repair` with {}",
+                self.refused.len(),
+                views.join(", ")
+            )?;
         }
         for gone in &self.gone {
             let BatchPointer { first, last, shard, from, until, .. } = &gone.pointer;

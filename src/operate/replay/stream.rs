@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 
+use super::Replayer;
 use super::error::ReplayError;
-use crate::operate::apply::Applier;
 use crate::operate::error::failure_text;
+use crate::operate::repair_starts::RecordsFrom;
 use crate::operate::stop::Stop;
 use crate::operate::stream::{DynamoStream, StreamError};
-use crate::operate::stream_reader::{Reach, StreamReader};
+use crate::operate::stream_reader::{Reach, StreamReader, quiet};
 
 /// The streams that messages point into. Each is described once: hundreds of messages may point into one.
 #[derive(Debug)]
@@ -48,19 +50,26 @@ impl Streams {
 ///
 /// # Errors
 /// When the stream cannot be read, or the tables cannot be written.
-pub async fn apply_all(sdk: &SdkConfig, table: &str, applier: &mut Applier, stop: &Stop) -> Result<(), ReplayError> {
+pub async fn apply_all(
+    sdk: &SdkConfig,
+    table: &str,
+    settle: Duration,
+    replayer: &mut Replayer<'_>,
+    stop: &Stop,
+) -> Result<(), ReplayError> {
     let refuse = |cause: String| ReplayError::NoStream { table: table.to_owned(), cause };
     let described = aws_sdk_dynamodb::Client::new(sdk).describe_table().table_name(table).send().await;
     let described = described.map_err(|error| refuse(failure_text(&error)))?;
     let arn = described.table.and_then(|table| table.latest_stream_arn);
     let arn = arn.ok_or_else(|| refuse("it has none; switch it on with NEW_AND_OLD_IMAGES".to_owned()))?;
-    let mut reader = StreamReader::new(DynamoStream::new(aws_sdk_dynamodbstreams::Client::new(sdk), arn));
+    let stream = DynamoStream::new(aws_sdk_dynamodbstreams::Client::new(sdk), arn);
+    let mut reader = StreamReader::new(stream, quiet(settle));
     let mut reading = reader.begin(Reach::Thorough).await?;
     while !stop.requested()
         && let Some(records) = reader.next(&mut reading).await?
     {
         let records: Vec<String> = records.into_iter().map(|record| record.json).collect();
-        applier.apply(&records).await?;
+        replayer.apply(records, RecordsFrom::Stream).await?;
     }
     Ok(())
 }

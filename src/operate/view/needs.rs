@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::config::Config;
-use crate::rollup::model::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::marker::{EXPIRES_AT, REASON, RECORDED_AT, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::quarantine_index::{IN_QUARANTINE, INDEX};
 use crate::rollup::model::view::{KeyType, OnMissingViewItem, table_name};
 
 /// A table that a definition needs.
@@ -18,14 +19,46 @@ pub(super) struct NeededTable {
     stream: Option<&'static str>,
     /// The attribute by which its items expire, where they do.
     time_to_live: Option<&'static str>,
+    /// The index that it needs, if any.
+    index: Option<NeededIndex>,
+}
+
+/// A global secondary index that a table needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct NeededIndex {
+    name: &'static str,
+    key: Vec<(String, KeyType)>,
+    /// What it has besides keys.
+    includes: &'static str,
+}
+
+/// The key attributes, each with its type and its role.
+fn with_roles(key: &[(String, KeyType)]) -> impl Iterator<Item = (&str, KeyType, &'static str)> {
+    key.iter().zip(["HASH", "RANGE"]).map(|((name, kind), role)| (name.as_str(), *kind, role))
+}
+
+fn key_json(key: &[(String, KeyType)]) -> Value {
+    let part = |(attribute, kind, role): (&str, KeyType, &str)| json!({ "attribute": attribute, "type": kind.to_string(), "role": role });
+    with_roles(key).map(part).collect()
+}
+
+fn key_text(key: &[(String, KeyType)]) -> String {
+    let parts: Vec<_> = with_roles(key).map(|(name, kind, role)| format!("{name} ({kind}, {role})")).collect();
+    parts.join(", ")
 }
 
 impl NeededTable {
     /// The tables of a definition, the source table first.
     pub(super) fn all(config: &Config) -> Vec<Self> {
         let definition = &config.definition;
-        let table =
-            |name: &str, purposes, key| Self { name: name.to_owned(), purposes, key, stream: None, time_to_live: None };
+        let table = |name: &str, purposes, key| Self {
+            name: name.to_owned(),
+            purposes,
+            key,
+            stream: None,
+            time_to_live: None,
+            index: None,
+        };
         let of_source = definition.table_ids().find(|(id, _)| definition.is_source(*id)).map(|(_, table)| table);
         let mut purposes = vec!["source items"];
         purposes.extend(of_source.map(|_| "view items"));
@@ -33,25 +66,25 @@ impl NeededTable {
         source.stream = Some("NEW_AND_OLD_IMAGES");
         let views = definition.table_ids().filter(|(id, _)| !definition.is_source(*id));
         let views = views.map(|(_, view)| table(&view.name, vec!["view items"], Some(view.key.clone())));
-        let key = [SEQUENCE_NUMBER, STREAM].map(|attribute| (attribute.to_owned(), KeyType::S));
-        let mut markers = table(&config.idempotency_table, vec!["markers"], Some(key.into()));
+        let texts = |attributes: [&str; 2]| attributes.map(|attribute| (attribute.to_owned(), KeyType::S)).into();
+        let mut markers = table(&config.idempotency_table, vec!["markers"], Some(texts([SEQUENCE_NUMBER, STREAM])));
         markers.time_to_live = Some(EXPIRES_AT);
+        markers.index = Some(NeededIndex { name: INDEX, key: texts([IN_QUARANTINE, RECORDED_AT]), includes: REASON });
         std::iter::once(source).chain(views).chain([markers]).collect()
     }
 
-    fn key(&self) -> Option<impl Iterator<Item = (&str, KeyType, &'static str)>> {
-        let roles = ["HASH", "RANGE"];
-        self.key.as_ref().map(|key| key.iter().zip(roles).map(|((name, kind), role)| (name.as_str(), *kind, role)))
-    }
-
     pub(super) fn json(&self) -> Value {
-        let part = |(attribute, kind, role): (&str, KeyType, &str)| json!({ "attribute": attribute, "type": kind.to_string(), "role": role });
+        let index = self
+            .index
+            .as_ref()
+            .map(|index| json!({ "name": index.name, "key": key_json(&index.key), "includes": [index.includes] }));
         json!({
             "name": self.name,
             "purposes": self.purposes,
-            "key": self.key().map(|key| key.map(part).collect::<Vec<_>>()),
+            "key": self.key.as_deref().map(key_json),
             "stream": self.stream,
             "time_to_live": self.time_to_live,
+            "index": index,
         })
     }
 }
@@ -59,15 +92,15 @@ impl NeededTable {
 impl std::fmt::Display for NeededTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.name, self.purposes.join(" and "))?;
-        match self.key() {
+        match &self.key {
             None => write!(f, "; any key")?,
-            Some(key) => {
-                let parts: Vec<_> = key.map(|(name, kind, role)| format!("{name} ({kind}, {role})")).collect();
-                write!(f, "; key {}", parts.join(", "))?;
-            }
+            Some(key) => write!(f, "; key {}", key_text(key))?,
         }
         self.stream.iter().try_for_each(|carries| write!(f, "; a stream of {carries}"))?;
-        self.time_to_live.iter().try_for_each(|attribute| write!(f, "; time to live on {attribute}"))
+        self.time_to_live.iter().try_for_each(|attribute| write!(f, "; time to live on {attribute}"))?;
+        self.index.iter().try_for_each(|NeededIndex { name, key, includes }| {
+            write!(f, "; an index {name} of {} that includes {includes}", key_text(key))
+        })
     }
 }
 

@@ -23,6 +23,23 @@ pub enum StoredValue {
     Other(&'static str),
 }
 
+impl StoredValue {
+    /// What an attribute's value is as a counter.
+    #[must_use]
+    pub fn of(value: &AttributeValue) -> Self {
+        match value {
+            AttributeValue::N(text) => text.parse().map_or(Self::Other("N"), Self::Number),
+            other => Self::Other(type_name(other)),
+        }
+    }
+
+    /// Whether it is a number that is as good as an absent one.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        matches!(self, Self::Number(number) if number.is_zero())
+    }
+}
+
 /// A view item as it is stored, as far as the view is concerned.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoredCounters {
@@ -59,25 +76,11 @@ impl StoredCounters {
         stored
     }
 
-    /// What of it is of these views.
-    #[must_use]
-    pub fn of(&self, views: ViewSet) -> Self {
-        let (mut counters, mut no_maps) = (self.counters.clone(), self.no_maps.clone());
-        counters.retain(|counter, _| views.contains(counter.measure.view));
-        no_maps.retain(|measure, _| views.contains(measure.view));
-        Self { counters, no_maps, has_counters: self.has_counters }
-    }
-
     fn put(&mut self, counter: Counter, value: &AttributeValue) {
-        let reading = match value {
-            AttributeValue::N(text) => match text.parse::<Number>() {
-                Ok(number) if number.is_zero() => return,
-                Ok(number) => StoredValue::Number(number),
-                Err(_) => StoredValue::Other("N"),
-            },
-            other => StoredValue::Other(type_name(other)),
-        };
-        self.counters.insert(counter, reading);
+        let value = StoredValue::of(value);
+        if !value.is_zero() {
+            self.counters.insert(counter, value);
+        }
     }
 
     /// Where the counters are not what they are expected to be.
@@ -148,8 +151,6 @@ pub struct PendingRecord {
     pub waiting: NotApplied,
     /// What it will add; nothing when that cannot be told, or when it can never be applied.
     pub sums: Sums,
-    /// The other view items that it belongs to: an item may have moved.
-    pub others: Vec<ViewKey>,
 }
 
 /// What was found out about a view item.
@@ -245,7 +246,7 @@ mod tests {
 
     fn open(waiting: NotApplied, categories: &[&str]) -> PendingRecord {
         let id = RecordId { sequence_number: "1".into(), stream: "s".into() };
-        PendingRecord { id, waiting, sums: sums(categories), others: Vec::new() }
+        PendingRecord { id, waiting, sums: sums(categories) }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::rollup::model::kept_record::kept_record;
 use crate::rollup::model::marker::{self, MarkerOutcome};
 use crate::rollup::model::measure::{MeasureId, ViewId};
 use crate::rollup::model::number::Number;
-use crate::rollup::model::poison::{EXPIRED, Image};
+use crate::rollup::model::poison::{self, Image};
 use crate::rollup::model::record::{Images, RecordId, StreamRecord};
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::contribution::{Contribution, contribution};
@@ -57,40 +57,39 @@ impl AuditedRecord<'_> {
     }
 }
 
-/// What a record in quarantine would do if it were applied, and whom it concerns.
+/// What a record that is not in the counters would do if it were applied, and whom it concerns.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct QuarantinedEffect {
+pub struct OpenEffect {
     /// The view items that it belongs to, as far as that can be told.
     pub items: BTreeSet<ViewKey>,
-    /// What a replay would add; nothing when a replay can only put it back.
+    /// What it would add; nothing when it can never be applied.
     pub deltas: BTreeMap<ViewKey, Sums>,
 }
 
 /// What a quarantined marker is about: told by the record that it and its parts hold, or else by the key of its source item.
 /// Its age means nothing: the marker proves that it was not counted, unless it is there as expired.
 #[must_use]
-pub fn quarantined_effect(definition: &Definition, quarantined: &Item, parts: &[Item]) -> QuarantinedEffect {
-    let mut quarantined_effect = QuarantinedEffect::default();
+pub fn quarantined_effect(definition: &Definition, quarantined: &Item, parts: &[Item]) -> OpenEffect {
+    let mut found = OpenEffect::default();
     let raw = kept_record(quarantined, parts);
     if let Some(audited) = raw.as_deref().and_then(|raw| audited(definition, raw, &Retention::KNOWN_MARKERS)) {
-        quarantined_effect.items.extend(audited.items());
-        let expired = matches!(
-            quarantined.get(marker::REASON), Some(AttributeValue::S(reason)) if reason.starts_with(EXPIRED)
-        );
-        if let Effect::Apply(change) = audited.effect
-            && !expired
-        {
-            quarantined_effect.deltas = change.deltas;
+        found.items.extend(audited.items());
+        if let (Effect::Apply(change), true) = (audited.effect, can_be_applied(quarantined)) {
+            found.deltas = change.deltas;
         }
     }
-    if let (true, Some(AttributeValue::M(key))) =
-        (quarantined_effect.items.is_empty(), quarantined.get(marker::SOURCE_KEY))
-    {
+    if let (true, Some(AttributeValue::M(key))) = (found.items.is_empty(), quarantined.get(marker::SOURCE_KEY)) {
         let key = Item::from(key.clone());
         let items = definition.views().iter().filter_map(|view| view.items_of(&key).ok()).flatten();
-        quarantined_effect.items.extend(items.map(|(item, _)| item));
+        found.items.extend(items.map(|(item, _)| item));
     }
-    quarantined_effect
+    found
+}
+
+/// Whether the record of a quarantined marker can be applied once its cause is mended.
+#[must_use]
+pub fn can_be_applied(quarantined: &Item) -> bool {
+    matches!(quarantined.get(marker::REASON), Some(AttributeValue::S(reason)) if poison::can_be_applied(reason))
 }
 
 /// What became of a record, as its marker says.
@@ -362,20 +361,18 @@ mod tests {
 
     #[test]
     fn quarantine_concerns_a_view_item_even_without_a_usable_record() {
-        let whole = item(json!({"Record": {"S": record(None, Some("A"))}}));
-        let found = quarantined_effect(&definition(), &whole, &[]);
-        assert_eq!((found.items.len(), found.deltas.len()), (1, 1));
-        let mut expired = whole.clone();
-        expired.insert(marker::REASON.to_owned(), AttributeValue::S("expired: created at some time".to_owned()));
-        let found = quarantined_effect(&definition(), &expired, &[]);
-        assert_eq!((found.items.len(), found.deltas.len()), (1, 0), "a replay could only put it back");
+        for (reason, deltas) in [
+            ("the view item m cannot be updated: it is full", 1),
+            ("expired: created at 2026-01-01, and markers are kept for 14 days; repair the view item", 0),
+        ] {
+            let whole = item(json!({"Record": {"S": record(None, Some("A"))}, "Reason": {"S": reason}}));
+            let found = quarantined_effect(&definition(), &whole, &[]);
+            assert_eq!((found.items.len(), found.deltas.len()), (1, deltas), "{reason}");
+        }
         let keys =
             item(json!({"Record": {"S": "{"}, "SourceKey": {"M": {"MapId": {"S": "m"}, "PointId": {"S": "p"}}}}));
         let found = quarantined_effect(&definition(), &keys, &[]);
         assert_eq!((found.items.len(), found.deltas.len()), (1, 0));
-        assert_eq!(
-            quarantined_effect(&definition(), &item(json!({"Record": {"S": "{"}})), &[]),
-            QuarantinedEffect::default()
-        );
+        assert_eq!(quarantined_effect(&definition(), &item(json!({"Record": {"S": "{"}})), &[]), OpenEffect::default());
     }
 }

@@ -1,12 +1,16 @@
 //! The source items of a view item, counted one by one.
 
-use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
-use crate::rollup::model::change::{self, Sums};
+use crate::rollup::model::change::{self, Counter, Sums};
 use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::set_attribute::SetTexts;
-use crate::rollup::pipeline::contribution::ItemContribution;
+use crate::rollup::model::view::ViewKey;
+use crate::rollup::pipeline::contribution::{Contribution, ItemContribution};
 use crate::rollup::{AttributeValue, Item};
 
 /// What the source items of one view item add up to.
@@ -25,30 +29,29 @@ pub struct SourceTotals {
 impl SourceTotals {
     /// Counts one more source item.
     pub fn add(&mut self, source: &ItemContribution) {
-        self.sources += 1;
-        self.views.extend(source.views);
-        if !source.texts.is_empty() {
-            self.texts.extend(source.texts.iter().map(|(attribute, text)| (attribute.clone(), text.clone())));
-        }
-        for (counter, amount) in &source.amounts {
-            change::add(&mut self.sums, counter, amount);
-        }
+        self.count(source.views, &source.texts, &source.amounts);
     }
 
-    /// Joins two tallies of different source items.
-    pub fn join(&mut self, other: SourceTotals) {
-        self.sources += other.sources;
-        self.views.extend(other.views);
-        self.texts.extend(other.texts);
-        for (counter, amount) in other.sums {
-            change::add(&mut self.sums, &counter, &amount);
+    fn count<'a>(
+        &mut self,
+        views: ViewSet,
+        texts: &SetTexts,
+        amounts: impl IntoIterator<Item = (&'a Counter, &'a Number)>,
+    ) {
+        self.sources += 1;
+        self.views.extend(views);
+        if !texts.is_empty() {
+            self.texts.extend(texts.iter().map(|(attribute, text)| (attribute.clone(), text.clone())));
+        }
+        for (counter, amount) in amounts {
+            change::add(&mut self.sums, counter, amount);
         }
     }
 }
 
-/// A source item, by its key: its text is the same for the same key, however its numbers are written.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SourceKey(String);
+/// A source item, by a digest of its key: it is the same for the same key, however its numbers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceKey(u64, u64);
 
 impl SourceKey {
     /// The key of an item, of these attributes.
@@ -65,19 +68,38 @@ impl SourceKey {
             };
             text.push_str(&value);
         }
-        Self(text)
+        let digest = |part: u8| {
+            let mut hasher = DefaultHasher::new();
+            (part, &text).hash(&mut hasher);
+            hasher.finish()
+        };
+        Self(digest(0), digest(1))
+    }
+}
+
+/// What a source item contributes, in few bytes.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Kept {
+    views: ViewSet,
+    amounts: Box<[(Counter, Number)]>,
+    texts: SetTexts,
+}
+
+impl From<ItemContribution> for Kept {
+    fn from(ItemContribution { views, amounts, texts }: ItemContribution) -> Self {
+        Self { views, amounts: amounts.into_iter().collect(), texts }
     }
 }
 
 /// The source items of one view item, each with what it contributes.
 #[derive(Debug, Clone, Default)]
-pub struct Recount(HashMap<SourceKey, ItemContribution>);
+pub struct Recount(HashMap<SourceKey, Arc<Kept>>);
 
 impl Recount {
     /// Says what a source item contributes; none when it is not one of this view item.
     pub fn put(&mut self, source: SourceKey, contribution: Option<ItemContribution>) {
         match contribution {
-            Some(contribution) => self.0.insert(source, contribution),
+            Some(contribution) => self.0.insert(source, Arc::new(contribution.into())),
             None => self.0.remove(&source),
         };
     }
@@ -87,9 +109,49 @@ impl Recount {
     pub fn tally(&self) -> SourceTotals {
         let mut tally = SourceTotals::default();
         for source in self.0.values() {
-            tally.add(source);
+            tally.count(source.views, &source.texts, source.amounts.iter().map(|(counter, amount)| (counter, amount)));
         }
         tally
+    }
+}
+
+/// The source items of several view items. What many of them contribute alike is kept once.
+#[derive(Debug, Default)]
+pub struct Recounts {
+    items: HashMap<ViewKey, Recount>,
+    contributions: HashSet<Arc<Kept>>,
+}
+
+impl Recounts {
+    /// Of these view items, without a source item so far.
+    #[must_use]
+    pub fn of(keys: &[ViewKey]) -> Self {
+        let items = keys.iter().map(|key| (key.clone(), Recount::default())).collect();
+        Self { items, contributions: HashSet::new() }
+    }
+
+    /// Counts a source item for those view items that are recounted.
+    pub fn add(&mut self, source: SourceKey, contribution: &Contribution) {
+        for item in contribution.items() {
+            let Some(recount) = self.items.get_mut(item) else { continue };
+            let kept = Kept::from(contribution.of(item).unwrap_or_default());
+            let known = self.contributions.get(&kept).map(Arc::clone);
+            let kept = known.unwrap_or_else(|| {
+                let kept = Arc::new(kept);
+                self.contributions.insert(Arc::clone(&kept));
+                kept
+            });
+            recount.0.insert(source, kept);
+        }
+    }
+}
+
+impl IntoIterator for Recounts {
+    type Item = (ViewKey, Recount);
+    type IntoIter = std::collections::hash_map::IntoIter<ViewKey, Recount>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.into_iter()
     }
 }
 
@@ -98,7 +160,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::rollup::model::change::Counter;
     use crate::rollup::model::measure::{MeasureId, ViewId};
 
     fn item(value: serde_json::Value) -> Item {
@@ -109,21 +170,6 @@ mod tests {
         let counter = Counter { measure: MeasureId::first_view(1), group: Some(category.to_owned()) };
         let views = [ViewId(0)].into_iter().collect();
         ItemContribution { views, amounts: [(counter, Number::from(1))].into(), texts: SetTexts::new() }
-    }
-
-    #[test]
-    fn tallies_of_different_items_add_up() {
-        let tally = |categories: &[&str]| {
-            let mut tally = SourceTotals::default();
-            for category in categories {
-                tally.add(&amounts(category));
-            }
-            tally
-        };
-        let mut joined = tally(&["A", "B"]);
-        joined.join(tally(&["B", "C", "B"]));
-        assert_eq!(joined, tally(&["A", "B", "B", "B", "C"]));
-        assert_eq!(joined.sources, 5);
     }
 
     #[test]

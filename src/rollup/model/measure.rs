@@ -49,7 +49,7 @@ impl MeasureId {
 }
 
 /// Some of the views of a definition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ViewSet(u32);
 
 const _: () = assert!(crate::rollup::model::limits::VIEWS <= u32::BITS as usize, "a view is a bit");

@@ -47,6 +47,13 @@ impl Number {
         (self.whole_digits() <= 19).then(|| self.0.with_scale_round(0, RoundingMode::Floor).to_i64()).flatten()
     }
 
+    /// The number as an integer of 64 bits, if it is one.
+    #[must_use]
+    pub fn to_i64(&self) -> Option<i64> {
+        // The size is looked at before anything is computed.
+        (self.0.fractional_digit_count() <= 0 && self.whole_digits() <= 19).then(|| self.0.to_i64()).flatten()
+    }
+
     /// How many digits the number has before the point; none below one.
     #[must_use]
     pub fn whole_digits(&self) -> u64 {

@@ -115,6 +115,16 @@ impl Reason {
     }
 }
 
+/// How the reasons begin of records that can be applied once their cause is mended: nothing is wrong with the record.
+const MENDABLE: [&str; 2] = ["the view item ", "refused by DynamoDB: "];
+
+/// Whether a record with this reason, as it is stored, can be applied once the cause is mended. Of the others it is not known
+/// what they change, or whether they are counted.
+#[must_use]
+pub fn can_be_applied(reason: &str) -> bool {
+    MENDABLE.iter().any(|beginning| reason.starts_with(beginning))
+}
+
 /// One of the two images of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Image {
@@ -136,6 +146,25 @@ impl std::fmt::Display for Image {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_lies_at_the_view_item_can_be_mended() {
+        let at = DateTime::from_timestamp(0, 0).unwrap();
+        let text = || "x".to_owned();
+        for (reason, expected) in [
+            (Reason::Unreadable(text()), false),
+            (Reason::NoStream("x"), false),
+            (Reason::NoImage, false),
+            (Reason::HalfModify(Image::New), false),
+            (Reason::Key { image: Image::New, error: KeyError::Empty { attribute: text() } }, false),
+            (Reason::Expired { created_at: at, retention_days: 14 }, false),
+            (Reason::ViewItem { item: text(), detail: text() }, true),
+            (Reason::NumberTaken { sequence_number: text() }, false),
+            (Reason::Refused(text()), true),
+        ] {
+            assert_eq!(can_be_applied(&reason.to_string()), expected, "{reason}");
+        }
+    }
 
     #[test]
     fn a_reason_names_the_image() {

@@ -264,8 +264,8 @@ impl Engine {
     /// The markers, by sequence number.
     pub async fn markers(&self) -> BTreeMap<String, Item> {
         let items = self.scan("Idempotency").await.into_iter().map(|item| (text(&item["SequenceNumber"]), item));
-        // What the function says of its definition is no marker.
-        items.filter(|(number, _)| number != "definition").collect()
+        // What the function says of its definition, and a repair of its beginning, are no markers.
+        items.filter(|(number, _)| number != "definition" && number != "repaired").collect()
     }
 
     /// Every item of these tables, in an order of its own.

@@ -1,5 +1,7 @@
 //! Every record of the stream comes again, three times, in other batches and another order.
 
+use std::time::Duration;
+
 use super::observed_stack::ObservedStack;
 use super::output::{DemoOutput, count};
 use crate::operate::event::EventRecord;
@@ -106,7 +108,7 @@ impl BatchOrder {
 
 /// Every record that a stream holds, the oldest first.
 async fn all_records(stream: DynamoStream) -> Result<Vec<EventRecord>, StreamError> {
-    let mut reader = StreamReader::new(stream);
+    let mut reader = StreamReader::new(stream, Duration::ZERO);
     let mut reading = reader.begin(Reach::Quick).await?;
     let mut records = Vec::new();
     while let Some(page) = reader.next(&mut reading).await? {

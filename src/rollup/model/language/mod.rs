@@ -53,6 +53,7 @@ pub use error::{Excerpt, SyntaxError};
 pub use group::{Group, Groups};
 pub use measure::{Amounts, MeasureExpression, MeasureKind};
 pub use possible::Known;
+pub use shard::shard;
 pub use syntax::{Comparator, Condition, Literal, Offset, Path, Sign, Step, TimeUnit, Value};
 pub use template::{Hole, OutOfBounds, Template};
 

@@ -12,7 +12,8 @@ const PRIME: u64 = 0x0000_0100_0000_01b3;
 /// 2. `h = (h xor (h >> 33)) * 0xff51afd7ed558ccd`; `h = (h xor (h >> 33)) * 0xc4ceb9fe1a85ec53`;
 ///    `h = h xor (h >> 33)` (the finaliser of `MurmurHash3`: FNV alone spreads short texts badly).
 /// 3. The shard is `h mod shards`.
-pub(in crate::rollup::model) fn shard(text: &str, shards: u32) -> u64 {
+#[must_use]
+pub fn shard(text: &str, shards: u32) -> u64 {
     let hash = text.bytes().fold(BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);

@@ -1,0 +1,57 @@
+//! What a repair does about records in quarantine: those that can be applied are not in the counters that it sets, and are
+//! applied after that; the others are in them, and are closed.
+
+use std::collections::BTreeSet;
+
+use aws_config::SdkConfig;
+
+use crate::operate::apply::Applier;
+use crate::operate::audit::Audit;
+use crate::operate::audit::error::AuditError;
+use crate::operate::clock::{days_later, now};
+use crate::operate::record_parts::RecordParts;
+use crate::rollup::model::kept_record::{kept_record, part_count};
+use crate::rollup::model::marker::{OUTCOME, PARTS, RECORD, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::record::RecordId;
+use crate::rollup::model::view::ViewKey;
+
+/// Records that are read at once: each may be as large as an item.
+const AT_ONCE: usize = 100;
+
+/// Applies the records that can be; gives the view items that they are about.
+pub(super) async fn apply(audit: &Audit, sdk: &SdkConfig, count: &mut usize) -> Result<BTreeSet<ViewKey>, AuditError> {
+    let ids = audit.applicable();
+    let tables = &audit.tables;
+    let mut applier = Applier::from_quarantine(tables.config.clone(), sdk);
+    let parts = RecordParts::new(tables.client.clone(), &tables.config.idempotency_table);
+    for ids in ids.chunks(AT_ONCE) {
+        let markers = tables.markers_of(ids, &[SEQUENCE_NUMBER, STREAM, OUTCOME, RECORD, PARTS]).await?;
+        let mut records = Vec::new();
+        for marker in ids.iter().filter_map(|id| markers.get(id)) {
+            records.extend(kept_record(marker, &parts.of(marker).await?));
+        }
+        applier.apply(&records).await?;
+    }
+    *count = applier.counts.applied;
+    Ok(audit.items_of(&ids))
+}
+
+/// Closes the records that can never be applied, after a repair of everything: tells how many.
+pub(super) async fn close(audit: &mut Audit, run: &str) -> Result<usize, AuditError> {
+    let (tables, ids) = (&audit.tables, audit.inapplicable());
+    let table = &tables.config.idempotency_table;
+    let parts = RecordParts::new(tables.client.clone(), table);
+    let mut closed: Vec<RecordId> = Vec::new();
+    for ids in ids.chunks(AT_ONCE) {
+        let markers = tables.markers_of(ids, &[SEQUENCE_NUMBER, STREAM, PARTS]).await?;
+        for id in ids {
+            let count = markers.get(id).map_or(0, part_count);
+            let expires_at = days_later(now(), tables.config.marker_retention_days);
+            // One that left quarantine in the meantime is closed as well.
+            parts.discard(id, count, expires_at, Some(run)).await?;
+            closed.push(id.clone());
+        }
+    }
+    audit.closed(&closed);
+    Ok(closed.len())
+}

@@ -1,0 +1,136 @@
+//! One slice of the view items after another. What is done is stored, so that a run that was killed goes on there.
+
+use std::io::{self, Write};
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+
+use super::clock::now;
+use super::error::{TableError, failure_text};
+use super::marker_table::marker_key;
+use crate::config::Config;
+use crate::rollup::check::slice::Slice;
+use crate::rollup::model::marker::{RECORDED_AT, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::record::RecordId;
+use crate::rollup::{AttributeValue, Item};
+
+/// The sequence number of the items that say which slices are done; no stream record can have it.
+pub const SLICES_DONE: &str = "slices";
+
+/// How many slices are done.
+const DONE: &str = "Done";
+
+/// How the view items are divided.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct SliceArgs {
+    /// Work in so many slices of the view items, one after another: each needs less memory, and reads the whole source. A run
+    /// that is stopped or killed goes on at its slice
+    #[arg(long, value_name = "N", conflicts_with_all = ["item", "slice"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    slices: Option<u32>,
+
+    /// Begin with the first slice, whatever was done before
+    #[arg(long, requires = "slices")]
+    from_start: bool,
+}
+
+/// The slices that are left.
+#[derive(Debug)]
+pub struct Slices {
+    left: Vec<Option<Slice>>,
+    saved: Option<SavedSlices>,
+}
+
+/// Where it is stored how many slices are done.
+#[derive(Debug)]
+struct SavedSlices {
+    client: Client,
+    table: String,
+    id: RecordId,
+}
+
+impl Slices {
+    /// The slices of a command, from the one on that is not done; without any, the work is one piece.
+    ///
+    /// # Errors
+    /// When it cannot be read what is done.
+    pub async fn of(
+        sdk: &SdkConfig,
+        config: &Config,
+        command: &str,
+        args: &SliceArgs,
+        only: Option<Slice>,
+    ) -> Result<Self, TableError> {
+        let Some(of) = args.slices else { return Ok(Self { left: vec![only], saved: None }) };
+        let stream = format!("{command} {} in {of}", config.definition.fingerprint().as_str());
+        let id = RecordId { sequence_number: SLICES_DONE.to_owned(), stream };
+        let saved = SavedSlices { client: Client::new(sdk), table: config.idempotency_table.clone(), id };
+        let done = if args.from_start { 0 } else { saved.done().await? };
+        let source = config.definition.source_table();
+        let mut told = io::stderr();
+        let _ = writeln!(told, "{of} slices: {source} is read once for each, and once more for what differs");
+        if done > 0 {
+            let _ = writeln!(told, "goes on after slice {done}, and reports the rest; --from-start begins anew");
+        }
+        let left = Slice::all(of).filter(|slice| slice.number() > done).map(Some);
+        Ok(Self { left: left.collect::<Vec<_>>().into_iter().rev().collect(), saved: Some(saved) })
+    }
+
+    /// The next one; none within it is all view items.
+    pub fn take_next(&mut self) -> Option<Option<Slice>> {
+        self.left.pop()
+    }
+
+    /// A slice is done. After the last one nothing is stored any more.
+    ///
+    /// # Errors
+    /// When that cannot be stored.
+    pub async fn done(&self, slice: Option<Slice>) -> Result<(), TableError> {
+        match (&self.saved, slice) {
+            (Some(saved), Some(slice)) if slice.number() < slice.of() => saved.save(slice.number()).await,
+            (Some(saved), Some(_)) => saved.forget().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Says after a stop how to go on.
+    pub fn tell_how_to_go_on(&self, slice: Option<Slice>) {
+        if let (Some(_), Some(slice)) = (&self.saved, slice) {
+            let done = slice.number() - 1;
+            let _ = writeln!(io::stderr(), "stopped in slice {slice}; {done} are done: run the same command to go on");
+        }
+    }
+}
+
+impl SavedSlices {
+    fn error(&self, action: &'static str, cause: String) -> TableError {
+        TableError::new(action, &self.table, cause)
+    }
+
+    async fn done(&self) -> Result<u32, TableError> {
+        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let answer = get.set_key(Some(marker_key(&self.id).into())).send().await;
+        let item = answer.map_err(|error| self.error("read", failure_text(&error)))?.item.map(Item::from);
+        Ok(match item.as_ref().and_then(|item| item.get(DONE)) {
+            Some(AttributeValue::N(done)) => done.parse().unwrap_or_default(),
+            _ => 0,
+        })
+    }
+
+    async fn save(&self, done: u32) -> Result<(), TableError> {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let item = Item::from(std::collections::HashMap::from([
+            (SEQUENCE_NUMBER.to_owned(), text(&self.id.sequence_number)),
+            (STREAM.to_owned(), text(&self.id.stream)),
+            (DONE.to_owned(), AttributeValue::N(done.to_string())),
+            (RECORDED_AT.to_owned(), text(&now().to_rfc3339())),
+        ]));
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item.into()));
+        put.send().await.map(drop).map_err(|error| self.error("write", failure_text(&error)))
+    }
+
+    async fn forget(&self) -> Result<(), TableError> {
+        let delete = self.client.delete_item().table_name(&self.table);
+        let deleted = delete.set_key(Some(marker_key(&self.id).into())).send().await;
+        deleted.map(drop).map_err(|error| self.error("write", failure_text(&error)))
+    }
+}

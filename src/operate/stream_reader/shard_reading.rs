@@ -1,0 +1,118 @@
+//! One shard, read page by page until its end is told.
+
+use std::time::Duration;
+
+use super::Silence;
+use super::shard_end::ShardEnd;
+use crate::operate::clock::pause;
+use crate::operate::event::EventRecord;
+use crate::operate::sequence::order;
+use crate::operate::stream::{Cursor, DynamoStream, Page, Stream, StreamError};
+
+/// How often a page that cannot be read is tried again: an iterator may have expired.
+pub(super) const ATTEMPTS: usize = 3;
+
+/// The longest time without a record where more is certain to come.
+const MUST_COME_WITHIN: Duration = Duration::from_mins(2);
+
+/// A shard in a reading. It is read to its end when
+///
+/// - the service says that it is closed and has no more records,
+/// - a record was read that came after the newest one there was, see [`ShardEnd`],
+/// - it was read to its end a moment ago, and the next page is empty,
+/// - or it is open, and had no record for the time that was asked for: which proves nothing.
+#[derive(Debug)]
+pub(super) struct ShardReading {
+    pub(super) id: String,
+    pub(super) cursor: Cursor,
+    quiet: Duration,
+    until: Until,
+    silence: Silence,
+    end: ShardEnd,
+}
+
+/// How far a shard is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Until {
+    /// To the end that an open shard has now; it may have been there a moment ago.
+    Now { at_end: bool },
+    /// To the end of a closed shard: nothing but the service's word tells it.
+    Closed,
+    /// To this record, which was read before.
+    Record(String),
+}
+
+/// Where a page leaves its shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// There may be more, after a wait.
+    More { pause: Duration },
+    /// At the end that an open shard has now.
+    End { proved: bool },
+    /// At the end of a closed shard.
+    Closed,
+}
+
+/// A page that was read, and the shard that goes on behind it.
+#[derive(Debug)]
+pub(super) struct ReadPage {
+    pub(super) shard: ShardReading,
+    pub(super) records: Vec<EventRecord>,
+    pub(super) place: Place,
+}
+
+impl ShardReading {
+    pub(super) fn new(id: String, cursor: Cursor, quiet: Duration, until: Until) -> Self {
+        Self { id, cursor, quiet, until, silence: Silence::default(), end: ShardEnd::default() }
+    }
+
+    /// Reads the next page.
+    pub(super) async fn next(mut self, stream: &DynamoStream) -> Result<ReadPage, StreamError> {
+        let page = self.read(stream).await?;
+        let place = self.place(&page, stream).await?;
+        Ok(ReadPage { shard: self, records: page.records, place })
+    }
+
+    async fn read(&mut self, stream: &DynamoStream) -> Result<Page, StreamError> {
+        let was_begun = self.cursor.last().is_some();
+        let mut attempt = 1;
+        loop {
+            match stream.read(&self.id, &mut self.cursor).await {
+                Ok(page) => return Ok(page),
+                // The records between that place and the oldest that is left are gone: nobody read them.
+                Err(error) if attempt == ATTEMPTS || was_begun && self.cursor.last().is_none() => return Err(error),
+                Err(_) => attempt += 1,
+            }
+            pause().await;
+        }
+    }
+
+    async fn place(&mut self, page: &Page, stream: &DynamoStream) -> Result<Place, StreamError> {
+        if page.ended {
+            return Ok(Place::Closed);
+        }
+        if let Some(last) = page.records.last() {
+            self.silence = Silence::default();
+            let at_end = match &self.until {
+                // Where writers never pause, there is always one more record.
+                Until::Now { .. } => self.end.is_in(page, stream, &self.id).await?,
+                Until::Closed => false,
+                Until::Record(until) => order(&last.sequence_number) >= order(until),
+            };
+            return Ok(if at_end { Place::End { proved: true } } else { Place::More { pause: Duration::ZERO } });
+        }
+        let quiet = match self.until {
+            Until::Now { at_end: true } => return Ok(Place::End { proved: true }),
+            Until::Now { at_end: false } => self.quiet,
+            Until::Closed | Until::Record(_) => MUST_COME_WITHIN,
+        };
+        match self.silence.goes_on(quiet) {
+            Some(pause) => Ok(Place::More { pause }),
+            None if matches!(self.until, Until::Now { .. }) => Ok(Place::End { proved: false }),
+            None => {
+                let cause = format!("the end of {} does not come; run the command again", self.id);
+                Err(StreamError { action: "read a shard", stream: stream.arn().to_owned(), cause })
+            }
+        }
+    }
+}

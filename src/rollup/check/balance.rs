@@ -1,0 +1,273 @@
+//! What a first pass keeps of each view item: how far its counters are from what its source items come to. One number for
+//! each counter that differs so far, in few bytes: there may be millions of them.
+
+use std::collections::HashMap;
+
+use crate::rollup::Item;
+use crate::rollup::check::judge::{StoredCounters, StoredValue};
+use crate::rollup::check::slice::Slice;
+use crate::rollup::check::zero_groups::ZeroGroups;
+use crate::rollup::model::change::Counter;
+use crate::rollup::model::definition::Definition;
+use crate::rollup::model::item_size;
+use crate::rollup::model::measure::{ViewId, ViewSet};
+use crate::rollup::model::number::Number;
+use crate::rollup::model::view::{ROLLUP_VERSION, ViewKey};
+use crate::rollup::pipeline::contribution::Contribution;
+
+/// The view items of a pass.
+#[derive(Debug, Default)]
+pub struct Balances {
+    /// Only these; none for all.
+    slice: Option<Slice>,
+    items: HashMap<ViewKey, Balance>,
+    /// Each counter that there is on any of them, and the view that it is of, by its place.
+    places: HashMap<Counter, u32>,
+    views: Vec<ViewId>,
+}
+
+/// One view item.
+#[derive(Debug, Default)]
+pub struct Balance {
+    /// Source items that count for it.
+    pub sources: u64,
+    /// The views that they count for.
+    pub contributing: ViewSet,
+    /// What is stored; none if the item was not met.
+    pub stored: Option<StoredItem>,
+    /// By the place of the counter: what the source items come to, less what is stored. Never a zero.
+    amounts: Vec<(u32, Amount)>,
+}
+
+/// What a pass keeps of a view item that is stored, besides its counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoredItem {
+    /// Whether it has anything of a view.
+    pub has_counters: bool,
+    /// Whether it has a version.
+    pub has_version: bool,
+    /// Bytes of its key and what is of the views.
+    pub bytes: usize,
+    /// Views with a counter that is no number, or no map.
+    pub unusable: ViewSet,
+    /// Groups that count nothing.
+    pub zero_groups: ZeroGroups,
+}
+
+/// A number that is small as long as it can be.
+#[derive(Debug)]
+enum Amount {
+    Whole(i64),
+    Exact(Box<Number>),
+}
+
+impl Amount {
+    fn of(number: &Number) -> Self {
+        number.to_i64().map_or_else(|| Self::Exact(Box::new(number.clone())), Self::Whole)
+    }
+
+    fn add(&mut self, other: Self) {
+        if let (Self::Whole(sum), Self::Whole(other)) = (&*self, &other)
+            && let Some(sum) = sum.checked_add(*other)
+        {
+            *self = Self::Whole(sum);
+            return;
+        }
+        let mut sum = std::mem::replace(self, Self::Whole(0)).number();
+        sum += &other.number();
+        *self = Self::of(&sum);
+    }
+
+    fn number(self) -> Number {
+        match self {
+            Self::Whole(number) => Number::from(number),
+            Self::Exact(number) => *number,
+        }
+    }
+
+    fn is_zero(&self) -> bool {
+        matches!(self, Self::Whole(0))
+    }
+}
+
+impl StoredItem {
+    /// What is kept of a view item, of these views.
+    #[must_use]
+    pub fn of(definition: &Definition, views: ViewSet, item: &Item) -> Self {
+        Self {
+            has_counters: false,
+            has_version: item.contains_key(ROLLUP_VERSION),
+            bytes: item_size::bytes(item),
+            unusable: ViewSet::default(),
+            zero_groups: ZeroGroups::of(definition, views, item),
+        }
+    }
+}
+
+impl Balances {
+    /// Of a slice of the view items, or of all.
+    #[must_use]
+    pub fn of_slice(slice: Option<Slice>) -> Self {
+        Self { slice, ..Self::default() }
+    }
+
+    fn wants(&self, key: &ViewKey) -> bool {
+        self.slice.is_none_or(|slice| slice.contains(key))
+    }
+
+    /// Counts one more source item.
+    pub fn add_source(&mut self, source: &Contribution) {
+        for item in source.items().into_iter().filter(|item| self.wants(item)).collect::<Vec<_>>() {
+            self.item(item).sources += 1;
+        }
+        for part in &source.parts {
+            for (item, _) in &part.items {
+                if !self.wants(item) {
+                    continue;
+                }
+                self.item(item).contributing.insert(part.view);
+                for (counter, amount) in &part.amounts {
+                    self.add(item, counter, Amount::of(amount));
+                }
+            }
+        }
+    }
+
+    /// Takes a view item as it is stored.
+    pub fn add_stored(&mut self, key: &ViewKey, counters: &StoredCounters, mut stored: StoredItem) {
+        if !self.wants(key) {
+            return;
+        }
+        stored.has_counters = counters.has_counters;
+        for (counter, value) in &counters.counters {
+            match value {
+                StoredValue::Number(number) => self.add(key, counter, Amount::of(&-number.clone())),
+                StoredValue::Other(_) => stored.unusable.insert(counter.measure.view),
+            }
+        }
+        counters.no_maps.keys().for_each(|measure| stored.unusable.insert(measure.view));
+        self.item(key).stored = Some(stored);
+    }
+
+    fn item(&mut self, key: &ViewKey) -> &mut Balance {
+        // The key is only copied when it is new.
+        if !self.items.contains_key(key) {
+            self.items.insert(key.clone(), Balance::default());
+        }
+        self.items.entry(key.clone()).or_default()
+    }
+
+    fn add(&mut self, key: &ViewKey, counter: &Counter, amount: Amount) {
+        if amount.is_zero() {
+            return;
+        }
+        let place = self.place(counter);
+        let amounts = &mut self.item(key).amounts;
+        match amounts.binary_search_by_key(&place, |(place, _)| *place) {
+            Err(at) => amounts.insert(at, (place, amount)),
+            Ok(at) => {
+                amounts[at].1.add(amount);
+                if amounts[at].1.is_zero() {
+                    amounts.remove(at);
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, counter: &Counter) -> u32 {
+        if let Some(place) = self.places.get(counter) {
+            return *place;
+        }
+        let place = u32::try_from(self.views.len()).unwrap_or(u32::MAX);
+        self.views.push(counter.measure.view);
+        self.places.insert(counter.clone(), place);
+        place
+    }
+
+    /// What is known of a view item; nothing where no source item counts for it and none is stored.
+    #[must_use]
+    pub fn of(&self, key: &ViewKey) -> Option<&Balance> {
+        self.items.get(key)
+    }
+
+    /// The view items, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = &ViewKey> {
+        self.items.keys()
+    }
+
+    /// Whether a counter of these views differs from what the source items come to.
+    #[must_use]
+    pub fn differs(&self, balance: &Balance, views: ViewSet) -> bool {
+        let of_views = |(place, _): &(u32, Amount)| {
+            let view = usize::try_from(*place).ok().and_then(|place| self.views.get(place));
+            view.is_some_and(|view| views.contains(*view))
+        };
+        let unusable = balance.stored.is_some_and(|stored| !stored.unusable.and(views).is_empty());
+        unusable || balance.amounts.iter().any(of_views)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::rollup::model::poison::Image;
+    use crate::rollup::model::view::TableId;
+    use crate::rollup::pipeline::contribution::contribution;
+
+    fn definition() -> Definition {
+        Definition::points_of_maps("Point", "Map").unwrap()
+    }
+
+    fn item(value: serde_json::Value) -> Item {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn differs(points: &[&str], stored: Option<serde_json::Value>) -> bool {
+        let (definition, mut balances) = (definition(), Balances::default());
+        let key = definition.own_key(TableId(0), &item(json!({"MapId": {"S": "m"}}))).unwrap();
+        for (number, category) in points.iter().enumerate() {
+            let point = json!({"MapId": {"S": "m"}, "PointId": {"S": number.to_string()}, "Category": {"S": category}});
+            balances.add_source(&contribution(&definition, Image::New, &item(point)).unwrap());
+        }
+        if let Some(stored) = stored {
+            let counters = StoredCounters::read(&definition, definition.all(), Some(&item(stored)));
+            balances.add_stored(&key, &counters, StoredItem::default());
+        }
+        let balance = balances.of(&key).unwrap();
+        assert_eq!(balance.sources, points.len() as u64);
+        assert!(!balances.differs(balance, ViewSet::default()), "of no view, nothing differs");
+        balances.differs(balance, definition.all())
+    }
+
+    #[test]
+    fn counters_balance_when_they_are_what_the_source_items_come_to() {
+        let stored = |total: i64, a: &str| {
+            Some(
+                json!({"TotalPoints": {"N": total.to_string()}, "CategoryCounts": {"M": {"A": {"N": a}, "Z": {"N": "0"}}}}),
+            )
+        };
+        assert!(!differs(&["A", "A"], stored(2, "2")));
+        assert!(differs(&["A", "A"], stored(3, "2")) && differs(&["A", "A"], stored(2, "1")));
+        assert!(differs(&["A", "A"], stored(2, "1.5")) && differs(&["A", "B"], stored(2, "1")));
+        assert!(differs(&["A"], None) && !differs(&[], stored(0, "0")));
+        assert!(differs(
+            &["A", "A"],
+            Some(json!({"TotalPoints": {"S": "2"}, "CategoryCounts": {"M": {"A": {"N": "2"}}}}))
+        ));
+        assert!(differs(&[], Some(json!({"CategoryCounts": {"N": "0"}}))), "it is no map");
+    }
+
+    #[test]
+    fn amounts_are_exact_whatever_their_size() {
+        let number = |text: &str| text.parse::<Number>().unwrap();
+        let mut amount = Amount::of(&number("9223372036854775807"));
+        amount.add(Amount::of(&number("1")));
+        amount.add(Amount::of(&number("0.25")));
+        amount.add(Amount::of(&number("-9223372036854775808")));
+        assert!(matches!(&amount, Amount::Exact(left) if **left == number("0.25")));
+        amount.add(Amount::of(&number("-0.25")));
+        assert!(amount.is_zero());
+    }
+}

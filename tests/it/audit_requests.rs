@@ -1,0 +1,96 @@
+//! How many requests an audit, a repair and an adoption send: they do not grow with the view items.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
+use serde_json::{Value, json};
+
+use crate::audit::numbers;
+use crate::command::run;
+use crate::engine::{Engine, n, s};
+use crate::request_hook::before_each_request;
+
+/// Orders; the view items are as many customers as a case says.
+const ORDERS: usize = 4_000;
+
+/// Customers whose counters are tampered with.
+const TAMPERED: usize = 20;
+
+/// Numbers of customers that are compared.
+const CUSTOMERS: [usize; 3] = [20, 400, 4_000];
+
+/// Orders, keyed by their own id, and customers, which no key of the source names.
+fn definition() -> String {
+    json!({
+        "key": [{ "attribute": "Customer", "type": "S" }],
+        "table": "Customer",
+        "measures": { "Orders": "count", "ByState": "count by State", "Sum": "sum Price" },
+    })
+    .to_string()
+}
+
+async fn orders(customers: usize) -> Engine {
+    let engine = Engine::start().await;
+    engine.create_table("Order", &["OrderId"], false).await;
+    engine.create_table("Customer", &["Customer"], false).await;
+    let order = |number: usize| {
+        let order = [
+            ("OrderId", s(&format!("o{number}"))),
+            ("Customer", s(&format!("c{}", number % customers))),
+            ("State", s(["new", "paid"][number % 2])),
+            ("Price", n(7)),
+        ];
+        let order = order.map(|(name, value)| (name.to_owned(), value)).into();
+        WriteRequest::builder().put_request(PutRequest::builder().set_item(Some(order)).build().unwrap()).build()
+    };
+    for batch in (0..ORDERS).map(order).collect::<Vec<_>>().chunks(25) {
+        engine.db.batch_write_item().request_items("Order", batch.to_vec()).send().await.unwrap();
+    }
+    engine
+}
+
+/// The requests of a command, by operation.
+async fn requests(engine: &Engine, arguments: &[&str]) -> (BTreeMap<String, usize>, Value) {
+    let seen = Arc::<Mutex<BTreeMap<String, usize>>>::default();
+    let counted = Arc::clone(&seen);
+    let url = before_each_request(&engine.url, move |operation| {
+        *counted.lock().unwrap().entry(operation).or_default() += 1;
+        async {}
+    })
+    .await;
+    let definition = std::env::temp_dir().join(format!("audit-requests-{}.json", std::process::id()));
+    std::fs::write(&definition, self::definition()).unwrap();
+    let (file, common) = (definition.to_str().unwrap(), ["--settle", "0", "--json", "--source-table", "Order"]);
+    let ran = run(engine, &[arguments, &common, &["--definition", file, "--endpoint-url", &url]].concat()).await;
+    assert!(ran.code < 2, "{ran:?}");
+    let mut requests = std::mem::take(&mut *seen.lock().unwrap());
+    // One transaction for each view item that is set, and no other request for it.
+    let set = ran.json()["repaired"].as_u64().unwrap_or_default();
+    assert_eq!(requests.remove("TransactWriteItems").unwrap_or_default() as u64, set);
+    (requests, ran.json())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_do_not_grow_with_view_items() {
+    let mut of_all: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for customers in CUSTOMERS {
+        let engine = orders(customers).await;
+        let whole = customers as u64;
+        let mut note = |what, (requests, report): (BTreeMap<String, usize>, Value), expected: [u64; 6]| {
+            assert_eq!(numbers(&report), expected, "{what} of {customers}");
+            of_all.entry(what).or_default().push(requests.values().sum());
+        };
+        note("audit of what nobody counted", requests(&engine, &["audit"]).await, [whole, 0, 0, 0, whole, 0]);
+        note("adoption", requests(&engine, &["repair", "--adopt"]).await, [whole, whole, 0, 0, 0, 0]);
+        note("audit of what is exact", requests(&engine, &["audit"]).await, [whole, whole, 0, 0, 0, 0]);
+        for customer in 0..TAMPERED {
+            let update = engine.db.update_item().table_name("Customer").key("Customer", s(&format!("c{customer}")));
+            update.update_expression("ADD Orders :v").expression_attribute_values(":v", n(1)).send().await.unwrap();
+        }
+        note("repair", requests(&engine, &["repair"]).await, [whole, whole, 0, 0, 0, 0]);
+    }
+    for (what, requests) in of_all {
+        assert!(requests.iter().all(|of_many| *of_many <= requests[0] + 2), "{what}: {requests:?} of {CUSTOMERS:?}");
+    }
+}

@@ -1,0 +1,91 @@
+//! Slices of the view items, each audited and repaired by itself, and what of it is added up.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::audit::{numbers, points, settled};
+use crate::command::{command, run};
+use crate::engine::{Engine, n, s};
+use crate::request_hook::hang_after;
+
+/// Maps with a point each, half of them with counters that are off, and one record in quarantine.
+async fn maps(count: usize) -> Engine {
+    let engine = Engine::start().await;
+    for map in 0..count {
+        engine.put_point(&format!("m{map}"), "p", Some("Bar")).await;
+    }
+    let mut records = engine.stream_records().await;
+    records[0]["dynamodb"]["ApproximateCreationDateTime"] = json!(1_500_000_000);
+    engine.function().deliver(&records).await;
+    for map in (0..count).step_by(2) {
+        let update = engine.db.update_item().table_name("Map").key("MapId", s(&format!("m{map}")));
+        update.update_expression("ADD TotalPoints :v").expression_attribute_values(":v", n(5)).send().await.unwrap();
+    }
+    engine
+}
+
+/// What two reports have in common whatever their slices: numbers, and drift in an order.
+fn found(report: &Value) -> ([u64; 6], Vec<String>) {
+    let mut drift: Vec<String> = report["drift"].as_array().unwrap().iter().map(Value::to_string).collect();
+    drift.sort();
+    (numbers(report), drift)
+}
+
+#[tokio::test]
+async fn slices_add_up_to_the_whole() {
+    let engine = maps(20).await;
+    let whole = settled(&engine, "audit", &[]).await;
+    assert_eq!(numbers(&whole.json()), [20, 10, 0, 0, 10, 1], "{whole:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = Vec::new();
+    for slice in 1..=3 {
+        let ran = settled(&engine, "audit", &["--slice", &format!("{slice}/3")]).await;
+        assert!(numbers(&ran.json())[0] < 20, "{ran:?}");
+        let file = folder.path().join(slice.to_string());
+        std::fs::write(&file, &ran.out).unwrap();
+        files.push(file.to_str().unwrap().to_owned());
+    }
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let merged = run(&engine, &[&["audit", "--json", "--merge"], &files[..]].concat()).await;
+    assert_eq!((merged.code, found(&merged.json())), (1, found(&whole.json())));
+    let ran = settled(&engine, "audit", &["--slices", "3"]).await;
+    assert_eq!((ran.code, found(&ran.json())), (1, found(&whole.json())), "{ran:?}");
+    assert!(ran.err.contains("Point is read once for each"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_slice_is_repaired_alone_and_all_of_them_close_the_quarantine() {
+    let engine = maps(20).await;
+    let ran = settled(&engine, "repair", &["--slice", "1/3"]).await;
+    assert!((1..10).contains(&ran.json()["repaired"].as_u64().unwrap()), "{ran:?}");
+    assert_eq!(ran.json()["closed"], json!(0), "the other slices are not repaired");
+    let ran = settled(&engine, "repair", &["--slices", "3"]).await;
+    assert_eq!(
+        (ran.code, &ran.json()["closed"], numbers(&ran.json())),
+        (0, &json!(1), [20, 20, 0, 0, 0, 0]),
+        "{ran:?}"
+    );
+    engine.assert_exact().await;
+    assert!(!engine.markers().await.contains_key("slices"), "nothing is left of the work that is done");
+}
+
+#[tokio::test]
+async fn a_run_that_is_killed_goes_on_at_its_slice() {
+    let (engine, _) = points(24, 0).await;
+    let done =
+        async || engine.markers().await.get("slices").map_or(0, |item| item["Done"].as_n().unwrap().parse().unwrap());
+    // It writes what is done after the first slice, and hangs after the second.
+    let (url, mut hung) = hang_after(&engine.url, "PutItem", 1).await;
+    let arguments = ["repair", "--settle", "0", "--slices", "4", "--endpoint-url", &url];
+    let mut killed = command(&engine, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    hung.recv().await.unwrap();
+    killed.kill().await.unwrap();
+    assert_eq!(done().await, 1);
+    let ran = settled(&engine, "repair", &["--slices", "4", "--dry-run", "--from-start"]).await;
+    assert!(!ran.err.contains("goes on"), "{ran:?}");
+    let ran = settled(&engine, "repair", &["--slices", "4"]).await;
+    assert!(ran.code == 0 && ran.err.contains("goes on after slice 1"), "{ran:?}");
+    assert_eq!(done().await, 0);
+    engine.assert_exact().await;
+}
