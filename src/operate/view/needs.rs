@@ -129,7 +129,8 @@ impl Right {
             actions.extend(views.any(|missing| missing == OnMissingViewItem::Skip).then_some(CHECK));
             rights.push(right(format!("table/{}", table_name(&table.name)), &actions));
         }
-        rights.push(right(format!("table/{}", table_name(&config.idempotency_table)), &["dynamodb:PutItem"]));
+        let markers = format!("table/{}", table_name(&config.idempotency_table));
+        rights.push(right(markers, &["dynamodb:PutItem", "dynamodb:BatchGetItem"]));
         rights
     }
 }
