@@ -129,8 +129,9 @@ impl Right {
             actions.extend(views.any(|missing| missing == OnMissingViewItem::Skip).then_some(CHECK));
             rights.push(right(format!("table/{}", table_name(&table.name)), &actions));
         }
-        let markers = format!("table/{}", table_name(&config.idempotency_table));
-        rights.push(right(markers, &["dynamodb:PutItem", "dynamodb:BatchGetItem"]));
+        // What follows a duplicate is looked up before it is written.
+        let of_markers = ["dynamodb:PutItem", "dynamodb:BatchGetItem"];
+        rights.push(right(format!("table/{}", table_name(&config.idempotency_table)), &of_markers));
         rights
     }
 }
