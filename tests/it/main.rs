@@ -10,6 +10,7 @@ mod audit_requests;
 mod audit_speed;
 mod bootstrap;
 mod command;
+mod correction;
 mod definition;
 mod deploy_check;
 mod engine;
