@@ -136,7 +136,7 @@ fn pipeline(criterion: &mut Criterion<ProcessorTime>) {
     group.bench_function("plan", |bencher| bencher.iter(|| plan::plan(&config.definition, black_box(&batch), &all)));
     let planned = plan::plan(&config.definition, &batch, &all);
     let stamp = Stamp::new(Utc::now(), &Uuid::nil().to_string(), 14);
-    let setting = Setting { definition: config.definition.clone(), guard: Guard::Absent, stamp };
+    let setting = Setting { definition: &config.definition, guard: Guard::Absent, stamp };
     let shapes = vec![Shape::Complete; batch.items.len()];
     group.bench_function("assemble", |bencher| {
         let assemble = |members: &Vec<EntryId>| put(&plan::assemble(&setting, &batch, &shapes, members));

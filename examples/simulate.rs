@@ -11,15 +11,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-#[path = "../tests/small_scope/expression.rs"]
-mod expression;
-#[path = "../tests/small_scope/item_size.rs"]
-mod item_size;
-#[path = "../tests/small_scope/seeded.rs"]
-mod seeded;
-#[path = "../tests/small_scope/tables.rs"]
-#[allow(dead_code, reason = "the small scopes need more of it")]
-mod tables;
+use support::{seeded, tables};
+
 #[path = "../tests/simulation/world/mod.rs"]
 mod world;
 

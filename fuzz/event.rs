@@ -3,35 +3,25 @@
 
 #![no_main]
 
-#[path = "../tests/small_scope/expression.rs"]
-#[allow(dead_code)]
-mod expression;
-#[path = "../tests/small_scope/item_size.rs"]
-mod item_size;
-#[path = "../tests/small_scope/service_limits.rs"]
-mod service_limits;
-#[path = "../tests/small_scope/tables.rs"]
-#[allow(dead_code)]
-mod tables;
-
 use std::sync::Mutex;
 use std::time::Duration;
 
 use chrono::DateTime;
-use ddb_rollup::commit::{Randomness, LookedUp, Store};
+use ddb_rollup::commit::{LookedUp, Randomness, Store};
 use ddb_rollup::config::{Config, Tables as TableNames};
 use ddb_rollup::handler::{Invocation, Rollup};
-use ddb_rollup::rollup::model::marker::{ExistingMarker, SEQUENCE_NUMBER, STREAM, existing};
-use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
-use ddb_rollup::rollup::pipeline::parse::{Parsed, parse};
-use ddb_rollup::rollup::pipeline::verdict::Failure;
 use ddb_rollup::rollup::model::definition::Definition;
+use ddb_rollup::rollup::model::marker::{ExistingMarker, SEQUENCE_NUMBER, STREAM, existing};
 use ddb_rollup::rollup::model::view::ViewKey;
+use ddb_rollup::rollup::pipeline::parse::{Parsed, parse};
+use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
+use ddb_rollup::rollup::pipeline::verdict::Failure;
 use ddb_rollup::rollup::{AttributeValue, Item};
 use libfuzzer_sys::fuzz_target;
 use uuid::Uuid;
 
-use tables::Tables;
+use support::service_limits;
+use support::tables::Tables;
 
 /// Tables in memory, and the token of the next transaction.
 struct Memory {
@@ -47,7 +37,7 @@ impl Store for &Memory {
     }
 
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
-        Ok(self.tables.lock().unwrap().0.view(&self.definition.key_item(key)).cloned())
+        Ok(self.tables.lock().unwrap().0.view(key.table, &self.definition.key_item(key)).cloned())
     }
 
     async fn look_up(&self, _: &[ViewKey]) -> Result<LookedUp, Failure> {
@@ -96,8 +86,9 @@ fuzz_target!(|text: &str| {
         }
         let is =
             |marker: &Item, name: &str, value: &str| marker.get(name) == Some(&AttributeValue::S(value.to_owned()));
-        let of_record =
-            |marker: &Item| is(marker, SEQUENCE_NUMBER, &head.id.sequence_number) && is(marker, STREAM, &head.id.stream);
+        let of_record = |marker: &Item| {
+            is(marker, SEQUENCE_NUMBER, &head.id.sequence_number) && is(marker, STREAM, &head.id.stream)
+        };
         let of_event = |marker: &Item| existing(Some(marker), &head) != ExistingMarker::Collision;
         let marked = after.markers().filter(|marker| of_record(marker)).any(of_event);
         assert!(marked || rollup.has_no_effect(raw, now), "acknowledged without a marker: {raw}");

@@ -14,19 +14,21 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::rollup::pipeline::coalesce::Batch;
 use crate::rollup::pipeline::plan::Setting;
-use crate::rollup::pipeline::verdict::Failure;
+use crate::rollup::pipeline::verdict::{Failure, RetryCause};
 
 pub mod complete_items;
 mod job;
+pub mod redelivery;
 mod report;
 mod run;
 mod seams;
 
 pub use report::{Broken, CommitReport};
-pub use seams::{LookedUp, Randomness, Store};
+pub use seams::{FoundMarkers, LookedUp, Randomness, Store};
 
 use complete_items::CompleteItems;
 use job::{Answer, Done, Job, JobStep, Prepared};
+use redelivery::Redelivery;
 use report::RequestCounters;
 use run::Run;
 
@@ -35,6 +37,11 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 
 /// The longest wait before any retry.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// How often a transaction of several entries is throttled before it is sent in halves. The waits between so many attempts
+/// let a burst pass. What is throttled still most likely asks for more at once than its tables have, and would do so for
+/// ever.
+const THROTTLED_ATTEMPTS: u32 = 4;
 
 /// How often a transaction may be planned again before it waits like a retry: each time tells something new about its
 /// view items, so more can only be another writer's doing.
@@ -48,10 +55,12 @@ pub struct Committer<'c, S, R> {
     /// Tokens and waiting times.
     pub randomness: &'c R,
     /// What the actions of its transactions depend on.
-    pub setting: &'c Setting,
+    pub setting: &'c Setting<'c>,
     /// View items that are taken to have their counter maps. The others are, after a first request showed whether that
     /// holds.
     pub complete_items: &'c CompleteItems,
+    /// Whether the batch may have been delivered before.
+    pub redelivery: &'c Redelivery,
     /// The most transactions that are sent at once.
     pub max_in_flight: usize,
     /// When the work ends, done or not.
@@ -68,10 +77,10 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
     /// When the store says that the deployment is at fault. What was committed until then has its markers.
     pub async fn commit(&self, batch: &mut Batch<'_>) -> Result<CommitReport, Broken> {
         let counters = RequestCounters::default();
-        let mut run = Run::new(self.setting, batch, self.complete_items);
+        let mut run = Run::new(self.setting, batch, self.complete_items, self.redelivery);
         let mut in_flight = FuturesUnordered::new();
         loop {
-            while in_flight.len() < self.max_in_flight
+            while in_flight.len() < run.most_in_flight(self.max_in_flight)
                 && Instant::now() < self.deadline
                 && let Some(job) = run.next()
             {
@@ -98,14 +107,15 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
                     counters.sent();
                     self.store.transact(&transaction, token)
                 };
-                let result = self.until_settled(counters, request).await;
+                let most = if job.members.len() > 1 { THROTTLED_ATTEMPTS } else { u32::MAX };
+                let result = self.until_settled(counters, most, request).await;
                 Answer::Transacted(transaction, result)
             }
             Prepared::Inspect(keys) => {
                 let mut items = Vec::with_capacity(keys.len());
                 let mut failure = None;
                 for (item, key) in keys {
-                    match self.until_settled(counters, || self.store.view_item(&key)).await {
+                    match self.until_settled(counters, u32::MAX, || self.store.view_item(&key)).await {
                         Ok(found) => items.push((item, found)),
                         Err(error) => failure = Some(error),
                     }
@@ -114,25 +124,32 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
             }
             // Once: what is not answered is presumed, and nothing depends on it.
             Prepared::LookUp(keys) => Answer::LookedUp(self.store.look_up(&keys).await),
+            Prepared::LookUpMarkers(ids) => Answer::MarkersLookedUp(self.store.look_up_markers(&ids).await),
         };
         Done { job, answer }
     }
 
-    /// The only retry loop: sends a request until its answer is one that does not pass by itself.
+    /// The only retry loop: sends a request until its answer is one that does not pass by itself, or until it was throttled
+    /// too often.
     async fn until_settled<T, F>(
         &self,
         counters: &RequestCounters,
+        most_throttled: u32,
         mut request: impl FnMut() -> F,
     ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let mut attempt = 0;
+        let (mut attempt, mut throttled) = (0, 0);
         loop {
             match request().await {
                 Err(Failure::Transient(cause)) => {
                     attempt += 1;
+                    throttled += u32::from(cause == RetryCause::Throttled);
                     counters.retried(cause);
+                    if throttled == most_throttled {
+                        return Err(Failure::Transient(cause));
+                    }
                     sleep(self.backoff(attempt)).await;
                 }
                 settled => return settled,

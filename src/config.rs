@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use crate::rollup::model::definition::{self, Defaults, Definition};
+use crate::rollup::model::definition::{self, Defaults, Definition, DefinitionError};
 use crate::rollup::model::limits::{MARKER_RETENTION_MAX_DAYS, MAX_IN_FLIGHT};
 use crate::rollup::model::marker::Guard;
 use crate::rollup::model::view::{OnMissingViewItem, View, table_name};
@@ -19,6 +19,8 @@ pub const IDEMPOTENCY_TABLE: &str = "ROLLUP_IDEMPOTENCY_TABLE";
 pub const VIEW_DEFINITION: &str = "ROLLUP_VIEW_DEFINITION";
 /// Days that a marker is kept; 14 by default.
 pub const MARKER_RETENTION_DAYS: &str = "ROLLUP_MARKER_RETENTION_DAYS";
+/// Days that a record is kept in quarantine; as long as no operator ends it by default.
+pub const QUARANTINE_RETENTION_DAYS: &str = "ROLLUP_QUARANTINE_RETENTION_DAYS";
 /// What is done about a view item that is not there: `create` (the default) or `skip`.
 pub const ON_MISSING_VIEW_ITEM: &str = "ROLLUP_ON_MISSING_VIEW_ITEM";
 /// Transactions in flight at once; 8 by default.
@@ -28,12 +30,13 @@ pub const IN_FLIGHT: &str = "ROLLUP_MAX_IN_FLIGHT";
 const PREFIX: &str = "ROLLUP_";
 
 /// Every setting of the roll-up's own.
-pub const SETTINGS: [&str; 7] = [
+pub const SETTINGS: [&str; 8] = [
     SOURCE_TABLE,
     VIEW_TABLE,
     IDEMPOTENCY_TABLE,
     VIEW_DEFINITION,
     MARKER_RETENTION_DAYS,
+    QUARANTINE_RETENTION_DAYS,
     ON_MISSING_VIEW_ITEM,
     IN_FLIGHT,
 ];
@@ -80,6 +83,8 @@ pub struct Config {
     pub idempotency_table: String,
     /// Days that a marker is kept.
     pub marker_retention_days: u32,
+    /// Days that a record is kept in quarantine, at least those of a marker; none is until an operator ends it.
+    pub quarantine_retention_days: Option<u32>,
     /// Transactions in flight at once.
     pub max_in_flight: usize,
     /// Which markers an applied record may replace: none, but in an operator's replay.
@@ -98,6 +103,15 @@ pub struct ConfigError {
     pub value: String,
     /// What it may be.
     pub accepted: String,
+    /// What is wrong with it, if it is a definition.
+    pub definition: Option<Box<DefinitionError>>,
+}
+
+impl ConfigError {
+    /// A setting that has another value than it may have.
+    pub fn new(name: &str, value: impl Into<String>, accepted: impl Display) -> Self {
+        Self { name: name.to_owned(), value: value.into(), accepted: accepted.to_string(), definition: None }
+    }
 }
 
 /// The text of a definition: the value itself, or the file that it names after an `@`. A function's variables have 4 KB in
@@ -106,7 +120,7 @@ fn definition_text(value: &str, variable: impl Fn(&str) -> Option<String>) -> Re
     let Some(name) = value.trim().strip_prefix('@') else { return Ok(value.to_owned()) };
     let path = variable(TASK_ROOT).map_or_else(|| PathBuf::from(name), |root| Path::new(&root).join(name));
     std::fs::read_to_string(&path).map_err(|error| {
-        refuse(
+        ConfigError::new(
             VIEW_DEFINITION,
             value,
             format!("a definition, or @ and a file that can be read; {}: {error}", path.display()),
@@ -132,7 +146,7 @@ impl Config {
         let table = |name: &str, default: String| match variable(name) {
             None => Ok(default),
             Some(value) if is_table(&value) => Ok(value),
-            Some(value) => Err(refuse(name, value, TABLE_NAMES)),
+            Some(value) => Err(ConfigError::new(name, value, TABLE_NAMES)),
         };
         let tables = Tables {
             source: table(SOURCE_TABLE, defaults.source)?,
@@ -142,24 +156,28 @@ impl Config {
         let on_missing = match variable(ON_MISSING_VIEW_ITEM).as_deref() {
             None | Some("create") => OnMissingViewItem::Create,
             Some("skip") => OnMissingViewItem::Skip,
-            Some(value) => return Err(refuse(ON_MISSING_VIEW_ITEM, value, "\"create\" or \"skip\"")),
+            Some(value) => return Err(ConfigError::new(ON_MISSING_VIEW_ITEM, value, "\"create\" or \"skip\"")),
         };
         let mut config = match variable(VIEW_DEFINITION).filter(|definition| !definition.trim().is_empty()) {
             None => Self::example(tables, on_missing)?,
             Some(value) => {
                 let text = definition_text(&value, &variable)?;
                 let defaults = Defaults { source_table: &tables.source, view_table: &tables.view, on_missing };
-                let definition = definition::read(&text, &defaults);
-                Self::with(definition.map_err(|error| refuse(VIEW_DEFINITION, value, error))?, tables.idempotency)?
+                let definition = definition::read(&text, &defaults).map_err(|error| ConfigError {
+                    definition: Some(Box::new(error.clone())),
+                    ..ConfigError::new(VIEW_DEFINITION, value, format_args!("a definition, but {error}"))
+                });
+                Self::with(definition?, tables.idempotency)?
             }
         };
         config.marker_retention_days =
             number(&variable, MARKER_RETENTION_DAYS, Self::DEFAULT_RETENTION_DAYS, 1..=MARKER_RETENTION_MAX_DAYS)?;
+        config.quarantine_retention_days = quarantine_retention(&variable, config.marker_retention_days)?;
         config.max_in_flight = number(&variable, IN_FLIGHT, Self::DEFAULT_IN_FLIGHT, 1..=MAX_IN_FLIGHT)?;
         config.function = variable(FUNCTION_NAME);
         for name in ENDPOINTS {
             if let Some(value) = variable(name).filter(|value| !is_endpoint(value)) {
-                return Err(refuse(name, value, ENDPOINT));
+                return Err(ConfigError::new(name, value, ENDPOINT));
             }
         }
         Ok(config)
@@ -175,16 +193,16 @@ impl Config {
 
     fn example(tables: Tables, on_missing: OnMissingViewItem) -> Result<Self, ConfigError> {
         if table_name(&tables.view) == table_name(&tables.source) {
-            return Err(refuse(
+            return Err(ConfigError::new(
                 VIEW_TABLE,
                 tables.view,
                 format!("a table of its own, another one than {SOURCE_TABLE}'s"),
             ));
         }
         let view = View::points_of_maps(&tables.source, &tables.view);
-        let view = view.map_err(|error| refuse(VIEW_TABLE, &tables.view, error))?;
+        let view = view.map_err(|error| ConfigError::new(VIEW_TABLE, &tables.view, error))?;
         let definition = Definition::new(vec![view.with_missing(on_missing)]);
-        Self::with(definition.map_err(|error| refuse(VIEW_TABLE, tables.view, error))?, tables.idempotency)
+        Self::with(definition.map_err(|error| ConfigError::new(VIEW_TABLE, tables.view, error))?, tables.idempotency)
     }
 
     /// The default settings for a definition.
@@ -193,13 +211,14 @@ impl Config {
         for (table, of) in [(definition.source_table(), SOURCE_TABLE)].into_iter().chain(tables) {
             if table_name(&idempotency) == table_name(table) {
                 let accepted = format!("a table of its own, another one than {of}'s");
-                return Err(refuse(IDEMPOTENCY_TABLE, idempotency, accepted));
+                return Err(ConfigError::new(IDEMPOTENCY_TABLE, idempotency, accepted));
             }
         }
         Ok(Self {
             definition,
             idempotency_table: idempotency,
             marker_retention_days: Self::DEFAULT_RETENTION_DAYS,
+            quarantine_retention_days: None,
             max_in_flight: Self::DEFAULT_IN_FLIGHT,
             guard: Guard::default(),
             function: None,
@@ -247,12 +266,27 @@ fn number<T: std::str::FromStr + PartialOrd + Display>(
     let Some(value) = variable(name) else { return Ok(default) };
     match value.parse() {
         Ok(number) if accepted.contains(&number) => Ok(number),
-        _ => Err(refuse(name, value, format!("a whole number from {} to {}", accepted.start(), accepted.end()))),
+        _ => Err(ConfigError::new(
+            name,
+            value,
+            format!("a whole number from {} to {}", accepted.start(), accepted.end()),
+        )),
     }
 }
 
-fn refuse(name: &str, value: impl Into<String>, accepted: impl Display) -> ConfigError {
-    ConfigError { name: name.to_owned(), value: value.into(), accepted: accepted.to_string() }
+/// A record that left quarantine before the marker of a counted one would expire could be taken for one that is new.
+fn quarantine_retention(variable: impl Fn(&str) -> Option<String>, least: u32) -> Result<Option<u32>, ConfigError> {
+    let Some(value) = variable(QUARANTINE_RETENTION_DAYS).filter(|value| !value.is_empty()) else { return Ok(None) };
+    match value.parse() {
+        Ok(days) if (least..=MARKER_RETENTION_MAX_DAYS).contains(&days) => Ok(Some(days)),
+        _ => Err(ConfigError::new(
+            QUARANTINE_RETENTION_DAYS,
+            value,
+            format!(
+                "empty, or a whole number from {least}, the days of {MARKER_RETENTION_DAYS}, to {MARKER_RETENTION_MAX_DAYS}"
+            ),
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -284,6 +318,7 @@ mod tests {
             (VIEW_DEFINITION, DEFINITION),
             (IDEMPOTENCY_TABLE, "arn:aws:dynamodb:eu-west-1:123456789012:table/Markers"),
             (MARKER_RETENTION_DAYS, "30"),
+            (QUARANTINE_RETENTION_DAYS, "30"),
             (ON_MISSING_VIEW_ITEM, "skip"),
             (IN_FLIGHT, "1"),
             (ENDPOINTS[0], "https://dynamodb.eu-west-1.amazonaws.com"),
@@ -295,6 +330,7 @@ mod tests {
         assert_eq!(view.measures()[0].attribute, "Revenue");
         assert_eq!(config.idempotency_table, "arn:aws:dynamodb:eu-west-1:123456789012:table/Markers");
         assert_eq!((config.marker_retention_days, config.max_in_flight), (30, 1));
+        assert_eq!(config.quarantine_retention_days, Some(30));
         assert_eq!(view.on_missing(), OnMissingViewItem::Skip);
     }
 
@@ -313,6 +349,9 @@ mod tests {
             (MARKER_RETENTION_DAYS, "0"),
             (MARKER_RETENTION_DAYS, "3651"),
             (MARKER_RETENTION_DAYS, "14d"),
+            (QUARANTINE_RETENTION_DAYS, "13"),
+            (QUARANTINE_RETENTION_DAYS, "3651"),
+            (QUARANTINE_RETENTION_DAYS, "for ever"),
             (ON_MISSING_VIEW_ITEM, "Create"),
             (ON_MISSING_VIEW_ITEM, ""),
             (IN_FLIGHT, "0"),
@@ -332,6 +371,15 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn quarantine_is_kept_for_ever_where_nothing_else_is_said() {
+        for settings in [&[][..], &[(QUARANTINE_RETENTION_DAYS, "")]] {
+            assert_eq!(read(settings).unwrap().quarantine_retention_days, None);
+        }
+        let error = read(&[(MARKER_RETENTION_DAYS, "30"), (QUARANTINE_RETENTION_DAYS, "29")]).unwrap_err();
+        assert!(error.to_string().contains("from 30, the days of ROLLUP_MARKER_RETENTION_DAYS, to 3650"), "{error}");
     }
 
     #[test]

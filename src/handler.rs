@@ -10,10 +10,12 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::commit::complete_items::CompleteItems;
+use crate::commit::redelivery::Redelivery;
 use crate::commit::{Broken, CommitReport, Committer, Randomness, Store};
 use crate::config::Config;
 use crate::metrics::{self, Summary};
-use crate::rollup::model::marker::{Stamp, definition_item};
+use crate::rollup::model::item_size;
+use crate::rollup::model::marker::{Guard, Stamp, definition_item};
 use crate::rollup::model::record::{RecordId, UNKNOWN_STREAM};
 use crate::rollup::pipeline::coalesce::{Batch, Disposition, Entry, EntryId, Found, coalesce};
 use crate::rollup::pipeline::delta::{Effect, Retention, effect};
@@ -40,6 +42,7 @@ pub struct Rollup<S, E> {
     store: S,
     randomness: E,
     complete_items: CompleteItems,
+    redelivery: Redelivery,
     /// The streams for which the definition was written down.
     announced: Mutex<HashSet<String>>,
     observe: Option<Observer>,
@@ -119,6 +122,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             store,
             randomness,
             complete_items: CompleteItems::default(),
+            redelivery: Redelivery::default(),
             announced: Mutex::default(),
             observe: None,
         }
@@ -149,6 +153,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             randomness: &self.randomness,
             setting: &setting,
             complete_items: &self.complete_items,
+            redelivery: &self.redelivery,
             max_in_flight: self.config.max_in_flight,
             deadline,
         };
@@ -157,7 +162,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         let (response, counts) = response(&batch, &report.outcomes);
 
         let commit = commit_began.elapsed();
-        let negative_counters = self.negative_counters(&batch, &report, deadline).await;
+        let LoweredItem { negative_counters, bytes } = self.lowered_item(&batch, &report, deadline).await;
         let summary = Summary {
             counts,
             ungrouped: ungrouped(&batch, &report),
@@ -167,6 +172,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             retries: report.retries.clone(),
             first_touches: report.first_touches,
             negative_counters,
+            view_item_bytes: bytes,
             commit,
             took: began.elapsed(),
         };
@@ -174,12 +180,18 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         if let Some(observe) = &self.observe {
             observe(invocation, &summary);
         }
-        unnumbered(&batch, &report).map_or(Ok(response), Err)
+        if let Some(error) = unnumbered(&batch, &report) {
+            return Err(error);
+        }
+        if response.batch_item_failures.is_empty() {
+            self.redelivery.resolved();
+        }
+        Ok(response)
     }
 
     /// Writes down, once a process and stream, under which definition its records are counted. Nothing that is counted
     /// depends on it, so a failure is left to the next invocation.
-    async fn announce(&self, batch: &Batch<'_>, setting: &Setting, deadline: Instant) {
+    async fn announce(&self, batch: &Batch<'_>, setting: &Setting<'_>, deadline: Instant) {
         let Some(function) = &self.config.function else { return };
         let streams: BTreeSet<&str> = batch.entries.iter().map(|entry| entry.head().id.stream.as_str()).collect();
         for stream in streams.into_iter().filter(|stream| *stream != UNKNOWN_STREAM) {
@@ -189,7 +201,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             if known(&self.announced) {
                 continue;
             }
-            let item = definition_item(&setting.definition, stream, function, &setting.stamp);
+            let item = definition_item(setting.definition, stream, function, &setting.stamp);
             match tokio::time::timeout_at(deadline, self.store.put_definition(&item)).await {
                 Ok(Ok(())) => {
                     self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(stream.to_owned());
@@ -207,22 +219,26 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         matches!(judged, Ok(Found::Record(Effect::None { .. })))
     }
 
-    /// How many counters of one view item are below zero, of those that this batch lowered.
+    /// What one view item is like, of those that this batch lowered.
     ///
     /// A transaction does not tell the new values, and reading every item would double the cost of a delete. A counter
-    /// that is below zero stays so until it is repaired, so one item an invocation finds it in time.
-    async fn negative_counters(&self, batch: &Batch<'_>, report: &CommitReport, deadline: Instant) -> usize {
+    /// that is below zero stays so until it is repaired, and an item grows slowly, so one item an invocation finds it in
+    /// time.
+    async fn lowered_item(&self, batch: &Batch<'_>, report: &CommitReport, deadline: Instant) -> LoweredItem {
         let lowered =
             batch.entries.iter().zip(&report.outcomes).rev().find_map(|(entry, outcome)| match (entry, outcome) {
                 (Entry::Apply { change, .. }, EntryOutcome::Applied) => change.lowered(),
                 _ => None,
             });
-        let Some(key) = lowered else { return 0 };
+        let Some(key) = lowered else { return LoweredItem::default() };
         let until = deadline.min(Instant::now() + GLANCE);
         let read = tokio::time::timeout_at(until, self.store.view_item(key)).await;
         match read {
-            Ok(Ok(Some(item))) => negative_counters(&self.config.definition, key.table, &item),
-            _ => 0,
+            Ok(Ok(Some(item))) => LoweredItem {
+                negative_counters: negative_counters(&self.config.definition, key.table, &item),
+                bytes: item_size::bytes(item.inner()),
+            },
+            _ => LoweredItem::default(),
         }
     }
 
@@ -249,17 +265,28 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
     }
 
     fn retention(&self, invocation: &Invocation) -> Retention {
+        if self.config.guard == Guard::Quarantined {
+            return Retention::KNOWN_MARKERS;
+        }
         let until = TimeDelta::from_std(invocation.time_left.min(INVOCATION_MAX)).unwrap_or(TimeDelta::zero());
         Retention { days: self.config.marker_retention_days, until: invocation.now + until }
     }
 
-    fn setting(&self, invocation: &Invocation) -> Setting {
+    fn setting(&self, invocation: &Invocation) -> Setting<'_> {
         Setting {
-            definition: self.config.definition.clone(),
+            definition: &self.config.definition,
             guard: self.config.guard,
-            stamp: Stamp::new(invocation.now, &invocation.request_id, self.config.marker_retention_days),
+            stamp: Stamp::new(invocation.now, &invocation.request_id, self.config.marker_retention_days)
+                .with_quarantine(invocation.now, self.config.quarantine_retention_days),
         }
     }
+}
+
+/// What is seen of a view item that a batch lowered; nothing of none.
+#[derive(Default)]
+struct LoweredItem {
+    negative_counters: usize,
+    bytes: usize,
 }
 
 /// The time of an invocation that may be spent on committing; the rest is for the response.
@@ -320,6 +347,13 @@ fn log(batch: &Batch<'_>, report: &CommitReport, summary: &Summary) {
                 error!(sequence_number, stream, "record that quarantine cannot hold: reported to Lambda as failed");
             }
         }
+    }
+    if let Some(words) = &report.look_ups_denied {
+        warn!(
+            reason = words,
+            "markers cannot be looked up: a batch that is delivered again costs more until the role may dynamodb:BatchGetItem \
+             the idempotency table"
+        );
     }
     if report.outcomes.contains(&EntryOutcome::Unresolved(Unresolved::OutOfTime)) {
         warn!(retries = ?summary.retries, "out of time: the rest is reported to Lambda");

@@ -36,6 +36,8 @@ pub struct Summary {
     pub first_touches: usize,
     /// Counters below zero, of the one view item that was looked at.
     pub negative_counters: usize,
+    /// The size of that view item, in bytes; zero of none.
+    pub view_item_bytes: usize,
     /// How long committing took.
     pub commit: Duration,
     /// How long the invocation took.
@@ -57,7 +59,7 @@ const fn count(name: &'static str, value: fn(&Summary) -> usize) -> Metric {
 }
 
 /// Every metric that the function has.
-pub const METRICS: [Metric; 21] = [
+pub const METRICS: [Metric; 22] = [
     count("Records", |summary| summary.counts.records),
     count("Applied", |summary| summary.counts.applied),
     count("Duplicates", |summary| summary.counts.duplicates),
@@ -77,6 +79,7 @@ pub const METRICS: [Metric; 21] = [
     count("RetriesConnection", |summary| summary.retried(RetryCause::Connection)),
     count("FirstTouches", |summary| summary.first_touches),
     count("NegativeCounters", |summary| summary.negative_counters),
+    Metric { name: "ViewItemBytes", unit: "Bytes", value: |summary| summary.view_item_bytes },
     Metric { name: "CommitLatency", unit: "Milliseconds", value: |summary| milliseconds(summary.commit) },
     Metric { name: "Duration", unit: "Milliseconds", value: |summary| milliseconds(summary.took) },
 ];
@@ -131,6 +134,7 @@ mod tests {
             retries: [(RetryCause::Conflict, 2), (RetryCause::Timeout, 1)].into(),
             first_touches: 5,
             negative_counters: 6,
+            view_item_bytes: 11,
             commit: Duration::from_millis(12),
             took: Duration::from_millis(15),
         };
@@ -170,6 +174,7 @@ mod tests {
                 ("RetriesConnection", Some(0)),
                 ("FirstTouches", Some(5)),
                 ("NegativeCounters", Some(6)),
+                ("ViewItemBytes", Some(11)),
                 ("CommitLatency", Some(12)),
                 ("Duration", Some(15)),
             ]

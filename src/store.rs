@@ -1,34 +1,38 @@
 //! DynamoDB at the border: a planned transaction as the SDK's request, the SDK's answer as a verdict.
 
+mod at_most;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::error::Error;
 use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::ConfigBag;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::builders::{PutBuilder, UpdateBuilder};
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason as SdkReason, ConditionCheck, KeysAndAttributes, Put,
+    AttributeValue, CancellationReason as SdkReason, ConditionCheck, Delete, KeysAndAttributes, Put,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as SdkUpdate,
 };
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
-use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use uuid::Uuid;
 
-use crate::commit::{LookedUp, Store};
+use at_most::AtMost;
+
+use crate::commit::{FoundMarkers, LookedUp, Store};
 use crate::rollup::Item;
 use crate::rollup::model::definition::Definition;
+use crate::rollup::model::existing_marker::JUDGED_BY;
 use crate::rollup::model::limits;
-use crate::rollup::model::marker::{DIGEST, FINGERPRINT, Guard, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER};
+use crate::rollup::model::marker::{
+    DIGEST, FINGERPRINT, Guard, MarkerOutcome, OUTCOME, REASON, SEQUENCE_NUMBER, STREAM, marker_key, record_id,
+};
+use crate::rollup::model::poison::EXPIRED;
+use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::{TableId, ViewKey};
 use crate::rollup::pipeline::plan::{Action, Transaction};
 use crate::rollup::pipeline::update::Update;
@@ -76,23 +80,29 @@ impl DynamoStore {
                     .table_name(&self.idempotency_table)
                     .set_item(Some(marker.into()))
                     .return_values_on_condition_check_failure(returned);
-                let absent = format!("attribute_not_exists({SEQUENCE_NUMBER})");
-                let quarantined = AttributeValue::S(MarkerOutcome::Quarantined.as_str().to_owned());
-                let put = match (guard, digest) {
-                    (Guard::Absent, _) => put.condition_expression(absent),
-                    (Guard::AbsentOrQuarantined, None) => put
-                        .condition_expression(format!("{absent} OR {OUTCOME} = :quarantined"))
-                        .expression_attribute_values(":quarantined", quarantined),
-                    // The quarantine of another event with the same number is not this one's to end.
-                    (Guard::AbsentOrQuarantined, Some(digest)) => put
-                        .condition_expression(format!(
-                            "{absent} OR ({OUTCOME} = :quarantined AND (attribute_not_exists({DIGEST}) OR {DIGEST} = :digest))"
-                        ))
-                        .expression_attribute_values(":quarantined", quarantined)
-                        .expression_attribute_values(":digest", digest),
-                };
-                item.put(put.build().map_err(unbuildable)?)
+                item.put(guarded(put, *guard, digest).build().map_err(unbuildable)?)
             }
+            Action::UpdateReason { key, reason, .. } => item.update(
+                SdkUpdate::builder()
+                    .table_name(&self.idempotency_table)
+                    .set_key(Some(key.clone().into()))
+                    .update_expression(format!("SET {REASON} = :reason"))
+                    .condition_expression(format!("{} AND {REASON} <> :reason", countable()))
+                    .set_expression_attribute_values(Some(countable_values()))
+                    .expression_attribute_values(":reason", AttributeValue::S(reason.clone()))
+                    .return_values_on_condition_check_failure(returned)
+                    .build()
+                    .map_err(unbuildable)?,
+            ),
+            Action::DeletePart { key, .. } => item.delete(
+                Delete::builder()
+                    .table_name(&self.idempotency_table)
+                    .set_key(Some(key.clone().into()))
+                    // A marker that may have the key of a part stays.
+                    .condition_expression(format!("attribute_not_exists({OUTCOME})"))
+                    .build()
+                    .map_err(unbuildable)?,
+            ),
             Action::PutPart { part, .. } => item.put(
                 Put::builder()
                     .table_name(&self.idempotency_table)
@@ -121,20 +131,57 @@ impl DynamoStore {
     }
 
     /// The keys and the counter maps of items of one table.
-    fn wanted(&self, table: TableId, keys: &[&ViewKey]) -> Result<KeysAndAttributes, Failure> {
+    fn shapes(&self, table: TableId, keys: &[&ViewKey]) -> Result<KeysAndAttributes, Failure> {
         let definition = &self.definition;
-        let attributes = definition[table].key.iter().map(|(attribute, _)| attribute);
-        let maps = definition.grouped(definition.of_table(table)).map(|(_, measure)| &measure.attribute);
-        let attributes: BTreeSet<&String> = attributes.chain(maps).collect();
-        let names: HashMap<_, _> =
-            attributes.into_iter().enumerate().map(|(number, name)| (format!("#{number}"), name.clone())).collect();
-        KeysAndAttributes::builder()
-            .set_keys(Some(keys.iter().map(|key| definition.key_item(key).into()).collect()))
-            .projection_expression(names.keys().map(String::as_str).collect::<Vec<_>>().join(","))
-            .set_expression_attribute_names(Some(names))
-            .build()
-            .map_err(unbuildable)
+        let attributes = definition[table].key.iter().map(|(attribute, _)| attribute.as_str());
+        let maps = definition.grouped(definition.of_table(table)).map(|(_, measure)| measure.attribute.as_str());
+        wanted(keys.iter().map(|key| definition.key_item(key)), attributes.chain(maps))
     }
+}
+
+/// The condition that a marker is in quarantine, and not as expired.
+fn countable() -> String {
+    format!("{OUTCOME} = :quarantined AND NOT begins_with({REASON}, :expired)")
+}
+
+/// The values of that condition.
+fn countable_values() -> HashMap<String, AttributeValue> {
+    let values = [(":quarantined", MarkerOutcome::Quarantined.as_str()), (":expired", EXPIRED)];
+    values.map(|(name, text)| (name.to_owned(), AttributeValue::S(text.to_owned()))).into()
+}
+
+/// The put of a marker, on the condition that it takes the place of none that it may not replace.
+fn guarded(put: PutBuilder, guard: Guard, digest: Option<AttributeValue>) -> PutBuilder {
+    let absent = format!("attribute_not_exists({SEQUENCE_NUMBER})");
+    if guard == Guard::Absent {
+        return put.condition_expression(absent);
+    }
+    let (mut condition, mut values) = (countable(), countable_values());
+    if let Some(digest) = digest {
+        // The quarantine of another event with the same number is not this one's to end.
+        condition = format!("{condition} AND (attribute_not_exists({DIGEST}) OR {DIGEST} = :digest)");
+        values.insert(":digest".to_owned(), digest);
+    }
+    if guard == Guard::AbsentOrQuarantined {
+        condition = format!("{absent} OR ({condition})");
+    }
+    put.condition_expression(condition).set_expression_attribute_values(Some(values))
+}
+
+/// These attributes of the items with these keys, each once.
+fn wanted<'n>(
+    keys: impl Iterator<Item = Item>,
+    attributes: impl Iterator<Item = &'n str>,
+) -> Result<KeysAndAttributes, Failure> {
+    let attributes: BTreeSet<&str> = attributes.collect();
+    let names: HashMap<_, _> =
+        attributes.into_iter().enumerate().map(|(number, name)| (format!("#{number}"), name.to_owned())).collect();
+    KeysAndAttributes::builder()
+        .set_keys(Some(keys.map(Item::into).collect()))
+        .projection_expression(names.keys().map(String::as_str).collect::<Vec<_>>().join(","))
+        .set_expression_attribute_names(Some(names))
+        .build()
+        .map_err(unbuildable)
 }
 
 impl Store for DynamoStore {
@@ -155,7 +202,7 @@ impl Store for DynamoStore {
         for (table, of_table) in self.definition.table_ids() {
             let keys: Vec<&ViewKey> = keys.iter().filter(|key| key.table == table).collect();
             if !keys.is_empty() {
-                request = request.request_items(&of_table.name, self.wanted(table, &keys)?);
+                request = request.request_items(&of_table.name, self.shapes(table, &keys)?);
             }
         }
         let sent = request.customize().interceptor(AtMost(limits::LOOK_UP_BYTES)).send().await;
@@ -179,6 +226,18 @@ impl Store for DynamoStore {
             }
         }
         Ok(found)
+    }
+
+    async fn look_up_markers(&self, ids: &[RecordId]) -> Result<FoundMarkers, Failure> {
+        let attributes = [SEQUENCE_NUMBER, STREAM].into_iter().chain(JUDGED_BY);
+        let request = self
+            .client
+            .batch_get_item()
+            .request_items(&self.idempotency_table, wanted(ids.iter().map(marker_key), attributes)?);
+        let sent = request.customize().interceptor(AtMost(limits::LOOK_UP_BYTES)).send().await;
+        let markers =
+            sent.map_err(|error| failure(&error))?.responses.into_iter().flatten().flat_map(|(_, items)| items);
+        Ok(markers.map(Item::from).filter_map(|marker| Some((record_id(&marker)?, marker))).collect())
     }
 
     async fn put_definition(&self, item: &Item) -> Result<(), Failure> {
@@ -278,30 +337,6 @@ pub fn sdk_update(table: &str, key: &Item, update: Update) -> UpdateBuilder {
         .set_condition_expression(condition)
         .set_expression_attribute_names(Some(names))
         .set_expression_attribute_values(Some(Item::from(values).into()))
-}
-
-/// Refuses an answer that is longer than so many bytes, before its body is read.
-#[derive(Debug)]
-struct AtMost(u64);
-
-#[dyn_dispatch_hint]
-impl Intercept for AtMost {
-    fn name(&self) -> &'static str {
-        "AtMost"
-    }
-
-    fn read_after_transmit(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let length = context.response().headers().get("content-length").and_then(|length| length.parse::<u64>().ok());
-        match length {
-            Some(length) if length > self.0 => Err(format!("an answer of {length} bytes, more than {}", self.0).into()),
-            _ => Ok(()),
-        }
-    }
 }
 
 fn error_answer(error: &impl ProvideErrorMetadata, raw: &HttpResponse) -> ErrorAnswer {

@@ -11,8 +11,9 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::commit::{LookedUp, Randomness, Store};
+use crate::commit::{FoundMarkers, LookedUp, Randomness, Store};
 use crate::rollup::Item;
+use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::plan::Transaction;
 use crate::rollup::pipeline::verdict::{Failure, RetryCause};
@@ -132,6 +133,13 @@ impl<S: Store + Send, E: Randomness + Send> Store for &Traced<S, E> {
     async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
         let began = (self.clock)();
         let answer = self.store.look_up(keys).await;
+        self.tell("BatchGetItem", began, &answer);
+        answer
+    }
+
+    async fn look_up_markers(&self, ids: &[RecordId]) -> Result<FoundMarkers, Failure> {
+        let began = (self.clock)();
+        let answer = self.store.look_up_markers(ids).await;
         self.tell("BatchGetItem", began, &answer);
         answer
     }

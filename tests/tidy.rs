@@ -125,10 +125,8 @@ fn every_metric_and_every_setting_is_documented() {
     for metric in ddb_rollup::metrics::METRICS {
         assert!(metrics.contains(&format!("| `{}` | {} |", metric.name, metric.unit)), "{}", metric.name);
     }
-    assert_eq!(
-        metrics.matches("| Count |").count() + metrics.matches("| Milliseconds |").count(),
-        ddb_rollup::metrics::METRICS.len()
-    );
+    let units = ["Count", "Bytes", "Milliseconds"].map(|unit| metrics.matches(&format!("| {unit} |")).count());
+    assert_eq!(units.iter().sum::<usize>(), ddb_rollup::metrics::METRICS.len());
     for name in SETTINGS.into_iter().chain(ENDPOINTS) {
         assert!(settings.contains(&format!("`{name}`")), "{name}");
     }

@@ -11,12 +11,13 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use chrono::Utc;
-use ddb_rollup::commit::{LookedUp, Randomness, Store};
+use ddb_rollup::commit::{FoundMarkers, LookedUp, Randomness, Store};
 use ddb_rollup::config::{Config, Tables};
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::marker::{Guard, Stamp};
+use ddb_rollup::rollup::model::record::RecordId;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::coalesce::{Batch, Found, coalesce};
 use ddb_rollup::rollup::pipeline::delta::{Retention, effect};
@@ -115,8 +116,14 @@ impl Process {
     pub fn begin(world: &World, in_flight: usize, item_kb: usize) -> Self {
         let mut config = config();
         config.max_in_flight = in_flight;
+        Self::with(world, config, item_kb)
+    }
+
+    /// With settings of its own.
+    pub fn with(world: &World, config: Config, item_kb: usize) -> Self {
+        let store = DynamoStore::new(&world.sdk, config.definition.clone(), &config.idempotency_table);
         let sent = std::sync::Arc::<Mutex<Took>>::default();
-        let store = Counting { store: store(world), sent: sent.clone(), item_kb };
+        let store = Counting { store, sent: sent.clone(), item_kb };
         Self { rollup: Rollup::new(config, store, OsRandomness), sent }
     }
 
@@ -157,6 +164,11 @@ impl Store for Counting {
         self.sent.lock().unwrap().requests += 1;
         self.store.look_up(keys).await
     }
+
+    async fn look_up_markers(&self, ids: &[RecordId]) -> Result<FoundMarkers, Failure> {
+        self.sent.lock().unwrap().requests += 1;
+        self.store.look_up_markers(ids).await
+    }
 }
 
 /// Markers are below 1 KB.
@@ -184,9 +196,9 @@ pub fn batch<'e>(config: &Config, event: &'e str) -> Batch<'e> {
     }))
 }
 
-pub fn setting(config: &Config) -> Setting {
+pub fn setting(config: &Config) -> Setting<'_> {
     let stamp = Stamp::new(Utc::now(), &Uuid::nil().to_string(), 14);
-    Setting { definition: config.definition.clone(), guard: Guard::Absent, stamp }
+    Setting { definition: &config.definition, guard: Guard::Absent, stamp }
 }
 
 async fn planned(world: &World, event: &str, in_flight: usize, item_kb: usize) -> Took {
@@ -210,7 +222,7 @@ struct Record {
     category: String,
 }
 
-/// Deals with each record of an event by itself, so many side by side.
+/// Counts each record of an event by itself, so many in parallel.
 async fn each(event: &str, in_flight: usize, count: impl AsyncFn(&Record) -> (usize, usize)) -> Took {
     let began = Instant::now();
     let event: Value = serde_json::from_str(event).unwrap();

@@ -9,6 +9,7 @@
 
 mod contestants;
 mod scaling;
+mod views;
 mod world;
 
 use std::collections::BTreeMap;
@@ -46,12 +47,14 @@ async fn main() {
     let in_memory = compare(Storage::Memory, size(7)).await;
     let on_disk = compare(Storage::Disk, size(7)).await;
     let scaling = scaling::measure(full).await;
+    let views = views::measure(full).await;
     if full {
         let found = json!({
             "date": Utc::now().date_naive(),
             "machine": machine(),
             "comparison": { "memory": in_memory, "disk": on_disk },
             "scaling": scaling,
+            "views": views,
         });
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks");
         fs::create_dir_all(folder).unwrap();

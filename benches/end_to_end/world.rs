@@ -103,15 +103,30 @@ pub fn text(value: &str) -> AttributeValue {
 
 /// The stream records of so many points put on so many maps, in turn, of so many categories.
 pub async fn inserts(points: usize, maps: usize, categories: usize) -> Vec<Value> {
+    let category = |point: usize| format!("category-{}", point / maps % categories);
+    records_of((0..points).map(|point| (name(point % maps), vec![("Category".to_owned(), text(&category(point)))])))
+        .await
+}
+
+/// The stream records of points with these texts as attributes, and a weight.
+pub async fn inserts_with(points: Vec<Vec<(String, String)>>) -> Vec<Value> {
+    let points = points.into_iter().map(|attributes| {
+        let texts = attributes.into_iter().map(|(name, value)| (name, text(&value)));
+        let weight = ("Weight".to_owned(), AttributeValue::N("3".to_owned()));
+        (name(0), texts.chain([weight]).collect())
+    });
+    records_of(points).await
+}
+
+async fn records_of(points: impl Iterator<Item = (String, Vec<(String, AttributeValue)>)>) -> Vec<Value> {
     let world = World::begin(Storage::Memory, Maps { count: 0, padding: 0 }).await;
     world.create_table("Point", &["MapId", "PointId"], true).await;
-    for point in 0..points {
-        let item = HashMap::from([
-            ("MapId".to_owned(), text(&name(point % maps))),
-            ("PointId".to_owned(), text(&format!("point-{point}"))),
-            ("Category".to_owned(), text(&format!("category-{}", point / maps % categories))),
-        ]);
+    let mut written = 0;
+    for (number, (map, attributes)) in points.enumerate() {
+        let keys = [("MapId".to_owned(), text(&map)), ("PointId".to_owned(), text(&format!("point-{number}")))];
+        let item: HashMap<_, _> = attributes.into_iter().chain(keys).collect();
         world.client.put_item().table_name("Point").set_item(Some(item)).send().await.unwrap();
+        written += 1;
     }
     let table = world.client.describe_table().table_name("Point").send().await.unwrap().table.unwrap();
     let streams = aws_sdk_dynamodbstreams::Client::new(&world.sdk);
@@ -128,7 +143,7 @@ pub async fn inserts(points: usize, maps: usize, categories: usize) -> Vec<Value
         }
     }
     world.end().await;
-    assert_eq!(records.len(), points);
+    assert_eq!(records.len(), written);
     records
 }
 

@@ -100,11 +100,8 @@ fn panicked(panic: &(dyn Any + Send)) -> Failure {
 fn require_runtime() -> Result<(), ConfigError> {
     for name in [RUNTIME_API, FUNCTION_NAME, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION"] {
         if env::var(name).is_err() {
-            return Err(ConfigError {
-                name: name.to_owned(),
-                value: String::new(),
-                accepted: "what Lambda sets; on your own machine, run `ddb-rollup local`".to_owned(),
-            });
+            let accepted = "what Lambda sets; on your own machine, run `ddb-rollup local`";
+            return Err(ConfigError::new(name, "", accepted));
         }
     }
     Ok(())
@@ -113,11 +110,9 @@ fn require_runtime() -> Result<(), ConfigError> {
 /// What the SDK needs, from the variables that Lambda sets. The SDK's own chain also knows files, other services and
 /// services of the instance, none of which Lambda has, and makes the binary larger.
 fn sdk_config(variable: impl Fn(&str) -> Option<String>) -> Result<SdkConfig, ConfigError> {
-    let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).ok_or_else(|| ConfigError {
-        name: "AWS_REGION".to_owned(),
-        value: String::new(),
-        accepted: "the Region of the tables".to_owned(),
-    })?;
+    let region = variable("AWS_REGION")
+        .or_else(|| variable("AWS_DEFAULT_REGION"))
+        .ok_or_else(|| ConfigError::new("AWS_REGION", "", "the Region of the tables"))?;
     let on = |name: &str| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let [every_service, dynamodb] = ENDPOINTS;
     let endpoint = variable(dynamodb).or_else(|| variable(every_service));

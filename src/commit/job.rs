@@ -1,7 +1,8 @@
 //! What the commit loop and its state hand to each other: a job, and what came of it.
 
-use super::seams::LookedUp;
+use super::seams::{FoundMarkers, LookedUp};
 use crate::rollup::Item;
+use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::coalesce::{EntryId, ItemId};
 use crate::rollup::pipeline::plan::Transaction;
@@ -30,6 +31,8 @@ pub(super) enum JobStep {
     Read(Vec<ItemId>),
     /// Ask for the shapes of its view items.
     LookUp,
+    /// Ask which of them have a marker.
+    LookUpMarkers,
 }
 
 /// What is sent for a job.
@@ -37,6 +40,7 @@ pub(super) enum Prepared<'r> {
     Commit(Transaction<'r>),
     Inspect(Vec<(ItemId, ViewKey)>),
     LookUp(Vec<ViewKey>),
+    LookUpMarkers(Vec<RecordId>),
 }
 
 /// A job that was carried out, and what came of it.
@@ -50,4 +54,5 @@ pub(super) enum Answer<'r> {
     Transacted(Transaction<'r>, Result<(), Failure>),
     Inspected(Result<Vec<(ItemId, Option<Item>)>, Failure>),
     LookedUp(Result<LookedUp, Failure>),
+    MarkersLookedUp(Result<FoundMarkers, Failure>),
 }

@@ -19,6 +19,8 @@ pub struct CommitReport {
     pub first_touches: usize,
     /// Duplicates whose markers were written under another definition.
     pub other_definition: usize,
+    /// Why markers cannot be looked up, if that was found out.
+    pub look_ups_denied: Option<String>,
 }
 
 /// The deployment is at fault, so no record can be resolved.

@@ -2,23 +2,26 @@
 
 mod cancelled;
 mod first_touch;
+mod redelivered;
 mod refused;
 
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::commit::complete_items::CompleteItems;
 use crate::commit::job::{Answer, Done, Job, JobStep, Prepared};
+use crate::commit::redelivery::Redelivery;
 use crate::commit::report::{Broken, CommitReport, RequestCounters};
 use crate::rollup::model::marker;
 use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
 use crate::rollup::pipeline::plan::{self, Action, Setting, Transaction};
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
-use crate::rollup::pipeline::verdict::Failure;
+use crate::rollup::pipeline::verdict::{Failure, RetryCause};
 use crate::rollup::pipeline::view_item::Shape;
+use redelivered::Duplicates;
 
 /// The state of a commit: what is known of each entry and each view item, and what is still to be done.
 pub(super) struct Run<'r, 'b> {
-    setting: &'r Setting,
+    setting: &'r Setting<'r>,
     batch: &'r mut Batch<'b>,
     complete_items: &'r CompleteItems,
     shapes: Vec<Shape>,
@@ -32,12 +35,25 @@ pub(super) struct Run<'r, 'b> {
     waiting: VecDeque<Job>,
     /// View items that a job in flight touches.
     busy: Vec<bool>,
+    redelivery: &'r Redelivery,
+    duplicates: Duplicates,
+    /// Entries without a marker, as far as was looked up: they are planned once no look-up is open.
+    on_hold: Vec<EntryId>,
+    /// Look-ups of markers that wait or are not answered.
+    open_look_ups: usize,
     first_touches: usize,
     other_definition: usize,
+    /// Why markers cannot be looked up.
+    look_ups_denied: Option<String>,
 }
 
 impl<'r, 'b> Run<'r, 'b> {
-    pub(super) fn new(setting: &'r Setting, batch: &'r mut Batch<'b>, complete_items: &'r CompleteItems) -> Self {
+    pub(super) fn new(
+        setting: &'r Setting<'r>,
+        batch: &'r mut Batch<'b>,
+        complete_items: &'r CompleteItems,
+        redelivery: &'r Redelivery,
+    ) -> Self {
         let mut run = Self {
             complete_items,
             shapes: vec![Shape::Complete; batch.items.len()],
@@ -47,19 +63,18 @@ impl<'r, 'b> Run<'r, 'b> {
             condemned: Vec::new(),
             waiting: VecDeque::new(),
             busy: vec![false; batch.items.len()],
+            redelivery,
+            duplicates: if redelivery.begin() { Duplicates::Suspected } else { Duplicates::NoneMet },
+            on_hold: Vec::new(),
+            open_look_ups: 0,
             first_touches: 0,
             other_definition: 0,
+            look_ups_denied: None,
             setting,
             batch,
         };
         let all: Vec<EntryId> = run.batch.ids().filter(|member| !run.batch.behind_others.contains(member)).collect();
-        let (apply, quarantine): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|&member| matches!(run.batch[member], Entry::Apply { .. }));
-        let mut planned: Vec<_> = run.plan(&apply).into_iter().chain(run.plan(&quarantine)).collect();
-        // The one with the batch's first record goes first: Lambda delivers again from the first on that is open, and an
-        // invocation that only ever got to others would leave it open for ever.
-        planned.sort_by_key(|members| members.iter().min().copied());
-        run.waiting = planned.into_iter().map(|members| run.job(members, JobStep::Commit, 0)).collect();
+        run.waiting = run.planned(all).into();
         run.probe();
         run
     }
@@ -73,8 +88,18 @@ impl<'r, 'b> Run<'r, 'b> {
         !behind.is_empty()
     }
 
+    /// The transactions of some entries, the first entry's first: Lambda delivers again from the first on that is open, and
+    /// an invocation that only ever got to others would leave it open for ever.
+    fn planned(&self, members: Vec<EntryId>) -> Vec<Job> {
+        let (apply, quarantine): (Vec<_>, Vec<_>) =
+            members.into_iter().partition(|&member| matches!(self.batch[member], Entry::Apply { .. }));
+        let mut planned: Vec<_> = self.plan(&apply).into_iter().chain(self.plan(&quarantine)).collect();
+        planned.sort_by_key(|members| members.iter().min().copied());
+        planned.into_iter().map(|members| self.job(members, JobStep::Commit, 0)).collect()
+    }
+
     fn plan(&self, members: &[EntryId]) -> Vec<Vec<EntryId>> {
-        plan::plan(&self.setting.definition, self.batch, members)
+        plan::plan(self.setting.definition, self.batch, members)
     }
 
     fn job(&self, members: Vec<EntryId>, step: JobStep, plans: u32) -> Job {
@@ -112,6 +137,10 @@ impl<'r, 'b> Run<'r, 'b> {
                 Prepared::Inspect(items.iter().map(|item| (*item, self.batch[*item].key.clone())).collect())
             }
             JobStep::LookUp => Prepared::LookUp(job.items.iter().map(|item| self.batch[*item].key.clone()).collect()),
+            JobStep::LookUpMarkers => {
+                let ids = job.members.iter().map(|member| self.batch[*member].marker_id());
+                Prepared::LookUpMarkers(ids.collect::<BTreeSet<_>>().into_iter().collect())
+            }
         }
     }
 
@@ -120,14 +149,18 @@ impl<'r, 'b> Run<'r, 'b> {
         for item in job.items.iter().chain(&job.held) {
             self.busy[item.0] = false;
         }
+        if matches!(answer, Answer::Transacted(..)) {
+            self.first_answered(&job.members);
+        }
         match answer {
             Answer::Transacted(transaction, Ok(())) => self.committed(&transaction),
             Answer::Transacted(transaction, Err(Failure::Cancelled(verdicts))) => {
-                self.cancelled(job, &transaction, verdicts);
+                self.cancelled(job, &transaction, verdicts)?;
             }
-            Answer::Transacted(_, Err(Failure::Refused(words))) => self.refused(job, words),
+            Answer::Transacted(_, Err(Failure::Refused(words))) => self.refused(job, words)?,
             Answer::Inspected(Ok(items)) if matches!(job.step, JobStep::Read(_)) => self.read(job, &items),
-            Answer::Inspected(Ok(items)) => self.inspected(job, &items),
+            Answer::Inspected(Ok(items)) => self.inspected(job, &items)?,
+            Answer::Transacted(_, Err(Failure::Transient(RetryCause::Throttled))) => self.halve(job),
             Answer::Transacted(_, Err(Failure::TokenReused | Failure::Transient(_))) => {
                 self.queue(job.members, JobStep::Commit, job.plans + 1);
             }
@@ -136,6 +169,7 @@ impl<'r, 'b> Run<'r, 'b> {
             | Answer::Transacted(_, Err(Failure::Broken(words))) => return Err(Broken(words)),
             Answer::LookedUp(Err(_)) => {}
             Answer::LookedUp(Ok(found)) => self.looked_up(&job, &found),
+            Answer::MarkersLookedUp(found) => self.markers_looked_up(job, found),
             Answer::Inspected(Err(_)) => self.queue(job.members, job.step, job.plans + 1),
         }
         Ok(())
@@ -151,11 +185,12 @@ impl<'r, 'b> Run<'r, 'b> {
                         Entry::Quarantine(_) => EntryOutcome::Unresolved(Unresolved::NotKept),
                     });
                 }
+                Action::UpdateReason { entry, .. } => self.outcomes[entry.0] = Some(EntryOutcome::Quarantined),
                 Action::UpdateView { item, .. } => {
                     self.first_touches += usize::from(self.shapes[item.0] != Shape::Complete);
                     self.see(*item, Shape::Complete);
                 }
-                Action::PutPart { .. } | Action::CheckAbsent { .. } => {}
+                Action::PutPart { .. } | Action::DeletePart { .. } | Action::CheckAbsent { .. } => {}
             }
         }
     }
@@ -168,6 +203,7 @@ impl<'r, 'b> Run<'r, 'b> {
             retries: counters.retries(),
             first_touches: self.first_touches,
             other_definition: self.other_definition,
+            look_ups_denied: self.look_ups_denied,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::rollup::Item;
+use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::plan::Transaction;
 use crate::rollup::pipeline::verdict::Failure;
@@ -33,10 +34,25 @@ pub trait Store: Sync {
     ///
     /// [`limits::BATCH_GET_KEYS`]: crate::rollup::model::limits::BATCH_GET_KEYS
     fn look_up(&self, keys: &[ViewKey]) -> impl Future<Output = Result<LookedUp, Failure>> + Send;
+
+    /// Asks in one request for some markers, [`limits::BATCH_GET_KEYS`] at the most, each with the attributes of
+    /// [`JUDGED_BY`](crate::rollup::model::existing_marker::JUDGED_BY).
+    ///
+    /// The answer holds markers that were found. It may leave some out, and it may be a little old. A store without a
+    /// ledger finds none.
+    ///
+    /// [`limits::BATCH_GET_KEYS`]: crate::rollup::model::limits::BATCH_GET_KEYS
+    fn look_up_markers(&self, ids: &[RecordId]) -> impl Future<Output = Result<FoundMarkers, Failure>> + Send {
+        let _ = ids;
+        async { Ok(FoundMarkers::new()) }
+    }
 }
 
 /// View items as they were found; none where there is no item.
 pub type LookedUp = BTreeMap<ViewKey, Option<Item>>;
+
+/// Markers that were found.
+pub type FoundMarkers = BTreeMap<RecordId, Item>;
 
 /// Where randomness comes from.
 pub trait Randomness: Sync {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 
 use super::clock::now;
-use super::record_parts::RecordParts;
 use crate::commit::Randomness;
 use crate::config::Config;
 use crate::handler::{Invocation, InvocationError, Rollup};
@@ -42,7 +41,6 @@ pub struct AppliedRecords {
 pub struct Applier {
     rollup: Rollup<DynamoStore, OsRandomness>,
     last: Arc<Mutex<Summary>>,
-    parts: RecordParts,
     /// What came of it so far.
     pub counts: AppliedRecords,
 }
@@ -51,14 +49,22 @@ impl Applier {
     /// A replay with these settings, on the tables of these AWS settings.
     #[must_use]
     pub fn new(config: Config, sdk: &SdkConfig) -> Self {
+        Self::guarded(Guard::AbsentOrQuarantined, config, sdk)
+    }
+
+    /// A replay of records that are in quarantine, however old they are.
+    #[must_use]
+    pub fn from_quarantine(config: Config, sdk: &SdkConfig) -> Self {
+        Self::guarded(Guard::Quarantined, config, sdk)
+    }
+
+    fn guarded(guard: Guard, config: Config, sdk: &SdkConfig) -> Self {
         let store = DynamoStore::new(sdk, config.definition.clone(), &config.idempotency_table);
-        let parts = RecordParts::new(aws_sdk_dynamodb::Client::new(sdk), &config.idempotency_table);
         let last = Arc::<Mutex<Summary>>::default();
         let seen = Arc::clone(&last);
-        let rollup =
-            Rollup::new(Config { guard: Guard::AbsentOrQuarantined, function: None, ..config }, store, OsRandomness)
-                .observed(move |_, summary| *seen.lock().unwrap_or_else(PoisonError::into_inner) = summary.clone());
-        Self { rollup, last, parts, counts: AppliedRecords::default() }
+        let rollup = Rollup::new(Config { guard, function: None, ..config }, store, OsRandomness)
+            .observed(move |_, summary| *seen.lock().unwrap_or_else(PoisonError::into_inner) = summary.clone());
+        Self { rollup, last, counts: AppliedRecords::default() }
     }
 
     /// Whether a raw record changes nothing, as the view is defined now.
@@ -80,9 +86,6 @@ impl Applier {
                 // A record without a sequence number is in quarantine now; that is all that can be done about it.
                 Ok(_) | Err(InvocationError::Unnumbered { .. }) => {}
                 Err(error) => return Err(error),
-            }
-            for raw in batch {
-                self.parts.delete_if_ended(raw).await;
             }
             let tally = self.last.lock().unwrap_or_else(PoisonError::into_inner).counts;
             self.counts.read += tally.records;

@@ -2,6 +2,7 @@
 
 pub mod check;
 mod filtering;
+mod settings;
 
 use std::fmt::{self, Display};
 use std::io;
@@ -172,12 +173,12 @@ async fn function(
     stream: &str,
     name: Option<&str>,
 ) -> Result<Vec<Check>, DeployCheckError> {
-    let request = client.list_event_source_mappings().set_function_name(name.map(str::to_owned));
     // Of a named function every mapping is wanted: it may read a stream that was switched off.
-    let request = request.set_event_source_arn(name.is_none().then(|| stream.to_owned()));
-    let pages = request.into_paginator().items().send().try_collect().await;
-    let mut mappings: Vec<EventSourceMappingConfiguration> =
-        pages.map_err(|error| lambda_error("list the event source mappings", failure_text(&error)))?;
+    let mut mappings = list_mappings(client, name, name.is_none().then_some(stream)).await?;
+    if mappings.is_empty() && name.is_none() {
+        mappings = list_mappings(client, None, None).await?;
+        mappings.retain(|mapping| mapping.event_source_arn().is_some_and(|arn| check::are_of_one_table(arn, stream)));
+    }
     let mut functions: Vec<&str> = mappings.iter().filter_map(|mapping| mapping.function_arn()).collect();
     functions.sort_unstable();
     functions.dedup();
@@ -198,9 +199,20 @@ async fn function(
         let found =
             found.map_err(|error| lambda_error(&format!("look at the function {function}"), failure_text(&error)))?;
         let variables = found.environment().and_then(|environment| environment.variables());
-        checks.extend(check::settings(config, found.function_name().unwrap_or(function), variables));
+        checks.extend(settings::of_function(config, found.function_name().unwrap_or(function), variables));
     }
     Ok(checks)
+}
+
+async fn list_mappings(
+    client: &aws_sdk_lambda::Client,
+    function: Option<&str>,
+    stream: Option<&str>,
+) -> Result<Vec<EventSourceMappingConfiguration>, DeployCheckError> {
+    let request = client.list_event_source_mappings().set_function_name(function.map(str::to_owned));
+    let pages = request.set_event_source_arn(stream.map(str::to_owned)).into_paginator().items().send();
+    let found = pages.try_collect().await;
+    found.map_err(|error| lambda_error("list the event source mappings", failure_text(&error)))
 }
 
 fn lambda_error(action: &str, cause: String) -> DeployCheckError {

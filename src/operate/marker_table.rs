@@ -2,33 +2,44 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::AttributeValue as SdkValue;
+use aws_sdk_dynamodb::types::{AttributeValue as SdkValue, IndexStatus, KeySchemaElement, TableDescription};
 use chrono::{DateTime, Utc};
 
+pub use crate::rollup::model::marker::{marker_key, record_id};
+
 use crate::rollup::check::repair::REPAIRED_BY;
-use crate::rollup::model::marker::{EXPIRES_AT, MarkerOutcome, OUTCOME, SEQUENCE_NUMBER, STREAM};
-use crate::rollup::model::record::RecordId;
+use crate::rollup::model::marker::{EXPIRES_AT, MarkerOutcome, OUTCOME};
+use crate::rollup::model::quarantine_index::{IN_QUARANTINE, INDEX};
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::{AttributeValue, Item};
 
 /// The sequence number of the items that say which migrations were applied; no stream record can have it.
 pub const MIGRATION: &str = "migration";
 
-/// The key of a record's marker.
+/// An attribute that is a text.
 #[must_use]
-pub fn marker_key(id: &RecordId) -> Item {
-    let key = [(SEQUENCE_NUMBER, &id.sequence_number), (STREAM, &id.stream)];
-    Item::from(key.map(|(name, value)| (name.to_owned(), text(value))).into_iter().collect::<HashMap<_, _>>())
+pub fn attribute_text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+    match item.get(name) {
+        Some(AttributeValue::S(value)) => Some(value),
+        _ => None,
+    }
 }
 
-/// The record that a marker is of.
+/// What [`quarantine_index`] says of an index that the commands can use.
+pub const QUARANTINE_INDEX_USABLE: &str = "on InQuarantine, RecordedAt; ACTIVE";
+
+/// The table's index of what is in quarantine: its key and its status.
 #[must_use]
-pub fn record_id(marker: &Item) -> Option<RecordId> {
-    let text = |name: &str| match marker.get(name) {
-        Some(AttributeValue::S(value)) => Some(value.clone()),
-        _ => None,
+pub fn quarantine_index(table: &TableDescription) -> String {
+    let index = table.global_secondary_indexes().iter().find(|index| index.index_name() == Some(INDEX));
+    let Some(index) = index else { return "absent".to_owned() };
+    let key: Vec<_> = index.key_schema().iter().map(KeySchemaElement::attribute_name).collect();
+    let status = match index.index_status() {
+        // It is read and written while its capacity is changed, too.
+        Some(IndexStatus::Active | IndexStatus::Updating) => "ACTIVE",
+        status => status.map_or("of no status", IndexStatus::as_str),
     };
-    Some(RecordId { sequence_number: text(SEQUENCE_NUMBER)?, stream: text(STREAM)? })
+    format!("on {}; {status}", key.join(", "))
 }
 
 /// The update that gives a record in quarantine up: from then on it never counts, and its marker expires. It fails when
@@ -36,8 +47,11 @@ pub fn record_id(marker: &Item) -> Option<RecordId> {
 #[must_use]
 pub fn discard(expires_at: DateTime<Utc>, repaired_by: Option<&str>) -> Update {
     let mut expression = "SET #outcome = :discarded, #expires = :expires".to_owned();
-    let mut names =
-        HashMap::from([("#outcome".to_owned(), OUTCOME.to_owned()), ("#expires".into(), EXPIRES_AT.into())]);
+    let mut names = HashMap::from([
+        ("#outcome".to_owned(), OUTCOME.to_owned()),
+        ("#expires".into(), EXPIRES_AT.into()),
+        ("#in".into(), IN_QUARANTINE.into()),
+    ]);
     let mut values = HashMap::from([
         (":discarded".to_owned(), text(MarkerOutcome::Discarded.as_str())),
         (":quarantined".to_owned(), text(MarkerOutcome::Quarantined.as_str())),
@@ -48,6 +62,7 @@ pub fn discard(expires_at: DateTime<Utc>, repaired_by: Option<&str>) -> Update {
         names.insert("#by".to_owned(), REPAIRED_BY.to_owned());
         values.insert(":by".to_owned(), text(repair));
     }
+    expression.push_str(" REMOVE #in");
     Update { expression, condition: Some("#outcome = :quarantined".to_owned()), names, values }
 }
 

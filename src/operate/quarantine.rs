@@ -1,31 +1,36 @@
 //! `ddb-rollup quarantine`: what is kept because it could not be applied.
 
 use std::fmt::{self, Display};
-use std::io;
+use std::io::{self, Write};
 
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
+
+mod entries;
+pub mod filter;
+
+use entries::Entries;
+use filter::Filter;
 
 use super::CommandOutcome;
 use super::apply::Applier;
-use super::args::{self, Shared};
+use super::args::Shared;
 use super::clock::{days_later, now};
 use super::error::{TableError, failure_text};
-use super::marker_table::{discard, marker_key, sdk_text};
+use super::marker_table::{attribute_text, marker_key};
 use super::printable::printable;
 use super::record_parts::RecordParts;
 use super::repair_starts::{RefusedRecord, RepairStarts};
 use super::replay::report::ReplayReport;
 use crate::config::{Config, ConfigError};
 use crate::handler::InvocationError;
+use crate::rollup::Item;
 use crate::rollup::model::kept_record::{kept_record, part_count};
-use crate::rollup::model::marker::{MarkerOutcome, OUTCOME, REASON, RECORDED_AT, SEQUENCE_NUMBER, STREAM};
-use crate::rollup::model::poison::can_be_applied;
+use crate::rollup::model::marker::{MarkerOutcome, OUTCOME, REASON, RECORDED_AT};
+use crate::rollup::model::poison::{EXPIRED, TAKEN, can_be_applied};
 use crate::rollup::model::record::RecordId;
-use crate::rollup::pipeline::update::Update;
-use crate::rollup::{AttributeValue, Item};
-use crate::store::failure;
 
 /// Look at records in quarantine, apply them again, or give them up
 #[derive(Debug, Clone, clap::Args)]
@@ -42,30 +47,6 @@ enum Command {
     Replay(Choice),
     /// Decide that records shall never count; repair their view items afterwards
     Discard(Choice),
-}
-
-/// Which records; all that is given must hold.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct Filter {
-    /// Only the record with this sequence number
-    #[arg(long, value_name = "NUMBER")]
-    pub sequence_number: Option<String>,
-
-    /// Only records of this stream
-    #[arg(long, value_name = "ARN")]
-    pub stream: Option<String>,
-
-    /// Only records whose reason contains this
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-
-    /// Only records that came into quarantine at this time or later, as 2026-01-31T12:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = args::time)]
-    pub since: Option<DateTime<Utc>>,
-
-    /// Only records that came into quarantine before this time
-    #[arg(long, value_name = "TIME", value_parser = args::time)]
-    pub until: Option<DateTime<Utc>>,
 }
 
 /// Which records, said on purpose.
@@ -114,14 +95,15 @@ pub struct Quarantined {
 }
 
 impl Quarantined {
-    fn read(marker: &Item, parts: &[Item]) -> Self {
-        let text = |name: &str| match marker.get(name) {
-            Some(AttributeValue::S(text)) => text.clone(),
-            _ => String::new(),
-        };
-        let id = RecordId { sequence_number: text(SEQUENCE_NUMBER), stream: text(STREAM) };
+    fn read(id: RecordId, marker: &Item, parts: &[Item]) -> Self {
+        let text = |name| attribute_text(marker, name).unwrap_or_default().to_owned();
         let (reason, recorded_at) = (text(REASON), text(RECORDED_AT));
         Self { id, reason, recorded_at, parts: part_count(marker), record: kept_record(marker, parts) }
+    }
+
+    /// Whether a replay may count it: nobody counted it before, and the marker of its number is its own.
+    fn is_countable(&self) -> bool {
+        !self.reason.starts_with(EXPIRED) && !self.id.sequence_number.contains(TAKEN)
     }
 
     fn json(&self) -> Value {
@@ -157,71 +139,32 @@ impl Quarantine {
         TableError::new(action, &self.config.idempotency_table, cause).into()
     }
 
-    /// The records that a filter lets through, the oldest first.
-    ///
-    /// # Errors
-    /// When the table cannot be read.
-    pub async fn list(&self, filter: &Filter) -> Result<Vec<Quarantined>, QuarantineError> {
-        let mut conditions = vec!["#outcome = :quarantined"];
-        let mut scan = self
-            .client
-            .scan()
-            .table_name(&self.config.idempotency_table)
-            .consistent_read(true)
-            .expression_attribute_names("#outcome", OUTCOME)
-            .expression_attribute_values(":quarantined", sdk_text(MarkerOutcome::Quarantined.as_str()));
-        if let Some(number) = &filter.sequence_number {
-            conditions.push("#number = :number");
-            scan = scan.expression_attribute_names("#number", SEQUENCE_NUMBER);
-            scan = scan.expression_attribute_values(":number", sdk_text(number));
-        }
-        if let Some(stream) = &filter.stream {
-            conditions.push("#stream = :stream");
-            scan = scan.expression_attribute_names("#stream", STREAM);
-            scan = scan.expression_attribute_values(":stream", sdk_text(stream));
-        }
-        if let Some(reason) = &filter.reason {
-            conditions.push("contains(#reason, :reason)");
-            scan = scan.expression_attribute_names("#reason", REASON);
-            scan = scan.expression_attribute_values(":reason", sdk_text(reason));
-        }
-        let pages = scan.filter_expression(conditions.join(" AND ")).into_paginator().items().send();
-        let items: Result<Vec<_>, _> = pages.collect().await;
-        let items = items.map_err(|error| self.error("read", failure_text(&error)))?;
-        let mut found = Vec::with_capacity(items.len());
-        for marker in items.into_iter().map(Item::from) {
-            let parts = self.parts.of(&marker).await?;
-            found.push(Quarantined::read(&marker, &parts));
-        }
-        found.retain(|record| {
-            let at = record.recorded_at.parse::<DateTime<Utc>>().ok();
-            let since = filter.since.is_none_or(|since| at.is_none_or(|at| at >= since));
-            since && filter.until.is_none_or(|until| at.is_none_or(|at| at < until))
-        });
-        found.sort_by(|a, b| (&a.recorded_at, &a.id).cmp(&(&b.recorded_at, &b.id)));
-        Ok(found)
+    /// The records that a filter lets through, the oldest first, page by page.
+    async fn pages(&self, filter: &Filter) -> Result<Pages<'_>, QuarantineError> {
+        let entries = Entries::begin(&self.client, &self.config.idempotency_table, filter).await?;
+        Ok(Pages { quarantine: self, filter: filter.clone(), entries })
     }
 
-    /// Gives a record up; tells whether it was still in quarantine. The parts of a large record are deleted afterwards.
+    /// A record, as the table has it: an index is behind. None when it is not in quarantine any more.
+    async fn read(&self, id: RecordId, filter: &Filter) -> Result<Option<Quarantined>, QuarantineError> {
+        let get = self.client.get_item().table_name(&self.config.idempotency_table).consistent_read(true);
+        let answer = get.set_key(Some(marker_key(&id).into())).send().await;
+        let answer = answer.map_err(|error| self.error("read", failure_text(&error)))?;
+        let marker = answer.item.map(Item::from).filter(|marker| {
+            attribute_text(marker, OUTCOME) == Some(MarkerOutcome::Quarantined.as_str()) && filter.lets_through(marker)
+        });
+        let Some(marker) = marker else { return Ok(None) };
+        let parts = self.parts.of(&marker).await?;
+        Ok(Some(Quarantined::read(id, &marker, &parts)))
+    }
+
+    /// Gives a record up, with its parts; tells whether it was still in quarantine.
     ///
     /// # Errors
     /// When the table cannot be written.
     pub async fn discard(&self, record: &Quarantined, now: DateTime<Utc>) -> Result<bool, QuarantineError> {
         let expires_at = days_later(now, self.config.marker_retention_days);
-        let Update { expression, condition, names, values } = discard(expires_at, None);
-        let request = self.client.update_item().table_name(&self.config.idempotency_table);
-        let request = request.set_key(Some(marker_key(&record.id).into())).update_expression(expression);
-        let request = request.set_condition_expression(condition).set_expression_attribute_names(Some(names));
-        match request.set_expression_attribute_values(Some(Item::from(values).into())).send().await {
-            Ok(_) => {
-                if record.parts > 0 {
-                    self.parts.delete(&record.id).await;
-                }
-                Ok(true)
-            }
-            Err(error) if failure(&error).is_unmet_condition() => Ok(false),
-            Err(error) => Err(self.error("write", failure_text(&error))),
-        }
+        Ok(self.parts.discard(&record.id, record.parts, expires_at, None).await?)
     }
 
     /// Gives every one of these records up; tells how many were still in quarantine.
@@ -237,25 +180,70 @@ impl Quarantine {
     }
 
     /// Applies records again; what still cannot be applied stays.
-    async fn replay(&self, records: &[Quarantined], mut applier: Applier) -> Result<ReplayReport, QuarantineError> {
-        let starts = RepairStarts::read(&self.client, &self.config).await?;
+    async fn replay(
+        &self,
+        records: &[Quarantined],
+        starts: &RepairStarts<'_>,
+        applier: &mut Applier,
+    ) -> Result<Vec<RefusedRecord>, QuarantineError> {
         // What a repair could not subtract, as it could not be applied then, is in the counters that it set.
-        let is_counted = |record: &Quarantined| {
+        let repaired = |record: &Quarantined| {
             let (raw, since) = (record.record.as_deref()?, record.recorded_at.parse().ok());
             starts.repaired_after(raw, since).filter(|_| !can_be_applied(&record.reason))
         };
-        let (refused, records): (Vec<_>, Vec<_>) = records.iter().partition(|record| is_counted(record).is_some());
-        let refused: Vec<RefusedRecord> = refused.into_iter().filter_map(is_counted).collect();
-        let kept: Vec<String> = records.iter().filter_map(|record| record.record.clone()).collect();
+        let (mut refused, mut countable) = (Vec::new(), Vec::new());
+        for record in records.iter().filter(|record| record.is_countable()) {
+            match repaired(record) {
+                Some(found) => refused.push(found),
+                None => countable.push(record),
+            }
+        }
+        let kept: Vec<String> = countable.iter().filter_map(|record| record.record.clone()).collect();
         applier.apply(&kept).await?;
-        let lost = records.len() - kept.len();
-        applier.counts.read += lost;
-        applier.counts.quarantined += lost;
+        let stay = records.len() - refused.len() - kept.len();
+        applier.counts.read += stay + refused.len();
+        applier.counts.quarantined += stay;
         // A record that has no effect, as the view is now, needs no marker; it would stay in quarantine for ever.
         let without_effect = |found: &&Quarantined| found.record.as_ref().is_some_and(|raw| applier.has_no_effect(raw));
-        self.discard_all(records.into_iter().filter(without_effect)).await?;
-        applier.counts.read += refused.len();
-        Ok(ReplayReport { applied: applier.counts, refused, ..ReplayReport::default() })
+        self.discard_all(countable.into_iter().filter(without_effect)).await?;
+        Ok(refused)
+    }
+}
+
+/// Records that are held at once.
+const PAGE_RECORDS: usize = 100;
+
+/// Bytes of records from which on a page is full.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Records that are read side by side.
+const READ_AT_ONCE: usize = 8;
+
+/// Records in quarantine, while they are read.
+struct Pages<'q> {
+    quarantine: &'q Quarantine,
+    filter: Filter,
+    entries: Entries,
+}
+
+impl Pages<'_> {
+    /// The next records; none at the end.
+    async fn next(&mut self) -> Result<Option<Vec<Quarantined>>, QuarantineError> {
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        while page.len() < PAGE_RECORDS && bytes < PAGE_BYTES {
+            let mut reads = Vec::new();
+            while reads.len() < READ_AT_ONCE
+                && let Some(entry) = self.entries.next().await?
+            {
+                reads.push(self.quarantine.read(entry.id, &self.filter));
+            }
+            if reads.is_empty() {
+                break;
+            }
+            let found = try_join_all(reads).await?.into_iter().flatten();
+            page.extend(found.inspect(|found| bytes += found.record.as_ref().map_or(0, String::len)));
+        }
+        Ok(Some(page).filter(|page| !page.is_empty()))
     }
 }
 
@@ -267,45 +255,83 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, Quarant
     let sdk = shared.sdk().await;
     let config = shared.config()?;
     let quarantine = Quarantine::new(Client::new(&sdk), config.clone());
+    let filter = match &args.command {
+        Command::List(filter) => filter,
+        Command::Replay(choice) | Command::Discard(choice) => &choice.filter,
+    };
+    let mut pages = quarantine.pages(filter).await?;
     match &args.command {
-        Command::List(filter) => {
-            let found = quarantine.list(filter).await?;
-            let records: Vec<_> = found.iter().map(Quarantined::json).collect();
-            shared.write(&json!({ "quarantined": records }), &List(&found))?;
-            Ok(CommandOutcome::found_unless(found.is_empty()))
+        Command::List(_) => {
+            let listed = if shared.json { list_json(&mut pages).await? } else { list(&mut pages).await? };
+            Ok(CommandOutcome::found_unless(listed == 0))
         }
-        Command::Replay(choice) => {
-            let found = quarantine.list(&choice.filter).await?;
-            let report = quarantine.replay(&found, Applier::new(config, &sdk)).await?;
+        Command::Replay(_) => {
+            let mut applier = Applier::from_quarantine(config.clone(), &sdk);
+            let starts = RepairStarts::read(&quarantine.client, &config).await?;
+            let mut refused = Vec::new();
+            while let Some(page) = pages.next().await? {
+                refused.extend(quarantine.replay(&page, &starts, &mut applier).await?);
+            }
+            let report = ReplayReport { applied: applier.counts, refused, ..ReplayReport::default() };
             shared.write(&report.json(), &report)?;
             Ok(CommandOutcome::found_unless(report.is_clean()))
         }
-        Command::Discard(choice) => {
-            let discarded = quarantine.discard_all(&quarantine.list(&choice.filter).await?).await?;
-            let told = format!("{discarded} records discarded; repair the view items that they belong to\n");
+        Command::Discard(_) => {
+            let mut discarded = 0;
+            while let Some(page) = pages.next().await? {
+                discarded += quarantine.discard_all(&page).await?;
+            }
+            let records = if discarded == 1 { "record" } else { "records" };
+            let told = format!("{discarded} {records} discarded; repair the view items that they belong to\n");
             shared.write(&json!({ "discarded": discarded }), &told)?;
             Ok(CommandOutcome::Clean)
         }
     }
 }
 
-/// Records in quarantine, for people.
-struct List<'a>(&'a [Quarantined]);
+/// Writes the records as one object, page by page; tells how many. An error leaves the object open, so that nobody takes a
+/// part of the list for all of it.
+async fn list_json(pages: &mut Pages<'_>) -> Result<usize, QuarantineError> {
+    let mut listed = 0;
+    write!(io::stdout(), "{{\"quarantined\":[")?;
+    while let Some(page) = pages.next().await? {
+        for record in &page {
+            let comma = if listed > 0 { "," } else { "" };
+            write!(io::stdout(), "{comma}{}", record.json())?;
+            listed += 1;
+        }
+    }
+    writeln!(io::stdout(), "]}}")?;
+    Ok(listed)
+}
 
-impl Display for List<'_> {
+/// Writes the records for people, page by page; tells how many.
+async fn list(pages: &mut Pages<'_>) -> Result<usize, QuarantineError> {
+    let mut listed = 0;
+    while let Some(page) = pages.next().await? {
+        for record in &page {
+            write!(io::stdout(), "{record}")?;
+        }
+        listed += page.len();
+    }
+    match listed {
+        0 => writeln!(io::stdout(), "nothing is in quarantine")?,
+        1 => writeln!(io::stdout(), "1 record in quarantine")?,
+        many => writeln!(io::stdout(), "{many} records in quarantine")?,
+    }
+    Ok(listed)
+}
+
+/// For people.
+impl Display for Quarantined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Quarantined { id, reason, recorded_at, record, .. } in self.0 {
-            let [recorded_at, number, stream, reason] =
-                [recorded_at, &id.sequence_number, &id.stream, reason].map(printable);
-            writeln!(f, "{recorded_at}  {number}  {stream}\n    {reason}")?;
-            if record.is_none() {
-                writeln!(f, "    the record itself cannot be read here: look for it at the failure destination")?;
-            }
+        let Self { id, reason, recorded_at, record, .. } = self;
+        let [recorded_at, number, stream, reason] =
+            [recorded_at, &id.sequence_number, &id.stream, reason].map(printable);
+        writeln!(f, "{recorded_at}  {number}  {stream}\n    {reason}")?;
+        if record.is_none() {
+            writeln!(f, "    the record itself cannot be read here: look for it at the failure destination")?;
         }
-        match self.0.len() {
-            0 => writeln!(f, "nothing is in quarantine"),
-            1 => writeln!(f, "1 record in quarantine"),
-            many => writeln!(f, "{many} records in quarantine"),
-        }
+        Ok(())
     }
 }

@@ -1,17 +1,17 @@
 //! The parts of records that are too large for their markers, as the commands read and delete them.
 
 use aws_sdk_dynamodb::Client;
-use tracing::warn;
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
+use chrono::{DateTime, Utc};
 
 use super::error::{TableError, failure_text};
-use super::marker_table::{marker_key, record_id};
+use super::marker_table::{discard, marker_key, record_id};
+use crate::rollup::Item;
 use crate::rollup::model::kept_record::{part_count, part_ids};
-use crate::rollup::model::limits;
-use crate::rollup::model::marker::{MarkerOutcome, OUTCOME};
+use crate::rollup::model::marker::OUTCOME;
 use crate::rollup::model::record::RecordId;
-use crate::rollup::pipeline::parse::{Parsed, parse_record};
-use crate::rollup::{AttributeValue, Item};
-use crate::store::failure;
+use crate::store::{sdk_update, transaction_failure};
 
 /// The idempotency table, as far as parts are concerned.
 #[derive(Debug, Clone)]
@@ -50,49 +50,42 @@ impl RecordParts {
         Ok(answer.item.map(Item::from).filter(|item| !item.is_empty()))
     }
 
-    /// Deletes the parts of a record that is no longer in quarantine. Nothing depends on it: a part that stays only takes
-    /// room, so a failure is logged and the command goes on.
-    pub(super) async fn delete(&self, id: &RecordId) {
-        if let Err(error) = self.try_delete(id).await {
-            let RecordId { sequence_number, stream } = id;
-            warn!(sequence_number, stream, %error, "the parts of a record that left quarantine are not deleted");
-        }
-    }
-
-    async fn try_delete(&self, id: &RecordId) -> Result<(), TableError> {
-        // All that a record may have: the marker that took the place of the quarantined one does not tell how many.
-        for part in part_ids(id, limits::RECORD_PARTS) {
-            let delete = self.client.delete_item().table_name(&self.table);
-            let delete = delete.set_key(Some(marker_key(&part).into()));
-            // A marker that may have the key of a part stays.
-            let deleted = delete.condition_expression(format!("attribute_not_exists({OUTCOME})")).send().await;
-            match deleted {
-                Err(error) if !failure(&error).is_unmet_condition() => {
-                    return Err(self.error("delete from", failure_text(&error)));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes the parts of a raw record, if it is so large that it may have some and its marker is there and not in
+    /// Gives a record up, with its parts: by an operator, or by a run of a repair that counted it. Tells whether it was still in
     /// quarantine.
-    pub(super) async fn delete_if_ended(&self, raw: &str) {
-        if raw.len() <= limits::ITEM_BYTES / 2 {
-            return;
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub(super) async fn discard(
+        &self,
+        id: &RecordId,
+        parts: usize,
+        expires_at: DateTime<Utc>,
+        repaired_by: Option<&str>,
+    ) -> Result<bool, TableError> {
+        let wrong = |error: BuildError| self.error("write", error.to_string());
+        let update =
+            sdk_update(&self.table, &marker_key(id), discard(expires_at, repaired_by)).build().map_err(wrong)?;
+        let mut actions = vec![TransactWriteItem::builder().update(update).build()];
+        actions.extend(self.deletes(id, parts).map_err(wrong)?);
+        let count = actions.len();
+        match self.client.transact_write_items().set_transact_items(Some(actions)).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if transaction_failure(&error, count).is_unmet_condition() => Ok(false),
+            Err(error) => Err(self.error("write", failure_text(&error))),
         }
-        let Ok(Parsed::Record(record)) = parse_record(raw) else { return };
-        let outcome = match self.get(&record.head.id).await {
-            Ok(marker) => marker.and_then(|mut marker| marker.remove(OUTCOME)),
-            Err(error) => {
-                let RecordId { sequence_number, stream } = &record.head.id;
-                warn!(sequence_number, stream, %error, "cannot tell whether a record has left quarantine");
-                return;
-            }
+    }
+
+    /// The deletes of the first so many parts of a record, for the transaction that ends its quarantine.
+    ///
+    /// # Errors
+    /// When one is incomplete.
+    fn deletes(&self, id: &RecordId, count: usize) -> Result<Vec<TransactWriteItem>, BuildError> {
+        let delete = |part| {
+            // A marker that may have the key of a part stays.
+            let delete = Delete::builder().table_name(&self.table).set_key(Some(marker_key(&part).into()));
+            let delete = delete.condition_expression(format!("attribute_not_exists({OUTCOME})")).build()?;
+            Ok(TransactWriteItem::builder().delete(delete).build())
         };
-        if outcome.is_some_and(|outcome| outcome != AttributeValue::S(MarkerOutcome::Quarantined.as_str().to_owned())) {
-            self.delete(&record.head.id).await;
-        }
+        part_ids(id, count).map(delete).collect()
     }
 }

@@ -205,8 +205,8 @@ impl Repairer {
             let mut again = std::mem::take(&mut self.mender.just_set);
             repaired.extend(again.iter().cloned());
             // In the first pass only: what still cannot be applied stays in quarantine.
-            if let Some(applier) = applier.take().filter(|_| !stop.requested()) {
-                again.extend(quarantine::apply(&audit, applier, &mut from_quarantine).await?);
+            if applier.take().is_some() && !stop.requested() {
+                again.extend(quarantine::apply(&audit, sdk, &mut from_quarantine).await?);
             }
             let suspect = |key: ViewKey| match known.get(&key) {
                 Some(known) => known.clone(),

@@ -20,6 +20,7 @@ use super::stop::{Stop, until_stopped};
 pub mod document;
 pub mod error;
 pub mod queue;
+pub mod range;
 pub mod report;
 pub mod stream;
 
@@ -35,9 +36,14 @@ use report::ReplayReport;
 #[command(group = clap::ArgGroup::new("source").required(true))]
 pub struct Args {
     /// Failure queue: each message points at records, which are read from the stream; a message is deleted once its
-    /// records are dealt with
+    /// records are processed
     #[arg(long, value_name = "URL", group = "source", value_parser = args::queue)]
     pub from_queue: Option<String>,
+
+    /// With --from-queue: also delete the messages whose records are gone from the stream, if a recount finds no view item to
+    /// repair
+    #[arg(long, conflicts_with_all = ["from_file", "from_stream"])]
+    pub forget_gone: bool,
 
     /// File with what a failure destination in S3 holds, an event, a list of records, or a line for each of these
     #[arg(long, value_name = "FILE", group = "source")]
@@ -72,21 +78,24 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayE
     let records = args.from_file.as_deref().map(|file| records_of(file, args.assume_recent)).transpose()?;
     let stream = stream_of(&sdk, config.definition.source_table()).await?;
     args.agreement.check(&sdk, &config, stream.as_deref()).await?;
-    let mut applier = Applier::new(config, &sdk);
-    let mut report = ReplayReport::default();
-    // What was begun is brought to its end, so that no message is deleted before its records are dealt with.
-    let ended = until_stopped(async |stop| {
-        read_and_apply(shared, args, records, &sdk, &mut applier, &mut report, stop).await?;
-        if !report.gone.is_empty() {
-            // The pointers do not tell the view items; a recount does.
-            let pace = Pace { settle: args.settle, ..Pace::default() };
-            let scope = AuditScope { pace, agreement: args.agreement, ..AuditScope::default() };
-            let audit = Box::pin(audit(&sdk, shared.config()?, &scope, stop)).await;
-            report.to_repair = audit.map_err(Box::new)?.drifted_keys();
+    let source_table = config.definition.source_table().to_owned();
+    let client = Client::new(&sdk);
+    let starts = RepairStarts::read(&client, &config).await?;
+    let (applier, report) = (Applier::new(config.clone(), &sdk), ReplayReport::default());
+    let mut replayer = Replayer { starts, applier, report };
+    // What was begun is brought to its end, so that no message is deleted before its records are processed.
+    let ended = until_stopped(async |stop| match (records, &args.from_queue) {
+        (Some(records), _) => replayer.apply(records, RecordsFrom::Elsewhere).await,
+        (_, Some(url)) => {
+            let mut queue = Queue::new(&sdk, url, &source_table);
+            let ended = drain(shared, args, &sdk, &mut queue, &mut replayer, stop).await;
+            queue.give_back().await;
+            ended
         }
-        Ok::<_, ReplayError>(())
+        (None, None) => stream::apply_all(&sdk, &shared.tables().source, args.settle, &mut replayer, stop).await,
     })
     .await;
+    let Replayer { applier, mut report, .. } = replayer;
     report.applied = applier.counts;
     shared.write(&report.json(), &report)?;
     ended?;
@@ -96,8 +105,8 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayE
 /// Applies records that no repair has counted.
 pub struct Replayer<'a> {
     starts: RepairStarts<'a>,
-    applier: &'a mut Applier,
-    report: &'a mut ReplayReport,
+    applier: Applier,
+    report: ReplayReport,
 }
 
 impl Replayer<'_> {
@@ -108,29 +117,34 @@ impl Replayer<'_> {
         Ok(self.applier.apply(&divided.applicable).await?)
     }
 
-    /// How many records are not dealt with.
+    /// How many records are not resolved.
     fn left(&self) -> usize {
         self.report.refused.len() + self.applier.counts.unresolved
     }
 }
 
-async fn read_and_apply(
+async fn drain(
     shared: &Shared,
     args: &Args,
-    records: Option<Vec<String>>,
     sdk: &SdkConfig,
-    applier: &mut Applier,
-    report: &mut ReplayReport,
+    queue: &mut Queue,
+    replayer: &mut Replayer<'_>,
     stop: &Stop,
 ) -> Result<(), ReplayError> {
-    let (client, config) = (Client::new(sdk), shared.config()?);
-    let starts = RepairStarts::read(&client, &config).await?;
-    let mut replayer = Replayer { starts, applier, report };
-    match (records, &args.from_queue) {
-        (Some(records), _) => replayer.apply(records, RecordsFrom::Elsewhere).await,
-        (_, Some(url)) => Queue::new(sdk, url).drain(sdk, &mut replayer, stop).await,
-        (None, None) => stream::apply_all(sdk, &shared.tables().source, args.settle, &mut replayer, stop).await,
+    queue.drain(replayer, stop).await?;
+    let report = &mut replayer.report;
+    if report.gone.is_empty() {
+        return Ok(());
     }
+    // The pointers do not tell the view items; a recount does.
+    let pace = Pace { settle: args.settle, ..Pace::default() };
+    let scope = AuditScope { pace, agreement: args.agreement, ..AuditScope::default() };
+    let audit = Box::pin(audit(sdk, shared.config()?, &scope, stop)).await.map_err(Box::new)?;
+    report.to_repair = audit.drifted_keys();
+    if args.forget_gone && report.to_repair.is_empty() && audit.unstable.is_empty() {
+        queue.forget_gone(report).await?;
+    }
+    Ok(())
 }
 
 fn records_of(file: &Path, assume_recent: bool) -> Result<Vec<String>, ReplayError> {

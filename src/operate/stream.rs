@@ -24,18 +24,56 @@ pub struct Shard {
 /// How far a shard has been read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cursor {
-    /// The last record that was read; none is the oldest that the stream still has.
-    last: Option<String>,
+    /// Where to go on where the stream did not say it.
+    place: Place,
     /// Where the stream says to go on, if it said so.
     iterator: Option<String>,
+    trimmed: bool,
+}
+
+/// A place between the records of a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+enum Place {
+    /// Before the oldest record that the stream still has.
+    #[default]
+    Oldest,
+    /// Before this record.
+    At(String),
+    /// Behind this record.
+    After(String),
 }
 
 impl Cursor {
+    /// Whether the stream said that it does not have the records any more at which this was: it went on at the oldest.
+    #[must_use]
+    pub fn was_trimmed(&self) -> bool {
+        self.trimmed
+    }
+
     /// The last record that was read.
     #[must_use]
     pub fn last(&self) -> Option<&str> {
-        self.last.as_deref()
+        match &self.place {
+            Place::After(record) => Some(record),
+            Place::Oldest | Place::At(_) => None,
+        }
     }
+
+    /// The records at this place are gone.
+    fn trim(&mut self) {
+        *self = Self { trimmed: true, ..Self::default() };
+    }
+}
+
+/// What a shard has where a cursor is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CursorAt {
+    /// The record.
+    Record(Cursor),
+    /// Only newer records, if any.
+    Trimmed,
+    /// The shard itself is gone.
+    ShardGone,
 }
 
 /// What one reading of a shard brought.
@@ -103,19 +141,20 @@ impl DynamoStream {
         }
     }
 
-    /// A cursor at a record, or at the oldest that the shard still holds when the record is gone; none when the shard is
-    /// gone.
+    /// A cursor at a record.
     ///
     /// # Errors
     /// When the shard cannot be looked at.
-    pub async fn cursor_at(&self, shard: &str, sequence_number: &str) -> Result<Option<Cursor>, StreamError> {
-        let request = self.client.get_shard_iterator().stream_arn(&self.arn).shard_id(shard);
-        let request = request.shard_iterator_type(ShardIteratorType::AtSequenceNumber);
-        match request.sequence_number(sequence_number).send().await {
-            Ok(answer) => Ok(Some(Cursor { last: None, iterator: answer.shard_iterator })),
+    pub async fn cursor_at(&self, shard: &str, sequence_number: &str) -> Result<CursorAt, StreamError> {
+        let mut cursor = Cursor { place: Place::At(sequence_number.to_owned()), ..Cursor::default() };
+        match self.shard_iterator(shard, &cursor.place).await {
+            Ok(iterator) => {
+                cursor.iterator = iterator;
+                Ok(CursorAt::Record(cursor))
+            }
             Err(error) => match service(&error) {
-                Some(GetShardIteratorError::TrimmedDataAccessException(_)) => Ok(Some(Cursor::default())),
-                Some(GetShardIteratorError::ResourceNotFoundException(_)) => Ok(None),
+                Some(GetShardIteratorError::TrimmedDataAccessException(_)) => Ok(CursorAt::Trimmed),
+                Some(GetShardIteratorError::ResourceNotFoundException(_)) => Ok(CursorAt::ShardGone),
                 _ => Err(self.error("find the place in a shard", failure_text(&error))),
             },
         }
@@ -129,28 +168,36 @@ impl DynamoStream {
         let request = self.client.get_shard_iterator().stream_arn(&self.arn).shard_id(shard);
         let answer = request.shard_iterator_type(ShardIteratorType::Latest).send().await;
         let answer = answer.map_err(|e| self.error("find the end of a shard", failure_text(&e)))?;
-        Ok(Cursor { last: None, iterator: answer.shard_iterator })
+        Ok(Cursor { iterator: answer.shard_iterator, ..Cursor::default() })
     }
 
     async fn iterator(&self, shard: &str, cursor: &mut Cursor) -> Result<Option<String>, StreamError> {
         if let Some(iterator) = cursor.iterator.take() {
             return Ok(Some(iterator));
         }
-        let kind = match cursor.last {
-            None => ShardIteratorType::TrimHorizon,
-            Some(_) => ShardIteratorType::AfterSequenceNumber,
-        };
-        let request = self.client.get_shard_iterator().stream_arn(&self.arn).shard_id(shard).shard_iterator_type(kind);
-        let answer = request.set_sequence_number(cursor.last.clone()).send().await;
-        match answer {
-            Ok(answer) => Ok(answer.shard_iterator),
+        match self.shard_iterator(shard, &cursor.place).await {
+            Ok(iterator) => Ok(iterator),
             Err(error) => {
                 if matches!(service(&error), Some(GetShardIteratorError::TrimmedDataAccessException(_))) {
-                    cursor.last = None;
+                    cursor.trim();
                 }
                 Err(self.error("find the place in a shard", failure_text(&error)))
             }
         }
+    }
+
+    async fn shard_iterator(
+        &self,
+        shard: &str,
+        place: &Place,
+    ) -> Result<Option<String>, SdkError<GetShardIteratorError>> {
+        let (kind, record) = match place {
+            Place::Oldest => (ShardIteratorType::TrimHorizon, None),
+            Place::At(record) => (ShardIteratorType::AtSequenceNumber, Some(record.clone())),
+            Place::After(record) => (ShardIteratorType::AfterSequenceNumber, Some(record.clone())),
+        };
+        let request = self.client.get_shard_iterator().stream_arn(&self.arn).shard_id(shard).shard_iterator_type(kind);
+        Ok(request.set_sequence_number(record).send().await?.shard_iterator)
     }
 }
 
@@ -189,7 +236,7 @@ impl Stream for DynamoStream {
             Ok(answer) => answer,
             Err(error) => {
                 if matches!(service(&error), Some(GetRecordsError::TrimmedDataAccessException(_))) {
-                    cursor.last = None;
+                    cursor.trim();
                 }
                 return Err(self.error("read the records of a shard", failure_text(&error)));
             }
@@ -197,7 +244,7 @@ impl Stream for DynamoStream {
         let records = answer.records.unwrap_or_default().into_iter();
         let records: Vec<_> = records.map(|record| EventRecord::new(record, &self.arn)).collect();
         if let Some(record) = records.last() {
-            cursor.last = Some(record.sequence_number.clone());
+            cursor.place = Place::After(record.sequence_number.clone());
         }
         cursor.iterator = answer.next_shard_iterator;
         Ok(Page { records, ended: cursor.iterator.is_none() })

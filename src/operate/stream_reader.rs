@@ -13,13 +13,12 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
 use super::event::EventRecord;
-use super::sequence::order;
-use super::stream::{Cursor, DynamoStream, Shard, Stream, StreamError};
+use super::stream::{Cursor, DynamoStream, Page, Shard, Stream, StreamError};
 
 mod shard_end;
 mod shard_reading;
 
-use shard_reading::{Place, ReadPage, ShardReading, Until};
+use shard_reading::{ATTEMPTS, Place, ReadPage, ShardReading, Until};
 
 /// The shortest time without a record after which an open shard is taken to be read to its end.
 const QUIET_MIN: Duration = Duration::from_secs(1);
@@ -190,51 +189,19 @@ impl StreamReader {
     }
 }
 
-/// A part of a shard, as a failure message points at it.
-#[derive(Debug, Clone, Copy)]
-pub struct Range<'a> {
-    /// The shard.
-    pub shard: &'a str,
-    /// The sequence number of the first record.
-    pub first: &'a str,
-    /// The sequence number of the last one.
-    pub last: &'a str,
-    /// How many records there are from the first to the last.
-    pub size: usize,
-}
-
-/// What a stream still holds of a part of a shard; nothing when the stream or the shard is gone.
+/// The next records of a shard.
 ///
 /// # Errors
-/// When the stream cannot be read; records that are gone are no error.
-pub async fn read_range(stream: &DynamoStream, range: Range<'_>) -> Result<Vec<EventRecord>, StreamError> {
-    let mut records = Vec::new();
-    if !stream.is_there().await? {
-        return Ok(records);
-    }
-    let Some(mut cursor) = stream.cursor_at(range.shard, range.first).await? else { return Ok(records) };
-    let mut silence = Silence::default();
-    while records.len() < range.size {
-        let page = stream.read(range.shard, &mut cursor).await?;
-        if page.records.is_empty() {
-            match silence.goes_on(QUIET_MIN) {
-                Some(pause) if !page.ended => sleep(pause).await,
-                _ => break,
-            }
-            continue;
-        }
-        silence = Silence::default();
-        for record in page.records {
-            if order(&record.sequence_number) > order(range.last) {
-                return Ok(records);
-            }
-            records.push(record);
-        }
-        if page.ended {
-            break;
+/// When the shard cannot be read several times in a row.
+pub async fn read_page(stream: &DynamoStream, shard: &str, cursor: &mut Cursor) -> Result<Page, StreamError> {
+    let mut attempt = 1;
+    loop {
+        match stream.read(shard, cursor).await {
+            Ok(page) => return Ok(page),
+            Err(error) if attempt == ATTEMPTS => return Err(error),
+            Err(_) => attempt += 1,
         }
     }
-    Ok(records)
 }
 
 /// How long a shard has been without a record. Only waits count: how long the service takes to answer says nothing of what

@@ -1,23 +1,30 @@
 //! `view`: what a definition says, what it does to an item, and which records it needs, before anything is deployed.
 
-use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::CommandOutcome;
 use super::args::Shared;
-use super::error::{TableError, failure_text};
+use super::error::TableError;
 use crate::config::{Config, ConfigError};
 use crate::rollup::Item;
 
+mod changes;
 mod checked;
 pub(super) mod filter;
+mod membership;
+mod needs;
+mod refused;
+mod source_items;
 mod trial;
 
+use changes::Changes;
 use checked::Checked;
 use filter::{Filter, FilterArgs};
+pub use refused::RefusedDefinition;
+use source_items::SourceItems;
 use trial::Trial;
 
 /// Check a definition, and try it on items, without writing anything
@@ -30,7 +37,7 @@ pub struct Args {
 #[derive(Debug, Clone, clap::Subcommand)]
 enum Command {
     /// Say in words what a definition counts, and which tables and rights it needs
-    Check,
+    Check(CheckArgs),
     /// Show what an item contributes to the views, or what a change of an item does
     Try(TryArgs),
     /// Print the filter patterns with which the function gets only records that can count
@@ -41,24 +48,35 @@ enum Command {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+struct CheckArgs {
+    /// File with the previous definition: say what changes, what stays behind on view items, and which repair to run
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
 struct TryArgs {
-    /// File with an item in DynamoDB JSON; - reads standard input. Without it, items of the source table are tried
+    /// File with an item in DynamoDB JSON; - reads standard input. Without it and --old, the first items of the source
+    /// table are tried
     #[arg(long, value_name = "FILE")]
     item: Option<PathBuf>,
 
-    /// File with the item as it was before: show what the change from it to --item does
-    #[arg(long, value_name = "FILE", requires = "item")]
+    /// File with the item as it was before: show what the change from it to --item does, or without --item its deletion
+    #[arg(long, value_name = "FILE")]
     old: Option<PathBuf>,
 
-    /// How many items of the source table to try
-    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(i32).range(1..=1_000))]
-    limit: i32,
+    /// How many items of the source table to try, each and together
+    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    limit: u16,
 }
 
 /// Why a definition cannot be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewCommandError {
-    /// The definition, or another setting.
+    /// The definition.
+    #[error(transparent)]
+    Definition(#[from] Box<RefusedDefinition>),
+    /// Another setting.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A file that cannot be read.
@@ -90,30 +108,64 @@ pub enum ViewCommandError {
 /// # Errors
 /// When the definition cannot be used, or what it is to be tried on cannot be read.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ViewCommandError> {
-    let config = shared.config()?;
     match &args.command {
-        Command::Check => {
-            let checked = Checked(&config);
-            shared.write(&checked.json(), &checked)?;
-        }
+        Command::Check(args) => return check(shared, args),
         Command::Try(args) => {
-            let trials = match &args.item {
-                Some(file) => {
-                    let old = args.old.as_deref().map(read_item).transpose()?;
-                    vec![Trial::of(&config.definition, old.as_ref(), Some(&read_item(file)?))]
+            let config = config(shared)?;
+            let of_file = |file: &Option<PathBuf>| file.as_deref().map(read_item).transpose();
+            match (of_file(&args.old)?, of_file(&args.item)?) {
+                (None, None) => {
+                    let tried = SourceItems::tried(shared, &config.definition, args.limit).await?;
+                    shared.write(&tried.json(), &tried)?;
                 }
-                None => of_source_table(shared, &config, args.limit).await?,
-            };
-            let tried = Tried { trials, asked_for_one: args.item.is_some() };
-            shared.write(&tried.json(), &tried)?;
+                (old, new) => {
+                    let trial = Trial::of(&config.definition, old.as_ref(), new.as_ref());
+                    shared.write(&trial.json(), &trial)?;
+                }
+            }
         }
         Command::Filter(args) => {
-            let definition = &config.definition;
+            let Config { definition, .. } = config(shared)?;
             let filter = Filter::of(definition.views(), definition.source_table(), shared, args).await?;
             shared.write(&filter.json(), &filter)?;
             return Ok(CommandOutcome::found_unless(filter.is_possible()));
         }
     }
+    Ok(CommandOutcome::Clean)
+}
+
+fn config(shared: &Shared) -> Result<Config, ViewCommandError> {
+    shared.config().map_err(|error| match error.definition {
+        Some(error) => Box::new(RefusedDefinition::of(shared, *error)).into(),
+        None => error.into(),
+    })
+}
+
+/// The settings with the definition of a file in the place of theirs.
+fn previous(shared: &Shared, file: &Path) -> Result<Config, ViewCommandError> {
+    let shared = Shared { definition: Some(file.to_owned()), ..shared.clone() };
+    shared.config().map_err(|error| match error.definition {
+        Some(error) => Box::new(RefusedDefinition::previous(file, *error)).into(),
+        None => error.into(),
+    })
+}
+
+fn check(shared: &Shared, args: &CheckArgs) -> Result<CommandOutcome, ViewCommandError> {
+    let checked = || {
+        let previous = args.against.as_ref().map(|file| previous(shared, file)).transpose()?;
+        Ok::<_, ViewCommandError>((config(shared)?, previous))
+    };
+    let (config, previous) = checked().inspect_err(|error| {
+        if let ViewCommandError::Definition(refused) = error
+            && shared.json
+        {
+            // The message on standard error says the same, should standard output be closed.
+            let _ = writeln!(io::stdout(), "{}", refused.json());
+        }
+    })?;
+    let changes = previous.map(|previous| Changes::between(&previous.definition, &config.definition));
+    let checked = Checked { config: &config, changes };
+    shared.write(&checked.json(), &checked)?;
     Ok(CommandOutcome::Clean)
 }
 
@@ -134,40 +186,4 @@ fn read_item(file: &Path) -> Result<Item, ViewCommandError> {
         _ => serde_json::from_value(value),
     });
     read.map_err(|error| ViewCommandError::Item { file: name, error })
-}
-
-async fn of_source_table<'v>(
-    shared: &Shared,
-    config: &'v Config,
-    limit: i32,
-) -> Result<Vec<Trial<'v>>, ViewCommandError> {
-    let table = config.definition.source_table();
-    let client = aws_sdk_dynamodb::Client::new(&shared.sdk().await);
-    let page = client.scan().table_name(table).limit(limit).send().await;
-    let page = page.map_err(|error| TableError::new("scan", table, failure_text(&error)))?;
-    let items = page.items.unwrap_or_default().into_iter().map(Item::from);
-    Ok(items.map(|item| Trial::of(&config.definition, None, Some(&item))).collect())
-}
-
-/// What items do to the views, one after another.
-struct Tried<'v> {
-    trials: Vec<Trial<'v>>,
-    asked_for_one: bool,
-}
-
-impl Tried<'_> {
-    fn json(&self) -> Value {
-        let mut trials = self.trials.iter().map(Trial::json);
-        if self.asked_for_one {
-            trials.next().unwrap_or_default()
-        } else {
-            json!({ "items": trials.collect::<Vec<_>>() })
-        }
-    }
-}
-
-impl fmt::Display for Tried<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.trials.iter().try_for_each(|trial| trial.fmt(f))
-    }
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import template
 from cloud import Cloud
+from company import Company
 from defaults import Defaults
 from existing_tables import ExistingTables
 from lost_rights import LostRights
@@ -69,6 +70,7 @@ def main() -> int:
         "A stack on tables that are there": ExistingTables(cloud),
         "A table that is source and view, and another view table": SingleTable(cloud),
         "A stack over the view of a stack": ViewOfView(cloud),
+        "A stack as a company has it": Company(cloud),
         "A role that loses its rights": LostRights(cloud),
     }
     for title, story in stories.items():

@@ -190,6 +190,23 @@ class Stack:
         self._numbers_as_numbers()
         return self
 
+    def create_and_roll_back(self) -> None:
+        """Creates the stack with a resource more, which the emulator cannot make once the mapping is there."""
+        template = json.loads(TEMPLATE.read_text())
+        template["Resources"]["Impossible"] = {
+            "Type": "AWS::CloudWatch::Alarm",
+            "DependsOn": "EventSourceMapping",
+            "Properties": {"Metrics": [{"Id": "none", "Expression": "1"}], "EvaluationPeriods": 1, "Threshold": 1},
+        }
+        self.cloud.cloudformation.create_stack(**self._request() | {"TemplateBody": json.dumps(template)})
+        wait_until(f"the stack {self.name} settles", lambda: not self.status().endswith("IN_PROGRESS"))
+        assert self.status() == "ROLLBACK_COMPLETE", self.status()
+
+    def deleted(self) -> set[str]:
+        """The logical names of what CloudFormation deleted again."""
+        events = self.cloud.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
+        return {one["LogicalResourceId"] for one in events if one["ResourceStatus"] == "DELETE_COMPLETE"}
+
     def update(self, **parameters: str) -> "Stack":
         self.parameters |= parameters
         self.cloud.cloudformation.update_stack(**self._request())
@@ -307,6 +324,7 @@ class Stack:
         )
         numbers = {name: int(mapping[name]) for name in names}
         self.cloud.functions.update_event_source_mapping(UUID=mapping["UUID"], **numbers)
+        self._index_with_a_state()
         for table in (self.source, self.view, self.markers):
             reads, writes = table.throughput()
             if table.describe()["BillingModeSummary"]["BillingMode"] == "PROVISIONED":
@@ -314,6 +332,24 @@ class Stack:
                 for other in (1, 0):
                     units = {"ReadCapacityUnits": reads + other, "WriteCapacityUnits": writes + other}
                     self.cloud.dynamodb.update_table(TableName=table.name, ProvisionedThroughput=units)
+
+    def _index_with_a_state(self) -> None:
+        """An index that the emulator made from a template has no state, and its units as text: it is made once more."""
+        for found in self.markers.describe().get("GlobalSecondaryIndexes", []):
+            if "IndexStatus" in found:
+                continue
+            names = ("IndexName", "KeySchema", "Projection")
+            units = {name: int(number) for name, number in found.get("ProvisionedThroughput", {}).items()}
+            index = {name: found[name] for name in names} | ({"ProvisionedThroughput": units} if units else {})
+            parts = [{"AttributeName": part["AttributeName"], "AttributeType": "S"} for part in index["KeySchema"]]
+            gone = {"Delete": {"IndexName": found["IndexName"]}}
+            change = self.cloud.dynamodb.update_table
+            change(TableName=self.markers.name, GlobalSecondaryIndexUpdates=[gone])
+            change(
+                TableName=self.markers.name,
+                AttributeDefinitions=parts,
+                GlobalSecondaryIndexUpdates=[{"Create": index}],
+            )
 
     def _settled(self, wanted: str) -> "Stack":
         wait_until(f"the stack {self.name} settles", lambda: not self.status().endswith("IN_PROGRESS"))

@@ -142,7 +142,7 @@ class Defaults:
                 MarkerRetentionDays="30",
                 LogLevel="DEBUG",
                 BillingMode="PROVISIONED",
-                MaximumRetryAttempts="-1",
+                MaximumRetryAttempts="7",
                 CreateDashboard="false",
             )
             before = written
@@ -155,7 +155,7 @@ class Defaults:
 
     def the_updated_stack_has_its_new_parameters(self) -> None:
         mapping, environment = self.stack.mapping(), self.stack.environment()
-        assert mapping["BatchSize"] == 7 and mapping["MaximumRetryAttempts"] == -1
+        assert mapping["BatchSize"] == 7 and mapping["MaximumRetryAttempts"] == 7
         assert environment["ROLLUP_MAX_IN_FLIGHT"] == "2"
         assert environment["ROLLUP_MARKER_RETENTION_DAYS"] == "30"
         assert self.stack.function()["LoggingConfig"]["ApplicationLogLevel"] == "DEBUG"

@@ -81,6 +81,8 @@ class Template:
                 return self._value(then if self._condition(name) else otherwise)
             case {"Ref": "AWS::NoValue"}:
                 return NOTHING
+            case {"Ref": "AWS::Partition"}:
+                return "aws"
             case {"Ref": name} if name in self.parameters:
                 return self.parameters[name]
             case {"Fn::Sub": str(text)}:

@@ -46,9 +46,21 @@ class LostRights:
 
     def without_the_right_to_look_views_up_nothing_is_counted(self) -> None:
         self.stack.view.put(MapId="new")
-        self._without("dynamodb:BatchGetItem", {"MapId": "new", "PointId": "1", "Category": "Park"})
+        point = {"MapId": "new", "PointId": "1", "Category": "Park"}
+        self._without("dynamodb:BatchGetItem", point, statement="UpdateViews")
         wait_for_counters(self.stack, {"known": (3, {"Park": 3}), "new": (1, {"Park": 1})})
         self.stack.view.delete(MapId="new")
+
+    def without_the_right_to_look_markers_up_everything_is_counted(self) -> None:
+        role = self.stack.role()
+        name, policy = role.policy()
+        role.put(name, without(policy, "dynamodb:BatchGetItem", "WriteMarkers"))
+        before = len(self.stack.counted())
+        self.stack.source.put(MapId="known", PointId="as before", Category="Park")
+        wait_for_equal("the record has a marker", lambda: len(self.stack.counted()), before + 1)
+        role.put(name, policy)
+        self.stack.source.delete(MapId="known", PointId="as before")
+        wait_for_counters(self.stack, {"known": (3, {"Park": 3})})
 
     def what_fails_for_too_long_goes_to_the_failure_queue_and_the_stream_goes_on(self) -> None:
         role = self.stack.role()
@@ -74,12 +86,12 @@ class LostRights:
         code, report = self.stack.command("replay", "--from-queue", url, ROLLUP_ON_MISSING_VIEW_ITEM="skip")
         assert (code, report["read"]) == (0, 0), report
 
-    def _without(self, action: str, point: Item) -> None:
+    def _without(self, action: str, point: Item, statement: str | None = None) -> None:
         """Takes the right away, writes the point, and gives the right back once the function has failed."""
         markers = len(self.stack.counted())
         role = self.stack.role()
         name, policy = role.policy()
-        role.put(name, without(policy, action))
+        role.put(name, without(policy, action, statement))
         failed = f"the function fails without {action}"
         self.stack.source.put(**point)
         wait_until(failed, lambda: self.stack.mapping()["LastProcessingResult"] == "FAILED")
@@ -88,11 +100,13 @@ class LostRights:
         wait_for_equal("the record has a marker", lambda: len(self.stack.counted()), markers + 1)
 
 
-def without(policy: Item, action: str) -> Item:
-    """A policy that allows one action less."""
+def without(policy: Item, action: str, of: str | None = None) -> Item:
+    """A policy that allows one action less: of the statement with that name, or of the only one that has it."""
     less = copy.deepcopy(policy)
     removed = 0
     for statement in less["Statement"]:
+        if of not in (None, statement["Sid"]):
+            continue
         allowed = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         removed += action in allowed
         statement["Action"] = [one for one in allowed if one != action]

@@ -19,7 +19,7 @@ METRICS = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/reference/metrics.md")
 RIGHTS = {
     "dynamodb:PutItem": "the function: markers",
     "dynamodb:UpdateItem": "the function: counters",
-    "dynamodb:BatchGetItem": "the function: view items that it has not seen",
+    "dynamodb:BatchGetItem": "the function: view items that it has not seen, markers of what is delivered again",
     "dynamodb:GetItem": "the function: view items that cannot be updated, counters below zero",
     "dynamodb:DescribeStream": "Lambda: the event source mapping",
     "dynamodb:GetRecords": "Lambda: the event source mapping",
@@ -74,7 +74,7 @@ def a_failed_record_is_reported_retried_halved_and_kept() -> None:
     assert mapping["MetricsConfig"] == {"Metrics": ["EventCount"]}
     stream_seconds = 24 * 60 * 60
     assert int(mapping["MaximumRecordAgeInSeconds"]) < stream_seconds
-    assert int(mapping["MaximumRetryAttempts"]) == 100
+    assert int(mapping["MaximumRetryAttempts"]) == -1, "the age ends them"
 
 
 @check
@@ -93,10 +93,21 @@ def markers_expire_and_nothing_else_does() -> None:
 def tables_are_kept_backed_up_and_encrypted() -> None:
     for name, table in Template.read().resources("AWS::DynamoDB::Table").items():
         assert name in TABLES
-        assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+        # A stack that fails to be created takes its empty tables with it, so that it can be created again.
+        assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
         properties = table["Properties"]
         assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
         assert properties["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+        assert properties["DeletionProtectionEnabled"] is False
+
+
+@check
+def tables_are_protected_and_markers_kept_without_backups_on_request() -> None:
+    template = Template.read(DeletionProtection="true", IdempotencyTableRecovery="false")
+    for name in TABLES:
+        assert template.properties(name)["DeletionProtectionEnabled"] is True
+        backed_up = "PointInTimeRecoverySpecification" in template.properties(name)
+        assert backed_up is (name != "IdempotencyTable")
 
 
 @check
@@ -111,11 +122,11 @@ def a_stack_with_defaults_only_is_on_demand_without_key_topic_or_reservation() -
 
 
 @check
-def provisioned_tables_have_five_and_five_unless_told_otherwise() -> None:
-    for units, given in (("5", {}), ("7", {"ReadCapacityUnits": "7", "WriteCapacityUnits": "7"})):
+def provisioned_tables_have_five_and_two_hundred_unless_told_otherwise() -> None:
+    for reads, writes, given in (("5", "200", {}), ("7", "8", {"ReadCapacityUnits": "7", "WriteCapacityUnits": "8"})):
         template = Template.read(BillingMode="PROVISIONED", **given)
         for name in TABLES:
-            wanted = {"ReadCapacityUnits": units, "WriteCapacityUnits": units}
+            wanted = {"ReadCapacityUnits": reads, "WriteCapacityUnits": writes}
             assert template.properties(name)["ProvisionedThroughput"] == wanted
 
 
@@ -129,6 +140,54 @@ def a_key_encrypts_whatever_the_stack_creates() -> None:
     assert template.properties("FunctionLogGroup")["KmsKeyId"] == KEY
     (use,) = (one for one in statements(template) if one["Sid"] == "UseKey")
     assert use["Resource"] == KEY and "kms:ViaService" in use["Condition"]["StringEquals"]
+
+
+@check
+def keys_of_tables_that_were_there_can_be_used() -> None:
+    def used(**parameters: str) -> list[Any]:
+        return [one["Resource"] for one in statements(Template.read(**parameters)) if one["Sid"] == "UseKey"]
+
+    others = [KEY.replace("1111", "2222"), KEY.replace("1111", "3333")]
+    assert used() == []
+    assert used(KmsKeyArn=KEY) == [KEY]
+    assert used(TableKmsKeyArns=",".join(others)) == [others]
+    both = Template.read(KmsKeyArn=KEY, TableKmsKeyArns=",".join(others))
+    assert used(**both.parameters) == [[KEY, *others]]
+    assert both.properties("IdempotencyTable")["SSESpecification"]["KMSMasterKeyId"] == KEY
+    assert "KMSMasterKeyId" not in Template.read(TableKmsKeyArns=others[0]).properties("ViewTable")["SSESpecification"]
+    pattern = both.text["Parameters"]["TableKmsKeyArns"]["AllowedPattern"]
+    assert re.fullmatch(pattern, ",".join(others)) and not re.fullmatch(pattern, f"{KEY} {KEY}")
+
+
+@check
+def the_role_has_a_boundary_or_is_yours() -> None:
+    boundary, own = "arn:aws:iam::000000000000:policy/limit", "arn:aws:iam::000000000000:role/rollup"
+    made = Template.read()
+    assert "PermissionsBoundary" not in made.properties("FunctionRole")
+    assert made.properties("Function")["Role"] == {"Fn::GetAtt": ["FunctionRole", "Arn"]}
+    bounded = Template.read(PermissionsBoundaryArn=boundary)
+    assert bounded.properties("FunctionRole")["PermissionsBoundary"] == boundary
+    yours = Template.read(FunctionRoleArn=own, SubnetIds="subnet-1", SecurityGroupIds="sg-1", KmsKeyArn=KEY)
+    assert "FunctionRole" not in yours.resources() and "FunctionRole" not in json.dumps(yours.resources())
+    assert yours.properties("Function")["Role"] == own
+
+
+@check
+def the_rights_that_a_role_of_your_own_needs_are_documented() -> None:
+    page = (ROOT / "docs/start/deploy.md").read_text()
+    needed = actions(Template.read(OnMissingViewItem="skip", KmsKeyArn=KEY))
+    assert needed <= set(re.findall(r"`([a-z0-9]+:[A-Za-z*]+)`", page))
+
+
+@check
+def the_function_runs_in_a_vpc_on_request() -> None:
+    assert "VpcConfig" not in Template.read().properties("Function")
+    assert "ManagedPolicyArns" not in Template.read().properties("FunctionRole")
+    inside = Template.read(SubnetIds="subnet-1,subnet-2", SecurityGroupIds="sg-1")
+    wanted = {"SubnetIds": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
+    assert inside.properties("Function")["VpcConfig"] == wanted
+    (policy,) = inside.properties("FunctionRole")["ManagedPolicyArns"]
+    assert policy.endswith(":policy/service-role/AWSLambdaVPCAccessExecutionRole")
 
 
 @check
@@ -162,16 +221,17 @@ def the_role_writes_the_named_view_tables_and_no_others() -> None:
         return {f"arn:${{AWS::Partition}}:dynamodb:${{AWS::Region}}:${{AWS::AccountId}}:table/{name}" for name in names}
 
     assert written() == [{"Fn::GetAtt": ["ViewTable", "Arn"]}]
-    assert set(written(ViewTableNames="Day")) == {"${ViewTable.Arn}"} | arns("Day", "Map")
+    # No table can be called -.
+    assert set(written(ViewTableNames="Day")) == {"${ViewTable.Arn}"} | arns("Day", "-")
     yours = {"ViewTableName": "App", "CreateViewTable": "false"}
     assert set(written(**yours)) == arns("App")
-    assert set(written(**yours, ViewTableNames="Day,Week")) == arns("App", "Day", "Week")
-    most = [f"View.{number}" for number in range(9)]
+    assert set(written(**yours, ViewTableNames="Day,Week")) == arns("App", "Day", "Week", "-")
+    most = [f"View.{number}" for number in range(19)]
     assert set(written(**yours, ViewTableNames=",".join(most))) == arns("App", *most)
-    # A tenth name would have no right: it is refused.
+    # A twentieth name would have no right: it is refused.
     pattern = Template.read().text["Parameters"]["ViewTableNames"]["AllowedPattern"]
     assert re.fullmatch(pattern, ",".join(most))
-    for refused in (",".join([*most, "View.9"]), "Day,", ",Day", "Day, Week", "Day,,Week", "no", "Day*"):
+    for refused in (",".join([*most, "View.19"]), "Day,", ",Day", "Day, Week", "Day,,Week", "no", "Day*"):
         assert not re.fullmatch(pattern, refused), refused
 
 
@@ -264,16 +324,41 @@ def every_parameter_is_explained_and_limited_and_in_one_group() -> None:
 def alarms_watch_metrics_that_there_are_and_tell_a_topic_if_there_is_one() -> None:
     quiet, told = Template.read(), Template.read(AlarmTopicArn=TOPIC, IteratorAgeAlarmSeconds="60")
     alarms = quiet.resources("AWS::CloudWatch::Alarm")
-    assert len(alarms) == 9
+    assert len(alarms) == 11
     for name, alarm in alarms.items():
         properties = alarm["Properties"]
-        assert not properties.keys() & {"AlarmActions", "OKActions"}, name
-        assert "Metrics" not in properties, f"{name}: metric math cannot be tried on the emulator"
+        assert properties["AlarmActions"] == properties["OKActions"] == [], name
         assert properties["TreatMissingData"] == "notBreaching", name
-        assert properties["Namespace"] != "ddb-rollup" or properties["MetricName"] in METRICS, name
+        if "Metrics" in properties:
+            assert alarm["Condition"] == "AlarmsCanCalculate", f"{name} cannot be tried on the emulator"
+        else:
+            assert properties["Namespace"] != "ddb-rollup" or properties["MetricName"] in METRICS, name
     for name, alarm in told.resources("AWS::CloudWatch::Alarm").items():
         assert alarm["Properties"]["AlarmActions"] == alarm["Properties"]["OKActions"] == [TOPIC], name
     assert told.properties("IteratorAgeAlarm")["Threshold"] == "60000", "IteratorAge is in milliseconds"
+
+
+@check
+def a_pipeline_that_stops_rings() -> None:
+    stream = "arn:aws:dynamodb:us-east-1:000000000000:table/App/stream/2026-01-01T00:00:00.000"
+    alarm = Template.read(ExistingSourceStreamArn=stream).properties("PipelineStoppedAlarm")
+    expression, *watched = alarm["Metrics"]
+    assert "ReturnData" not in expression and all(one["ReturnData"] is False for one in watched)
+    found = {one["Id"]: one["MetricStat"]["Metric"] for one in watched}
+    assert all(name in expression["Expression"] for name in found)
+    written, reached = found["written"], found["read"]
+    assert (written["Namespace"], written["MetricName"]) == ("AWS/DynamoDB", "ConsumedWriteCapacityUnits")
+    assert written["Dimensions"] == [{"Name": "TableName", "Value": "App"}], "the table in the ARN"
+    assert (reached["Namespace"], reached["MetricName"]) == ("AWS/Lambda", "InvokedEventCount")
+    assert reached["Dimensions"] == [{"Name": "EventSourceMappingUUID", "Value": {"Ref": "EventSourceMapping"}}]
+    # A filter that is meant may keep every record of a quarter of an hour from the function.
+    filtered = Template.read(FilterPattern2="{}").properties("PipelineStoppedAlarm")["Metrics"][2]
+    assert filtered["MetricStat"]["Metric"]["MetricName"] == "PolledEventCount"
+    # The mapping has these metrics only where they are asked for; a batch may wait for its window.
+    mapping = Template.read().properties("EventSourceMapping")
+    assert mapping["MetricsConfig"] == {"Metrics": ["EventCount"]}
+    seconds = alarm["EvaluationPeriods"] * watched[0]["MetricStat"]["Period"]
+    assert seconds >= 3 * Template.read().text["Parameters"]["MaximumBatchingWindowInSeconds"]["MaxValue"]
 
 
 @check
@@ -285,7 +370,7 @@ def every_alarm_has_a_chapter_in_the_runbook() -> None:
 
 @check
 def the_dashboard_shows_every_metric_and_every_alarm() -> None:
-    body, _ = Template.read().text["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    body, names = Template.read().text["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     widgets = json.loads(body)["widgets"]
     shown = {metric for widget in widgets for metric in metrics(widget)}
     # Lambda's own duration is shown in the place of the function's.
@@ -294,5 +379,6 @@ def the_dashboard_shows_every_metric_and_every_alarm() -> None:
     assert {namespace for namespace, _ in shown} == {"ddb-rollup", "AWS/Lambda", "AWS/DynamoDB", "AWS/SQS"}
     (listed,) = (widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm")
     alarms = Template.read().resources("AWS::CloudWatch::Alarm")
-    assert listed == [f"${{{name}.Arn}}" for name in alarms]
+    assert [name.removeprefix("${").removesuffix("}").removesuffix(".Arn") for name in listed] == [*alarms]
+    assert names["PipelineStoppedAlarm"]["Fn::If"][1] == {"Fn::GetAtt": ["PipelineStoppedAlarm", "Arn"]}
     assert "Dashboard" not in Template.read(CreateDashboard="false").resources()

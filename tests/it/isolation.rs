@@ -67,7 +67,8 @@ impl Store for &Cursed {
     }
 
     async fn view_item(&self, _: &ViewKey) -> Result<Option<Item>, Failure> {
-        Ok(None)
+        let updated = [("RollupVersion".to_owned(), AttributeValue::N("7".to_owned()))];
+        Ok(Some(Item::from(std::collections::HashMap::from(updated))))
     }
 
     async fn look_up(&self, _: &[ViewKey]) -> Result<LookedUp, Failure> {

@@ -1,11 +1,15 @@
 //! A record in quarantine that is too large for one item: kept in parts, and one record to every command.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
 use crate::audit::{audit, switch_stream};
-use crate::command::run;
+use crate::command::{command, run};
 use crate::engine::{Engine, Item, incompressible, n, s, sequence_number, text};
+use crate::proxy::{Fault, Proxy};
+use crate::runtime_api::in_time;
 
 /// Bytes of text in each image: an item that is nearly full, and does not compress into another one.
 const IMAGE_BYTES: usize = 380_000;
@@ -124,4 +128,36 @@ async fn a_part_that_was_left_behind_is_replaced_and_a_marker_with_its_key_is_no
     engine.function().deliver(&records).await;
     let list = run(&engine, &["quarantine", "list", "--sequence-number", number, "--json"]).await;
     assert_eq!(list.json()["quarantined"][0]["record"], records[1]);
+}
+
+#[tokio::test]
+async fn a_command_that_is_killed_leaves_no_parts_behind() {
+    for arguments in [
+        &["replay", "--from-stream"][..],
+        &["quarantine", "replay", "--all"],
+        &["quarantine", "discard", "--all"],
+        &["repair", "--settle", "0"],
+    ] {
+        let (engine, records) = refused().await;
+        engine.function().deliver(&records).await;
+        engine.put("Map", [("MapId", s("m"))]).await;
+        // Once a transaction is about the large record, no request about one of its parts alone reaches the engine.
+        let number = sequence_number(&records[1]).to_owned();
+        let mut ended = false;
+        let proxy = Proxy::start(&engine.url, move |request| {
+            ended |= request.actions() > 0 && request.body.to_string().contains(&number);
+            let part = request.body["Key"]["SequenceNumber"]["S"].as_str().is_some_and(|key| key.contains("#part-"));
+            (ended && part).then_some(Fault::Hanging)
+        })
+        .await;
+        let mut running = command(&engine, arguments).env("AWS_ENDPOINT_URL", &proxy.url).spawn().unwrap();
+        let left = async {
+            while engine.markers().await[sequence_number(&records[1])]["Outcome"] == s("QUARANTINED") {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        in_time("the end of the quarantine", left).await;
+        running.kill().await.unwrap();
+        assert_eq!(parts(&engine).await.len(), 0, "{arguments:?}");
+    }
 }

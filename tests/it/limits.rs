@@ -5,11 +5,12 @@ use std::future::Future;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use ddb_rollup::commit::{LookedUp, Store};
+use ddb_rollup::commit::{FoundMarkers, LookedUp, Store};
 use ddb_rollup::config::{Config, Tables};
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::Item;
+use ddb_rollup::rollup::model::record::RecordId;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::plan::Transaction;
 use ddb_rollup::rollup::pipeline::verdict::Failure;
@@ -37,6 +38,10 @@ impl Store for Counting<'_> {
 
     fn look_up(&self, keys: &[ViewKey]) -> impl Future<Output = Result<LookedUp, Failure>> + Send {
         self.store.look_up(keys)
+    }
+
+    async fn look_up_markers(&self, ids: &[RecordId]) -> Result<FoundMarkers, Failure> {
+        self.store.look_up_markers(ids).await
     }
 }
 
@@ -106,7 +111,8 @@ async fn small_batches_fill_their_transactions_too() {
         let requests = transactions(&engine, &batch).await;
         let bound = allowed(records, maps);
         assert!(requests <= bound, "{records} records over {maps} maps: {requests} requests, {bound} allowed");
-        assert_eq!(transactions(&engine, &batch).await, requests, "a replay finds all markers at the first try");
+        let again = transactions(&engine, &batch).await;
+        assert!(again <= 2, "a replay meets one duplicate, and looks the others up: {again}");
     }
 }
 

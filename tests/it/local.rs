@@ -39,6 +39,7 @@ pub async fn run(arguments: &[&str]) -> Output {
 pub struct Local {
     child: Child,
     url: String,
+    greeting: String,
     lines: Lines<BufReader<ChildStdout>>,
     /// Kept: to close it would end the command at its next message.
     stderr: BufReader<ChildStderr>,
@@ -55,7 +56,12 @@ impl Local {
             assert!(read > 0, "it ended: {greeting}");
         }
         let url = greeting.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
-        Self { child, url, lines, stderr }
+        Self { child, url, greeting, lines, stderr }
+    }
+
+    /// What it said on standard error before it began.
+    pub fn greeting(&self) -> &str {
+        &self.greeting
     }
 
     pub fn db(&self) -> Client {

@@ -60,6 +60,12 @@ async fn counters_of_ones_own_tables_are_seen_before_anything_is_deployed() {
     let arguments = ["--definition", &definition, "--source-table", "App", "--table-schema", &app, "--load", &items];
     let window = ["--parameter", "MaximumBatchingWindowInSeconds=0"];
     let mut local = Local::start(&[&arguments[..], &window].concat()).await;
+    for said in [
+        "the schema of App has no stream: a stream of NEW_AND_OLD_IMAGES is switched on here; your own table needs it too",
+        "no --table-schema gives the view table Day: it has the key of the definition, Day (S, HASH)",
+    ] {
+        assert!(local.greeting().lines().any(|line| line == said), "{said:?} is missing in\n{}", local.greeting());
+    }
     let mut lines = Vec::new();
     while !(lines.contains(&"App ann, SUMMARY  Orders 2  Spent 12".to_owned())
         && lines.contains(&"Day 2026-03-05  Orders 2".to_owned()))
@@ -81,11 +87,18 @@ async fn what_is_wrong_with_a_file_is_said_before_anything_is_counted() {
     let definition = files.write("views.json", definition());
     let app = files.write("app.json", schema("App", &["PK", "SK"]));
     let own = ["--definition", &definition, "--source-table", "App"];
-    let bad_line = files.write("bad.jsonl", [order("ann", 1, 5), "{\"PK\":{\"S\":\"x\"}}".to_owned()].join("\n"));
+    let lines = |name: &str, line: Value| files.write(name, [order("ann", 1, 5), line.to_string()].join("\n"));
+    let no_sort_key = lines("no-sort-key.jsonl", json!({ "PK": { "S": "x" } }));
+    let number = lines("number.jsonl", json!({ "PK": { "S": "x" }, "SK": { "N": "1" } }));
+    let empty = lines("empty.jsonl", json!({ "PK": { "S": "x" }, "SK": { "S": "" } }));
     let no_item = files.write("none.jsonl", "[]");
     let other = files.write("other.json", schema("Other", &["Id"]));
     let no_key = files.write("no-key.json", json!({ "TableName": "App", "KeySchema": [], "AttributeDefinitions": [] }));
     let no_schema = files.write("no-schema.json", "[1]");
+    let day = files.write("day.json", schema("Day", &["Date"]));
+    let wide = files.write("wide.json", schema("Day", &["Day", "Hour"]));
+    let narrow = files.write("narrow.json", schema("App", &["PK"]));
+    let markers = files.write("markers.json", schema("Idempotency", &["SequenceNumber"]));
     for (more, words) in [
         (vec![], "nothing tells the key of the source table App; give its schema"),
         (vec!["--table-schema", "no-such-file"], "cannot read no-such-file"),
@@ -93,14 +106,41 @@ async fn what_is_wrong_with_a_file_is_said_before_anything_is_counted() {
         (vec!["--table-schema", &no_key], "must have a HASH key"),
         (
             vec!["--table-schema", &app, "--table-schema", &other],
-            "the schema of the table Other, which is none of the tables at work: App, Day",
+            "the schema of the table Other, which is none of the tables at work: App, Day, Idempotency",
         ),
-        (vec!["--table-schema", &app, "--load", &bad_line], "line 2 of"),
+        (vec!["--table-schema", &app, "--table-schema", &app], "is a second schema of the table App"),
+        (
+            vec!["--table-schema", &app, "--table-schema", &day],
+            "day.json, but the items of the views days need the key Day (S, HASH)",
+        ),
+        (
+            vec!["--table-schema", &app, "--table-schema", &wide],
+            "the table Day has the key Day (S, HASH), Hour (S, RANGE)",
+        ),
+        (
+            vec!["--table-schema", &narrow],
+            "narrow.json, but the items of the views orders need the key PK (S, HASH), SK (S, RANGE)",
+        ),
+        (
+            vec!["--table-schema", &app, "--table-schema", &markers],
+            "but the markers need the key SequenceNumber (S, HASH), Stream (S, RANGE)",
+        ),
+        (vec!["--table-schema", &app, "--load", "no-such-items"], "cannot read no-such-items"),
         (vec!["--table-schema", &app, "--load", &no_item], "line 1 of"),
+        (
+            vec!["--table-schema", &app, "--load", &no_sort_key],
+            "no-sort-key.jsonl is no item of the table App: it has no key attribute SK",
+        ),
+        (vec!["--table-schema", &app, "--load", &number], "its key attribute SK is of type N, not S"),
+        (vec!["--table-schema", &app, "--load", &empty], "line 2 of"),
         (vec!["--demo"], "the demo runs the example alone; leave out --definition"),
     ] {
-        let output = run(&[&["local", "--port", "0"][..], &own, &more].concat()).await;
+        let data = files.0.path().join("data");
+        // The demo keeps nothing.
+        let kept = if more == ["--demo"] { vec![] } else { vec!["--data", data.to_str().unwrap()] };
+        let output = run(&[&["local", "--port", "0"][..], &kept, &own, &more].concat()).await;
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(2) && said.contains(words), "{more:?}: {said}");
+        assert!(!data.exists(), "{more:?}: something was made");
     }
 }

@@ -3,6 +3,8 @@
 #![allow(unreachable_pub, reason = "a test binary has no users")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use support::{engine, four_views, function};
+
 mod audit;
 mod audit_memory;
 mod audit_page;
@@ -13,13 +15,9 @@ mod command;
 mod correction;
 mod definition;
 mod deploy_check;
-mod engine;
 mod extremes;
+mod failure_queue;
 mod first_touch;
-#[path = "../small_scope/four_views.rs"]
-#[allow(dead_code, reason = "the properties need more of it")]
-mod four_views;
-mod function;
 mod hostile;
 mod hot_item;
 mod isolation;
@@ -38,11 +36,14 @@ mod poison;
 mod poller;
 mod proxy;
 mod public_cases;
+mod quarantine;
 mod reasons_in_words;
+mod redelivery;
 mod repair;
 mod repaired;
 mod replay;
 mod replay_duplicate_events;
+mod replay_lanes;
 mod request_hook;
 mod requests;
 mod rollup;
@@ -51,9 +52,12 @@ mod several_views;
 mod slices;
 mod sparse_shard;
 mod storm;
+mod stream_service;
 mod summary;
 mod terminal;
 mod under_fire;
+mod view_added_live;
+mod view_check;
 mod view_command;
 mod view_reference;
 mod zero_groups;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate,
+    KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
+};
 use ddb_rollup::handler::InvocationError;
 use ddb_rollup::rollup::model::kept_record::kept_record;
 use serde_json::{Value, json};
@@ -266,6 +269,37 @@ async fn a_full_view_item_poisons_the_records_that_would_make_it_larger() {
     let counters = engine.counters("full").await.unwrap();
     assert_eq!((counters.total, counters.categories["Park"]), (2 + 9, 1 + 9));
     assert_eq!(engine.counters("fine").await.unwrap().total, 12);
+}
+
+/// A secondary index of the view table, whose key has that type.
+async fn index_maps_by(engine: &Engine, attribute: &str, of: ScalarAttributeType) {
+    let key = KeySchemaElement::builder().attribute_name(attribute).key_type(KeyType::Hash).build().unwrap();
+    let all = Projection::builder().projection_type(ProjectionType::All).build();
+    let index = CreateGlobalSecondaryIndexAction::builder().index_name("top").key_schema(key).projection(all).build();
+    let create = GlobalSecondaryIndexUpdate::builder().create(index.unwrap()).build();
+    let defined =
+        |name: &str, of| AttributeDefinition::builder().attribute_name(name).attribute_type(of).build().unwrap();
+    let update = engine.db.update_table().table_name("Map").global_secondary_index_updates(create);
+    let update = update.attribute_definitions(defined("MapId", ScalarAttributeType::S));
+    update.attribute_definitions(defined(attribute, of)).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_index_whose_key_is_a_counter_of_another_type_fails_the_invocation_and_quarantines_nothing() {
+    for counted_before in [false, true] {
+        let (engine, records) = two_good_records().await;
+        if counted_before {
+            engine.function().deliver(&records[..1]).await;
+        }
+        index_maps_by(&engine, "TotalPoints", ScalarAttributeType::S).await;
+        // One record alone, as Lambda may have halved the batch, and both.
+        for batch in [&records[1..], &records[..]] {
+            let error = engine.function().try_deliver(batch).await.unwrap_err();
+            assert!(matches!(&error, InvocationError::Broken(_)), "{error}");
+            assert!(error.to_string().contains("TotalPoints"), "{error}");
+        }
+        assert_eq!(engine.markers().await.len(), usize::from(counted_before));
+    }
 }
 
 #[tokio::test]

@@ -60,48 +60,46 @@ fn config(case: &Value) -> Result<Config, String> {
     Config::read(value).map_err(|error| error.to_string())
 }
 
-impl Engine {
-    async fn create_table_of_case(&self, table: &Value, stream: bool) {
-        let mut request = self.db.create_table().table_name(table[0].as_str().unwrap());
-        request = request.billing_mode(BillingMode::PayPerRequest);
-        for ((name, key_type), role) in key_of(table).into_iter().zip([KeyType::Hash, KeyType::Range]) {
-            let definition = AttributeDefinition::builder().attribute_name(&name).attribute_type(key_type);
-            let schema = KeySchemaElement::builder().attribute_name(&name).key_type(role);
-            request = request.attribute_definitions(definition.build().unwrap()).key_schema(schema.build().unwrap());
-        }
-        let view = StreamViewType::NewAndOldImages;
-        let specification = StreamSpecification::builder().stream_enabled(true).stream_view_type(view);
-        request = request.set_stream_specification(stream.then(|| specification.build().unwrap()));
-        request.send().await.unwrap();
+async fn create_table_of_case(engine: &Engine, table: &Value, stream: bool) {
+    let mut request = engine.db.create_table().table_name(table[0].as_str().unwrap());
+    request = request.billing_mode(BillingMode::PayPerRequest);
+    for ((name, key_type), role) in key_of(table).into_iter().zip([KeyType::Hash, KeyType::Range]) {
+        let definition = AttributeDefinition::builder().attribute_name(&name).attribute_type(key_type);
+        let schema = KeySchemaElement::builder().attribute_name(&name).key_type(role);
+        request = request.attribute_definitions(definition.build().unwrap()).key_schema(schema.build().unwrap());
     }
+    let view = StreamViewType::NewAndOldImages;
+    let specification = StreamSpecification::builder().stream_enabled(true).stream_view_type(view);
+    request = request.set_stream_specification(stream.then(|| specification.build().unwrap()));
+    request.send().await.unwrap();
+}
 
-    async fn write_of_case(&self, table: &str, key: &[String], write: &Value) {
-        let attributes = item(&write[1]);
-        let key = |attributes: &Item| attributes.iter().filter(|(name, _)| key.contains(name)).map(owned).collect();
-        match write[0].as_str().unwrap() {
-            "put" => drop(self.db.put_item().table_name(table).set_item(Some(attributes)).send().await.unwrap()),
-            "rm" => {
-                drop(self.db.delete_item().table_name(table).set_key(Some(key(&attributes))).send().await.unwrap());
-            }
-            "update" => {
-                for (name, value) in item(&write[2]) {
-                    let update = self.db.update_item().table_name(table).set_key(Some(key(&attributes)));
-                    let update = update.update_expression("SET #a = :a").expression_attribute_names("#a", name);
-                    update.expression_attribute_values(":a", value).send().await.unwrap();
-                }
-            }
-            other => panic!("a write of an unknown kind: {other}"),
+async fn write_of_case(engine: &Engine, table: &str, key: &[String], write: &Value) {
+    let attributes = item(&write[1]);
+    let key = |attributes: &Item| attributes.iter().filter(|(name, _)| key.contains(name)).map(owned).collect();
+    match write[0].as_str().unwrap() {
+        "put" => drop(engine.db.put_item().table_name(table).set_item(Some(attributes)).send().await.unwrap()),
+        "rm" => {
+            drop(engine.db.delete_item().table_name(table).set_key(Some(key(&attributes))).send().await.unwrap());
         }
+        "update" => {
+            for (name, value) in item(&write[2]) {
+                let update = engine.db.update_item().table_name(table).set_key(Some(key(&attributes)));
+                let update = update.update_expression("SET #a = :a").expression_attribute_names("#a", name);
+                update.expression_attribute_values(":a", value).send().await.unwrap();
+            }
+        }
+        other => panic!("a write of an unknown kind: {other}"),
     }
+}
 
-    async fn item_of_case(&self, case: &Value, wanted: &Value) -> Option<Item> {
-        let tables = case["view tables and keys"].as_array().unwrap().iter().chain([&case["source table and key"]]);
-        let table = tables.into_iter().find(|table| table[0] == wanted[0]).unwrap();
-        let key = key_of(table).into_iter().zip(wanted.as_array().unwrap()[1..].iter().map(attribute));
-        let key: HashMap<_, _> = key.map(|((name, _), value)| (name, value)).collect();
-        let read = self.db.get_item().table_name(wanted[0].as_str().unwrap()).set_key(Some(key)).consistent_read(true);
-        read.send().await.unwrap().item
-    }
+async fn item_of_case(engine: &Engine, case: &Value, wanted: &Value) -> Option<Item> {
+    let tables = case["view tables and keys"].as_array().unwrap().iter().chain([&case["source table and key"]]);
+    let table = tables.into_iter().find(|table| table[0] == wanted[0]).unwrap();
+    let key = key_of(table).into_iter().zip(wanted.as_array().unwrap()[1..].iter().map(attribute));
+    let key: HashMap<_, _> = key.map(|((name, _), value)| (name, value)).collect();
+    let read = engine.db.get_item().table_name(wanted[0].as_str().unwrap()).set_key(Some(key)).consistent_read(true);
+    read.send().await.unwrap().item
 }
 
 fn owned((name, value): (&String, &AttributeValue)) -> (String, AttributeValue) {
@@ -122,14 +120,14 @@ fn counters(value: Option<&AttributeValue>) -> HashMap<String, String> {
 async fn holds(case: &Value) {
     let name = case["name"].as_str().unwrap();
     let engine = Engine::start().await;
-    engine.create_table_of_case(&case["source table and key"], true).await;
+    create_table_of_case(&engine, &case["source table and key"], true).await;
     for table in case["view tables and keys"].as_array().unwrap() {
-        engine.create_table_of_case(table, false).await;
+        create_table_of_case(&engine, table, false).await;
     }
     let source = case["source table and key"][0].as_str().unwrap();
     let key: Vec<String> = key_of(&case["source table and key"]).into_iter().map(|(name, _)| name).collect();
     for write in case["writes, in order"].as_array().unwrap() {
-        engine.write_of_case(source, &key, write).await;
+        write_of_case(&engine, source, &key, write).await;
     }
     let config = config(case).unwrap();
     let function = engine.function_with(|default| *default = config);
@@ -141,14 +139,14 @@ async fn holds(case: &Value) {
         }
     }
     for expected in case["expected, by table and key"].as_array().unwrap() {
-        let found = engine.item_of_case(case, &expected["item"]).await.unwrap_or_default();
+        let found = item_of_case(&engine, case, &expected["item"]).await.unwrap_or_default();
         for (attribute_name, value) in expected["attributes"].as_object().unwrap() {
             let (found, wanted) = (counters(found.get(attribute_name)), counters(Some(&attribute(value))));
             assert_eq!(found, wanted, "{name}: {attribute_name} of {}", expected["item"]);
         }
     }
     for absent in case["must not exist"].as_array().unwrap() {
-        assert_eq!(engine.item_of_case(case, absent).await, None, "{name}: {absent}");
+        assert_eq!(item_of_case(&engine, case, absent).await, None, "{name}: {absent}");
     }
     let settings = settings(case);
     let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();

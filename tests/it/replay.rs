@@ -1,16 +1,11 @@
 //! What Lambda gave up on, and what quarantine holds, comes back: once.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-
 use aws_sdk_dynamodb::types::AttributeValue;
-use axum::body::Bytes;
-use axum::http::HeaderMap;
-use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::command::{run, run_with};
 use crate::engine::{Engine, n, s, sequence_number};
+use crate::failure_queue::{Queue, pointer};
 
 /// An engine with points that no function has seen.
 async fn points(count: usize) -> (Engine, Vec<Value>) {
@@ -177,74 +172,6 @@ async fn what_to_replay_or_discard_is_said_on_purpose() {
     }
 }
 
-/// A queue as far as the replay needs one.
-#[derive(Clone, Default)]
-struct Queue {
-    waiting: Arc<Mutex<VecDeque<String>>>,
-    hidden: Arc<Mutex<Vec<String>>>,
-}
-
-impl Queue {
-    async fn serve(&self) -> String {
-        let queue = self.clone();
-        let answer = move |headers: HeaderMap, body: Bytes| {
-            let queue = queue.clone();
-            async move {
-                Json(queue.answer(headers["x-amz-target"].to_str().unwrap(), &serde_json::from_slice(&body).unwrap()))
-            }
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.unwrap() });
-        url
-    }
-
-    fn answer(&self, action: &str, request: &Value) -> Value {
-        let (mut waiting, mut hidden) = (self.waiting.lock().unwrap(), self.hidden.lock().unwrap());
-        let receipt = request["ReceiptHandle"].as_str().unwrap_or_default();
-        match action {
-            "AmazonSQS.ReceiveMessage" => {
-                let bodies: Vec<String> = waiting.drain(..).collect();
-                hidden.extend(bodies.clone());
-                let message = |body: &String| json!({ "MessageId": "id", "ReceiptHandle": body, "Body": body, "MD5OfBody": format!("{:x}", md5::compute(body)) });
-                json!({ "Messages": bodies.iter().map(message).collect::<Vec<_>>() })
-            }
-            "AmazonSQS.DeleteMessage" => {
-                hidden.retain(|body| body != receipt);
-                json!({})
-            }
-            "AmazonSQS.ChangeMessageVisibility" => {
-                let shown = hidden.iter().position(|body| body == receipt).unwrap();
-                waiting.push_back(hidden.remove(shown));
-                json!({})
-            }
-            other => panic!("{other} is not expected of a replay"),
-        }
-    }
-
-    fn left(&self) -> Vec<String> {
-        assert!(self.hidden.lock().unwrap().is_empty(), "nothing stays hidden");
-        self.waiting.lock().unwrap().iter().cloned().collect()
-    }
-}
-
-fn pointer(records: &[Value], shard: &str, stream: &Value) -> String {
-    json!({
-        "requestContext": { "condition": "RetryAttemptsExhausted" },
-        "version": "1.0",
-        "DDBStreamBatchInfo": {
-            "shardId": shard,
-            "startSequenceNumber": sequence_number(&records[0]),
-            "endSequenceNumber": sequence_number(records.last().unwrap()),
-            "approximateArrivalOfFirstRecord": "2026-01-01T00:00:00Z",
-            "approximateArrivalOfLastRecord": "2026-01-01T00:00:01Z",
-            "batchSize": records.len(),
-            "streamArn": stream,
-        },
-    })
-    .to_string()
-}
-
 #[tokio::test]
 async fn pointers_of_the_failure_queue_are_followed_and_deleted_once_their_records_are_dealt_with() {
     let (engine, records) = points(9).await;
@@ -253,7 +180,7 @@ async fn pointers_of_the_failure_queue_are_followed_and_deleted_once_their_recor
     let queue = Queue::default();
     let gone = pointer(&records[5..7], &shard, &json!(stream.as_str().unwrap().replace("/Point/", "/Dropped/")));
     let foreign = "{\"hello\":\"world\"}".to_owned();
-    queue.waiting.lock().unwrap().extend([
+    queue.put([
         pointer(&records[..3], &shard, stream),
         gone.clone(),
         foreign.clone(),
@@ -277,8 +204,8 @@ async fn pointers_of_the_failure_queue_are_followed_and_deleted_once_their_recor
     assert_eq!(queue.left(), [gone, foreign], "what is not dealt with stays");
     assert_eq!(engine.markers().await.len(), 5);
 
-    queue.waiting.lock().unwrap().clear();
-    queue.waiting.lock().unwrap().push_back(pointer(&records, &shard, stream));
+    queue.clear();
+    queue.put([pointer(&records, &shard, stream)]);
     let ran = replay().await;
     assert_eq!((ran.code, ran.json()["applied"].clone(), ran.json()["duplicates"].clone()), (0, json!(4), json!(5)));
     assert!(queue.left().is_empty());
@@ -300,7 +227,7 @@ async fn records_that_are_gone_from_the_stream_name_the_view_items_to_repair() {
     let shard = engine.shard().await;
     let queue = Queue::default();
     let dropped = json!(records[0]["eventSourceARN"].as_str().unwrap().replace("/Point/", "/Dropped/"));
-    queue.waiting.lock().unwrap().push_back(pointer(&records[..1], &shard, &dropped));
+    queue.put([pointer(&records[..1], &shard, &dropped)]);
     let url = queue.serve().await;
     let queue_url = format!("{url}/000000000000/failures");
     for (flags, expected) in

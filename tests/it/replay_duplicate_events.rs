@@ -239,6 +239,36 @@ async fn another_event_with_a_number_that_is_taken_is_kept_and_is_no_duplicate()
 }
 
 #[tokio::test]
+async fn a_record_that_cannot_be_read_and_one_that_can_are_two_events_of_one_number() {
+    let engine = Engine::start().await;
+    engine.put_point("m", "p", Some("Park")).await;
+    let readable = engine.stream_records().await.remove(0);
+    let mut unreadable = readable.clone();
+    unreadable["dynamodb"]["NewImage"]["MapId"] = 7.into();
+    for (batch, counted) in
+        [([readable.clone(), unreadable.clone()], true), ([unreadable.clone(), readable.clone()], false)]
+    {
+        let engine = Engine::start().await;
+        for _ in 0..2 {
+            engine.function().deliver(&batch).await;
+            let total = engine.counters("m").await.map(|counters| counters.total);
+            assert_eq!(total, counted.then_some(1), "the first has the number");
+            let markers = engine.markers().await;
+            assert_eq!(markers.len(), 2, "{markers:?}");
+            let kept =
+                markers.iter().filter_map(|(number, marker)| Some((number, marker.get("Record")?.as_s().unwrap())));
+            let kept: Vec<_> = kept.filter(|(number, _)| number.contains("#taken-")).collect();
+            let [(_, record)] = kept.as_slice() else { panic!("{kept:?}") };
+            assert_eq!(
+                serde_json::from_str::<serde_json::Value>(record).unwrap(),
+                batch[1],
+                "the second is kept whole"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_insert_and_a_delete_with_one_number_and_one_event_id_are_two_events() {
     let engine = Engine::start().await;
     engine.put_point("m", "p", Some("Park")).await;

@@ -4,12 +4,14 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use aws_lambda_events::event::streams::DynamoDbEventResponse;
 use aws_sdk_dynamodb::types::AttributeValue;
-use ddb_rollup::commit::{LookedUp, Store};
+use ddb_rollup::commit::{FoundMarkers, LookedUp, Store};
 use ddb_rollup::config::{Config, Tables};
-use ddb_rollup::handler::{Invocation, Rollup};
+use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
 use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::Item;
+use ddb_rollup::rollup::model::record::RecordId;
 use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::plan::Transaction;
@@ -23,12 +25,17 @@ use crate::limits::{allowed, inserts};
 
 /// What was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Sent {
-    transactions: usize,
-    cancelled: usize,
-    look_ups: usize,
+pub struct Sent {
+    pub transactions: usize,
+    pub cancelled: usize,
+    pub look_ups: usize,
+    pub marker_look_ups: usize,
     /// Two an action: every item is below 1 KB. A transaction that is cancelled is billed too.
-    write_units: usize,
+    pub write_units: usize,
+    /// Of what was cancelled.
+    pub cancelled_units: usize,
+    /// Keys that were asked for, each half a read unit: every item is below 4 KB.
+    pub keys: usize,
 }
 
 impl Sent {
@@ -37,22 +44,31 @@ impl Sent {
     }
 }
 
-/// A store that writes down what is sent. Its look-ups fail when they are told to.
-struct Recording {
+/// A store that writes down what is sent. Its requests fail when they are told to.
+pub struct Recording {
     store: DynamoStore,
     sent: Mutex<Sent>,
     look_ups_fail: Option<Failure>,
+    pub marker_look_ups_fail: Mutex<Option<Failure>>,
+    pub transactions_fail: Mutex<Option<Failure>>,
 }
 
 impl Store for &Recording {
     async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
-        let answer = self.store.transact(transaction, token).await;
+        let fails = self.transactions_fail.lock().unwrap().clone();
+        let answer = match fails {
+            Some(failure) => Err(failure),
+            None => self.store.transact(transaction, token).await,
+        };
         let mut sent = self.sent.lock().unwrap();
         // What is sent again on a busy machine is the same transaction.
         if !matches!(answer, Err(Failure::Transient(_))) {
             sent.transactions += 1;
-            sent.cancelled += usize::from(answer.is_err());
             sent.write_units += 2 * transaction.actions.len();
+            if answer.is_err() {
+                sent.cancelled += 1;
+                sent.cancelled_units += 2 * transaction.actions.len();
+            }
         }
         answer
     }
@@ -62,17 +78,34 @@ impl Store for &Recording {
     }
 
     async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
-        self.sent.lock().unwrap().look_ups += 1;
+        {
+            let mut sent = self.sent.lock().unwrap();
+            sent.look_ups += 1;
+            sent.keys += keys.len();
+        }
         match &self.look_ups_fail {
             Some(failure) => Err(failure.clone()),
             None => self.store.look_up(keys).await,
+        }
+    }
+
+    async fn look_up_markers(&self, ids: &[RecordId]) -> Result<FoundMarkers, Failure> {
+        {
+            let mut sent = self.sent.lock().unwrap();
+            sent.marker_look_ups += 1;
+            sent.keys += ids.len();
+        }
+        let fails = self.marker_look_ups_fail.lock().unwrap().clone();
+        match fails {
+            Some(failure) => Err(failure),
+            None => self.store.look_up_markers(ids).await,
         }
     }
 }
 
 /// How the view items are before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Before {
+pub enum Before {
     /// They are not there.
     Absent,
     /// They have a user's attribute and no counters.
@@ -84,7 +117,7 @@ enum Before {
 }
 
 /// Tables with view items as they are said to be.
-async fn engine(maps: usize, before: Before) -> Engine {
+pub async fn engine(maps: usize, before: Before) -> Engine {
     let engine = Engine::start().await;
     for map in 0..maps {
         let key = ("MapId", s(&format!("map{map}")));
@@ -100,34 +133,45 @@ async fn engine(maps: usize, before: Before) -> Engine {
 }
 
 /// A process of the function.
-struct Process<'p> {
+pub struct Process<'p> {
     recording: &'p Recording,
     rollup: Rollup<&'p Recording, OsRandomness>,
 }
 
 impl<'p> Process<'p> {
-    fn begin(recording: &'p Recording, on_missing: OnMissingViewItem) -> Self {
+    pub fn begin(recording: &'p Recording, on_missing: OnMissingViewItem) -> Self {
         let mut config = Config::of(Tables::default()).unwrap();
         config.definition = config.definition.with_missing(on_missing);
         Self { recording, rollup: Rollup::new(config, recording, OsRandomness) }
     }
 
     /// Delivers a batch and tells what was sent for it.
-    async fn deliver(&self, records: &[Value]) -> Sent {
+    pub async fn deliver(&self, records: &[Value]) -> Sent {
+        let response = self.handle(records).await.unwrap();
+        assert!(response.batch_item_failures.is_empty());
+        *self.recording.sent.lock().unwrap()
+    }
+
+    /// Delivers a batch.
+    pub async fn handle(&self, records: &[Value]) -> Result<DynamoDbEventResponse, InvocationError> {
         *self.recording.sent.lock().unwrap() = Sent::default();
         let event = json!({ "Records": records }).to_string();
         let time_left = Duration::from_mins(2);
         let invocation = Invocation { request_id: "r".into(), now: chrono::Utc::now(), time_left };
-        let response = self.rollup.handle(&event, &invocation).await.unwrap();
-        assert!(response.batch_item_failures.is_empty());
-        *self.recording.sent.lock().unwrap()
+        self.rollup.handle(&event, &invocation).await
     }
 }
 
-fn recording(engine: &Engine) -> Recording {
+pub fn recording(engine: &Engine) -> Recording {
     let config = Config::of(Tables::default()).unwrap();
     let store = DynamoStore::new(&engine.sdk, config.definition.clone(), &config.idempotency_table);
-    Recording { store, sent: Mutex::default(), look_ups_fail: None }
+    Recording {
+        store,
+        sent: Mutex::default(),
+        look_ups_fail: None,
+        marker_look_ups_fail: Mutex::default(),
+        transactions_fail: Mutex::default(),
+    }
 }
 
 /// What a new process sends for a batch on such view items, which counts exactly.

@@ -38,12 +38,12 @@ fn definition(views: &[&str]) -> String {
 }
 
 /// The tables of a shop, and a function with a definition.
-struct Shop {
-    engine: Engine,
+pub struct Shop {
+    pub engine: Engine,
 }
 
 impl Shop {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         let engine = Engine::start().await;
         engine.create_table("App", &["PK", "SK"], true).await;
         engine.create_table("Customer", &["Id"], false).await;
@@ -63,17 +63,17 @@ impl Shop {
         [("ROLLUP_SOURCE_TABLE", "App"), ("ROLLUP_VIEW_TABLE", "Customer"), ("ROLLUP_VIEW_DEFINITION", definition)]
     }
 
-    async fn function(&self, definition: &str) -> Sandbox {
+    pub async fn function(&self, definition: &str) -> Sandbox {
         let on = Settings::on(&self.engine);
         let settings = Self::settings(definition).into_iter().fold(on, |on, (name, value)| on.with(name, value));
         Sandbox::ready(&settings).await
     }
 
-    async fn records(&self) -> Vec<Value> {
+    pub async fn records(&self) -> Vec<Value> {
         self.engine.stream_records_of("App").await
     }
 
-    async fn command(&self, arguments: &[&str], definition: &str) -> Ran {
+    pub async fn command(&self, arguments: &[&str], definition: &str) -> Ran {
         let arguments = [arguments, &["--settle", "0", "--json"]].concat();
         run_with(&self.engine, &arguments, &Self::settings(definition)).await
     }

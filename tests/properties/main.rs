@@ -6,6 +6,8 @@
 #![allow(unreachable_pub, reason = "a test binary has no users")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use support::{four_views, line, memory_store, service_limits, tables};
+
 mod algebra;
 mod deliveries;
 mod evaluator;
@@ -19,25 +21,6 @@ mod parse;
 mod plan;
 mod several_views;
 mod telescoping;
-
-#[path = "../small_scope/expression.rs"]
-#[allow(dead_code, reason = "the words of the small scopes, of which only some are needed here")]
-mod expression;
-#[path = "../small_scope/four_views.rs"]
-mod four_views;
-#[path = "../small_scope/item_size.rs"]
-mod item_size;
-#[path = "../small_scope/line.rs"]
-#[allow(dead_code, reason = "the words of the small scopes, of which only some are needed here")]
-mod line;
-#[path = "../small_scope/memory_store.rs"]
-#[allow(dead_code, reason = "the words of the small scopes, of which only some are needed here")]
-mod memory_store;
-#[path = "../small_scope/service_limits.rs"]
-mod service_limits;
-#[path = "../small_scope/tables.rs"]
-#[allow(dead_code, reason = "the words of the small scopes, of which only some are needed here")]
-mod tables;
 
 use proptest::test_runner::{Config, RngSeed};
 

@@ -107,9 +107,9 @@ fn large_batches() -> impl Strategy<Value = (Lengths, Vec<Write>)> {
     })
 }
 
-fn setting(definition: Definition, on_missing: OnMissingViewItem) -> Setting {
+fn setting(definition: &Definition) -> Setting<'_> {
     let stamp = Stamp::new(DateTime::default(), "00000000-0000-0000-0000-000000000000", 14);
-    Setting { definition: definition.with_missing(on_missing), guard: Guard::Absent, stamp }
+    Setting { definition, guard: Guard::Absent, stamp }
 }
 
 fn shape() -> impl Strategy<Value = Shape> {
@@ -157,7 +157,8 @@ proptest! {
         prop_assert_eq!(members, all, "every entry is in exactly one transaction");
 
         let on_missing = if skip { OnMissingViewItem::Skip } else { OnMissingViewItem::Create };
-        let setting = setting(definition, on_missing);
+        let definition = definition.with_missing(on_missing);
+        let setting = setting(&definition);
         let shapes: Vec<Shape> = (0..batch.items.len()).map(|item| shapes[item % shapes.len()].clone()).collect();
         for (number, members) in planned.iter().enumerate() {
             let transaction = assemble(&setting, &batch, &shapes, members);

@@ -149,9 +149,9 @@ fn sums(definition: &Definition, batch: &Batch<'_>, of: &[EntryId]) -> Counts {
     counts
 }
 
-fn setting(definition: &Definition) -> Setting {
+fn setting(definition: &Definition) -> Setting<'_> {
     let stamp = Stamp::new(DateTime::default(), "00000000-0000-0000-0000-000000000000", 14);
-    Setting { definition: definition.clone(), guard: Guard::Absent, stamp }
+    Setting { definition, guard: Guard::Absent, stamp }
 }
 
 /// A shape for each view item of a batch: it is whole, not there, or lacks some maps of the views that touch it.
@@ -303,7 +303,7 @@ proptest! {
             let touched: BTreeSet<_> = members.iter().flat_map(|&member| batch[member].touches()).collect();
             let on_items: Vec<_> = transaction.actions.iter().filter_map(|action| match action {
                 Action::UpdateView { item, .. } | Action::CheckAbsent { item, .. } => Some(item),
-                Action::PutMarker { .. } | Action::PutPart { .. } => None,
+                Action::PutMarker { .. } | Action::PutPart { .. } | Action::UpdateReason { .. } | Action::DeletePart { .. } => None,
             }).collect();
             prop_assert_eq!(on_items, touched.into_iter().collect::<Vec<_>>(), "one action for each view item that is touched");
             // Nothing is in the tables, so only the shape of an item that is presumed to be there can be wrong.

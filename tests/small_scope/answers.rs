@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ddb_rollup::commit::{LookedUp, Store};
+use aws_lambda_events::event::streams::DynamoDbEventResponse;
+use ddb_rollup::commit::{FoundMarkers, LookedUp, Store};
 use ddb_rollup::config::Config;
-use ddb_rollup::handler::{Invocation, Rollup};
+use ddb_rollup::handler::{Invocation, InvocationError, Rollup};
 use ddb_rollup::metrics::Summary;
 use ddb_rollup::rollup::model::marker::{Guard, OUTCOME, REASON, SOURCE_KEY};
+use ddb_rollup::rollup::model::record::RecordId;
 use ddb_rollup::rollup::model::view::{OnMissingViewItem, TableId, ViewKey};
 use ddb_rollup::rollup::pipeline::coalesce::EntryId;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
@@ -39,6 +41,8 @@ pub struct Answering {
     asked: Arc<Asked>,
     /// Whether look-ups tell nothing.
     silent: bool,
+    /// Why markers cannot be looked up.
+    denied: Option<String>,
 }
 
 /// How often tables were asked.
@@ -48,12 +52,13 @@ pub struct Asked {
     pub cancelled: AtomicUsize,
     pub reads: AtomicUsize,
     pub look_ups: AtomicUsize,
+    pub marker_look_ups: AtomicUsize,
 }
 
 impl Answering {
     pub fn new(says: impl Fn(&Transaction<'_>, usize) -> Said + Send + Sync + 'static) -> Self {
         let tables = MemoryStore::new(config().definition, Script::default());
-        Self { tables, says: Arc::new(says), asked: Arc::default(), silent: false }
+        Self { tables, says: Arc::new(says), asked: Arc::default(), silent: false, denied: None }
     }
 
     /// The tables, as they answer by themselves.
@@ -95,8 +100,17 @@ impl Answering {
         self.asked.look_ups.load(Ordering::Relaxed)
     }
 
+    /// The sum of all totals.
+    pub fn total(&self) -> usize {
+        let total = |item: &Item| match item.get("TotalPoints") {
+            Some(AttributeValue::N(text)) => text.parse().unwrap(),
+            _ => 0,
+        };
+        self.tables.tables().views().map(total).sum()
+    }
+
     /// The reasons of the records in quarantine.
-    fn reasons(&self) -> Vec<String> {
+    pub fn reasons(&self) -> Vec<String> {
         let tables = self.tables.tables();
         let quarantined = |marker: &&Item| marker[OUTCOME] == AttributeValue::S("QUARANTINED".to_owned());
         tables.markers().filter(quarantined).map(|marker| format!("{:?}", marker[REASON])).collect()
@@ -122,6 +136,14 @@ impl Store for Answering {
     async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
         self.asked.look_ups.fetch_add(1, Ordering::Relaxed);
         if self.silent { Ok(LookedUp::new()) } else { self.tables.look_up(keys).await }
+    }
+
+    async fn look_up_markers(&self, ids: &[RecordId]) -> Result<FoundMarkers, Failure> {
+        self.asked.marker_look_ups.fetch_add(1, Ordering::Relaxed);
+        match &self.denied {
+            Some(words) => Err(Failure::Broken(words.clone())),
+            None => self.tables.look_up_markers(ids).await,
+        }
     }
 }
 
@@ -163,9 +185,16 @@ impl Process {
     }
 
     pub async fn deliver(&self, records: &[Value]) -> (Answer, Summary) {
+        (answer(self.handle(records).await), self.summary())
+    }
+
+    pub async fn handle(&self, records: &[Value]) -> Result<DynamoDbEventResponse, InvocationError> {
         let invocation = Invocation { request_id: "request".to_owned(), now: now(), time_left: Duration::from_mins(1) };
-        let response = self.rollup.handle(&json!({ "Records": records }).to_string(), &invocation).await;
-        (answer(response), self.summary.lock().unwrap().take().unwrap())
+        self.rollup.handle(&json!({ "Records": records }).to_string(), &invocation).await
+    }
+
+    pub fn summary(&self) -> Summary {
+        self.summary.lock().unwrap().take().unwrap()
     }
 }
 
@@ -211,7 +240,8 @@ async fn a_record_is_kept_in_parts_and_reported_where_one_transaction_cannot_hol
 
 #[tokio::test(start_paused = true)]
 async fn what_is_in_quarantine_already_is_a_duplicate_to_the_function_and_in_quarantine_to_a_replay() {
-    for (guard, wanted) in [(Guard::Absent, (1, 0)), (Guard::AbsentOrQuarantined, (0, 1))] {
+    for (guard, wanted) in [(Guard::Absent, (1, 0)), (Guard::AbsentOrQuarantined, (0, 1)), (Guard::Quarantined, (0, 1))]
+    {
         let store = Answering::tables();
         let poison = record(1, &json!({ "Text": { "S": "of no map" } }));
         let (_, first) = deliver(&store, std::slice::from_ref(&poison)).await;
@@ -228,6 +258,14 @@ async fn what_is_in_quarantine_already_is_a_duplicate_to_the_function_and_in_qua
     config.guard = Guard::AbsentOrQuarantined;
     let (_, again) = Process::new(config, &store).deliver(&[insert(1, "a", "x")]).await;
     assert_eq!((again.counts.duplicates, again.counts.quarantined, again.counts.applied), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_from_quarantine_counts_nothing_whose_marker_is_not_in_quarantine() {
+    let mut config = config();
+    config.guard = Guard::Quarantined;
+    let (_, summary) = Process::new(config, &Answering::tables()).deliver(&[insert(1, "a", "x")]).await;
+    assert_eq!((summary.counts.applied, summary.counts.duplicates), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,12 +317,13 @@ fn refuses(map: &'static str) -> Answering {
         Action::UpdateView { key, .. } => key["MapId"] == AttributeValue::S(map.to_owned()),
         _ => false,
     };
-    Answering::new(move |transaction, _| {
+    let store = Answering::new(move |transaction, _| {
         let verdict = |action: &Action<'_>| {
             if hit(action) { ActionVerdict::Refused("no room".to_owned()) } else { ActionVerdict::Fine }
         };
         transaction.actions.iter().any(hit).then(|| cancelled(transaction, verdict))
-    })
+    });
+    store.with(map, &[("RollupVersion", AttributeValue::N("1".to_owned()))])
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,11 +20,12 @@ use ddb_rollup::rollup::{AttributeValue, Item};
 use ddb_rollup::store::DynamoStore;
 use uuid::Uuid;
 
-use crate::engine::Engine;
 use crate::function::config;
 use crate::line::Script;
 use crate::memory_store::MemoryStore;
 use crate::seeded::Seeded;
+use crate::tables::key_of;
+use support::engine::Engine;
 
 /// Both stores, with the same in them.
 struct Stores {
@@ -121,7 +122,7 @@ fn marker(number: usize, guard: Guard, bytes: usize) -> Action<'static> {
         ("SequenceNumber".to_owned(), text(number.to_string())),
         ("Stream".to_owned(), text("stream".to_owned())),
         ("Outcome".to_owned(), text(if number.is_multiple_of(3) { "QUARANTINED" } else { "APPLIED" }.to_owned())),
-        ("Reason".to_owned(), text("x".repeat(bytes))),
+        ("Reason".to_owned(), text(if number.is_multiple_of(9) { "expired: ".to_owned() } else { "x".repeat(bytes) })),
     ]);
     Action::PutMarker { entry: EntryId(0), guard, marker: Marker::Item(Item::from(marker)) }
 }
@@ -161,9 +162,18 @@ fn random_update(definition: &Definition, map: usize, seeded: &mut Seeded) -> Up
 }
 
 fn random_transaction(definition: &Definition, seeded: &mut Seeded) -> Transaction<'static> {
-    const GUARDS: [Guard; 2] = [Guard::Absent, Guard::AbsentOrQuarantined];
+    const GUARDS: [Guard; 3] = [Guard::Absent, Guard::AbsentOrQuarantined, Guard::Quarantined];
     let markers = 0..seeded.below(3);
-    let markers: Vec<_> = markers.map(|_| marker(seeded.below(150), GUARDS[seeded.below(2)], 0)).collect();
+    let markers = markers.map(|_| {
+        let marker = marker(seeded.below(60), GUARDS[seeded.below(3)], 0);
+        let key = key_of(&marker);
+        match seeded.below(8) {
+            0 => Action::DeletePart { entry: EntryId(0), key },
+            1 => Action::UpdateReason { entry: EntryId(0), key, reason: ["", "y"][seeded.below(2)].to_owned() },
+            _ => marker,
+        }
+    });
+    let markers: Vec<_> = markers.collect();
     let views = (0..=seeded.below(3)).map(|_| {
         let map = seeded.below(8);
         if seeded.below(6) == 0 {

@@ -2,6 +2,7 @@
 //! update an item, whatever other views share the item.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::DateTime;
 use ddb_rollup::rollup::model::definition::{self, Defaults, Definition};
@@ -9,7 +10,7 @@ use ddb_rollup::rollup::model::limits;
 use ddb_rollup::rollup::model::marker::{Guard, Stamp};
 use ddb_rollup::rollup::model::record::{Images, RecordHead, RecordId, StreamRecord};
 use ddb_rollup::rollup::model::view::OnMissingViewItem;
-use ddb_rollup::rollup::pipeline::coalesce::{Batch, EntryId, Found, coalesce};
+use ddb_rollup::rollup::pipeline::coalesce::{Batch, Entry, EntryId, Found, coalesce};
 use ddb_rollup::rollup::pipeline::delta::{Retention, effect};
 use ddb_rollup::rollup::pipeline::plan::{Setting, assemble, plan};
 use ddb_rollup::rollup::pipeline::view_item::Shape;
@@ -40,9 +41,13 @@ fn batch(definition: &Definition, changes: &[(Option<Value>, Value)]) -> Batch<'
 
 /// Holds every transaction against every limit, on items of that shape. Gives the most actions of one.
 fn hold(definition: &Definition, batch: &Batch<'_>, shape: &Shape) -> usize {
+    hold_guarded(Guard::Absent, definition, batch, shape)
+}
+
+fn hold_guarded(guard: Guard, definition: &Definition, batch: &Batch<'_>, shape: &Shape) -> usize {
     let all: Vec<EntryId> = batch.ids().collect();
     let stamp = Stamp::new(DateTime::default(), "00000000-0000-0000-0000-000000000000", 14);
-    let setting = Setting { definition: definition.clone(), guard: Guard::Absent, stamp };
+    let setting = Setting { definition, guard, stamp };
     let shapes = vec![shape.clone(); batch.items.len()];
     let planned = plan(definition, batch, &all);
     assert_eq!(planned.iter().map(Vec::len).sum::<usize>(), all.len());
@@ -99,6 +104,15 @@ fn the_most_view_items_of_two_images_fit_into_one_transaction() {
     let most = limits::IMAGE_VIEW_ITEMS - 1;
     let two = |tags| batch(&definition, &[(Some(image("m", 0, tags)), image("n", 1_000, tags))]);
     assert_eq!(hold(&definition, &two(most), &Shape::Absent), 2 * limits::IMAGE_VIEW_ITEMS + 1);
+    // A replay of such a record from quarantine deletes as many of its parts as there is room for.
+    for (tags, parts) in [(most, 1), (1, 3)] {
+        let mut large = two(tags);
+        let Entry::Apply { change, .. } = &mut large.entries[0] else { panic!("it has an effect") };
+        Arc::make_mut(change).raw = Box::leak("x".repeat(900_000).into_boxed_str());
+        let actions = 2 * (tags + 1) + 1;
+        assert_eq!(hold_guarded(Guard::Quarantined, &definition, &large, &Shape::Absent), actions + parts);
+        assert_eq!(hold(&definition, &large, &Shape::Absent), actions, "a delivery ends no quarantine");
+    }
     // One tag more, and the tags count for nothing; the map does.
     assert_eq!(hold(&definition, &two(most + 1), &Shape::Absent), 3);
 }

@@ -115,7 +115,7 @@ fn transactions_of(definition: &Definition, batch: &Batch<'_>, cases: &[Case]) -
         let shapes = vec![shape.clone(); batch.items.len()];
         let stamp = Stamp::new(DateTime::default(), "00000000-0000-0000-0000-000000000000", 14);
         let definition = definition.clone().with_missing(*on_missing);
-        let setting = Setting { definition, guard: Guard::Absent, stamp };
+        let setting = Setting { definition: &definition, guard: Guard::Absent, stamp };
         for members in &planned {
             hold_against_the_limits(&assemble(&setting, batch, &shapes, members), members.len());
         }

@@ -79,7 +79,7 @@ fn batch<'n>(fates: &[Fate], numbers: &[&'n str]) -> (Batch<'static>, Vec<EntryO
 }
 
 #[test]
-fn the_first_record_that_is_not_dealt_with_is_reported_by_its_position() {
+fn the_first_record_that_is_not_done_is_reported_by_its_position() {
     let fates = fates();
     let numbers: Vec<String> = (0..4).map(sequence_number).collect();
     let forwards: Vec<&str> = numbers.iter().map(String::as_str).collect();

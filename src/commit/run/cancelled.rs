@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::Run;
 use crate::commit::job::{Job, JobStep};
+use crate::commit::report::Broken;
 use crate::rollup::Item;
-use crate::rollup::model::marker::{self, ExistingMarker, Guard};
 use crate::rollup::model::poison::Reason;
+use crate::rollup::pipeline::blame;
 use crate::rollup::pipeline::coalesce::{EntryId, ItemId};
 use crate::rollup::pipeline::plan::{Action, Transaction};
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
@@ -33,12 +34,29 @@ enum ViewAction {
 
 impl Run<'_, '_> {
     /// Takes what each action says into account, and plans what is left again.
-    pub(super) fn cancelled(&mut self, job: Job, transaction: &Transaction<'_>, verdicts: Vec<ActionVerdict>) {
+    ///
+    /// # Errors
+    /// When an action was refused as every other one would be.
+    pub(super) fn cancelled(
+        &mut self,
+        job: Job,
+        transaction: &Transaction<'_>,
+        verdicts: Vec<ActionVerdict>,
+    ) -> Result<(), Broken> {
+        self.check_deployment(transaction, &verdicts)?;
         let mut findings = Findings::default();
         for (action, verdict) in transaction.actions.iter().zip(verdicts) {
             match action {
-                Action::PutMarker { entry, .. } => self.marker_verdict(*entry, verdict),
+                Action::PutMarker { entry, .. } | Action::UpdateReason { entry, .. } => {
+                    self.marker_verdict(*entry, verdict);
+                }
                 Action::PutPart { entry, .. } => self.part_verdict(*entry, verdict),
+                // A marker has the key of a part. It is never deleted, so the record stays where it is.
+                Action::DeletePart { entry, .. } => {
+                    if matches!(verdict, ActionVerdict::ConditionFailed(_)) && self.open(*entry) {
+                        self.outcomes[entry.0] = Some(EntryOutcome::Quarantined);
+                    }
+                }
                 Action::UpdateView { item, .. } => {
                     self.view_verdict(*item, ViewAction::Update, verdict, &job.members, &mut findings);
                 }
@@ -47,34 +65,42 @@ impl Run<'_, '_> {
                 }
             }
         }
+        let met = |member: &EntryId| self.outcomes[member.0].is_some();
+        if job.members.iter().any(met) {
+            self.look_up_markers();
+        }
         self.plan_again(job, findings.refused, findings.unseen);
         self.quarantine();
         if findings.first_touch {
             self.look_up();
         }
+        Ok(())
+    }
+
+    fn check_deployment(&self, transaction: &Transaction<'_>, verdicts: &[ActionVerdict]) -> Result<(), Broken> {
+        for (action, verdict) in transaction.actions.iter().zip(verdicts) {
+            let ActionVerdict::Refused(words) = verdict else { continue };
+            let every_record = match action {
+                Action::PutMarker { .. }
+                | Action::PutPart { .. }
+                | Action::UpdateReason { .. }
+                | Action::DeletePart { .. } => blame::names_an_index(words),
+                Action::UpdateView { .. } | Action::CheckAbsent { .. } => {
+                    blame::refuses_every_update(self.setting.definition, words)
+                }
+            };
+            if every_record {
+                return Err(Broken(words.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// What a marker's condition or refusal means for the entry of the marker.
     fn marker_verdict(&mut self, entry: EntryId, verdict: ActionVerdict) {
         match verdict {
             ActionVerdict::Fine | ActionVerdict::Transient(_) | ActionVerdict::Broken(_) => {}
-            ActionVerdict::ConditionFailed(found) => {
-                let outcome = match marker::existing(found.as_ref(), self.batch[entry].head()) {
-                    ExistingMarker::Collision => return self.number_is_taken(entry),
-                    // A replay needs to know what stays in quarantine. To a delivery it is a duplicate.
-                    ExistingMarker::Quarantined if self.setting.guard == Guard::AbsentOrQuarantined => {
-                        EntryOutcome::Quarantined
-                    }
-                    ExistingMarker::Duplicate | ExistingMarker::Quarantined => {
-                        let definition = &self.setting.definition;
-                        let other = found.is_some_and(|found| marker::is_of_another_definition(&found, definition));
-                        self.other_definition += usize::from(other);
-                        EntryOutcome::Duplicate
-                    }
-                    ExistingMarker::NotKept => EntryOutcome::Unresolved(Unresolved::NotKept),
-                };
-                self.outcomes[entry.0] = Some(outcome);
-            }
+            ActionVerdict::ConditionFailed(found) => self.met_marker(entry, found.as_ref()),
             ActionVerdict::Refused(words) => self.poison(entry, Reason::Refused(words)),
         }
     }

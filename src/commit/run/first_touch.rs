@@ -83,13 +83,13 @@ impl Run<'_, '_> {
 
     /// Whether updates of a view item depend on what is there already.
     fn has_shapes(&self, item: &TouchedItem) -> bool {
-        let definition = &self.setting.definition;
+        let definition = self.setting.definition;
         definition.on_missing(item.views) == OnMissingViewItem::Skip || definition.grouped(item.views).next().is_some()
     }
 
     /// The shape of a view item that came back, for the views that touch it.
     pub(super) fn shape_of(&self, item: ItemId, found: Option<&Item>) -> Result<Shape, String> {
-        view_item::shape(&self.setting.definition, self.batch[item].views, found)
+        view_item::shape(self.setting.definition, self.batch[item].views, found)
     }
 
     /// Notes the shape that a view item was seen to have, and says whether its next update is a first touch.

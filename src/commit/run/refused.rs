@@ -2,9 +2,11 @@
 
 use super::Run;
 use crate::commit::job::{Job, JobStep};
+use crate::commit::report::Broken;
 use crate::rollup::Item;
 use crate::rollup::model::change::Change;
 use crate::rollup::model::poison::{Poison, Reason};
+use crate::rollup::pipeline::blame::{self, Blame};
 use crate::rollup::pipeline::coalesce::{Entry, EntryId, ItemId};
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
 use crate::rollup::pipeline::view_item;
@@ -12,17 +14,27 @@ use crate::rollup::pipeline::view_item;
 impl Run<'_, '_> {
     /// A transaction was refused without a word about which of its actions is at fault: one view item is looked at,
     /// several are told apart first.
-    pub(super) fn refused(&mut self, job: Job, words: String) {
+    ///
+    /// # Errors
+    /// When every other transaction would be refused as well.
+    pub(super) fn refused(&mut self, job: Job, words: String) -> Result<(), Broken> {
+        if blame::refuses_every_update(self.setting.definition, &words) {
+            return Err(Broken(words));
+        }
         if job.items.len() == 1 || job.members.len() == 1 {
             self.queue(job.members, JobStep::Inspect { refused: job.items, words }, job.plans);
         } else {
             self.halve(job);
         }
+        Ok(())
     }
 
     /// What can be seen to be at fault goes to quarantine; if nothing can, the entries are halved until one is alone.
-    pub(super) fn inspected(&mut self, job: Job, items: &[(ItemId, Option<Item>)]) {
-        let JobStep::Inspect { refused, words } = &job.step else { return };
+    ///
+    /// # Errors
+    /// When one is alone and not at fault.
+    pub(super) fn inspected(&mut self, job: Job, items: &[(ItemId, Option<Item>)]) -> Result<(), Broken> {
+        let JobStep::Inspect { refused, words } = &job.step else { return Ok(()) };
         for &member in &job.members {
             if let Some((item, detail)) = self.fault(member, items) {
                 self.poison(member, self.view_item_fault(item, detail));
@@ -32,6 +44,10 @@ impl Run<'_, '_> {
         if rest.len() < job.members.len() {
             self.queue(rest, JobStep::Commit, job.plans);
         } else if let &[member] = rest.as_slice() {
+            let found = items.iter().map(|(_, found)| found.as_ref());
+            if blame::blame(self.setting.definition, words, found) == Blame::Deployment {
+                return Err(Broken(words.clone()));
+            }
             let reason = match refused.as_slice() {
                 &[item] => self.view_item_fault(item, words.clone()),
                 _ => Reason::Refused(words.clone()),
@@ -41,6 +57,7 @@ impl Run<'_, '_> {
             self.halve(job);
         }
         self.quarantine();
+        Ok(())
     }
 
     fn fault(&self, member: EntryId, items: &[(ItemId, Option<Item>)]) -> Option<(ItemId, String)> {
@@ -48,9 +65,11 @@ impl Run<'_, '_> {
         touches.iter().zip(change.deltas.values()).find_map(|(touched, sums)| {
             let (_, found) = items.iter().find(|(item, _)| item == touched)?;
             let found = found.as_ref()?;
-            let fault = |counter| view_item::fault(&self.setting.definition, found, counter);
-            let full = || view_item::overflow(&self.setting.definition, found, sums);
-            sums.keys().find_map(fault).or_else(full).map(|detail| (*touched, detail))
+            let definition = self.setting.definition;
+            let fault = |counter| view_item::fault(definition, found, counter);
+            let too_much = || view_item::out_of_bounds(definition, found, sums);
+            let full = || view_item::overflow(definition, found, sums);
+            sums.keys().find_map(fault).or_else(too_much).or_else(full).map(|detail| (*touched, detail))
         })
     }
 
@@ -59,7 +78,8 @@ impl Run<'_, '_> {
         Reason::ViewItem { item, detail }
     }
 
-    fn halve(&mut self, job: Job) {
+    /// Sends the entries of a job in two transactions. Where they share a view item, the second follows the first.
+    pub(super) fn halve(&mut self, job: Job) {
         let mut first = job.members;
         let second = first.split_off(first.len() / 2);
         self.queue(second, JobStep::Commit, job.plans);

@@ -56,20 +56,31 @@ impl Compared {
     }
 }
 
-/// The key of a view item, as an operator writes it and `--json` prints it: of the first table of these views that has
-/// such a key.
+/// The key of a view item, as an operator writes it and `--json` prints it: of the one table of these views that has such
+/// a key.
 pub(super) fn item_key(definition: &Definition, views: ViewSet, given: &str) -> Result<ViewKey, AuditError> {
     let tables: BTreeSet<TableId> = views.iter().map(|view| definition[view].table()).collect();
-    let mut refused = None;
+    let (mut found, mut refused) = (Vec::new(), None);
     for table in tables {
         match key_of(definition, table, given) {
-            Ok(key) if !definition.fitting(&key).and(views).is_empty() => return Ok(key),
+            Ok(key) if !definition.fitting(&key).and(views).is_empty() => found.push(key),
             Ok(_) => refused = refused.or_else(|| Some(("no view has such a key".to_owned(), ITEM_OF_A_VIEW))),
             Err(why) => refused = refused.or(Some(why)),
         }
     }
-    let (cause, wanted) = refused.unwrap_or_else(|| ("there is no view".to_owned(), ITEM_OF_A_VIEW));
-    Err(AuditError::Item { given: given.to_owned(), cause, wanted })
+    match found.len() {
+        0 => {
+            let (cause, wanted) = refused.unwrap_or_else(|| ("there is no view".to_owned(), ITEM_OF_A_VIEW));
+            Err(AuditError::Item { given: given.to_owned(), cause, wanted })
+        }
+        1 => Ok(found.remove(0)),
+        _ => {
+            let tables: Vec<_> = found.iter().map(|key| definition[key.table].name.as_str()).collect();
+            let fitting = found.iter().flat_map(|key| definition.fitting(key).and(views).iter().collect::<Vec<_>>());
+            let views: Vec<_> = fitting.map(|view| definition[view].name()).collect();
+            Err(AuditError::Ambiguous { given: given.to_owned(), tables: tables.join(", "), views: views.join(", ") })
+        }
+    }
 }
 
 /// What an operator has to give where a key is well-formed and of no view.
@@ -91,6 +102,8 @@ fn key_of(definition: &Definition, table: TableId, given: &str) -> Result<ViewKe
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rollup::model::definition::{Defaults, read};
+    use crate::rollup::model::view::OnMissingViewItem;
 
     #[test]
     fn a_key_of_one_string_is_written_as_it_is() {
@@ -98,5 +111,28 @@ mod tests {
         let key = |given| item_key(&definition, definition.all(), given);
         assert_eq!(key(r#"{"a":1}"#).unwrap().to_string(), r#"{"a":1}"#);
         assert!(key("").unwrap_err().to_string().contains("empty"));
+    }
+
+    #[test]
+    fn a_key_that_several_tables_can_have_is_refused() {
+        let view = |name: &str, table: &str, value: &str| {
+            format!(
+                r#"{{ "name": "{name}", "table": "{table}", "measures": {{ "N": "count" }},
+                     "key": [{{ "attribute": "Id", "type": "S", "value": "{value}" }}] }}"#
+            )
+        };
+        let views = [view("a", "One", "{A}"), view("b", "Two", "{A}"), view("c", "Three", "C#{A}")].join(",");
+        let defaults = Defaults { source_table: "App", view_table: "One", on_missing: OnMissingViewItem::Create };
+        let definition = read(&format!(r#"{{ "views": [{views}] }}"#), &defaults).unwrap();
+        let error = item_key(&definition, definition.all(), "x").unwrap_err();
+        assert!(matches!(error, AuditError::Ambiguous { .. }));
+        for words in ["One, Two", "--view", "a, b"] {
+            assert!(error.to_string().contains(words), "{words}: {error}");
+        }
+        let only = |name: &str| definition.view_named(name).into_iter().collect();
+        let key = |name, given| item_key(&definition, only(name), given).map(|key| definition.named(&key));
+        assert_eq!(key("b", "x").unwrap(), "Two x");
+        assert_eq!(key("c", "C#x").unwrap(), "Three C#x");
+        assert!(key("c", "x").unwrap_err().to_string().contains("no view has such a key"));
     }
 }

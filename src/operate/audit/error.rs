@@ -42,6 +42,18 @@ pub enum AuditError {
         /// What is accepted.
         wanted: &'static str,
     },
+    /// A key that items of several tables can have.
+    #[error(
+        "--item {given} can be a key of several view tables: {tables}; say which with --view NAME, one of the views {views}"
+    )]
+    Ambiguous {
+        /// What was given.
+        given: String,
+        /// The tables.
+        tables: String,
+        /// The views whose items can have such a key.
+        views: String,
+    },
     /// Applying records, in a repair.
     #[error(transparent)]
     Apply(#[from] InvocationError),

@@ -1,26 +1,18 @@
 //! What a deployment must be, property by property: decisions on what the services say, without asking them.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::types::{KeySchemaElement, TableDescription, TimeToLiveDescription, TimeToLiveStatus};
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, EventSourcePosition, FunctionResponseType};
 use serde_json::Value;
 
 use super::filtering::{self, OFF};
-use crate::config::{
-    Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, SOURCE_TABLE, VIEW_DEFINITION, VIEW_TABLE,
-};
+use crate::config::Config;
 use crate::operate::agreement::Announced;
+use crate::operate::marker_table::{QUARANTINE_INDEX_USABLE, quarantine_index};
 use crate::rollup::model::definition::{Definition, ViewTable};
 use crate::rollup::model::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
-use crate::rollup::model::view::{View, table_name};
 
 const ABSENT: &str = "absent";
 const ON: &str = "on";
-const THE_SAME: &str = "the same";
-const TABLES: &str = "the function works on another table than this command: name that table, or set the variable";
-const OTHERS: &str =
-    "the function has another setting than this command: set the variable, so that repair and replay do as it does";
 
 /// One property of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,17 +38,23 @@ impl Check {
 }
 
 /// Checks of one subject.
-struct Checks {
+pub(super) struct Checks {
     subject: String,
-    checks: Vec<Check>,
+    pub(super) checks: Vec<Check>,
 }
 
 impl Checks {
-    fn of(subject: String) -> Self {
+    pub(super) fn of(subject: String) -> Self {
         Self { subject, checks: Vec::new() }
     }
 
-    fn that(&mut self, what: &'static str, found: impl Into<String>, needed: impl Into<String>, why: &'static str) {
+    pub(super) fn that(
+        &mut self,
+        what: &'static str,
+        found: impl Into<String>,
+        needed: impl Into<String>,
+        why: &'static str,
+    ) {
         let (found, needed) = (found.into(), needed.into());
         self.checks.push(Check { subject: self.subject.clone(), what, found, needed, why });
     }
@@ -123,6 +121,13 @@ pub fn idempotency(name: &str, table: Option<&TableDescription>, expiry: Option<
             EXPIRES_AT,
             "markers are kept, and paid for, for ever; switch time to live on",
         );
+        checks.that(
+            "the index Quarantine",
+            quarantine_index(table),
+            QUARANTINE_INDEX_USABLE,
+            "`ddb-rollup quarantine` reads the whole table instead; wait until the index is made, or add it as \
+             docs/operating/quarantine.md shows",
+        );
     }
     checks.checks
 }
@@ -170,15 +175,30 @@ pub fn mappings(
     let reads = |mapping: &&EventSourceMappingConfiguration| mapping.event_source_arn() == Some(stream);
     let mut checks = Checks::of(format!("stream {stream}"));
     let mut read = mappings.iter().filter(reads).peekable();
-    let found = if read.peek().is_some() { ON } else { OFF };
-    checks.that(
-        "the event source mapping",
-        found,
-        ON,
-        "no function reads the stream that the table has now, so nothing is counted",
-    );
+    let mut streams = mappings.iter().filter_map(|mapping| mapping.event_source_arn());
+    let before = streams.find(|arn| are_of_one_table(arn, stream));
+    let (found, why) = match before {
+        _ if read.peek().is_some() => (ON.to_owned(), ""),
+        Some(before) => (
+            format!("on {before}"),
+            "the table's stream was switched off and on, and the function reads the one of before, so nothing is counted: \
+             give the mapping the stream of now, and run `ddb-rollup repair` for what was written between",
+        ),
+        None => (
+            OFF.to_owned(),
+            "no function reads the stream of the table, so nothing is counted: deploy the template, or make a mapping",
+        ),
+    };
+    checks.that("the event source mapping", found, ON, why);
     let safe = filtering::safe_patterns(definition, source);
     checks.checks.into_iter().chain(read.flat_map(|one| mapping(one, safe.as_deref()))).collect()
+}
+
+/// Whether two ARNs are those of streams that one table has or had.
+#[must_use]
+pub fn are_of_one_table(one: &str, other: &str) -> bool {
+    let table = |arn: &str| arn.split_once("/stream/").map(|(table, _)| table.to_owned());
+    table(one).is_some() && table(one) == table(other)
 }
 
 fn mapping(mapping: &EventSourceMappingConfiguration, safe_patterns: Option<&[Value]>) -> Vec<Check> {
@@ -187,7 +207,13 @@ fn mapping(mapping: &EventSourceMappingConfiguration, safe_patterns: Option<&[Va
         Some("Creating" | "Enabling" | "Updating") => "Enabled",
         state => state.unwrap_or("unknown"),
     };
-    checks.that("the state", state, "Enabled", "records wait in the stream, which keeps them for 24 hours");
+    checks.that(
+        "the state",
+        state,
+        "Enabled",
+        "nothing is counted, and records wait in the stream, which keeps them for 24 hours: update the stack with \
+         MappingEnabled=true, or enable the mapping",
+    );
     let reports = mapping.function_response_types().contains(&FunctionResponseType::ReportBatchItemFailures);
     checks.that(
         "ReportBatchItemFailures",
@@ -221,49 +247,11 @@ fn mapping(mapping: &EventSourceMappingConfiguration, safe_patterns: Option<&[Va
     checks.checks
 }
 
-/// The function's settings, beside those that the command was given.
-#[must_use]
-#[allow(clippy::implicit_hasher, reason = "it is the map that the SDK gives")]
-pub fn settings(config: &Config, function: &str, variables: Option<&HashMap<String, String>>) -> Vec<Check> {
-    let mut checks = Checks::of(format!("function {function}"));
-    let variable = |name: &str| variables.and_then(|variables| variables.get(name).cloned());
-    // A file in the function's zip cannot be read from here.
-    let in_a_file = variable(VIEW_DEFINITION).is_some_and(|value| value.trim_start().starts_with('@'));
-    let readable = |name: &str| variable(name).filter(|_| !(in_a_file && name == VIEW_DEFINITION));
-    let theirs = match Config::read(readable) {
-        Ok(theirs) => theirs,
-        Err(error) => {
-            checks.that("the settings", error.to_string(), "settings that can be used", "the function cannot start");
-            return checks.checks;
-        }
-    };
-    checks.that(SOURCE_TABLE, theirs.definition.source_table(), config.definition.source_table(), TABLES);
-    checks.that(IDEMPOTENCY_TABLE, &theirs.idempotency_table, &config.idempotency_table, TABLES);
-    if !in_a_file {
-        let tables = |config: &Config| {
-            config.definition.tables().iter().map(|table| table_name(&table.name)).collect::<Vec<_>>().join(", ")
-        };
-        checks.that(VIEW_TABLE, tables(&theirs), tables(config), TABLES);
-        let of = |view: &View| {
-            (view.condition().cloned(), view.key().to_vec(), view.measures().to_vec(), view.set().to_vec())
-        };
-        let all = |config: &Config| config.definition.views().iter().map(of).collect::<Vec<_>>();
-        let same = all(&theirs) == all(config);
-        checks.that(VIEW_DEFINITION, if same { THE_SAME } else { "another" }, THE_SAME, OTHERS);
-    }
-    let days = |config: &Config| config.marker_retention_days.to_string();
-    checks.that(MARKER_RETENTION_DAYS, days(&theirs), days(config), OTHERS);
-    let missing = |config: &Config| {
-        config.definition.views().iter().map(|view| view.on_missing().as_str()).collect::<Vec<_>>().join(", ")
-    };
-    checks.that(ON_MISSING_VIEW_ITEM, missing(&theirs), missing(config), OTHERS);
-    checks.checks
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use aws_sdk_dynamodb::types::{
-        AttributeDefinition, KeyType, ScalarAttributeType, StreamSpecification, StreamViewType, TableStatus,
+        AttributeDefinition, GlobalSecondaryIndexDescription, IndexStatus, KeyType, ScalarAttributeType,
+        StreamSpecification, StreamViewType, TableStatus,
     };
     use aws_sdk_lambda::types::{DestinationConfig, Filter, FilterCriteria, OnFailure};
 
@@ -283,11 +271,11 @@ mod tests {
         table.build()
     }
 
-    fn wrong(checks: Vec<Check>) -> Vec<(&'static str, String)> {
+    pub(in crate::operate::deploy_check) fn wrong(checks: Vec<Check>) -> Vec<(&'static str, String)> {
         checks.into_iter().filter(|check| !check.is_right()).map(|check| (check.what, check.found)).collect()
     }
 
-    fn config() -> Config {
+    pub(in crate::operate::deploy_check) fn config() -> Config {
         Config::of(Tables::default()).unwrap()
     }
 
@@ -315,7 +303,23 @@ mod tests {
         assert_eq!(view_of(&more), [("the key", "MapId (S), Day (S)".to_owned())]);
 
         let expiry = |status| TimeToLiveDescription::builder().attribute_name(EXPIRES_AT).time_to_live_status(status);
-        let markers = table(&[(SEQUENCE_NUMBER, ScalarAttributeType::S), (STREAM, ScalarAttributeType::S)]);
+        let mut markers = table(&[(SEQUENCE_NUMBER, ScalarAttributeType::S), (STREAM, ScalarAttributeType::S)]);
+        let index = |parts: &[&str], status| {
+            let parts: Vec<_> = parts.iter().map(|name| (*name, ScalarAttributeType::S)).collect();
+            let index = GlobalSecondaryIndexDescription::builder().index_name("Quarantine");
+            index.set_key_schema(table(&parts).key_schema).index_status(status).build()
+        };
+        let key = ["InQuarantine", "RecordedAt"];
+        for (indexes, found) in [
+            (vec![], "absent"),
+            (vec![index(&key, IndexStatus::Creating)], "on InQuarantine, RecordedAt; CREATING"),
+            (vec![index(&key[..1], IndexStatus::Active)], "on InQuarantine; ACTIVE"),
+        ] {
+            markers.global_secondary_indexes = Some(indexes);
+            let wrong = wrong(idempotency("I", Some(&markers), Some(&expiry(TimeToLiveStatus::Enabled).build())));
+            assert_eq!(wrong, [("the index Quarantine", found.to_owned())]);
+        }
+        markers.global_secondary_indexes = Some(vec![index(&key, IndexStatus::Updating)]);
         let with = |status| wrong(idempotency("I", Some(&markers), Some(&expiry(status).build())));
         assert_eq!(with(TimeToLiveStatus::Enabled), []);
         assert_eq!(with(TimeToLiveStatus::Disabled), [("the attribute of expiry", OFF.to_owned())]);
@@ -346,21 +350,11 @@ mod tests {
         let filtered = FilterCriteria::builder().filters(Filter::builder().pattern("{}").build()).build();
         assert_eq!(check(good().filter_criteria(filtered).build()), [("filtering", "{}".to_owned())]);
         let old = good().event_source_arn("arn:aws:dynamodb:eu-west-1:1:table/Point/stream/before").build();
-        assert_eq!(check(old), [("the event source mapping", OFF.to_owned())]);
-    }
-
-    #[test]
-    fn the_functions_settings_are_the_commands() {
-        let check = |variables: &[(&str, &str)]| {
-            let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            wrong(settings(&config(), "f", Some(&variables)))
-        };
-        assert_eq!(check(&[]), []);
-        assert_eq!(check(&[(VIEW_TABLE, "Region")]), [(VIEW_TABLE, "Region".to_owned())]);
-        assert_eq!(check(&[(ON_MISSING_VIEW_ITEM, "skip")]), [(ON_MISSING_VIEW_ITEM, "skip".to_owned())]);
-        let definition = r#"{ "key": [{ "attribute": "MapId", "type": "S" }], "measures": { "Points": "count" } }"#;
-        assert_eq!(check(&[(VIEW_DEFINITION, definition)]), [(VIEW_DEFINITION, "another".to_owned())]);
-        let unusable = check(&[(MARKER_RETENTION_DAYS, "never")]);
-        assert!(unusable[0].1.contains("ROLLUP_MARKER_RETENTION_DAYS is \"never\""), "{unusable:?}");
+        let found = "on arn:aws:dynamodb:eu-west-1:1:table/Point/stream/before".to_owned();
+        assert_eq!(check(old), [("the event source mapping", found)]);
+        let other = good().event_source_arn("arn:aws:dynamodb:eu-west-1:1:table/Points/stream/now").build();
+        assert_eq!(check(other), [("the event source mapping", OFF.to_owned())]);
+        let both = [good().event_source_arn(format!("{STREAM_ARN}-before")).build(), good().build()];
+        assert_eq!(wrong(mappings(&definition, &source, STREAM_ARN, &both)), []);
     }
 }

@@ -33,13 +33,29 @@ pub(super) fn found_and_needed(
     }
     let texts: Vec<_> = filters.iter().map(|filter| Filter::pattern(filter).unwrap_or_default()).collect();
     // A text that is not JSON is none of the patterns.
-    let given: Vec<Value> = texts.iter().map(|text| serde_json::from_str(text).unwrap_or_default()).collect();
+    let read = |text: &&str| sorted(serde_json::from_str(text).unwrap_or_default());
+    let given: Vec<Value> = texts.iter().map(read).collect();
     // With a pattern less, the records of a view are dropped.
     let is_safe = |safe: &[Value]| {
+        let safe: Vec<Value> = safe.iter().cloned().map(sorted).collect();
         given.iter().all(|pattern| safe.contains(pattern)) && safe.iter().all(|pattern| given.contains(pattern))
     };
     let needed = if safe.is_some() { SAFE } else { OFF };
     if safe.is_some_and(is_safe) { (SAFE.to_owned(), SAFE) } else { (texts.join(" or "), needed) }
+}
+
+/// A pattern with its alternatives in one order and each once: Lambda takes a list for a set.
+fn sorted(pattern: Value) -> Value {
+    match pattern {
+        Value::Array(alternatives) => {
+            let mut alternatives: Vec<_> = alternatives.into_iter().map(sorted).collect();
+            alternatives.sort_by_cached_key(Value::to_string);
+            alternatives.dedup();
+            alternatives.into()
+        }
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, sorted(value))).collect(),
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +89,26 @@ mod tests {
             assert!(!is_right(patterns, Some(&safe)), "{patterns:?}");
         }
         assert!(!is_right(&[like], None) && !is_right(&["{}"], None));
+    }
+
+    #[test]
+    fn a_pattern_is_what_it_lets_through_and_not_how_it_is_written() {
+        let keys = json!({ "PK": { "S": ["A", "B"] }, "SK": { "S": ["C", { "prefix": "D" }, { "prefix": "E" }] } });
+        let safe = [json!({ "dynamodb": { "Keys": keys } })];
+        let of = |keys: &str| format!(r#"{{ "dynamodb":{{ "Keys" : {keys} }} }}"#);
+        for same in [
+            r#"{"SK":{"S":[{"prefix":"E"},"C",{"prefix":"D"}]},"PK":{"S":["B","A"]}}"#,
+            r#"{"PK":{"S":["B","A","B"]},"SK":{"S":["C",{"prefix":"D"},{"prefix":"E"},{"prefix":"E"}]}}"#,
+        ] {
+            assert!(is_right(&[&of(same)], Some(&safe)), "{same}");
+        }
+        for other in [
+            r#"{"PK":{"S":["A"]},"SK":{"S":["C",{"prefix":"D"},{"prefix":"E"}]}}"#,
+            r#"{"PK":{"S":["A","B"]},"SK":{"S":["C","D",{"prefix":"E"}]}}"#,
+            r#"{"PK":{"S":["A","B"]}}"#,
+        ] {
+            assert!(!is_right(&[&of(other)], Some(&safe)), "{other}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ use super::function::LocalFunction;
 use super::options::Args;
 use super::poller::failure_destination::FailureDestination;
 use super::poller::{Clock, Poller};
-use super::running_stack::RunningStack;
+use super::running_stack::{Declared, RunningStack};
 use crate::operate::CommandOutcome;
 use crate::operate::args::Shared;
 use crate::operate::stop;
@@ -70,7 +70,8 @@ async fn start_stack(shared: &Shared, args: &Args, clock: &ManualClock) -> Resul
     // Nobody should wait for a batch to fill up.
     parameters.insert("MaximumBatchingWindowInSeconds".to_owned(), "0".to_owned());
     parameters.extend(args.parameters.iter().cloned());
-    RunningStack::start(database, args.port.unwrap_or(0), shared.region.as_deref(), &parameters, None).await
+    let declared = Declared::read(&parameters, None)?;
+    RunningStack::start(database, args.port.unwrap_or(0), shared.region.as_deref(), declared).await
 }
 
 fn poller(stack: &RunningStack, args: &Args, clock: &ManualClock) -> Poller<DynamoStream, RecordingFunction> {

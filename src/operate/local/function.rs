@@ -8,11 +8,12 @@ use aws_config::SdkConfig;
 use uuid::Uuid;
 
 use super::poller::{Clock, Function};
-use crate::commit::{LookedUp, Randomness, Store};
+use crate::commit::{FoundMarkers, LookedUp, Randomness, Store};
 use crate::config::Config;
 use crate::handler::{Invocation, Rollup};
 use crate::randomness::OsRandomness;
 use crate::rollup::Item;
+use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::plan::{Action, Transaction};
 use crate::rollup::pipeline::verdict::{ActionVerdict, Failure};
@@ -107,5 +108,9 @@ impl<S: Store> Store for CountingStore<S> {
 
     async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
         self.store.look_up(keys).await
+    }
+
+    async fn look_up_markers(&self, ids: &[RecordId]) -> Result<FoundMarkers, Failure> {
+        self.store.look_up_markers(ids).await
     }
 }

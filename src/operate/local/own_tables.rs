@@ -1,6 +1,7 @@
 //! A user's own tables on this machine: their schemas, and the items that they begin with.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use aws_sdk_dynamodb::types::{KeyType as Role, ScalarAttributeType, StreamViewType};
@@ -9,7 +10,8 @@ use serde::Deserialize;
 use super::stack_definition::{KeyAttribute, StackDefinition, TableDefinition};
 use crate::config::Config;
 use crate::rollup::model::definition::{Definition, ViewTable};
-use crate::rollup::model::view::{KeyType, table_name};
+use crate::rollup::model::number::Number;
+use crate::rollup::model::view::{KeyType, TableId, table_name};
 use crate::rollup::{AttributeValue, Item};
 
 /// Why a user's own tables cannot be made.
@@ -47,6 +49,28 @@ pub enum OwnTablesError {
         /// The tables of the definition.
         tables: String,
     },
+    /// Two schemas of one table.
+    #[error("{file} is a second schema of the table {table}; give one")]
+    Twice {
+        /// The second file.
+        file: PathBuf,
+        /// Its table.
+        table: String,
+    },
+    /// A table whose key is not the one that is needed.
+    #[error("the table {table} has the key {found}{}, but {user} need the key {needed}: change one of them", in_file(.file.as_deref()))]
+    Key {
+        /// The file with its schema; none for the table that the template declares.
+        file: Option<PathBuf>,
+        /// The table.
+        table: String,
+        /// The key of the schema.
+        found: String,
+        /// Who needs another one.
+        user: String,
+        /// The key that is needed.
+        needed: String,
+    },
     /// A line that is no item of the source table.
     #[error("line {line} of {file} is no item of the table {table}: {cause}; nothing was loaded")]
     Line {
@@ -59,6 +83,57 @@ pub enum OwnTablesError {
         /// What is wrong with it.
         cause: String,
     },
+}
+
+fn in_file(file: Option<&Path>) -> String {
+    file.map_or_else(String::new, |file| format!(" in {}", file.display()))
+}
+
+/// What a user did not say of a table, and what it is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Completed {
+    /// The source table has a stream that its schema does not have.
+    Stream {
+        /// The source table.
+        table: String,
+        /// What the stream of the schema carries; none is no stream.
+        declared: Option<StreamViewType>,
+    },
+    /// A view table without a schema has the key that its views name.
+    ViewTable {
+        /// The view table.
+        table: String,
+        /// Its key.
+        key: String,
+    },
+}
+
+impl fmt::Display for Completed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stream { table, declared } => {
+                match declared {
+                    None => write!(f, "the schema of {table} has no stream")?,
+                    Some(carries) => write!(f, "the schema of {table} has a stream of {carries}")?,
+                }
+                write!(f, ": a stream of NEW_AND_OLD_IMAGES is switched on here; your own table needs it too")
+            }
+            Self::ViewTable { table, key } => {
+                write!(f, "no --table-schema gives the view table {table}: it has the key of the definition, {key}")
+            }
+        }
+    }
+}
+
+/// The tables of a definition on this machine.
+#[derive(Debug)]
+pub(super) struct OwnTables {
+    /// The source table, with a stream that carries both images.
+    pub(super) source: TableDefinition,
+    /// The tables with view items, besides the source table.
+    pub(super) views: Vec<TableDefinition>,
+    /// What is not as a user said, or was not said.
+    pub(super) completed: Vec<Completed>,
 }
 
 /// What of a create-table request is kept.
@@ -143,40 +218,107 @@ fn table(schema: Schema) -> Result<TableDefinition, String> {
     }
     let on = schema.stream.filter(|stream| stream.enabled != Some(false));
     let stream = on.map(|stream| StreamViewType::from(stream.view_type.unwrap_or_default().as_str()));
-    Ok(TableDefinition { name: schema.name, key, stream, time_to_live: None })
+    Ok(TableDefinition { name: schema.name, key, indexes: Vec::new(), stream, time_to_live: None })
 }
 
-/// The tables of a definition: the source table first, with a stream that carries both images.
+/// The tables of a definition.
 ///
 /// # Errors
-/// When nothing tells the key of the source table, or a schema is of none of the tables.
+/// When nothing tells the key of the source table, or a schema is of none of the tables or has another key than its table
+/// needs.
 pub(super) fn tables(
     config: &Config,
     schemas: Schemas,
     shipped: &StackDefinition,
-) -> Result<Vec<TableDefinition>, OwnTablesError> {
+) -> Result<OwnTables, OwnTablesError> {
     let definition = &config.definition;
-    let mut wanted = vec![table_name(definition.source_table())];
-    wanted.extend(definition.tables().iter().map(|table| table_name(&table.name)));
-    wanted.dedup();
-    let mut known: BTreeMap<String, TableDefinition> = BTreeMap::new();
-    for (file, schema) in schemas {
-        if !wanted.contains(&schema.name.as_str()) && schema.name != config.idempotency_table {
-            let (table, tables) = (schema.name, wanted.join(", "));
-            return Err(OwnTablesError::Unused { file, table, tables });
-        }
-        known.insert(schema.name.clone(), schema);
+    let mut known = by_table(config, schemas)?;
+    if let Some((file, schema)) = known.get(table_name(&config.idempotency_table)) {
+        has_key(&schema.name, Some(file), &schema.key, "the markers", &shipped.idempotency.key)?;
     }
-    let source = match known.remove(wanted[0]) {
-        Some(schema) => TableDefinition { stream: Some(StreamViewType::NewAndOldImages), ..schema },
-        None if shipped.source.name == wanted[0] && is_example(definition, shipped) => shipped.source.clone(),
-        None => return Err(OwnTablesError::NoSourceSchema(wanted[0].to_owned())),
+    let name = table_name(definition.source_table());
+    let mut completed = Vec::new();
+    let (file, source) = match known.remove(name) {
+        Some((file, schema)) => {
+            let carries_both = Some(StreamViewType::NewAndOldImages);
+            if schema.stream != carries_both {
+                completed.push(Completed::Stream { table: schema.name.clone(), declared: schema.stream });
+            }
+            (Some(file), TableDefinition { stream: carries_both, ..schema })
+        }
+        None if shipped.source.name == name && is_example(definition, shipped) => (None, shipped.source.clone()),
+        None => return Err(OwnTablesError::NoSourceSchema(name.to_owned())),
     };
-    let views = definition.tables().iter().filter(|table| table_name(&table.name) != source.name);
-    let views = views.map(|table| known.remove(table_name(&table.name)).unwrap_or_else(|| of_definition(table)));
-    let mut tables: Vec<TableDefinition> = views.collect();
-    tables.insert(0, source);
-    Ok(tables)
+    let mut views = Vec::new();
+    for (id, table) in definition.table_ids() {
+        let wanted = of_definition(table);
+        let user = users(definition, id);
+        match known.remove(&wanted.name) {
+            _ if definition.is_source(id) => has_key(name, file.as_ref(), &source.key, &user, &wanted.key)?,
+            Some((file, schema)) => {
+                has_key(&schema.name, Some(&file), &schema.key, &user, &wanted.key)?;
+                views.push(schema);
+            }
+            None => {
+                completed.push(Completed::ViewTable { table: wanted.name.clone(), key: key_text(&wanted.key) });
+                views.push(wanted);
+            }
+        }
+    }
+    Ok(OwnTables { source, views, completed })
+}
+
+/// The schemas by the name of their table, if each is of a table that is at work.
+fn by_table(config: &Config, schemas: Schemas) -> Result<BTreeMap<String, (PathBuf, TableDefinition)>, OwnTablesError> {
+    let definition = &config.definition;
+    let mut at_work = vec![table_name(definition.source_table())];
+    let others = definition.tables().iter().map(|table| table.name.as_str()).chain([config.idempotency_table.as_str()]);
+    for table in others.map(table_name) {
+        if !at_work.contains(&table) {
+            at_work.push(table);
+        }
+    }
+    let mut known = BTreeMap::new();
+    for (file, schema) in schemas {
+        let table = schema.name.clone();
+        if !at_work.contains(&table.as_str()) {
+            return Err(OwnTablesError::Unused { file, table, tables: at_work.join(", ") });
+        }
+        if known.contains_key(&table) {
+            return Err(OwnTablesError::Twice { file, table });
+        }
+        known.insert(table, (file, schema));
+    }
+    Ok(known)
+}
+
+fn users(definition: &Definition, table: TableId) -> String {
+    let views: Vec<_> = definition.of_table(table).iter().map(|view| definition[view].name()).collect();
+    format!("the items of the views {}", views.join(", "))
+}
+
+fn has_key(
+    table: &str,
+    file: Option<&PathBuf>,
+    found: &[KeyAttribute],
+    user: &str,
+    needed: &[KeyAttribute],
+) -> Result<(), OwnTablesError> {
+    if found == needed {
+        return Ok(());
+    }
+    Err(OwnTablesError::Key {
+        file: file.cloned(),
+        table: table.to_owned(),
+        found: key_text(found),
+        user: user.to_owned(),
+        needed: key_text(needed),
+    })
+}
+
+fn key_text(key: &[KeyAttribute]) -> String {
+    let parts = key.iter().map(|part| format!("{} ({}, {})", part.name, part.kind, part.role));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether what the views read includes the key of the table that the template declares: then it can be meant.
@@ -196,7 +338,13 @@ fn of_definition(table: &ViewTable) -> TableDefinition {
         };
         KeyAttribute { name: name.clone(), kind, role }
     });
-    TableDefinition { name: table_name(&table.name).to_owned(), key: key.collect(), stream: None, time_to_live: None }
+    TableDefinition {
+        name: table_name(&table.name).to_owned(),
+        key: key.collect(),
+        indexes: Vec::new(),
+        stream: None,
+        time_to_live: None,
+    }
 }
 
 /// Reads the items of a file, a line each.
@@ -221,7 +369,21 @@ pub(super) fn items(file: &Path, table: &TableDefinition) -> Result<Vec<Item>, O
 }
 
 fn unusable(part: &KeyAttribute, item: &Item) -> Option<String> {
-    let kind = match item.get(&part.name) {
+    let value = item.get(&part.name);
+    let is_empty = match value {
+        Some(AttributeValue::S(text)) => text.is_empty(),
+        Some(AttributeValue::B(bytes)) => bytes.is_empty(),
+        _ => false,
+    };
+    if let Some(AttributeValue::N(text)) = value
+        && !text.parse::<Number>().is_ok_and(|number| number.is_storable())
+    {
+        return Some(format!("its key attribute {} is not a number that DynamoDB can hold", part.name));
+    }
+    if is_empty {
+        return Some(format!("its key attribute {} is empty", part.name));
+    }
+    let kind = match value {
         Some(AttributeValue::S(_)) => ScalarAttributeType::S,
         Some(AttributeValue::N(_)) => ScalarAttributeType::N,
         Some(AttributeValue::B(_)) => ScalarAttributeType::B,

@@ -18,11 +18,11 @@ use super::options::Args;
 use super::own_tables;
 use super::poller::failure_destination::FailureDestination;
 use super::poller::{Clock, POLL_INTERVAL, Poller};
-use super::running_stack::{Own, RunningStack};
+use super::running_stack::{Declared, Own, RunningStack};
 use super::stack_definition::{StackDefinition, TableDefinition};
 use super::view_printer::{Format, ViewPrinter};
 use crate::operate::args::Shared;
-use crate::operate::printable::printable_lines;
+use crate::operate::printable::{printable, printable_lines};
 use crate::operate::stop::{self, Stop, Stopper};
 use crate::operate::stream::DynamoStream;
 use crate::store::DynamoStore;
@@ -44,11 +44,16 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Result<(), LocalError> 
     let schemas = own_tables::schemas(&args.table_schema)?;
     let own = shared.gives_definition() || !schemas.is_empty();
     let own = own.then(|| Ok::<_, LocalError>(Own { config: shared.config()?, schemas })).transpose()?;
+    let declared = Declared::read(&parameters, own)?;
+    // All that can be wrong with a user's files is found before a table is made.
+    let items = args.load.as_ref().map(|file| own_tables::items(file, &declared.definition.source)).transpose()?;
+    for completed in &declared.completed {
+        writeln!(io::stderr(), "{}", printable(completed))?;
+    }
     let database = engine::open(args.data.as_deref())?;
     let port = args.port.unwrap_or(DEFAULT_PORT);
-    let stack = RunningStack::start(database, port, shared.region.as_deref(), &parameters, own).await?;
-    if let Some(file) = &args.load {
-        let items = own_tables::items(file, &stack.definition.source)?;
+    let stack = RunningStack::start(database, port, shared.region.as_deref(), declared).await?;
+    if let (Some(file), Some(items)) = (&args.load, items) {
         let count = items.len();
         stack.load(items).await?;
         writeln!(io::stderr(), "loaded {} into {}; items: {count}", file.display(), stack.definition.source.name)?;

@@ -8,7 +8,7 @@ use dynoxide::Database;
 
 use super::engine::Engine;
 use super::error::LocalError;
-use super::own_tables::{self, Schemas};
+use super::own_tables::{self, Completed, OwnTables, Schemas};
 use super::stack_definition::{StackDefinition, TEMPLATE};
 use super::table_setup;
 use super::template::StackTemplate;
@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::operate::error::{TableError, failure_text};
 use crate::operate::stream::DynamoStream;
 use crate::rollup::Item;
+use crate::rollup::model::view::table_name;
 
 /// An engine with the template's tables.
 pub(super) struct RunningStack {
@@ -36,6 +37,30 @@ pub(super) struct Own {
     pub(super) schemas: Schemas,
 }
 
+/// What is to be at work, before anything of it is.
+pub(super) struct Declared {
+    pub(super) definition: StackDefinition,
+    /// The function's settings, from the template's environment variables or a user's own.
+    pub(super) config: Config,
+    /// What of a user's own tables is not as the user said, or was not said.
+    pub(super) completed: Vec<Completed>,
+}
+
+impl Declared {
+    /// What the template declares with these parameters, with a user's own tables in the place of its own.
+    pub(super) fn read(parameters: &BTreeMap<String, String>, own: Option<Own>) -> Result<Self, LocalError> {
+        let mut definition = StackDefinition::read(StackTemplate::new(TEMPLATE, parameters)?)?;
+        let Some(Own { config, schemas }) = own else {
+            let config = Config::read(|name| definition.environment.get(name).cloned())?;
+            return Ok(Self { definition, config, completed: Vec::new() });
+        };
+        let OwnTables { source, views, completed } = own_tables::tables(&config, schemas, &definition)?;
+        (definition.source, definition.views) = (source, views);
+        table_name(&config.idempotency_table).clone_into(&mut definition.idempotency.name);
+        Ok(Self { definition, config, completed })
+    }
+}
+
 impl RunningStack {
     /// Puts items into the source table.
     pub(super) async fn load(&self, items: Vec<Item>) -> Result<(), TableError> {
@@ -47,24 +72,14 @@ impl RunningStack {
         Ok(())
     }
 
-    /// Starts an engine on this database, with the template's tables.
+    /// Starts an engine on this database, with the tables that are declared.
     pub(super) async fn start(
         database: Database,
         port: u16,
         region: Option<&str>,
-        parameters: &BTreeMap<String, String>,
-        own: Option<Own>,
+        declared: Declared,
     ) -> Result<Self, LocalError> {
-        let mut definition = StackDefinition::read(StackTemplate::new(TEMPLATE, parameters)?)?;
-        let config = match own {
-            None => Config::read(|name| definition.environment.get(name).cloned())?,
-            Some(Own { config, schemas }) => {
-                let mut tables = own_tables::tables(&config, schemas, &definition)?.into_iter();
-                definition.source = tables.next().unwrap_or(definition.source);
-                definition.views = tables.collect();
-                config
-            }
-        };
+        let Declared { definition, config, .. } = declared;
         let engine = Engine::serve(database.clone(), port).await?;
         let sdk = engine.sdk(region);
         let client = Client::new(&sdk);

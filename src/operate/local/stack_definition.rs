@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{KeyType, ScalarAttributeType, StreamViewType};
+use aws_sdk_dynamodb::types::{KeyType, ProjectionType, ScalarAttributeType, StreamViewType};
 
 use super::poller::EventSourceMapping;
 use super::poller::batch_delivery::FailurePolicy;
@@ -42,13 +42,26 @@ pub(super) struct TableDefinition {
     pub(super) name: String,
     /// The key attributes, the partition key first.
     pub(super) key: Vec<KeyAttribute>,
+    /// Its global secondary indexes.
+    pub(super) indexes: Vec<IndexDefinition>,
     /// What its stream carries; none is no stream.
     pub(super) stream: Option<StreamViewType>,
     /// The attribute that tells when an item expires; none is never.
     pub(super) time_to_live: Option<String>,
 }
 
-/// One attribute of a table's key.
+/// A global secondary index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct IndexDefinition {
+    pub(super) name: String,
+    /// The key attributes, the partition key first.
+    pub(super) key: Vec<KeyAttribute>,
+    pub(super) projection: ProjectionType,
+    /// The attributes besides the keys that an index has which includes some.
+    pub(super) included: Vec<String>,
+}
+
+/// One attribute of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KeyAttribute {
     pub(super) name: String,
@@ -103,21 +116,15 @@ impl StackDefinition {
 }
 
 fn read_table(table: &Property<'_>) -> Result<TableDefinition, TemplateError> {
-    let mut kinds = BTreeMap::new();
+    let mut kinds = Kinds::new();
     for attribute in table.get("AttributeDefinitions")?.items()? {
         let kind = attribute.get("AttributeType")?;
         let kind = ScalarAttributeType::try_parse(&kind.text()?).map_err(|_| kind.wrong("it must be S, N or B"))?;
         kinds.insert(attribute.get("AttributeName")?.text()?, kind);
     }
-    let mut key = Vec::new();
-    for part in table.get("KeySchema")?.items()? {
-        let name = part.get("AttributeName")?.text()?;
-        let role = part.get("KeyType")?;
-        let role = KeyType::try_parse(&role.text()?).map_err(|_| role.wrong("it must be HASH or RANGE"))?;
-        let kind = kinds.get(&name).cloned();
-        let kind = kind.ok_or_else(|| part.wrong(format!("{name} is not among the AttributeDefinitions")))?;
-        key.push(KeyAttribute { name, kind, role });
-    }
+    let key = read_key(table, &kinds)?;
+    let indexes = table.find("GlobalSecondaryIndexes")?.map(|indexes| indexes.items()).transpose()?.unwrap_or_default();
+    let indexes = indexes.iter().map(|index| read_index(index, &kinds)).collect::<Result<_, _>>()?;
     let stream = match table.find("StreamSpecification")? {
         None => None,
         Some(stream) => {
@@ -130,13 +137,42 @@ fn read_table(table: &Property<'_>) -> Result<TableDefinition, TemplateError> {
         _ => None,
     };
     let is_supported = |name: &&str| {
-        ["TableName", "KeySchema", "StreamSpecification", "TimeToLiveSpecification"].contains(name)
+        ["TableName", "KeySchema", "GlobalSecondaryIndexes", "StreamSpecification", "TimeToLiveSpecification"]
+            .contains(name)
             || WITHOUT_EFFECT.contains(name)
     };
     if let Some(name) = table.names().find(|name| !is_supported(name)) {
         return Err(table.wrong(format!("a table with {name} cannot be made on this machine")));
     }
-    Ok(TableDefinition { name: table.get("TableName")?.text()?, key, stream, time_to_live })
+    Ok(TableDefinition { name: table.get("TableName")?.text()?, key, indexes, stream, time_to_live })
+}
+
+/// The types of attributes, by their names.
+type Kinds = BTreeMap<String, ScalarAttributeType>;
+
+fn read_key(owner: &Property<'_>, kinds: &Kinds) -> Result<Vec<KeyAttribute>, TemplateError> {
+    let part = |part: &Property<'_>| {
+        let name = part.get("AttributeName")?.text()?;
+        let role = part.get("KeyType")?;
+        let role = KeyType::try_parse(&role.text()?).map_err(|_| role.wrong("it must be HASH or RANGE"))?;
+        let kind = kinds.get(&name).cloned();
+        let kind = kind.ok_or_else(|| part.wrong(format!("{name} is not among the AttributeDefinitions")))?;
+        Ok(KeyAttribute { name, kind, role })
+    };
+    owner.get("KeySchema")?.items()?.iter().map(part).collect()
+}
+
+fn read_index(index: &Property<'_>, kinds: &Kinds) -> Result<IndexDefinition, TemplateError> {
+    let projection = index.get("Projection")?;
+    let kind = projection.get("ProjectionType")?;
+    let included = projection.find("NonKeyAttributes")?.map(|names| names.items()).transpose()?.unwrap_or_default();
+    Ok(IndexDefinition {
+        name: index.get("IndexName")?.text()?,
+        key: read_key(index, kinds)?,
+        projection: ProjectionType::try_parse(&kind.text()?)
+            .map_err(|_| kind.wrong("it must be ALL, KEYS_ONLY or INCLUDE"))?,
+        included: included.iter().map(Property::text).collect::<Result<_, _>>()?,
+    })
 }
 
 fn read_environment(function: &Property<'_>) -> Result<BTreeMap<String, String>, TemplateError> {
@@ -192,6 +228,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::rollup::model::marker::{REASON, RECORDED_AT};
+    use crate::rollup::model::quarantine_index::{IN_QUARANTINE, INDEX};
 
     fn definition(overrides: &[(&str, &str)]) -> Result<StackDefinition, TemplateError> {
         let overrides = overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -212,6 +250,10 @@ mod tests {
         assert_eq!(definition.views[0].stream, None);
         assert_eq!(definition.idempotency.name, "Idempotency");
         assert_eq!(key(&definition.idempotency), ["SequenceNumber S HASH", "Stream S RANGE"]);
+        let [index] = &definition.idempotency.indexes[..] else { panic!("{:?}", definition.idempotency) };
+        assert_eq!((index.name.as_str(), index.included.as_slice()), (INDEX, &[REASON.to_owned()][..]));
+        let names: Vec<_> = index.key.iter().map(|part| part.name.as_str()).collect();
+        assert_eq!(names, [IN_QUARANTINE, RECORDED_AT]);
         assert_eq!(definition.idempotency.time_to_live.as_deref(), Some("ExpiresAt"));
         assert_eq!(definition.environment["ROLLUP_SOURCE_TABLE"], "Point");
         assert!(definition.mapping.policy.report_item_failures && definition.mapping.policy.bisect);
@@ -278,8 +320,8 @@ mod tests {
         type Edit = fn(&mut Value);
         let cases: [(Edit, &str); 8] = [
             (
-                |r| r["SourceTable"]["Properties"]["GlobalSecondaryIndexes"] = json!([]),
-                "SourceTable in the template: a table with GlobalSecondaryIndexes",
+                |r| r["SourceTable"]["Properties"]["LocalSecondaryIndexes"] = json!([]),
+                "SourceTable in the template: a table with LocalSecondaryIndexes",
             ),
             (
                 |r| r["SourceTable"]["Properties"]["StreamSpecification"] = json!({"StreamViewType": "KEYS_ONLY"}),

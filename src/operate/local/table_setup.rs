@@ -1,17 +1,18 @@
 //! Makes the tables that the template declares, or sees that those that are there are the same.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, StreamSpecification, StreamViewType, TableDescription,
-    TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, Projection, StreamSpecification,
+    StreamViewType, TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
 use tokio::time::{Instant, sleep};
 
-use super::stack_definition::TableDefinition;
+use super::stack_definition::{IndexDefinition, KeyAttribute, TableDefinition};
 
 use crate::operate::error::{TableError, failure_text};
 
@@ -51,6 +52,10 @@ pub(super) async fn ensure(client: &Client, table: &TableDefinition) -> Result<O
         None => create(client, table).await?,
     };
     compare(table, "the key", &declared_key(table), &key(&description))?;
+    for index in &table.indexes {
+        let found = description.global_secondary_indexes().iter().any(|found| found.index_name() == Some(&index.name));
+        compare(table, "the index", &index.name, if found { &index.name } else { "NONE" })?;
+    }
     let found = description.stream_specification().filter(|stream| stream.stream_enabled());
     let found = found.and_then(|stream| stream.stream_view_type().cloned());
     compare(table, "the stream", &stream_name(table.stream.as_ref()), &stream_name(found.as_ref()))?;
@@ -71,12 +76,25 @@ async fn describe(client: &Client, table: &TableDefinition) -> Result<Option<Tab
 async fn create(client: &Client, table: &TableDefinition) -> Result<TableDescription, TableSetupError> {
     let incomplete = |error: BuildError| TableError::new("describe", &table.name, error);
     let mut creation = client.create_table().table_name(&table.name).billing_mode(BillingMode::PayPerRequest);
-    for key in &table.key {
-        let definition = AttributeDefinition::builder().attribute_name(&key.name).attribute_type(key.kind.clone());
-        let element = KeySchemaElement::builder().attribute_name(&key.name).key_type(key.role.clone());
-        creation = creation
-            .attribute_definitions(definition.build().map_err(incomplete)?)
-            .key_schema(element.build().map_err(incomplete)?);
+    let of_indexes = table.indexes.iter().flat_map(|index| &index.key);
+    let kinds: BTreeMap<_, _> = table.key.iter().chain(of_indexes).map(|part| (&part.name, &part.kind)).collect();
+    for (name, kind) in kinds {
+        let definition = AttributeDefinition::builder().attribute_name(name).attribute_type(kind.clone());
+        creation = creation.attribute_definitions(definition.build().map_err(incomplete)?);
+    }
+    let elements = |key: &[KeyAttribute]| {
+        let element = |part: &KeyAttribute| {
+            KeySchemaElement::builder().attribute_name(&part.name).key_type(part.role.clone()).build()
+        };
+        key.iter().map(element).collect::<Result<Vec<_>, _>>()
+    };
+    creation = creation.set_key_schema(Some(elements(&table.key).map_err(incomplete)?));
+    for IndexDefinition { name, key, projection, included } in &table.indexes {
+        let included = Some(included.clone()).filter(|included| !included.is_empty());
+        let projection = Projection::builder().projection_type(projection.clone()).set_non_key_attributes(included);
+        let index = GlobalSecondaryIndex::builder().index_name(name).projection(projection.build());
+        let index = index.set_key_schema(Some(elements(key).map_err(incomplete)?));
+        creation = creation.global_secondary_indexes(index.build().map_err(incomplete)?);
     }
     if let Some(kind) = &table.stream {
         let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(kind.clone());

@@ -301,7 +301,11 @@ fn check_parameter(name: &str, value: &str, declaration: &Value) -> Result<(), T
     };
     let explain = |side: &str, limit: f64| {
         let explained = declaration["ConstraintDescription"].as_str();
-        explained.map_or_else(|| format!("{side} {limit}{unit}"), str::to_owned)
+        match (explained, least, most) {
+            (Some(explained), _, _) => explained.to_owned(),
+            (None, Some(least), Some(most)) if unit.is_empty() => format!("A whole number from {least} to {most}."),
+            _ => format!("{side} {limit}{unit}"),
+        }
     };
     if let Some(least) = least.filter(|least| measured < *least) {
         return fail(explain("at least", least));

@@ -4,12 +4,15 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::types::Message;
 
 use super::Replayer;
-use super::document;
+use super::document::{self, BatchPointer};
 use super::error::ReplayError;
-use super::stream;
+use super::range::{RangeContent, RangeReader};
+use super::report::{Gone, ReplayReport};
+use super::stream::Streams;
 use crate::operate::error::failure_text;
 use crate::operate::repair_starts::RecordsFrom;
 use crate::operate::stop::Stop;
+use crate::rollup::pipeline::parse::is_of_another_table;
 
 /// How long a message is hidden from others while its records are applied, in seconds.
 const VISIBILITY_SECONDS: i32 = 15 * 60;
@@ -20,73 +23,153 @@ const WAIT_SECONDS: i32 = 2;
 /// Messages in one answer: as many as SQS gives (SQS Developer Guide, "Quotas").
 const MESSAGES: i32 = 10;
 
-/// A queue.
-#[derive(Debug, Clone)]
+/// A queue, and the messages that this process has taken from it.
+#[derive(Debug)]
 pub struct Queue {
     client: aws_sdk_sqs::Client,
     url: String,
+    source_table: String,
+    streams: Streams,
+    /// The receipts of all messages that are hidden from others.
+    in_hand: Vec<String>,
+    /// Those of them whose records are gone, as the report has them.
+    gone: Vec<String>,
+}
+
+/// What became of a message's records.
+enum MessageEnd {
+    /// Each is counted, without an effect, or in quarantine.
+    DealtWith,
+    /// Some are gone from the stream.
+    RecordsGone,
+    /// Some are not dealt with, or it has none.
+    Left,
 }
 
 impl Queue {
-    /// The queue of this URL.
+    /// The queue of this URL, in which there are messages about the stream of this table.
     #[must_use]
-    pub fn new(sdk: &SdkConfig, url: &str) -> Self {
-        Self { client: aws_sdk_sqs::Client::new(sdk), url: url.to_owned() }
+    pub fn new(sdk: &SdkConfig, url: &str, source_table: &str) -> Self {
+        Self {
+            client: aws_sdk_sqs::Client::new(sdk),
+            url: url.to_owned(),
+            source_table: source_table.to_owned(),
+            streams: Streams::new(sdk),
+            in_hand: Vec::new(),
+            gone: Vec::new(),
+        }
     }
 
     fn error(&self, action: &'static str, cause: String) -> ReplayError {
         ReplayError::Queue { action, url: self.url.clone(), cause }
     }
 
-    /// Applies the records of every message, and deletes the message once they are dealt with. A message whose records are
-    /// gone, or that is none of a failure destination, stays.
+    /// Applies the records of every message, and deletes the message once all of them are dealt with. A message whose
+    /// records are gone, or that is none of a failure destination, stays in hand.
     ///
     /// # Errors
     /// When the queue or a stream cannot be read, or the tables cannot be written.
-    pub async fn drain(&self, sdk: &SdkConfig, replayer: &mut Replayer<'_>, stop: &Stop) -> Result<(), ReplayError> {
-        let mut left = Vec::new();
+    pub async fn drain(&mut self, replayer: &mut Replayer<'_>, stop: &Stop) -> Result<(), ReplayError> {
         while !stop.requested() {
             let messages = self.receive().await?;
             if messages.is_empty() {
                 break;
             }
-            for message in messages {
-                let dealt_with = apply(sdk, message.body.as_deref(), replayer).await?;
-                let Some(receipt) = message.receipt_handle else { continue };
-                if dealt_with { self.delete(receipt).await? } else { left.push(receipt) }
+            for Message { body, receipt_handle, .. } in messages {
+                let Some(receipt) = receipt_handle else { continue };
+                match self.apply(body.as_deref(), replayer, stop).await? {
+                    MessageEnd::DealtWith => self.delete(&receipt).await?,
+                    MessageEnd::RecordsGone => self.gone.push(receipt),
+                    MessageEnd::Left => {}
+                }
             }
-        }
-        for receipt in left {
-            // It would come back by itself, only later.
-            let request = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
-            let _ = request.visibility_timeout(0).send().await;
         }
         Ok(())
     }
 
-    async fn receive(&self) -> Result<Vec<Message>, ReplayError> {
+    /// Deletes the messages whose records are gone: for when their view items are repaired.
+    ///
+    /// # Errors
+    /// When one cannot be deleted.
+    pub async fn forget_gone(&mut self, report: &mut ReplayReport) -> Result<(), ReplayError> {
+        for (receipt, gone) in std::mem::take(&mut self.gone).into_iter().zip(&mut report.gone) {
+            self.delete(&receipt).await?;
+            gone.is_forgotten = true;
+        }
+        Ok(())
+    }
+
+    /// Shows others what is still in hand. It would come back by itself, only later.
+    pub async fn give_back(&mut self) {
+        for receipt in self.in_hand.drain(..) {
+            let request = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
+            let _ = request.visibility_timeout(0).send().await;
+        }
+    }
+
+    /// Applies the records that a message points at, as far as there are any and nobody asks to stop.
+    async fn apply(
+        &mut self,
+        message: Option<&str>,
+        replayer: &mut Replayer<'_>,
+        stop: &Stop,
+    ) -> Result<MessageEnd, ReplayError> {
+        if stop.requested() {
+            return Ok(MessageEnd::Left);
+        }
+        let Some(pointer) = message.and_then(document::pointer) else {
+            replayer.report.foreign += 1;
+            return Ok(MessageEnd::Left);
+        };
+        let (read, left) = (replayer.applier.counts.read, replayer.left());
+        let content = match self.streams.get(&pointer.stream).await? {
+            None => RangeContent::Trimmed,
+            Some(_) if is_of_another_table(&pointer.stream, &self.source_table) => {
+                replayer.report.foreign += 1;
+                return Ok(MessageEnd::Left);
+            }
+            Some(stream) => {
+                let mut range = RangeReader::open(stream, &pointer).await?;
+                while let Some(records) = range.next().await? {
+                    let records: Vec<String> = records.into_iter().map(|record| record.json).collect();
+                    replayer.apply(records, RecordsFrom::Stream).await?;
+                    if stop.requested() {
+                        return Ok(MessageEnd::Left);
+                    }
+                }
+                range.content()
+            }
+        };
+        match content {
+            RangeContent::Trimmed => {
+                let read = replayer.applier.counts.read - read;
+                replayer.report.gone.push(gone(pointer, read));
+                Ok(MessageEnd::RecordsGone)
+            }
+            RangeContent::Whole if replayer.left() == left => Ok(MessageEnd::DealtWith),
+            RangeContent::Whole => Ok(MessageEnd::Left),
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Vec<Message>, ReplayError> {
         let request = self.client.receive_message().queue_url(&self.url).max_number_of_messages(MESSAGES);
         let request = request.visibility_timeout(VISIBILITY_SECONDS).wait_time_seconds(WAIT_SECONDS);
         let answer = request.send().await.map_err(|error| self.error("read", failure_text(&error)))?;
-        Ok(answer.messages.unwrap_or_default())
+        let messages = answer.messages.unwrap_or_default();
+        self.in_hand.extend(messages.iter().filter_map(|message| message.receipt_handle.clone()));
+        Ok(messages)
     }
 
-    async fn delete(&self, receipt: String) -> Result<(), ReplayError> {
+    async fn delete(&mut self, receipt: &str) -> Result<(), ReplayError> {
         let answer = self.client.delete_message().queue_url(&self.url).receipt_handle(receipt).send().await;
-        answer.map(drop).map_err(|error| self.error("delete a message of", failure_text(&error)))
+        answer.map_err(|error| self.error("delete a message of", failure_text(&error)))?;
+        self.in_hand.retain(|held| held != receipt);
+        Ok(())
     }
 }
 
-/// Applies the records that a message points at; tells whether all of them are dealt with.
-async fn apply(sdk: &SdkConfig, message: Option<&str>, replayer: &mut Replayer<'_>) -> Result<bool, ReplayError> {
-    let Some(pointer) = message.and_then(document::pointer) else {
-        replayer.report.foreign += 1;
-        return Ok(false);
-    };
-    let found = stream::read(sdk, &pointer).await?;
-    let left = replayer.left();
-    replayer.apply(found.records, RecordsFrom::Stream).await?;
-    let dealt_with = found.gone.is_none() && replayer.left() == left;
-    replayer.report.gone.extend(found.gone);
-    Ok(dealt_with)
+fn gone(pointer: BatchPointer, read: usize) -> Gone {
+    // What was read may be another lane's.
+    let at_least = pointer.size.saturating_sub(read).max(1);
+    Gone { pointer, at_least, is_forgotten: false }
 }

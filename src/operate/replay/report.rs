@@ -30,19 +30,18 @@ pub struct ReplayReport {
 pub struct Gone {
     /// The message's place and range.
     pub pointer: BatchPointer,
-    /// How many of its records are gone.
-    pub records: usize,
+    /// How many of its records are gone, at the least: those that are there may be another lane's.
+    pub at_least: usize,
+    /// The message is deleted.
+    pub is_forgotten: bool,
 }
 
 impl ReplayReport {
     /// Whether there is something left for an operator to do.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.gone.is_empty()
-            && self.refused.is_empty()
-            && self.foreign == 0
-            && self.applied.quarantined == 0
-            && self.applied.unresolved == 0
+        let nothing_left = self.foreign == 0 && self.applied.quarantined == 0 && self.applied.unresolved == 0;
+        nothing_left && self.refused.is_empty() && self.gone.iter().all(|gone| gone.is_forgotten)
     }
 
     /// The views whose repair settles what was refused.
@@ -60,7 +59,8 @@ impl ReplayReport {
                 "shard": gone.pointer.shard,
                 "start_sequence_number": gone.pointer.first,
                 "end_sequence_number": gone.pointer.last,
-                "records": gone.records,
+                "records": gone.at_least,
+                "forgotten": gone.is_forgotten,
             })
         });
         json!({
@@ -87,7 +87,7 @@ impl fmt::Display for ReplayReport {
             writeln!(f, "{quarantined} in quarantine: see `ddb-rollup quarantine list`")?;
         }
         if unresolved > 0 {
-            writeln!(f, "{unresolved} not dealt with: run the replay again")?;
+            writeln!(f, "{unresolved} not processed: run the replay again")?;
         }
         if !self.refused.is_empty() {
             let views: Vec<String> = self.views_to_repair().into_iter().map(|view| format!("--view {view}")).collect();
@@ -103,17 +103,23 @@ impl fmt::Display for ReplayReport {
             let [first, last, shard, from, until] = [first, last, shard, from, until].map(printable);
             writeln!(
                 f,
-                "{} records are gone from the stream: {first} to {last} of {shard}, written between {from} and {until}",
-                gone.records,
+                "{} or more records of a batch are gone from the stream: of {first} to {last} of {shard}, written between \
+                 {from} and {until}",
+                gone.at_least,
             )?;
         }
         if !self.gone.is_empty() {
             let keys = self.to_repair.iter().map(|key| key.as_str().map_or_else(|| key.to_string(), printable));
             let keys = keys.collect::<Vec<_>>().join(", ");
-            if keys.is_empty() {
-                writeln!(f, "no view item differs from a recount: nothing is to be repaired")?;
-            } else {
+            if !keys.is_empty() {
                 writeln!(f, "to be repaired, by `ddb-rollup repair`: {keys}")?;
+            } else if self.gone.iter().all(|gone| gone.is_forgotten) {
+                writeln!(f, "no view item differs from a recount: the messages of these records were deleted")?;
+            } else {
+                writeln!(
+                    f,
+                    "no view item differs from a recount: nothing is to be repaired; --forget-gone deletes the messages"
+                )?;
             }
         }
         if self.foreign > 0 {

@@ -1,39 +1,49 @@
 //! Records that a stream still holds.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 
 use super::Replayer;
-use super::document::BatchPointer;
 use super::error::ReplayError;
-use super::report::Gone;
 use crate::operate::error::failure_text;
 use crate::operate::repair_starts::RecordsFrom;
 use crate::operate::stop::Stop;
 use crate::operate::stream::{DynamoStream, StreamError};
-use crate::operate::stream_reader::{Range, Reach, StreamReader, quiet, read_range};
+use crate::operate::stream_reader::{Reach, StreamReader, quiet};
 
-/// The records of a batch, as far as they are still there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundRecords {
-    /// Those that are, as Lambda delivered them.
-    pub records: Vec<String>,
-    /// What is gone of the batch.
-    pub gone: Option<Gone>,
+/// The streams that messages point into. Each is described once: hundreds of messages may point into one.
+#[derive(Debug)]
+pub struct Streams {
+    client: aws_sdk_dynamodbstreams::Client,
+    /// None for a stream that is gone.
+    known: HashMap<String, Option<DynamoStream>>,
 }
 
-/// Reads the records from a pointer's first to its last.
-///
-/// # Errors
-/// When the stream cannot be read; records that are gone are no error.
-pub async fn read(sdk: &SdkConfig, pointer: &BatchPointer) -> Result<FoundRecords, StreamError> {
-    let stream = DynamoStream::new(aws_sdk_dynamodbstreams::Client::new(sdk), &pointer.stream);
-    let BatchPointer { shard, first, last, size, .. } = pointer;
-    let found = read_range(&stream, Range { shard, first, last, size: *size }).await?;
-    let missing = size.saturating_sub(found.len());
-    let gone = (missing > 0).then(|| Gone { pointer: pointer.clone(), records: missing });
-    Ok(FoundRecords { records: found.into_iter().map(|record| record.json).collect(), gone })
+impl Streams {
+    /// The streams of these AWS settings.
+    #[must_use]
+    pub fn new(sdk: &SdkConfig) -> Self {
+        Self { client: aws_sdk_dynamodbstreams::Client::new(sdk), known: HashMap::new() }
+    }
+
+    /// The stream of this ARN; none when it is gone.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn get(&mut self, arn: &str) -> Result<Option<&DynamoStream>, StreamError> {
+        let known = match self.known.entry(arn.to_owned()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let stream = DynamoStream::new(self.client.clone(), arn);
+                let is_there = stream.is_there().await?;
+                unknown.insert(is_there.then_some(stream))
+            }
+        };
+        Ok(known.as_ref())
+    }
 }
 
 /// Applies everything that the stream of a table still holds.

@@ -10,7 +10,7 @@ use crate::operate::sequence::order;
 use crate::operate::stream::{Cursor, DynamoStream, Page, Stream, StreamError};
 
 /// How often a page that cannot be read is tried again: an iterator may have expired.
-const ATTEMPTS: usize = 3;
+pub(super) const ATTEMPTS: usize = 3;
 
 /// The longest time without a record where more is certain to come.
 const MUST_COME_WITHIN: Duration = Duration::from_mins(2);

@@ -5,24 +5,38 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::changes::Changes;
+use super::needs::{NeededTable, Right};
 use crate::config::Config;
 use crate::rollup::model::view::{MissingKey, OnMissingViewItem, View};
 
 /// A definition that can be used, in words.
-pub(super) struct Checked<'c>(pub(super) &'c Config);
+pub(super) struct Checked<'c> {
+    pub(super) config: &'c Config,
+    /// What it changes of the previous one, where one is given.
+    pub(super) changes: Option<Changes>,
+}
 
 impl Checked<'_> {
     pub(super) fn json(&self) -> Value {
-        let definition = &self.0.definition;
+        let definition = &self.config.definition;
         let views = definition.views().iter().map(view_json).collect::<Vec<_>>();
         let tables: Vec<_> = definition.tables().iter().map(|table| &table.name).collect();
-        json!({
+        let rights = Right::all(self.config).into_iter();
+        let rights = rights.map(|right| json!({ "resource": right.resource, "actions": right.actions }));
+        let mut object = json!({
             "fingerprint": definition.fingerprint().as_str(),
             "source_table": definition.source_table(),
             "view_tables": tables,
-            "idempotency_table": self.0.idempotency_table,
+            "tables": NeededTable::all(self.config).iter().map(NeededTable::json).collect::<Vec<_>>(),
+            "rights": rights.collect::<Vec<_>>(),
+            "idempotency_table": self.config.idempotency_table,
             "views": views,
-        })
+        });
+        if let Some(changes) = &self.changes {
+            object["against"] = changes.json();
+        }
+        object
     }
 }
 
@@ -51,15 +65,16 @@ fn view_json(view: &View) -> Value {
 
 impl fmt::Display for Checked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { definition, idempotency_table, .. } = self.0;
+        let definition = &self.config.definition;
         definition.views().iter().try_for_each(|view| show_view(f, view))?;
-        writeln!(f, "Rights of the function")?;
-        writeln!(f, "  {}  read the stream, with NEW_AND_OLD_IMAGES", definition.source_table())?;
-        for table in definition.tables() {
-            writeln!(f, "  {}  UpdateItem, GetItem, BatchGetItem, ConditionCheckItem", table.name)?;
+        writeln!(f, "Tables")?;
+        NeededTable::all(self.config).iter().try_for_each(|table| writeln!(f, "  {table}"))?;
+        writeln!(f, "Rights of the function on them")?;
+        for Right { resource, actions } in Right::all(self.config) {
+            writeln!(f, "  {resource}: {}", actions.join(", "))?;
         }
-        writeln!(f, "  {idempotency_table}  PutItem")?;
-        writeln!(f, "Fingerprint {}", definition.fingerprint())
+        writeln!(f, "Fingerprint {}", definition.fingerprint())?;
+        self.changes.iter().try_for_each(|changes| changes.fmt(f))
     }
 }
 

@@ -5,127 +5,200 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::membership::Membership;
 use crate::operate::audit::report::{key_json, number_json};
 use crate::operate::printable::printable;
 use crate::rollup::Item;
-use crate::rollup::model::change::{Sums, UncountableImage};
+use crate::rollup::model::change::{self, Counter, Sums};
 use crate::rollup::model::definition::Definition;
-use crate::rollup::model::measure::ViewSet;
+use crate::rollup::model::measure::{MeasureId, ViewId, ViewSet};
+use crate::rollup::model::number::Number;
 use crate::rollup::model::poison::{Image, Reason};
 use crate::rollup::model::set_attribute::SetTexts;
 use crate::rollup::model::view::{View, ViewKey};
-use crate::rollup::pipeline::contribution::contribution;
+use crate::rollup::pipeline::contribution::{Contribution, contribution};
 use crate::rollup::pipeline::delta::difference;
 
 /// What one item, or one change of an item, does to the views.
 pub(super) struct Trial<'d> {
     definition: &'d Definition,
-    deltas: BTreeMap<ViewKey, Sums>,
+    /// What it does to the counters.
+    pub(super) deltas: BTreeMap<ViewKey, Sums>,
     texts: BTreeMap<ViewKey, SetTexts>,
-    /// The views that one of the images is in.
-    views: ViewSet,
-    uncountable: Vec<UncountableImage>,
+    /// What each image is to each view, the old image first.
+    images: Vec<(Image, Vec<(ViewId, Membership)>)>,
     quarantined: Option<Reason>,
 }
 
 impl<'d> Trial<'d> {
     /// The change from one item to another; none is one that is not there.
     pub(super) fn of(definition: &'d Definition, old: Option<&Item>, new: Option<&Item>) -> Self {
-        let mut trial = Self {
-            definition,
-            deltas: BTreeMap::new(),
-            texts: BTreeMap::new(),
-            views: ViewSet::default(),
-            uncountable: Vec::new(),
-            quarantined: None,
+        let mut trial =
+            Self { definition, deltas: BTreeMap::new(), texts: BTreeMap::new(), images: Vec::new(), quarantined: None };
+        let mut of = |image, item: Option<&Item>| {
+            let Some(item) = item else { return Ok(Contribution::default()) };
+            let found = contribution(definition, image, item);
+            trial.images.push((image, Membership::of_all(definition, item, &found)));
+            found
         };
-        let of = |image, item: Option<&Item>| {
-            item.map(|item| contribution(definition, image, item)).transpose().map(Option::unwrap_or_default)
-        };
-        match of(Image::Old, old).and_then(|old| Ok((old, of(Image::New, new)?))) {
-            Ok((old, new)) => {
-                for (image, found) in [(Image::Old, &old), (Image::New, &new)] {
-                    found.parts.iter().for_each(|part| trial.views.insert(part.view));
-                    found.uncountable.iter().for_each(|(view, _)| trial.views.insert(*view));
-                    trial.uncountable.extend(found.uncountable_as(image));
-                }
-                (trial.deltas, trial.texts) = difference(old, new);
-            }
+        let (old, new) = (of(Image::Old, old), of(Image::New, new));
+        match old.and_then(|old| Ok((old, new?))) {
+            Ok((old, new)) => (trial.deltas, trial.texts) = difference(old, new),
             Err(reason) => trial.quarantined = Some(reason),
         }
         trial
     }
 
-    fn not_in(&self) -> Vec<&'d str> {
-        let views = self.definition.ids().filter(|(view, _)| !self.views.contains(*view));
-        if self.quarantined.is_some() { Vec::new() } else { views.map(|(_, view)| View::name(view)).collect() }
+    /// The views that one of the images is in, whether they can count it or not.
+    pub(super) fn views(&self) -> ViewSet {
+        let each = self.memberships();
+        each.filter(|(_, _, membership)| !matches!(membership, Membership::NotIn(_))).map(|(_, view, _)| view).collect()
+    }
+
+    fn memberships(&self) -> impl Iterator<Item = (Image, ViewId, &Membership)> {
+        self.images.iter().flat_map(|(image, views)| views.iter().map(|(view, found)| (*image, *view, found)))
     }
 
     pub(super) fn json(&self) -> Value {
         let definition = self.definition;
-        let deltas = self.deltas.iter().flat_map(|(key, sums)| {
-            sums.iter().map(move |(counter, amount)| {
-                json!({
-                    "view": definition[counter.measure.view].name(),
-                    "table": definition[key.table].name,
-                    "key": key_json(definition, key),
-                    "measure": definition[counter.measure].attribute,
-                    "group": counter.group,
-                    "amount": number_json(amount),
-                })
-            })
+        let mut object = json!({
+            "deltas": amounts_json(definition, &self.deltas).collect::<Vec<_>>(),
+            "not_in": if self.quarantined.is_some() { Vec::new() } else { not_in(definition, self.views()) },
         });
-        let mut object = json!({ "deltas": deltas.collect::<Vec<_>>(), "not_in": self.not_in() });
+        let mut told: BTreeMap<&str, Vec<Value>> =
+            ["contributions", "why", "uncountable", "ungrouped"].map(|list| (list, Vec::new())).into();
+        let mut tell = |list, mut entry: Value, image: Image| {
+            entry["image"] = image.to_string().into();
+            told.entry(list).or_default().push(entry);
+        };
+        for (image, view, membership) in self.memberships() {
+            let name = definition[view].name();
+            match membership {
+                Membership::In { amounts, ungrouped } => {
+                    amounts_json(definition, amounts).for_each(|amount| tell("contributions", amount, image));
+                    for (measure, values) in ungrouped {
+                        let measure = &definition[*measure].attribute;
+                        tell("ungrouped", json!({ "view": name, "measure": measure, "values": values }), image);
+                    }
+                }
+                Membership::NotIn(why) => tell("why", json!({ "view": name, "reason": why.to_string() }), image),
+                Membership::Uncountable(reason) => {
+                    tell("uncountable", json!({ "view": name, "reason": reason }), image);
+                }
+                Membership::Quarantined => {}
+            }
+        }
+        for (list, entries) in told {
+            object[list] = entries.into();
+        }
         if !self.texts.is_empty() {
             let set = self.texts.iter().map(|(key, texts)| {
                 json!({ "table": definition[key.table].name, "key": key_json(definition, key), "texts": texts })
             });
             object["set"] = set.collect();
         }
-        if !self.uncountable.is_empty() {
-            let reasons = self.uncountable.iter().map(|one| {
-                json!({ "view": definition[one.view].name(), "image": one.image.to_string(), "reason": one.reason })
-            });
-            object["uncountable"] = reasons.collect();
-        }
         if let Some(reason) = &self.quarantined {
             object["quarantined"] = reason.to_string().into();
         }
         object
     }
+
+    /// What an image is called: an item alone is the item.
+    fn image_name(&self, image: Image) -> String {
+        if self.images.len() == 1 && image == Image::New { "the item".to_owned() } else { format!("the {image} item") }
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>, image: Image, view: ViewId, membership: &Membership) -> fmt::Result {
+        let (item, name) = (self.image_name(image), self.definition[view].name());
+        match membership {
+            Membership::In { amounts, ungrouped } => {
+                writeln!(f, "{item} is in the view {name}")?;
+                // Of one image alone they are what stands above.
+                if self.images.len() > 1 {
+                    show_amounts(f, "  ", self.definition, amounts)?;
+                }
+                ungrouped.iter().try_for_each(|(measure, values)| {
+                    show_ungrouped(f, &item, name, &self.definition[*measure].attribute, *values)
+                })
+            }
+            Membership::NotIn(why) => writeln!(f, "{item} is not in the view {name}: {}", printable(why)),
+            Membership::Uncountable(reason) => {
+                writeln!(f, "{item} cannot be counted by the view {name}: {}", printable(reason))
+            }
+            Membership::Quarantined => Ok(()),
+        }
+    }
+}
+
+fn show_ungrouped(f: &mut fmt::Formatter<'_>, item: &str, view: &str, measure: &str, values: usize) -> fmt::Result {
+    let values = if values == 1 { "1 value".to_owned() } else { format!("{values} values") };
+    let measure = printable(measure);
+    writeln!(f, "{item} is ungrouped in {measure} of the view {view}: {values} cannot name a group")
+}
+
+/// The views that are not among these, by their names.
+pub(super) fn not_in(definition: &Definition, views: ViewSet) -> Vec<&str> {
+    definition.ids().filter(|(view, _)| !views.contains(*view)).map(|(_, view)| View::name(view)).collect()
+}
+
+fn each_amount(amounts: &BTreeMap<ViewKey, Sums>) -> impl Iterator<Item = (&ViewKey, &Counter, &Number)> {
+    amounts.iter().flat_map(|(key, sums)| sums.iter().map(move |(counter, amount)| (key, counter, amount)))
+}
+
+/// Amounts as `--json` has them.
+pub(super) fn amounts_json(definition: &Definition, amounts: &BTreeMap<ViewKey, Sums>) -> impl Iterator<Item = Value> {
+    each_amount(amounts).map(|(key, counter, amount)| {
+        let MeasureId { view, .. } = counter.measure;
+        json!({
+            "view": definition[view].name(),
+            "table": definition[key.table].name,
+            "key": key_json(definition, key),
+            "measure": definition[counter.measure].attribute,
+            "group": counter.group,
+            "amount": number_json(amount),
+        })
+    })
+}
+
+/// Amounts for a person, a line each.
+pub(super) fn show_amounts(
+    f: &mut fmt::Formatter<'_>,
+    indent: &str,
+    definition: &Definition,
+    amounts: &BTreeMap<ViewKey, Sums>,
+) -> fmt::Result {
+    for (key, counter, amount) in each_amount(amounts) {
+        let group = counter.group.as_ref().map_or(String::new(), |group| format!(".{group}"));
+        let measure = &definition[counter.measure].attribute;
+        let amount = amount.to_string();
+        let sign = if amount.starts_with('-') { "" } else { "+" };
+        let name = definition.named(key);
+        writeln!(f, "{indent}{}", printable(format_args!("{name}: {measure}{group} {sign}{amount}")))?;
+    }
+    Ok(())
+}
+
+/// Adds amounts to others.
+pub(super) fn add_all(sum: &mut BTreeMap<ViewKey, Sums>, amounts: &BTreeMap<ViewKey, Sums>) {
+    for (key, counter, amount) in each_amount(amounts) {
+        change::add(sum.entry(key.clone()).or_default(), counter, amount);
+    }
 }
 
 impl fmt::Display for Trial<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (key, sums) in &self.deltas {
+        show_amounts(f, "", self.definition, &self.deltas)?;
+        for (key, texts) in &self.texts {
             let name = self.definition.named(key);
-            for (counter, amount) in sums {
-                let group = counter.group.as_ref().map_or(String::new(), |group| format!(".{group}"));
-                let measure = &self.definition[counter.measure].attribute;
-                let amount = amount.to_string();
-                let sign = if amount.starts_with('-') { "" } else { "+" };
-                writeln!(f, "{}", printable(format_args!("{name}: {measure}{group} {sign}{amount}")))?;
-            }
-            for (attribute, text) in self.texts.get(key).into_iter().flatten() {
+            for (attribute, text) in texts {
                 writeln!(f, "{}", printable(format_args!("{name}: {attribute} set to {text:?}")))?;
             }
         }
-        let one = self.definition.views().len() == 1;
-        for UncountableImage { view, image, reason } in &self.uncountable {
-            let view = self.definition[*view].name();
-            writeln!(f, "cannot be counted by the view {view}, the {image} item: {}", printable(reason))?;
-        }
         match &self.quarantined {
             Some(reason) => writeln!(f, "goes to quarantine: {}", printable(reason))?,
-            None if one && !self.not_in().is_empty() => return writeln!(f, "not in the view"),
-            None if self.deltas.is_empty() && self.uncountable.is_empty() && self.not_in().is_empty() => {
-                writeln!(f, "changes nothing")?;
-            }
+            None if self.deltas.is_empty() => writeln!(f, "changes nothing")?,
             None => {}
         }
-        match self.not_in().as_slice() {
-            [] => Ok(()),
-            views => writeln!(f, "not in the views {}", views.join(", ")),
-        }
+        self.memberships().try_for_each(|(image, view, membership)| self.show(f, image, view, membership))
     }
 }

@@ -3,13 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::DateTime;
-
 use crate::rollup::check::judge::NotApplied;
 use crate::rollup::model::change::{self, Change, Counter, Sums};
 use crate::rollup::model::definition::Definition;
+use crate::rollup::model::existing_marker::{self, ExistingMarker};
 use crate::rollup::model::kept_record::kept_record;
-use crate::rollup::model::marker::{self, ExistingMarker, MarkerOutcome};
+use crate::rollup::model::marker::{self, MarkerOutcome};
 use crate::rollup::model::measure::{MeasureId, ViewId};
 use crate::rollup::model::number::Number;
 use crate::rollup::model::poison::{self, Image};
@@ -68,13 +67,12 @@ pub struct OpenEffect {
 }
 
 /// What a quarantined marker is about: told by the record that it and its parts hold, or else by the key of its source item.
+/// Its age means nothing: the marker proves that it was not counted, unless it is there as expired.
 #[must_use]
 pub fn quarantined_effect(definition: &Definition, quarantined: &Item, parts: &[Item]) -> OpenEffect {
     let mut found = OpenEffect::default();
     let raw = kept_record(quarantined, parts);
-    // It was never counted, however long it has been here.
-    let for_ever = Retention { days: u32::MAX, until: DateTime::UNIX_EPOCH };
-    if let Some(audited) = raw.as_deref().and_then(|raw| audited(definition, raw, &for_ever)) {
+    if let Some(audited) = raw.as_deref().and_then(|raw| audited(definition, raw, &Retention::KNOWN_MARKERS)) {
         found.items.extend(audited.items());
         if let (Effect::Apply(change), true) = (audited.effect, can_be_applied(quarantined)) {
             found.deltas = change.deltas;
@@ -224,7 +222,7 @@ pub fn inspect(definition: &Definition, id: &RecordId, marker: &Item) -> Option<
 #[must_use]
 pub fn contradiction(definition: &Definition, change: &Change<'_>, marker: &Item) -> Option<Finding> {
     let finding = |invariant, what: String| Some(Finding { invariant, subject: change.head.id.to_string(), what });
-    if marker::existing(Some(marker), &change.head) == ExistingMarker::Collision {
+    if existing_marker::existing(Some(marker), &change.head) == ExistingMarker::Collision {
         return finding("XO-3", "the marker of this sequence number is of another event or another item".to_owned());
     }
     if !matches!(marker.get(marker::OUTCOME), Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Applied.as_str())
@@ -243,6 +241,7 @@ pub fn contradiction(definition: &Definition, change: &Change<'_>, marker: &Item
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use serde_json::{Value, json};
 
     use super::*;

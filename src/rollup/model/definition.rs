@@ -17,11 +17,14 @@ use crate::rollup::{AttributeValue, Item};
 mod conflicts;
 mod document;
 mod error;
+mod json;
+mod place;
 mod self_feeding;
 
 pub use conflicts::Conflict;
 pub use document::{Defaults, read};
-pub use error::DefinitionError;
+pub use error::{DefinitionError, Problem};
+pub use place::{Field, Position, ViewPlace};
 
 /// The version of the language: it is part of each fingerprint, as the same text may come to count other things.
 const LANGUAGE_VERSION: u32 = 1;

@@ -11,9 +11,10 @@ use crate::rollup::model::definition::Definition;
 use crate::rollup::model::item_size;
 use crate::rollup::model::limits;
 use crate::rollup::model::marker::{
-    self, MarkerOutcome, OUTCOME, PARTS, REASON, RECORD, SEQUENCE_NUMBER, STREAM, Stamp,
+    self, EXPIRES_AT, MarkerOutcome, OUTCOME, PARTS, REASON, RECORD, SEQUENCE_NUMBER, STREAM, Stamp, marker_key,
 };
 use crate::rollup::model::poison::Poison;
+use crate::rollup::model::quarantine_index::{IN_QUARANTINE, partition};
 use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
 
@@ -39,6 +40,8 @@ pub fn quarantined(definition: &Definition, poison: &Poison<'_>, stamp: &Stamp) 
     let mut item = marker::base(definition, &poison.head, MarkerOutcome::Quarantined, stamp);
     let id = poison.marker_id();
     item.insert(REASON.to_owned(), AttributeValue::S(poison.reason.to_string()));
+    item.extend(expiry(stamp));
+    item.insert(IN_QUARANTINE.to_owned(), AttributeValue::S(partition(&id.sequence_number)));
     item.insert(SEQUENCE_NUMBER.to_owned(), AttributeValue::S(id.sequence_number.clone()));
     let room = (limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES).saturating_sub(item_size::bytes(&item));
     let record = record_value(poison.raw);
@@ -46,7 +49,7 @@ pub fn quarantined(definition: &Definition, poison: &Poison<'_>, stamp: &Stamp) 
         item.insert(RECORD.to_owned(), record);
         return QuarantinedMarker { marker: item, parts: Vec::new() };
     }
-    let parts = parts(&id, &record).unwrap_or_default();
+    let parts = parts(&id, &record, stamp).unwrap_or_default();
     if !parts.is_empty() {
         item.insert(PARTS.to_owned(), AttributeValue::N(parts.len().to_string()));
     }
@@ -64,19 +67,25 @@ fn record_value(raw: &str) -> AttributeValue {
     }
 }
 
-fn parts(id: &RecordId, record: &AttributeValue) -> Option<Vec<Item>> {
+/// A part expires with its marker.
+fn expiry(stamp: &Stamp) -> Option<(String, AttributeValue)> {
+    let expires_at = stamp.quarantine_expires_at.clone();
+    expires_at.map(|expires_at| (EXPIRES_AT.to_owned(), AttributeValue::N(expires_at)))
+}
+
+fn parts(id: &RecordId, record: &AttributeValue, stamp: &Stamp) -> Option<Vec<Item>> {
     let AttributeValue::B(compressed) = record else { return None };
     let pieces = compressed.chunks(limits::RECORD_PART_BYTES);
-    let last = part_id(id, limits::RECORD_PARTS);
-    if pieces.len() > limits::RECORD_PARTS || last.sequence_number.len() > limits::PARTITION_KEY_BYTES {
+    if pieces.len() > limits::RECORD_PARTS || !has_room_for_parts(id) {
         return None;
     }
     let part = |(id, piece): (RecordId, &[u8])| {
-        Item::from(HashMap::from([
+        let attributes = [
             (SEQUENCE_NUMBER.to_owned(), AttributeValue::S(id.sequence_number)),
             (STREAM.to_owned(), AttributeValue::S(id.stream)),
             (RECORD.to_owned(), AttributeValue::B(piece.to_vec())),
-        ]))
+        ];
+        Item::from(attributes.into_iter().chain(expiry(stamp)).collect::<HashMap<_, _>>())
     };
     Some(part_ids(id, pieces.len()).zip(pieces).map(part).collect())
 }
@@ -88,6 +97,29 @@ fn part_id(id: &RecordId, number: usize) -> RecordId {
 /// The keys of the first so many parts of a record whose marker has this key.
 pub fn part_ids(id: &RecordId, count: usize) -> impl Iterator<Item = RecordId> {
     (1..=count.min(limits::RECORD_PARTS)).map(|number| part_id(id, number))
+}
+
+/// The most parts that a raw record may be kept in: it is compressed only when it is kept.
+#[must_use]
+pub fn most_parts(raw: &str) -> usize {
+    if raw.len() <= limits::ITEM_BYTES / 2 {
+        return 0;
+    }
+    raw.len().div_ceil(limits::RECORD_PART_BYTES).min(limits::RECORD_PARTS)
+}
+
+/// The keys of the parts that a raw record may have been kept in.
+#[must_use]
+pub fn possible_parts(id: &RecordId, raw: &str) -> Vec<Item> {
+    if !has_room_for_parts(id) {
+        return Vec::new();
+    }
+    part_ids(id, most_parts(raw)).map(|part| marker_key(&part)).collect()
+}
+
+/// Whether the number of a part fits into the key.
+fn has_room_for_parts(id: &RecordId) -> bool {
+    part_id(id, limits::RECORD_PARTS).sequence_number.len() <= limits::PARTITION_KEY_BYTES
 }
 
 /// How many parts a marker has; zero when it holds its record itself.
@@ -204,6 +236,20 @@ mod tests {
         assert_eq!(kept_record(&marker, &parts), Some(raw));
         assert_eq!(kept_record(&marker, &parts[1..]), None);
         assert_eq!(kept_record(&marker, &[]), None);
+    }
+
+    #[test]
+    fn a_marker_in_quarantine_and_its_parts_expire_together_or_never() {
+        let definition = Definition::points_of_maps("Point", "Map").unwrap();
+        let (raw, at) = (text(700_000), DateTime::from_timestamp(1_800_000_000, 0).unwrap());
+        for (days, expected) in [(None, None), (Some(30), Some(AttributeValue::N("1802592000".to_owned())))] {
+            let stamp = Stamp::new(at, "request", 14).with_quarantine(at, days);
+            let poison = Poison { head: RecordHead::default(), reason: Reason::NoImage, raw: &raw };
+            let QuarantinedMarker { marker, parts } = quarantined(&definition, &poison, &stamp);
+            assert_eq!(parts.len(), 2);
+            assert!(parts.iter().chain([&marker]).all(|item| item.get(EXPIRES_AT) == expected.as_ref()), "{days:?}");
+            assert!(parts.iter().all(is_part) && kept_record(&marker, &parts).is_some());
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Markers: what is written of each record, and what one that is there already means.
+//! Markers: what is written of each record.
 //!
 //! A marker is an item of the idempotency table. It persists and is read by audits and by users, so its names are part
 //! of the product's interface.
@@ -11,10 +11,9 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::rollup::model::change::{Change, Counter, Sums};
 use crate::rollup::model::definition::{Definition, views_of};
-use crate::rollup::model::digest::same_item;
 use crate::rollup::model::measure::ViewId;
 use crate::rollup::model::number::Number;
-use crate::rollup::model::record::RecordHead;
+use crate::rollup::model::record::{RecordHead, RecordId};
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::{AttributeValue, Item};
 
@@ -53,7 +52,7 @@ pub const RECORDED_AT: &str = "RecordedAt";
 /// The invocation that wrote it.
 pub const REQUEST_ID: &str = "RequestId";
 /// When it may be deleted, in seconds since the epoch: the table's TTL attribute. Absent while the record is in
-/// quarantine.
+/// quarantine, unless quarantine has a retention.
 pub const EXPIRES_AT: &str = "ExpiresAt";
 /// A quarantined record as it came: text, or gzip in a binary value when it is long. In a
 /// [part](crate::rollup::model::kept_record), a piece of the gzip.
@@ -106,19 +105,31 @@ pub struct Stamp {
     recorded_at: String,
     request_id: String,
     expires_at: String,
+    /// When markers in quarantine expire, and the parts of their records; none is never.
+    pub(super) quarantine_expires_at: Option<String>,
 }
 
 impl Stamp {
     /// Of the invocation with this request id, which began at that time. Applied markers are kept for so many days.
     #[must_use]
     pub fn new(recorded_at: DateTime<Utc>, request_id: &str, retention_days: u32) -> Self {
-        let expires_at = recorded_at + TimeDelta::days(i64::from(retention_days));
         Self {
             recorded_at: recorded_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             request_id: request_id.to_owned(),
-            expires_at: expires_at.timestamp().to_string(),
+            expires_at: expiry(recorded_at, retention_days),
+            quarantine_expires_at: None,
         }
     }
+
+    /// With quarantined records that are kept for so many days since the invocation began; none is for ever.
+    #[must_use]
+    pub fn with_quarantine(self, recorded_at: DateTime<Utc>, retention_days: Option<u32>) -> Self {
+        Self { quarantine_expires_at: retention_days.map(|days| expiry(recorded_at, days)), ..self }
+    }
+}
+
+fn expiry(recorded_at: DateTime<Utc>, retention_days: u32) -> String {
+    (recorded_at + TimeDelta::days(i64::from(retention_days))).timestamp().to_string()
 }
 
 /// A marker that is to be written.
@@ -265,27 +276,39 @@ fn storable(source_key: &Item) -> HashMap<String, AttributeValue> {
     held.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
+/// The key of a record's marker.
+#[must_use]
+pub fn marker_key(id: &RecordId) -> Item {
+    let key = [(SEQUENCE_NUMBER, &id.sequence_number), (STREAM, &id.stream)];
+    Item::from(
+        key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.clone())))
+            .into_iter()
+            .collect::<HashMap<_, _>>(),
+    )
+}
+
+/// The record that a marker is of.
+#[must_use]
+pub fn record_id(marker: &Item) -> Option<RecordId> {
+    let text = |name: &str| match marker.get(name) {
+        Some(AttributeValue::S(value)) => Some(value.clone()),
+        _ => None,
+    };
+    Some(RecordId { sequence_number: text(SEQUENCE_NUMBER)?, stream: text(STREAM)? })
+}
+
 /// Which marker a new one may take the place of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Guard {
     /// None: a record counts once. This is the function's.
     #[default]
     Absent,
-    /// None, or one of a record in quarantine: the operator's replay, which ends the quarantine in the same transaction.
+    /// None, or one of a record in quarantine: the operator's replay, which ends the quarantine in the same transaction. Not
+    /// one that was quarantined as [expired](crate::rollup::model::poison::EXPIRED).
     AbsentOrQuarantined,
-}
-
-/// What the marker that a condition met means for the record that met it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExistingMarker {
-    /// The record counted before, or was discarded.
-    Duplicate,
-    /// It is in quarantine, whole.
+    /// One of a record in quarantine, and not as expired: a replay from quarantine. That marker proves that the record was
+    /// never counted, however old it is.
     Quarantined,
-    /// It is in quarantine by its keys only: Lambda must hear of it again.
-    NotKept,
-    /// The marker is of another event or another item: nothing may be concluded from it.
-    Collision,
 }
 
 /// Whether the record of a quarantined marker is kept, in the marker or in its parts.
@@ -294,82 +317,8 @@ pub fn holds_record(marker: &Item) -> bool {
     marker.contains_key(RECORD) || marker.contains_key(PARTS)
 }
 
-/// Compares a marker that was there with the record that met it: by the source item and by what the record says of it, as
-/// the identifier of an event differs between ways of delivery. A marker that does not tell them is not held against the
-/// record.
+/// Whether a marker is of a record in quarantine.
 #[must_use]
-pub fn existing(marker: Option<&Item>, head: &RecordHead) -> ExistingMarker {
-    let Some(marker) = marker else { return ExistingMarker::Duplicate };
-    let text = |name: &str| match marker.get(name) {
-        Some(AttributeValue::S(text)) => Some(text.as_str()),
-        _ => None,
-    };
-    let other_content = match (text(DIGEST), head.digest) {
-        (Some(found), Some(digest)) => found != digest.to_string(),
-        (None, None) => text(EVENT_ID).is_some_and(|found| found != head.event_id),
-        _ => false,
-    };
-    let other_item = matches!(
-        marker.get(SOURCE_KEY), Some(AttributeValue::M(found)) if !found.is_empty() && !head.source_key.is_empty()
-            && !same_item(&Item::from(found.clone()), &head.source_key)
-    );
-    if other_content || other_item {
-        return ExistingMarker::Collision;
-    }
-    match marker.get(OUTCOME) {
-        Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Quarantined.as_str() => {
-            if holds_record(marker) {
-                ExistingMarker::Quarantined
-            } else {
-                ExistingMarker::NotKept
-            }
-        }
-        _ => ExistingMarker::Duplicate,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rollup::model::digest::ContentDigest;
-
-    fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
-        Item::from(HashMap::from(attributes.map(|(name, value)| (name.to_owned(), value))))
-    }
-
-    fn s(text: &str) -> AttributeValue {
-        AttributeValue::S(text.to_owned())
-    }
-
-    #[test]
-    fn a_marker_that_was_there_has_one_meaning() {
-        let key = |number: &str| item([("Id", AttributeValue::N(number.to_owned()))]);
-        let source_key = |number: &str| (SOURCE_KEY, AttributeValue::M(key(number).into()));
-        let no_key = (SOURCE_KEY, AttributeValue::M(HashMap::new()));
-        let quarantined = (OUTCOME, s("QUARANTINED"));
-        let digest = |value: &str| {
-            let image = item([("A", s(value))]);
-            ContentDigest::of(None, Some(&image))
-        };
-        let head = RecordHead { source_key: key("1"), digest: Some(digest("this")), ..RecordHead::default() };
-        let told = |value: &str| (DIGEST, s(&digest(value).to_string()));
-        for (marker, expected) in [
-            (item([]), ExistingMarker::Duplicate),
-            (item([(EVENT_ID, s("event")), source_key("1"), (OUTCOME, s("APPLIED"))]), ExistingMarker::Duplicate),
-            (item([(EVENT_ID, s("event")), source_key("1.0"), (OUTCOME, s("DISCARDED"))]), ExistingMarker::Duplicate),
-            (item([(EVENT_ID, s("event")), no_key, (OUTCOME, s("APPLIED"))]), ExistingMarker::Duplicate),
-            (item([(EVENT_ID, s("other")), source_key("1")]), ExistingMarker::Duplicate),
-            (item([told("this"), source_key("1"), (OUTCOME, s("APPLIED"))]), ExistingMarker::Duplicate),
-            (item([told("another"), source_key("1"), (OUTCOME, s("APPLIED"))]), ExistingMarker::Collision),
-            (item([told("this"), source_key("2")]), ExistingMarker::Collision),
-            (item([(EVENT_ID, s("event")), source_key("2")]), ExistingMarker::Collision),
-            (item([told("another"), quarantined.clone(), (RECORD, s("{}"))]), ExistingMarker::Collision),
-            (item([quarantined.clone(), (RECORD, s("{}"))]), ExistingMarker::Quarantined),
-            (item([quarantined.clone(), (PARTS, AttributeValue::N("2".to_owned()))]), ExistingMarker::Quarantined),
-            (item([quarantined]), ExistingMarker::NotKept),
-        ] {
-            assert_eq!(existing(Some(&marker), &head), expected, "{marker:?}");
-        }
-        assert_eq!(existing(None, &head), ExistingMarker::Duplicate);
-    }
+pub fn is_quarantined(marker: &Item) -> bool {
+    matches!(marker.get(OUTCOME), Some(AttributeValue::S(outcome)) if outcome == MarkerOutcome::Quarantined.as_str())
 }

@@ -19,6 +19,10 @@ pub struct Poison<'a> {
 /// What stands between a sequence number that another event has and the digest of this one, in the key of its marker.
 pub const TAKEN: &str = "#taken-";
 
+/// How the reason of a record begins of which nobody knows whether it was counted: neither a replay nor a delivery may end
+/// its quarantine.
+pub const EXPIRED: &str = "expired: ";
+
 impl Poison<'_> {
     /// What its marker is known by: its own sequence number, unless that is another event's.
     #[must_use]
@@ -64,7 +68,7 @@ pub enum Reason {
         error: KeyError,
     },
     /// Its marker may have been deleted already, so whether it was counted cannot be told.
-    #[error("expired: created at {created_at}, and markers are kept for {retention_days} days; repair the view item")]
+    #[error("{EXPIRED}created at {created_at}, and markers are kept for {retention_days} days; repair the view item")]
     Expired {
         /// When the record was created.
         created_at: DateTime<Utc>,

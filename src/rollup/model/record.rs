@@ -43,16 +43,12 @@ pub struct RecordHead {
 }
 
 impl RecordHead {
-    /// Whether both records are of one event: they are of one source item and say the same of it. Two records of one
-    /// sequence number that are not are two events. What is not known is taken to be the same; where neither tells its
-    /// images, the identifier of the event decides.
+    /// Whether both records of one batch are of one event: they are of one source item and say the same of it. Two records
+    /// of one sequence number that are not are two events. So are one that can be read and one that cannot. Where neither
+    /// tells its images, the identifier of the event decides.
     #[must_use]
     pub fn same_event(&self, other: &Self) -> bool {
-        let other_content = match (self.digest, other.digest) {
-            (Some(one), Some(other)) => one != other,
-            (None, None) => self.event_id != other.event_id,
-            _ => false,
-        };
+        let other_content = self.digest != other.digest || self.digest.is_none() && self.event_id != other.event_id;
         let other_item = !self.source_key.is_empty()
             && !other.source_key.is_empty()
             && !same_item(&self.source_key, &other.source_key);

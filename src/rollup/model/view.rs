@@ -268,6 +268,18 @@ impl View {
         condition.chain(key).chain(measures).collect()
     }
 
+    /// Whether the view and another one, of this definition or another, may have an item in common: not if their tables
+    /// differ, or if their keys begin differently in one attribute.
+    #[must_use]
+    pub fn may_share_items_with(&self, other: &Self) -> bool {
+        let may_be_equal = |(one, two): (&KeyPart, &KeyPart)| {
+            let (one, two) = (one.value.literal_prefix(), two.value.literal_prefix());
+            one.starts_with(two) || two.starts_with(one)
+        };
+        table_name(&self.view_table) == table_name(&other.view_table)
+            && self.key.iter().zip(&other.key).all(may_be_equal)
+    }
+
     /// Which images the view is about; all of them without one.
     #[must_use]
     pub fn condition(&self) -> Option<&Condition> {

@@ -31,6 +31,8 @@ pub struct Batch<'a> {
     /// Entries with a sequence number that an earlier entry has, which is another event: a marker tells what they are once
     /// the others are dealt with.
     pub behind_others: Vec<EntryId>,
+    /// The entries of one sequence number, for each number that several have.
+    pub rivals: Vec<Vec<EntryId>>,
     /// How often an image could not be counted by a view that it is in.
     pub uncountable: usize,
 }
@@ -145,6 +147,8 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
         of_number.push(added);
         batch.dispositions.push(Disposition::Entry(added));
     }
+    batch.rivals = entries_of.into_values().filter(|of_number| of_number.len() > 1).collect();
+    batch.rivals.sort_unstable();
     batch
 }
 
@@ -164,6 +168,12 @@ impl<'a> Batch<'a> {
     fn add_item(&mut self, key: ViewKey) -> ItemId {
         self.items.push(TouchedItem { key, views: ViewSet::default(), texts: SetTexts::new() });
         ItemId(self.items.len() - 1)
+    }
+
+    /// The other entries with the sequence number of this one.
+    pub fn rivals_of(&self, entry: EntryId) -> impl Iterator<Item = EntryId> {
+        let of_number = self.rivals.iter().find(|of_number| of_number.contains(&entry));
+        of_number.into_iter().flatten().copied().filter(move |rival| *rival != entry)
     }
 
     /// Every entry with its id, in the order of the event.
@@ -231,6 +241,15 @@ impl Entry<'_> {
         match self {
             Self::Apply { touches, .. } => touches,
             Self::Quarantine(_) => &[],
+        }
+    }
+
+    /// What its marker is known by.
+    #[must_use]
+    pub fn marker_id(&self) -> RecordId {
+        match self {
+            Self::Apply { change, .. } => change.head.id.clone(),
+            Self::Quarantine(poison) => poison.marker_id(),
         }
     }
 

@@ -38,6 +38,9 @@ pub struct Retention {
 }
 
 impl Retention {
+    /// Of records whose markers are known to be there: none has expired.
+    pub const KNOWN_MARKERS: Self = Self { days: u32::MAX, until: DateTime::UNIX_EPOCH };
+
     /// Whether the marker of a record created at that time may have been deleted. It is kept from the time it is
     /// written, which is not before the record was created.
     #[must_use]

@@ -1,5 +1,6 @@
 //! The way of an event: from raw records to planned transactions, and from answers to the response.
 
+pub mod blame;
 pub mod coalesce;
 pub mod contribution;
 pub mod delta;

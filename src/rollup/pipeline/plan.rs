@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use crate::rollup::Item;
 use crate::rollup::model::definition::Definition;
-use crate::rollup::model::kept_record::{QuarantinedMarker, quarantined};
-use crate::rollup::model::marker::{Guard, Marker, Stamp};
+use crate::rollup::model::kept_record::{QuarantinedMarker, possible_parts, quarantined};
+use crate::rollup::model::limits;
+use crate::rollup::model::marker::{Guard, Marker, Stamp, marker_key};
 use crate::rollup::model::view::{OnMissingViewItem, TableId};
 use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
 use crate::rollup::pipeline::update::{self, Update};
@@ -47,6 +48,22 @@ pub enum Action<'a> {
         /// The part.
         part: Item,
     },
+    /// Say why a record stays in quarantine whose replay failed for another reason than the one in its marker.
+    UpdateReason {
+        /// The entry.
+        entry: EntryId,
+        /// The marker's key.
+        key: Item,
+        /// Why it cannot be applied now.
+        reason: String,
+    },
+    /// Delete a part of a record whose quarantine ends with this transaction. There may be none with this key.
+    DeletePart {
+        /// The entry.
+        entry: EntryId,
+        /// The part's key.
+        key: Item,
+    },
     /// Update a view item.
     UpdateView {
         /// The view item.
@@ -73,9 +90,9 @@ pub enum Action<'a> {
 
 /// What the actions of a transaction depend on besides its entries.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Setting {
+pub struct Setting<'d> {
     /// The definition.
-    pub definition: Definition,
+    pub definition: &'d Definition,
     /// Which markers the marker of an applied record may replace.
     pub guard: Guard,
     /// What all markers have in common.
@@ -106,7 +123,12 @@ fn cost(batch: &Batch<'_>, planned: &[Vec<EntryId>]) -> (usize, usize) {
 
 /// The actions of a transaction: the markers of its entries, each with the parts of its record, then its view items.
 #[must_use]
-pub fn assemble<'s>(setting: &'s Setting, batch: &Batch<'s>, shapes: &[Shape], members: &[EntryId]) -> Transaction<'s> {
+pub fn assemble<'s>(
+    setting: &'s Setting<'_>,
+    batch: &Batch<'s>,
+    shapes: &[Shape],
+    members: &[EntryId],
+) -> Transaction<'s> {
     let Setting { definition, guard, stamp } = setting;
     let sums = batch.sums(members);
     let skip = |item: &ItemId| {
@@ -114,11 +136,24 @@ pub fn assemble<'s>(setting: &'s Setting, batch: &Batch<'s>, shapes: &[Shape], m
     };
     let skipped = sums.keys().filter(|item| skip(item)).map(|item| batch[*item].key.clone());
     let left_alone = Arc::new(skipped.collect::<BTreeSet<_>>());
+    // A record with nearly as many view items as a transaction has actions leaves no room for all of them. What stays of
+    // it only takes room in the table.
+    let mut deletes = limits::TRANSACTION_ACTIONS.saturating_sub(members.len() + sums.len());
     let markers = members.iter().flat_map(|&entry| match &batch[entry] {
         Entry::Apply { change, .. } => {
+            let ended = if *guard == Guard::Absent { Vec::new() } else { possible_parts(&change.head.id, change.raw) };
+            let ended: Vec<_> = ended.into_iter().take(deletes).map(|key| Action::DeletePart { entry, key }).collect();
+            deletes -= ended.len();
             let (change, left_alone) = (Arc::clone(change), Arc::clone(&left_alone));
             let marker = Marker::Applied { change, left_alone, definition, stamp };
-            vec![Action::PutMarker { entry, guard: *guard, marker }]
+            std::iter::once(Action::PutMarker { entry, guard: *guard, marker }).chain(ended).collect::<Vec<_>>()
+        }
+        Entry::Quarantine(poison) if *guard == Guard::Quarantined => {
+            vec![Action::UpdateReason {
+                entry,
+                key: marker_key(&poison.marker_id()),
+                reason: poison.reason.to_string(),
+            }]
         }
         Entry::Quarantine(poison) => {
             let QuarantinedMarker { marker, parts } = quarantined(definition, poison, stamp);

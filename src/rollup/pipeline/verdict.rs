@@ -139,10 +139,7 @@ fn action(reason: CancellationReason) -> ActionVerdict {
     match reason.code.as_deref() {
         None | Some("None" | "") => ActionVerdict::Fine,
         Some("ConditionalCheckFailed") => ActionVerdict::ConditionFailed(reason.item),
-        Some(code @ ("ValidationError" | "ItemCollectionSizeLimitExceeded")) => {
-            let words = words(code);
-            if names_an_index(&words) { ActionVerdict::Broken(words) } else { ActionVerdict::Refused(words) }
-        }
+        Some(code @ ("ValidationError" | "ItemCollectionSizeLimitExceeded")) => ActionVerdict::Refused(words(code)),
         // A code that nobody knows is no reason to quarantine a record.
         Some(code) => match transient(code) {
             Some(cause) => ActionVerdict::Transient(cause),
@@ -173,9 +170,6 @@ pub fn error(answer: &ErrorAnswer) -> Failure {
         }
     };
     match answer.code.as_deref() {
-        Some("ValidationException" | "ItemCollectionSizeLimitExceededException") if names_an_index(&words()) => {
-            Failure::Broken(words())
-        }
         Some("ValidationException" | "ItemCollectionSizeLimitExceededException") => Failure::Refused(words()),
         Some("IdempotentParameterMismatchException") => Failure::TokenReused,
         code => match code.and_then(transient) {
@@ -194,13 +188,6 @@ pub fn single(answer: &ErrorAnswer) -> Failure {
         Some("ConditionalCheckFailedException") => Failure::Cancelled(vec![ActionVerdict::ConditionFailed(None)]),
         _ => error(answer),
     }
-}
-
-/// Whether a refusal is about a key of a secondary index. Only a measure, or what the definition sets, can be one, so the
-/// deployment is at fault: no record could be counted.
-fn names_an_index(words: &str) -> bool {
-    let words = words.to_ascii_lowercase();
-    ["index key", "indexname", "secondary index"].iter().any(|name| words.contains(name))
 }
 
 /// The codes, of cancellation reasons and of errors, that pass by themselves.
@@ -255,16 +242,6 @@ mod tests {
             assert_eq!(action(reason(code)), expected, "{code}");
         }
         assert_eq!(action(CancellationReason::default()), ActionVerdict::Fine);
-    }
-
-    #[test]
-    fn a_refusal_for_the_key_of_an_index_is_the_deployments_fault() {
-        let words = "One or more parameter values were invalid: Type mismatch for Index Key Likes Expected: S Actual: N IndexName: top";
-        let reason = |code: &str| CancellationReason { message: Some(words.to_owned()), ..reason(code) };
-        assert!(matches!(action(reason("ValidationError")), ActionVerdict::Broken(_)));
-        let answer =
-            ErrorAnswer { status: 400, code: Some("ValidationException".to_owned()), message: Some(words.to_owned()) };
-        assert!(matches!(error(&answer), Failure::Broken(_)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::rollup::model::definition::Definition;
 use crate::rollup::model::item_size::bytes;
 use crate::rollup::model::limits;
 use crate::rollup::model::measure::{Measure, MeasureId, ViewSet};
+use crate::rollup::model::number::Number;
 use crate::rollup::model::view::{ROLLUP_VERSION, TableId};
 use crate::rollup::{AttributeValue, Item};
 
@@ -74,6 +75,23 @@ pub fn fault(definition: &Definition, item: &Item, counter: &Counter) -> Option<
     }
 }
 
+/// Why a view item that refused an update cannot hold these sums on top of what it has: a number would be out of
+/// DynamoDB's bounds.
+#[must_use]
+pub fn out_of_bounds(definition: &Definition, item: &Item, sums: &Sums) -> Option<String> {
+    sums.iter().find_map(|(Counter { measure, group }, amount)| {
+        let attribute = &definition[*measure].attribute;
+        let (name, stored) = match (item.get(attribute)?, group) {
+            (AttributeValue::M(groups), Some(group)) => (format!("{attribute}.{group}"), groups.get(group)?),
+            (stored, _) => (attribute.clone(), stored),
+        };
+        let AttributeValue::N(text) = stored else { return None };
+        let sum = &text.parse::<Number>().ok()? + amount;
+        (!sum.is_storable())
+            .then(|| format!("its {name} is {text}, and {amount} on top of it is no number that an item can hold"))
+    })
+}
+
 /// Why a view item that refused an update is too large for these sums: they add a group to it, and it is as good as full.
 #[must_use]
 pub fn overflow(definition: &Definition, item: &Item, sums: &Sums) -> Option<String> {
@@ -113,7 +131,6 @@ mod tests {
     use std::iter::once;
 
     use super::*;
-    use crate::rollup::model::number::Number;
 
     #[test]
     fn a_new_group_overflows_an_item_that_is_as_good_as_full()
@@ -178,6 +195,29 @@ mod tests {
             (item([(ROLLUP_VERSION, text())]), &total, Some("its RollupVersion is of type S, not a number")),
         ] {
             assert_eq!(fault(&definition, &item, counter).as_deref(), expected, "{item:?}");
+        }
+    }
+
+    #[test]
+    fn a_sum_that_an_item_cannot_hold_is_out_of_bounds() {
+        let definition = Definition::points_of_maps("Point", "Map").unwrap();
+        let one = |place, group: Option<&str>| {
+            let counter = Counter { measure: MeasureId::first_view(place), group: group.map(str::to_owned) };
+            Sums::from([(counter, Number::from(1))])
+        };
+        let (total, park) = (one(0, None), one(1, Some("Park")));
+        let large = "1".repeat(39);
+        for (item, sums, expected) in [
+            (item([]), &total, None),
+            (item([("TotalPoints", number(&"9".repeat(38)))]), &total, None),
+            (item([("TotalPoints", number("1E38"))]), &total, Some("TotalPoints")),
+            (item([("TotalPoints", number("1E38"))]), &park, None),
+            (item([("CategoryCounts", groups([("Park", number("7")), ("Cafe", number(&large))]))]), &park, None),
+            (item([("CategoryCounts", groups([("Park", number("1E-38"))]))]), &park, Some("CategoryCounts.Park")),
+        ] {
+            let found = out_of_bounds(&definition, &item, sums);
+            assert_eq!(found.is_some(), expected.is_some(), "{item:?}: {found:?}");
+            assert!(found.is_none_or(|words| words.contains(expected.unwrap_or_default())));
         }
     }
 

@@ -39,6 +39,11 @@ async fn a_setting_that_cannot_be_used_stops_the_start_and_is_named_with_what_is
         ("ROLLUP_MARKER_RETENTION_DAYS", "-14", "a whole number from 1 to 3650"),
         ("ROLLUP_MARKER_RETENTION_DAYS", "3651", "a whole number from 1 to 3650"),
         ("ROLLUP_MARKER_RETENTION_DAYS", "two weeks", "a whole number from 1 to 3650"),
+        (
+            "ROLLUP_QUARANTINE_RETENTION_DAYS",
+            "13",
+            "empty, or a whole number from 14, the days of ROLLUP_MARKER_RETENTION_DAYS, to 3650",
+        ),
         ("ROLLUP_ON_MISSING_VIEW_ITEM", "", "\"create\" or \"skip\""),
         ("ROLLUP_ON_MISSING_VIEW_ITEM", "Create", "\"create\" or \"skip\""),
         ("ROLLUP_MAX_IN_FLIGHT", "0", "a whole number from 1 to 100"),

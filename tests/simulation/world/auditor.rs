@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use ddb_rollup::rollup::model::marker::{
-    DELTAS, EXPIRES_AT, FINGERPRINT, ITEM, MEASURES, OUTCOME, REASON, RECORD, SEQUENCE_NUMBER, STREAM, VIEW,
+    DELTAS, EXPIRES_AT, FINGERPRINT, ITEM, MEASURES, OUTCOME, REASON, SEQUENCE_NUMBER, STREAM, VIEW,
 };
 use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
@@ -14,7 +14,7 @@ use ddb_rollup::rollup::{AttributeValue, Item};
 use super::measures::{Amounts, Effect, Measures, SET, table_of, view_item_at, view_of};
 use super::rule::{Checked, Rule, Violation, ensure};
 use super::source::Record;
-use super::stored::{counters, number, text, version};
+use super::stored::{counters, kept_record, number, text, version};
 
 /// Seconds of a day.
 const DAY: i64 = 86_400;
@@ -260,8 +260,8 @@ impl Auditor {
     fn quarantined(&mut self, record: usize, marker: &Item, commit: &Commit<'_>) -> Checked {
         let name = self.name(record);
         let Record { json, poison, created_at, effect, .. } = &*self.records[record];
-        let kept = marker.get(RECORD).and_then(text);
-        ensure(kept == Some(json), Rule::Xo6, || format!("{name} is not kept whole: {kept:?}"))?;
+        let kept = kept_record(marker, commit.transaction);
+        ensure(kept.as_ref() == Some(json), Rule::Xo6, || format!("{name} is not kept whole: {kept:?}"))?;
         let reason = marker.get(REASON).and_then(text).unwrap_or_default();
         ensure(!reason.is_empty(), Rule::Xo6, || format!("{name} is in quarantine without a reason"))?;
         ensure(!marker.contains_key(EXPIRES_AT), Rule::Xo6, || format!("{name} in quarantine would expire"))?;

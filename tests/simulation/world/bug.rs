@@ -87,10 +87,16 @@ pub enum Bug {
     TablesMixedUp,
     /// The markers name another definition than the one that is applied.
     FingerprintOfAnother,
+    /// A record whose marker was looked up and not found is taken to have none.
+    NotFoundTakenAsNew,
+    /// A marker that was looked up is not compared with the record: any event of its number is taken for it.
+    FoundMarkerNotCompared,
+    /// A transaction that is throttled is sent again as it is, however often.
+    ThrottledNeverHalved,
 }
 
 impl Bug {
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 42] = [
         Self::NoMarkerCondition,
         Self::FreshTokenAndNoMarkerCondition,
         Self::FreshToken,
@@ -130,6 +136,9 @@ impl Bug {
         Self::BadImageTakesTheOther,
         Self::TablesMixedUp,
         Self::FingerprintOfAnother,
+        Self::NotFoundTakenAsNew,
+        Self::FoundMarkerNotCompared,
+        Self::ThrottledNeverHalved,
     ];
 
     /// The rule that it breaks before all others.
@@ -147,13 +156,15 @@ impl Bug {
             Self::NoMarkerCondition
             | Self::FreshTokenAndNoMarkerCondition
             | Self::RetentionIgnored
-            | Self::MarkerKeptTooShort => Rule::Xo2,
+            | Self::MarkerKeptTooShort
+            | Self::NotFoundTakenAsNew => Rule::Xo2,
             Self::DuplicateFromAnyCancellation
             | Self::MarkerDroppedWithZeroSum
             | Self::AcknowledgedPastFailure
             | Self::TextOrder
             | Self::LostAnswerTakenAsDone
             | Self::OtherStreamTakenAsDuplicate
+            | Self::FoundMarkerNotCompared
             | Self::PoisonDropped
             | Self::CrossingMissed
             | Self::GroupFromOldImage
@@ -170,7 +181,7 @@ impl Bug {
             Self::HedgedRequests => Rule::SideBySide,
             Self::MoreInFlight => Rule::InFlight,
             Self::EveryFailureReported | Self::ReportedByPosition => Rule::Response,
-            Self::FirstAlwaysReported => Rule::Progress,
+            Self::FirstAlwaysReported | Self::ThrottledNeverHalved => Rule::Progress,
             Self::MissingViewItemCreated => Rule::Missing,
         }
     }

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ddb_rollup::commit::LookedUp;
+use ddb_rollup::commit::{FoundMarkers, LookedUp};
 use ddb_rollup::rollup::model::definition::Definition;
-use ddb_rollup::rollup::model::view::ViewKey;
+use ddb_rollup::rollup::model::marker::marker_key;
+use ddb_rollup::rollup::model::record::RecordId;
+use ddb_rollup::rollup::model::view::{ROLLUP_VERSION, ViewKey};
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure, RetryCause};
 use ddb_rollup::rollup::{AttributeValue, Item};
@@ -96,6 +98,12 @@ pub struct Database {
     tokens: Vec<(Uuid, Instant)>,
     /// The view items before the last transaction.
     before: Vec<(&'static str, Option<Item>)>,
+    /// The markers before the last transaction, of those that it put.
+    markers_before: Vec<(Item, Option<Item>)>,
+    /// The most actions of a transaction that the tables have the capacity for; none where there is no end to it.
+    capacity: Option<usize>,
+    /// Whether markers may not be looked up, as the role is an old one.
+    look_ups_denied: bool,
     /// An attribute of a view item that a user has overwritten, and what it was.
     pub spoilt: Option<(&'static str, String, Option<AttributeValue>)>,
     /// A view item that refuses every write, and does not show why.
@@ -127,6 +135,10 @@ impl Database {
             view_items,
             tokens: Vec::new(),
             before: Vec::new(),
+            markers_before: Vec::new(),
+            // A record takes up to seven: its marker, two maps for each of two views, and the tags.
+            capacity: (choices.below(4) == 0).then(|| choices.between(8, 12)),
+            look_ups_denied: choices.below(8) == 0,
             spoilt: None,
             refusing: None,
             denied: false,
@@ -156,7 +168,10 @@ impl Database {
     pub fn carry_out(&mut self, body: &Body, fate: Fate, choices: &mut SeededChoices) -> Reply {
         let fails = |cause| Reply::failure(body, Failure::Transient(cause));
         match fate {
-            _ if self.denied => Reply::failure(body, Failure::Broken("AccessDeniedException: not allowed".to_owned())),
+            _ if self.denied || self.look_ups_denied && matches!(body, Body::LookUpMarkers(_)) => {
+                Reply::failure(body, Failure::Broken("AccessDeniedException: not allowed".to_owned()))
+            }
+            _ if self.is_too_large(body) => fails(RetryCause::Throttled),
             Fate::Lost | Fate::Server => fails(RetryCause::Server),
             Fate::Throttled => fails(RetryCause::Throttled),
             Fate::InProgress => fails(RetryCause::InProgress),
@@ -164,7 +179,7 @@ impl Database {
                 Body::Transact { transaction, token, .. } => {
                     Reply::Transacted(Err(self.conflict(transaction, *token, choices)))
                 }
-                Body::Read(_) | Body::LookUp(_) => fails(RetryCause::Throttled),
+                Body::Read(_) | Body::LookUp(_) | Body::LookUpMarkers(_) => fails(RetryCause::Throttled),
             },
             Fate::Through | Fate::AnswerLost => self.obey(body, choices),
             Fate::ServerAfterwards => {
@@ -174,12 +189,19 @@ impl Database {
         }
     }
 
+    fn is_too_large(&self, body: &Body) -> bool {
+        let Body::Transact { transaction, .. } = body else { return false };
+        self.capacity.is_some_and(|most| transaction.actions.len() > most)
+    }
+
     fn obey(&mut self, body: &Body, choices: &mut SeededChoices) -> Reply {
         match body {
             Body::Read(key) => Reply::Read(Ok(self.tables.view(key.table, &self.definition.key_item(key)).cloned())),
             Body::LookUp(keys) => Reply::LookedUp(Ok(self.look_up(keys, choices))),
+            Body::LookUpMarkers(ids) => Reply::MarkersLookedUp(Ok(self.look_up_markers(ids, choices))),
             Body::Transact { transaction, token, guarded } => {
                 self.before = self.view_items.iter().map(|name| (*name, self.view_item(name).cloned())).collect();
+                self.markers_before = self.markers_of(transaction);
                 if let Some(failure) = self.refusal(transaction) {
                     return Reply::Transacted(Err(failure));
                 }
@@ -242,6 +264,27 @@ impl Database {
         found
     }
 
+    /// Some markers as they are, or as they were before the last transaction; some are left out.
+    fn look_up_markers(&self, ids: &[RecordId], choices: &mut SeededChoices) -> FoundMarkers {
+        let found = ids.iter().filter_map(|id| {
+            let key = marker_key(id);
+            let before = self.markers_before.iter().find(|(of, _)| *of == key);
+            let marker = match (choices.below(8), before) {
+                (0, _) => None,
+                (1 | 2, Some((_, before))) => before.clone(),
+                _ => self.tables.marker(&key).cloned(),
+            };
+            Some((id.clone(), marker?))
+        });
+        found.collect()
+    }
+
+    /// The markers that a transaction puts, as they are before it.
+    fn markers_of(&self, transaction: &Transaction<'_>) -> Vec<(Item, Option<Item>)> {
+        let puts = transaction.actions.iter().filter(|action| matches!(action, Action::PutMarker { .. }));
+        puts.map(key_of).map(|key| (key.clone(), self.tables.marker(&key).cloned())).collect()
+    }
+
     /// A conflict, which may hide what else is wrong with a transaction, or come beside it.
     fn conflict(&self, transaction: &Transaction<'_>, token: Uuid, choices: &mut SeededChoices) -> Failure {
         let plain = Failure::Transient(RetryCause::Conflict);
@@ -267,7 +310,12 @@ impl Database {
         if !transaction.actions.iter().any(refused) {
             return None;
         }
-        let words = || "ItemCollectionSizeLimitExceeded: no room".to_owned();
+        // Without a word about the data, an item that was updated before is refused for its record's sake.
+        let updated = self.tables.view(of, &refusing).is_some_and(|item| item.contains_key(ROLLUP_VERSION));
+        let words = || {
+            let words = if updated { "ValidationError: no reason" } else { "ItemCollectionSizeLimitExceeded: no room" };
+            words.to_owned()
+        };
         if self.terse {
             return Some(Failure::Refused(words()));
         }
@@ -308,7 +356,9 @@ pub fn view_items_of(transaction: &Transaction<'_>) -> BTreeSet<&'static str> {
         Action::UpdateView { table, key, .. } | Action::CheckAbsent { table, key, .. } => {
             measures::view_item_at(*table, key)
         }
-        Action::PutMarker { .. } | Action::PutPart { .. } => None,
+        Action::PutMarker { .. } | Action::PutPart { .. } | Action::UpdateReason { .. } | Action::DeletePart { .. } => {
+            None
+        }
     };
     transaction.actions.iter().filter_map(key).collect()
 }

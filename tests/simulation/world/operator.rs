@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ddb_rollup::rollup::model::marker::{EXPIRES_AT, OUTCOME, RECORD, SEQUENCE_NUMBER, STREAM};
+use ddb_rollup::rollup::model::quarantine_index::IN_QUARANTINE;
 use ddb_rollup::rollup::{AttributeValue, Item};
 
 use super::World;
@@ -78,6 +79,7 @@ impl World {
         let mut marker = self.choices.pick(&markers).clone();
         let expires_at = self.now() + i64::from(self.retention_days) * 86_400;
         marker.insert(OUTCOME.to_owned(), AttributeValue::S("DISCARDED".to_owned()));
+        marker.remove(IN_QUARANTINE);
         marker.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.to_string()));
         self.log("discard", format!("{:?}", marker[SEQUENCE_NUMBER]));
         self.auditor.discarded(&marker);

@@ -135,7 +135,10 @@ pub fn drop_what_comes_to_zero(actions: &mut Vec<Action<'_>>) {
             }),
             _ => true,
         },
-        Action::PutPart { .. } | Action::CheckAbsent { .. } => true,
+        Action::PutPart { .. }
+        | Action::UpdateReason { .. }
+        | Action::DeletePart { .. }
+        | Action::CheckAbsent { .. } => true,
     });
 }
 

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
-use ddb_rollup::commit::{LookedUp, Store};
+use ddb_rollup::commit::{FoundMarkers, LookedUp, Store};
 use ddb_rollup::rollup::model::marker::{
-    DELTAS, EVENT_NAME, EXPIRES_AT, Guard, Marker, RECORD, SEQUENCE_NUMBER, STREAM,
+    DELTAS, EVENT_NAME, EXPIRES_AT, Guard, Marker, RECORD, SEQUENCE_NUMBER, STREAM, record_id,
 };
+use ddb_rollup::rollup::model::record::RecordId;
 use ddb_rollup::rollup::model::view::{ROLLUP_VERSION, ViewKey};
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure, RetryCause};
@@ -46,6 +47,8 @@ struct Memory {
     committed: BTreeMap<String, String>,
     /// Sequence numbers that this instance sent, and that are not settled.
     unsettled: BTreeSet<String>,
+    /// Records whose markers were looked up and not found.
+    not_found: BTreeSet<RecordId>,
 }
 
 impl PlantedBugs {
@@ -55,7 +58,9 @@ impl PlantedBugs {
 
     /// Forgets what the instance knew of an earlier invocation.
     pub fn begin(&self) {
-        self.memory.lock().unwrap().unsettled.clear();
+        let mut memory = self.memory.lock().unwrap();
+        memory.unsettled.clear();
+        memory.not_found.clear();
     }
 
     /// What a function with the bug responds instead.
@@ -188,6 +193,10 @@ impl PlantedBugs {
                 Some(Bug::LostAnswerTakenAsDone),
                 Err(Failure::Transient(RetryCause::Timeout | RetryCause::Connection)),
             ) => Ok(()),
+            // Only what is throttled is ever halved.
+            (Some(Bug::ThrottledNeverHalved), Err(Failure::Transient(RetryCause::Throttled))) => {
+                Err(Failure::Transient(RetryCause::Server))
+            }
             (_, result) => result,
         }
     }
@@ -233,7 +242,14 @@ impl Store for PlantedBugs {
             Some(Bug::OneToken) => Uuid::from_u64_pair(self.border.instance() as u64, 0),
             _ => token,
         };
-        let guarded = !matches!(self.bug, Some(Bug::NoMarkerCondition | Bug::FreshTokenAndNoMarkerCondition));
+        let guarded = match self.bug {
+            Some(Bug::NoMarkerCondition | Bug::FreshTokenAndNoMarkerCondition) => false,
+            Some(Bug::NotFoundTakenAsNew) => {
+                let not_found = &self.memory.lock().unwrap().not_found;
+                !markers(&planned.actions).all(|marker| record_id(marker).is_some_and(|id| not_found.contains(&id)))
+            }
+            _ => true,
+        };
         if planned.actions.is_empty() {
             return Ok(());
         }
@@ -265,6 +281,28 @@ impl Store for PlantedBugs {
 
     async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
         self.border.look_up(keys).await
+    }
+
+    async fn look_up_markers(&self, ids: &[RecordId]) -> Result<FoundMarkers, Failure> {
+        let mut found = self.border.look_up_markers(ids).await?;
+        match self.bug {
+            Some(Bug::NotFoundTakenAsNew) => {
+                let not_found = ids.iter().filter(|id| !found.contains_key(id)).cloned();
+                self.memory.lock().unwrap().not_found.extend(not_found);
+            }
+            Some(Bug::FoundMarkerNotCompared) => {
+                // A number that some stream has used is known, whoever used it.
+                let known = self.memory.lock().unwrap();
+                for id in ids {
+                    let of_another = known.committed.get(&id.sequence_number).is_some_and(|of| *of != id.stream);
+                    if of_another {
+                        found.insert(id.clone(), Item::default());
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(found)
     }
 }
 

@@ -113,13 +113,13 @@ impl World {
         let (number, operator, fate, body) = (*number, *operator, *fate, body.clone());
         let before = match &body {
             Body::Transact { transaction, .. } => self.views(transaction),
-            Body::Read(_) | Body::LookUp(_) => Vec::new(),
+            Body::Read(_) | Body::LookUp(_) | Body::LookUpMarkers(_) => Vec::new(),
         };
         let known = matches!(&body, Body::Transact { token, .. } if self.database.tables.remembers(*token));
         let reply = self.database.carry_out(&body, fate, &mut self.choices);
         let committed = match &body {
             Body::Transact { token, .. } => !known && self.database.tables.remembers(*token),
-            Body::Read(_) | Body::LookUp(_) => false,
+            Body::Read(_) | Body::LookUp(_) | Body::LookUpMarkers(_) => false,
         };
         let kind = if committed { "commit" } else { answer_kind(&reply, known) };
         self.log(kind, format!("request {number}"));
@@ -195,6 +195,10 @@ fn summary(body: &Body) -> String {
         Body::LookUp(keys) => {
             format!("look up {}", keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
         }
+        Body::LookUpMarkers(ids) => format!(
+            "look up the markers of {}",
+            ids.iter().map(|id| id.sequence_number.as_str()).collect::<Vec<_>>().join(", ")
+        ),
         Body::Transact { transaction, .. } => {
             let of =
                 |wanted: fn(&Action<'_>) -> bool| transaction.actions.iter().filter(|action| wanted(action)).count();
@@ -219,7 +223,11 @@ fn answer_kind(reply: &Reply, known: bool) -> &'static str {
         Reply::Transacted(Ok(())) if known => "known token",
         Reply::Transacted(Ok(())) => "nothing to commit",
         Reply::LookedUp(Ok(_)) => "look-up",
-        Reply::Read(Err(failure)) | Reply::LookedUp(Err(failure)) | Reply::Transacted(Err(failure)) => match failure {
+        Reply::MarkersLookedUp(Ok(_)) => "look-up of markers",
+        Reply::Read(Err(failure))
+        | Reply::LookedUp(Err(failure))
+        | Reply::MarkersLookedUp(Err(failure))
+        | Reply::Transacted(Err(failure)) => match failure {
             Failure::Transient(RetryCause::Conflict) => "conflict",
             Failure::Transient(RetryCause::Throttled) => "throttled",
             Failure::Transient(RetryCause::InProgress) => "in progress",

@@ -48,9 +48,58 @@ pub struct Record {
     pub poison: bool,
 }
 
+/// Longer than a key may be.
+const TOO_LONG_KEY: usize = 2_049;
+
+/// Text that does not fit into one item, however well it is compressed.
+const TOO_LARGE_RECORD: usize = 560_000;
+
+/// Values that no key of a view item can have.
+fn hostile_keys() -> [Value; 4] {
+    [json!({"N": "7"}), json!({"S": ""}), json!({"S": "x".repeat(TOO_LONG_KEY)}), json!({"SS": ["North"]})]
+}
+
+/// What an attribute of a point is that tells a map: the name of one, or what no key can be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum MapName {
+    Known(usize),
+    Hostile(usize),
+}
+
+impl Default for MapName {
+    fn default() -> Self {
+        Self::Known(0)
+    }
+}
+
+impl MapName {
+    fn drawn(choices: &mut SeededChoices) -> Self {
+        if choices.below(16) == 0 {
+            Self::Hostile(choices.below(hostile_keys().len()))
+        } else {
+            Self::Known(choices.weighted([5, 3, 2].into_iter()))
+        }
+    }
+
+    fn map(self) -> Option<&'static str> {
+        match self {
+            Self::Known(map) => Some(MAPS[map]),
+            Self::Hostile(_) => None,
+        }
+    }
+
+    fn value(self) -> Value {
+        match self {
+            Self::Known(map) => json!({ "S": MAPS[map] }),
+            Self::Hostile(key) => hostile_keys()[key].clone(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 struct Stored {
-    map: usize,
+    /// Without one that is known, the definition wants its records in quarantine.
+    map: MapName,
     group: usize,
     /// In tenths; none when the attribute is missing.
     size: Option<i64>,
@@ -63,14 +112,15 @@ struct Stored {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct OfViews {
     open: bool,
-    seen: usize,
+    /// Without one that is known, it is not in the view of open points.
+    seen: MapName,
     tags: [bool; TAGS.len()],
 }
 
 impl OfViews {
     fn drawn(choices: &mut SeededChoices) -> Self {
         let tags = TAGS.map(|_| choices.below(3) == 0);
-        Self { open: choices.below(2) == 0, seen: choices.below(MAPS.len()), tags }
+        Self { open: choices.below(2) == 0, seen: MapName::drawn(choices), tags }
     }
 }
 
@@ -102,26 +152,26 @@ impl Source {
         // A third of the writes is of one hot item.
         let point = if choices.below(3) == 0 { 0 } else { choices.below(POINTS) };
         if choices.below(25) == 0 {
-            return poison(choices.below(4));
+            return poison(choices);
         }
         let several = self.measures.has_several_views();
         let kinds: &[usize] = if several { &[6, 5, 5, 2, 2, 3, 1, 5, 3, 4, 2] } else { &[6, 5, 5, 2, 2, 3, 1] };
         let old = self.items.get(&point).cloned();
         let (what, new) = match &old {
             None => {
-                let size = self.size(choices);
-                let map = choices.weighted([5, 3, 2].into_iter());
+                let size = Self::size(choices);
+                let map = MapName::drawn(choices);
                 let group = choices.below(self.groups.len());
                 let of_views = if several { OfViews::drawn(choices) } else { OfViews::default() };
                 ("put", Some(Stored { map, group, size, touches: 0, of_views }))
             }
             Some(old) => match choices.weighted(kinds.iter().copied()) {
                 0 => ("change of group", Some(Stored { group: choices.below(self.groups.len()), ..old.clone() })),
-                1 => ("move", Some(Stored { map: choices.below(MAPS.len()), ..old.clone() })),
+                1 => ("move", Some(Stored { map: MapName::drawn(choices), ..old.clone() })),
                 2 => ("delete", None),
                 3 => ("delete by TTL", None),
                 4 => ("unrelated change", Some(Stored { touches: old.touches + 1, ..old.clone() })),
-                5 => ("change of size", Some(Stored { size: self.size(choices), ..old.clone() })),
+                5 => ("change of size", Some(Stored { size: Self::size(choices), ..old.clone() })),
                 6 => ("no-op", Some(old.clone())),
                 of_views => {
                     let drawn = OfViews::drawn(choices);
@@ -147,11 +197,13 @@ impl Source {
                 body[name] = self.image(point, stored);
             }
         }
+        let images = [&old, &new].into_iter().flatten();
+        let poison = images.into_iter().any(|stored| stored.map.map().is_none());
         match new {
             Some(new) => self.items.insert(point, new),
             None => self.items.remove(&point),
         };
-        Written { what, point, body, effect, poison: false }
+        Written { what, point, body, effect, poison }
     }
 
     /// Puts a write on a stream.
@@ -199,17 +251,24 @@ impl Source {
     fn contribution(&self, stored: &Stored) -> Effect {
         let mut effect = Effect::default();
         let (group, size) = (self.groups[stored.group].1, stored.size.unwrap_or(0));
-        self.measures.of_point(&mut effect, MAPS[stored.map], group, size);
+        // A size out of bounds costs a view that sums it up the whole point, and the other views nothing.
+        if let Some(map) = stored.map.map()
+            && (self.measures != Measures::CountsAndSums || size < TOO_LARGE)
+        {
+            self.measures.of_point(&mut effect, map, group, size);
+        }
         if !self.measures.has_several_views() {
             return effect;
         }
         let OfViews { open, seen, tags } = stored.of_views;
         let tags = || (0..TAGS.len()).filter(move |&tag| tags[tag]);
-        // A size out of bounds costs the view that sums it up the whole point, and the other views nothing.
-        if open && size < TOO_LARGE {
-            of_open_point(&mut effect, MAPS[seen], group, size);
+        if let Some(map) = seen.map()
+            && open
+            && size < TOO_LARGE
+        {
+            of_open_point(&mut effect, map, group, size);
             for tag in tags() {
-                effect.counters.insert((MAPS[seen], OPEN_BY_TAG, Some(TAGS[tag].to_owned())), 10);
+                effect.counters.insert((map, OPEN_BY_TAG, Some(TAGS[tag].to_owned())), 10);
             }
         }
         tags().for_each(|tag| of_tagged_point(&mut effect, tag, group));
@@ -217,7 +276,7 @@ impl Source {
     }
 
     /// What a point's size may be, in tenths; none when it has none.
-    fn size(&self, choices: &mut SeededChoices) -> Option<i64> {
+    fn size(choices: &mut SeededChoices) -> Option<i64> {
         const SIZES: [Option<i64>; 11] = [
             None,
             None,
@@ -231,14 +290,13 @@ impl Source {
             Some(TOO_LARGE),
             Some(2 * TOO_LARGE),
         ];
-        let sizes = if self.measures.has_several_views() { &SIZES[..] } else { &SIZES[..8] };
-        *choices.pick(sizes)
+        *choices.pick(&SIZES)
     }
 
     fn image(&self, point: usize, stored: &Stored) -> Value {
         let mut image = json!({
             "PointId": {"S": format!("P{point}")},
-            "MapId": {"S": MAPS[stored.map]},
+            "MapId": stored.map.value(),
             "Touches": {"N": stored.touches.to_string()},
         });
         if let Some(size) = stored.size {
@@ -248,7 +306,7 @@ impl Source {
             let OfViews { open, seen, tags } = stored.of_views;
             let tags: Vec<&str> = TAGS.into_iter().zip(tags).filter(|(_, has)| *has).map(|(tag, _)| tag).collect();
             image["Open"] = json!({ "BOOL": open });
-            image["Seen"] = json!({ "S": MAPS[seen] });
+            image["Seen"] = seen.value();
             if !tags.is_empty() {
                 image["Tags"] = json!({ "SS": tags });
             }
@@ -271,15 +329,21 @@ fn in_tenths(number: i64) -> String {
 }
 
 /// A record that cannot be applied. Nothing was written to the table: these come with what the stream or its reader did.
-fn poison(kind: usize) -> Written {
+fn poison(choices: &mut SeededChoices) -> Written {
     let keys = json!({"PointId": {"S": "poison"}});
     let image = json!({"PointId": {"S": "poison"}, "MapId": {"S": MAPS[0]}});
     let nowhere = json!({"PointId": {"S": "poison"}});
-    let (what, body) = match kind {
+    let (what, body) = match choices.weighted([6, 6, 6, 6, 1].into_iter()) {
         0 => ("point on no map", json!({"Keys": keys, "NewImage": nowhere})),
         1 => ("half a MODIFY", json!({"Keys": keys, "NewImage": image})),
         2 => ("record without an image", json!({ "Keys": keys })),
-        _ => ("record that is unreadable", json!({"Keys": keys, "NewImage": {"MapId": 7}})),
+        3 => ("record that is unreadable", json!({"Keys": keys, "NewImage": {"MapId": 7}})),
+        _ => {
+            let letters =
+                (0..TOO_LARGE_RECORD).map(|_| char::from(b'0' + u8::try_from(choices.below(64)).unwrap_or(0)));
+            let text: String = letters.collect();
+            ("record for several items", json!({"Keys": keys, "NewImage": {"MapId": 7, "Text": {"S": text}}}))
+        }
     };
     Written { what, point: 0, body, effect: Effect::default(), poison: true }
 }

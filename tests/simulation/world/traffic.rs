@@ -94,6 +94,8 @@ impl Traffic {
 fn items<'t>(transaction: &'t Transaction<'_>) -> impl Iterator<Item = (TableId, &'t ddb_rollup::rollup::Item)> {
     transaction.actions.iter().filter_map(|action| match action {
         Action::UpdateView { table, key, .. } | Action::CheckAbsent { table, key, .. } => Some((*table, key)),
-        Action::PutMarker { .. } | Action::PutPart { .. } => None,
+        Action::PutMarker { .. } | Action::PutPart { .. } | Action::UpdateReason { .. } | Action::DeletePart { .. } => {
+            None
+        }
     })
 }

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use ddb_rollup::commit::LookedUp;
+use ddb_rollup::commit::{FoundMarkers, LookedUp};
 use ddb_rollup::rollup::Item;
+use ddb_rollup::rollup::model::record::RecordId;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::plan::Transaction;
 use ddb_rollup::rollup::pipeline::verdict::{Failure, RetryCause};
@@ -24,6 +25,8 @@ pub enum Body {
     Read(ViewKey),
     /// The shapes of some view items.
     LookUp(Vec<ViewKey>),
+    /// Some markers.
+    LookUpMarkers(Vec<RecordId>),
 }
 
 /// What is answered.
@@ -32,6 +35,7 @@ pub enum Reply {
     Transacted(Result<(), Failure>),
     Read(Result<Option<Item>, Failure>),
     LookedUp(Result<LookedUp, Failure>),
+    MarkersLookedUp(Result<FoundMarkers, Failure>),
 }
 
 impl Reply {
@@ -41,6 +45,7 @@ impl Reply {
             Body::Transact { .. } => Self::Transacted(Err(failure)),
             Body::Read(_) => Self::Read(Err(failure)),
             Body::LookUp(_) => Self::LookedUp(Err(failure)),
+            Body::LookUpMarkers(_) => Self::MarkersLookedUp(Err(failure)),
         }
     }
 }
@@ -99,6 +104,14 @@ impl Border {
     pub async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
         match self.request(Body::LookUp(keys.to_vec())).await {
             Some(Reply::LookedUp(result)) => result,
+            _ => Err(Failure::Transient(RetryCause::Connection)),
+        }
+    }
+
+    /// Asks for some markers.
+    pub async fn look_up_markers(&self, ids: &[RecordId]) -> Result<FoundMarkers, Failure> {
+        match self.request(Body::LookUpMarkers(ids.to_vec())).await {
+            Some(Reply::MarkersLookedUp(result)) => result,
             _ => Err(Failure::Transient(RetryCause::Connection)),
         }
     }

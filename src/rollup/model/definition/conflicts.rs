@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::rollup::model::definition::place::Field;
 use crate::rollup::model::definition::self_feeding::may_be_counted;
 use crate::rollup::model::limits;
 use crate::rollup::model::view::{OnMissingViewItem, View};
@@ -89,6 +90,39 @@ pub enum Conflict {
     },
 }
 
+impl Conflict {
+    /// The view to change, by its name, where it is one.
+    pub(super) fn view(&self) -> Option<&str> {
+        match self {
+            Self::Views(_) | Self::TooManyMeasures { .. } | Self::TooManySetAttributes { .. } => None,
+            Self::Name(view)
+            | Self::Key(_, view)
+            | Self::OnMissing(_, view)
+            | Self::Attribute { second: view, .. }
+            | Self::ReadsWritten { reader: view, .. }
+            | Self::CountsCreated { reader: view, .. } => Some(view),
+        }
+    }
+
+    /// The part of that view to change, where it is one.
+    pub(super) fn field(&self, view: &View) -> Option<Field> {
+        match self {
+            Self::Name(_) => Some(Field::Name),
+            Self::Key(..) => Some(Field::Key),
+            Self::OnMissing(..) => Some(Field::OnMissing),
+            Self::CountsCreated { .. } => Some(Field::Where),
+            Self::Attribute { attribute, .. } if view.set().iter().any(|set| set.attribute == *attribute) => {
+                Some(Field::Set(attribute.clone()))
+            }
+            Self::Attribute { attribute, .. } => Some(Field::Measure(attribute.clone())),
+            Self::Views(_)
+            | Self::TooManyMeasures { .. }
+            | Self::TooManySetAttributes { .. }
+            | Self::ReadsWritten { .. } => None,
+        }
+    }
+}
+
 /// Checks that views can be kept together.
 pub(super) fn check(views: &[View]) -> Result<(), Conflict> {
     if !(1..=limits::VIEWS).contains(&views.len()) {
@@ -115,7 +149,7 @@ fn pair(first: &View, second: &View) -> Result<(), Conflict> {
         let (first, second) = names();
         return Err(Conflict::Key(first, second));
     }
-    if !may_share(first, second) {
+    if !first.may_share_items_with(second) {
         return Ok(());
     }
     if let Some(attribute) = first.defined_attributes().find(|one| second.defined_attributes().any(|two| *one == two)) {
@@ -127,14 +161,6 @@ fn pair(first: &View, second: &View) -> Result<(), Conflict> {
         return Err(Conflict::OnMissing(first, second));
     }
     Ok(())
-}
-
-/// Whether two views of one table may have an item in common: not if their keys begin differently in one attribute.
-fn may_share(first: &View, second: &View) -> bool {
-    first.key().iter().zip(second.key()).all(|(one, two)| {
-        let (one, two) = (one.value.literal_prefix(), two.value.literal_prefix());
-        one.starts_with(two) || two.starts_with(one)
-    })
 }
 
 /// An item whose key begins with the texts of a view's key, in one attribute or the other, may be one of all views whose

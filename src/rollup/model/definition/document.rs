@@ -12,19 +12,20 @@
 //! }
 //! ```
 
-use std::fmt;
-
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::rollup::model::definition::Definition;
-use crate::rollup::model::definition::error::DefinitionError;
+use crate::rollup::model::definition::error::{DefinitionError, Problem};
+use crate::rollup::model::definition::json::Members;
+use crate::rollup::model::definition::place::{Field, Position, ViewPlace};
 use crate::rollup::model::language::{Condition, Template};
 use crate::rollup::model::limits;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::set_attribute::{Constant, SetAttribute, SetValue};
-use crate::rollup::model::view::{DEFAULT_NAME, KeyPart, KeyType, Measure, MissingKey, OnMissingViewItem, View};
+use crate::rollup::model::view::{
+    DEFAULT_NAME, KeyPart, KeyType, Measure, MissingKey, OnMissingViewItem, View, ViewError,
+};
 
 /// What a definition does not say itself.
 #[derive(Debug, Clone, Copy)]
@@ -74,41 +75,13 @@ struct PartDocument {
     missing: MissingKey,
 }
 
-/// The members of an object, in their order. One that stands there twice is an error.
-struct Members<T>(Vec<(String, T)>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
-            type Value = Members<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<T>, A::Error> {
-                let mut members: Vec<(String, T)> = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, T>()? {
-                    if members.iter().any(|(other, _)| *other == name) {
-                        return Err(de::Error::custom(format_args!("{name:?} stands there twice")));
-                    }
-                    members.push((name, value));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Object(std::marker::PhantomData))
-    }
-}
-
 impl Document {
     /// The views of the definition, in either form.
-    fn views(self) -> Result<Vec<ViewDocument>, DefinitionError> {
+    fn views(self) -> Result<Vec<ViewDocument>, Problem> {
         let Self { views, table, condition, key, on_missing, measures, set } = self;
         let Some(views) = views else {
-            let key = key.ok_or(DefinitionError::Missing("key"))?;
-            let measures = measures.ok_or(DefinitionError::Missing("measures"))?;
+            let key = key.ok_or(Problem::Missing("key"))?;
+            let measures = measures.ok_or(Problem::Missing("measures"))?;
             let name = DEFAULT_NAME.to_owned();
             return Ok(vec![ViewDocument { name, table, condition, key, on_missing, measures, set }]);
         };
@@ -121,7 +94,7 @@ impl Document {
             ("set", set.is_some()),
         ];
         match beside.into_iter().find(|(_, there)| *there) {
-            Some((member, _)) => Err(DefinitionError::Beside(member)),
+            Some((member, _)) => Err(Problem::Beside(member)),
             None => Ok(views),
         }
     }
@@ -132,60 +105,92 @@ impl Document {
 /// # Errors
 /// When it cannot be read or kept; the message says where, and what is expected there.
 pub fn read(text: &str, defaults: &Defaults<'_>) -> Result<Definition, DefinitionError> {
-    let document: Document = serde_json::from_str(text).map_err(|error| DefinitionError::Json(error.to_string()))?;
-    let documents = document.views()?;
-    let several = documents.len() > 1;
-    let views = documents.into_iter().map(|document| {
+    unlocated(text, defaults).map_err(|error| error.located(text))
+}
+
+fn unlocated(text: &str, defaults: &Defaults<'_>) -> Result<Definition, DefinitionError> {
+    let document: Document = serde_json::from_str(text).map_err(|error| not_a_definition(&error))?;
+    let has_list = document.views.is_some();
+    let views = document.views()?.into_iter().enumerate().map(|(place, document)| {
         let name = document.name.clone();
-        let place = |error| if several { DefinitionError::In { name, error: Box::new(error) } } else { error };
-        view(document, defaults).map_err(place)
+        view(document, defaults).map_err(|error| if has_list { error.of(ViewPlace { place, name }) } else { error })
     });
-    Ok(Definition::new(views.collect::<Result<_, _>>()?)?)
+    let views = views.collect::<Result<Vec<_>, _>>()?;
+    Definition::new(views.clone()).map_err(|conflict| {
+        let of = conflict.view().and_then(|name| views.iter().rposition(|view| view.name() == name));
+        let Some(place) = of else { return conflict.into() };
+        let field = conflict.field(&views[place]);
+        let error = DefinitionError { field, ..conflict.into() };
+        if has_list { error.of(ViewPlace { place, name: views[place].name().to_owned() }) } else { error }
+    })
+}
+
+fn not_a_definition(error: &serde_json::Error) -> DefinitionError {
+    let position = Position { line: error.line(), column: error.column() };
+    let words = error.to_string();
+    let place = format!(" at line {} column {}", position.line, position.column);
+    let words = words.strip_suffix(&place).unwrap_or(&words).to_owned();
+    DefinitionError { position: Some(position), ..Problem::Json(words).into() }
 }
 
 fn view(document: ViewDocument, defaults: &Defaults<'_>) -> Result<View, DefinitionError> {
     let ViewDocument { name, table, condition, key, on_missing, measures, set } = document;
     let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !(1..=64).contains(&name.len()) || !name.chars().all(named) {
-        return Err(DefinitionError::Name(name));
+        return Err(Problem::Name(name).at(Field::Name));
     }
-    let at = |place: String| move |error| DefinitionError::Syntax { place, error };
-    let condition = condition.map(|text| Condition::parse(&text).map_err(at("where".to_owned()))).transpose()?;
-    let key = key.into_iter().map(key_part).collect::<Result<Vec<_>, _>>()?;
+    let condition = condition.map(|text| Condition::parse(&text)).transpose();
+    let condition = condition.map_err(|error| Problem::from(error).at(Field::Where))?;
+    let key = key.into_iter().enumerate().map(|(place, part)| {
+        let field = Field::KeyPart { place, attribute: part.attribute.clone() };
+        key_part(part).map_err(|problem| problem.at(field))
+    });
+    let key = key.collect::<Result<Vec<_>, _>>()?;
     if key.iter().filter(|part| part.value.has_each()).count() > 1 {
-        return Err(DefinitionError::EachTwice);
+        return Err(Problem::EachTwice.at(Field::Key));
     }
     let measure = |(attribute, words): (String, String)| {
-        let place = format!("the measure {attribute:?}");
-        Measure::parse(attribute, &words).map_err(at(place))
+        let field = Field::Measure(attribute.clone());
+        Measure::parse(attribute, &words).map_err(|error| Problem::from(error).at(field))
     };
     let measures = measures.0.into_iter().map(measure).collect::<Result<Vec<_>, _>>()?;
-    let set = set.into_iter().flat_map(|set| set.0).map(|(attribute, value)| set_attribute(attribute, &value, &key));
+    let set = set.into_iter().flat_map(|set| set.0).map(|(attribute, value)| {
+        let field = Field::Set(attribute.clone());
+        set_attribute(attribute, &value, &key).map_err(|problem| problem.at(field))
+    });
     let set = set.collect::<Result<Vec<_>, _>>()?;
     let view_table = table.unwrap_or_else(|| defaults.view_table.to_owned());
-    let view = View::new(defaults.source_table, view_table, condition, key, measures)?.named(name).with_set(set)?;
+    let is_measure: Vec<String> = measures.iter().map(|measure| measure.attribute.clone()).collect();
+    let view = View::new(defaults.source_table, view_table, condition, key, measures);
+    let view = view.map_err(|error| {
+        let field = Field::refused_by(&error, |attribute| is_measure.iter().any(|measure| measure == attribute));
+        Problem::View(error).at(field)
+    })?;
+    let view = view.named(name).with_set(set).map_err(|error| {
+        let field = match &error {
+            ViewError::Attribute(attribute) => Field::Set(attribute.clone()),
+            _ => Field::AllSet,
+        };
+        Problem::View(error).at(field)
+    })?;
     Ok(view.with_missing(on_missing.unwrap_or(defaults.on_missing)))
 }
 
-fn key_part(part: PartDocument) -> Result<KeyPart, DefinitionError> {
+fn key_part(part: PartDocument) -> Result<KeyPart, Problem> {
     let PartDocument { attribute, key_type, value, missing } = part;
-    let place = format!("the key attribute {attribute:?}");
     let value = match value {
         None => Template::attribute(attribute.clone()),
-        Some(text) => {
-            Template::parse(&text).map_err(|error| DefinitionError::Syntax { place: place.clone(), error })?
-        }
+        Some(text) => Template::parse(&text).map_err(Problem::from)?,
     };
     // An element of `each` is a text as well, whatever it was.
     if key_type != KeyType::S && (!value.is_single_hole() || value.has_each()) {
-        return Err(DefinitionError::KeyType { place, wanted: key_type });
+        return Err(Problem::KeyType { wanted: key_type });
     }
     Ok(KeyPart { view_attribute: attribute, key_type, value, missing })
 }
 
-fn set_attribute(attribute: String, value: &RawValue, key: &[KeyPart]) -> Result<SetAttribute, DefinitionError> {
-    let place = format!("set {attribute:?}");
-    let refuse = || DefinitionError::SetValue { place: place.clone(), found: value.get().chars().take(64).collect() };
+fn set_attribute(attribute: String, value: &RawValue, key: &[KeyPart]) -> Result<SetAttribute, Problem> {
+    let refuse = || Problem::SetValue { found: value.get().chars().take(64).collect() };
     let value = match serde_json::from_str(value.get()) {
         Ok(serde_json::Value::Bool(value)) => SetValue::Constant(Constant::Bool(value)),
         Ok(serde_json::Value::Number(_)) => {
@@ -193,8 +198,7 @@ fn set_attribute(attribute: String, value: &RawValue, key: &[KeyPart]) -> Result
             SetValue::Constant(Constant::Number(number.ok_or_else(refuse)?))
         }
         Ok(serde_json::Value::String(text)) if !text.is_empty() => {
-            let template = Template::parse(&text);
-            let template = template.map_err(|error| DefinitionError::Syntax { place: place.clone(), error })?;
+            let template = Template::parse(&text).map_err(Problem::from)?;
             match template.holes().count() {
                 1.. => SetValue::Text(template),
                 0 if template.literal_prefix().len() <= limits::SET_TEXT_BYTES => {
@@ -209,12 +213,12 @@ fn set_attribute(attribute: String, value: &RawValue, key: &[KeyPart]) -> Result
         for hole in template.holes() {
             let parts = || key.iter().filter(|part| part.value.holes().any(|of_key| of_key == hole));
             let of_bytes = parts().any(|part| part.key_type == KeyType::B);
-            let (place, hole) = (place.clone(), hole.to_string());
+            let hole = hole.to_string();
             if of_bytes {
-                return Err(DefinitionError::SetBytes { place, hole });
+                return Err(Problem::SetBytes { hole });
             }
             if parts().next().is_none() {
-                return Err(DefinitionError::SetHole { place, hole });
+                return Err(Problem::SetHole { hole });
             }
         }
     }
@@ -226,13 +230,16 @@ mod tests {
     use super::*;
     use crate::rollup::Item;
     use crate::rollup::model::definition::Conflict;
-    use crate::rollup::model::view::ViewError;
 
     const DEFAULTS: Defaults<'_> =
         Defaults { source_table: "Order", view_table: "Customer", on_missing: OnMissingViewItem::Create };
 
     fn of(definition: &str) -> Result<View, DefinitionError> {
         read(definition, &DEFAULTS).map(|definition| definition.views()[0].clone())
+    }
+
+    fn is_conflict(error: &DefinitionError, expected: fn(&Conflict) -> bool) -> bool {
+        matches!(&error.problem, Problem::Conflict(conflict) if expected(conflict))
     }
 
     #[test]
@@ -242,7 +249,9 @@ mod tests {
             "key": [{ "attribute": "Id", "type": "N", "value": "{CustomerId}", "missing": "quarantine" },
                     { "attribute": "Day", "type": "S", "value": "DAY#{day(At)}" }, { "attribute": "Tag", "type": "S" }],
             "measures": { "B": "count by Status", "A": "  sum  Amount * 2  where Paid = true " } }] }"#;
-        let Err(DefinitionError::View(ViewError::KeyParts(3))) = of(text) else { panic!("a key has two attributes") };
+        let Problem::View(ViewError::KeyParts(3)) = of(text).unwrap_err().problem else {
+            panic!("a key has two attributes")
+        };
         let text = text.replace(r#", { "attribute": "Tag", "type": "S" }"#, "");
         let view = of(&text).unwrap();
         let place = (view.source_table(), view.view_table(), view.on_missing());
@@ -319,10 +328,13 @@ mod tests {
         let itself = Defaults { view_table: "Order", ..DEFAULTS };
         for words in ["sum M", "count by M", "count where RollupVersion > 1", "sum A.b * M[0].c"] {
             let error = read(&measure(words), &itself).unwrap_err();
-            assert!(matches!(error, DefinitionError::Conflict(Conflict::ReadsWritten { .. })), "{words}: {error}");
+            assert!(
+                is_conflict(&error, |conflict| matches!(conflict, Conflict::ReadsWritten { .. })),
+                "{words}: {error}"
+            );
         }
         let error = read(&measure("count"), &itself).unwrap_err();
-        assert!(matches!(error, DefinitionError::Conflict(Conflict::CountsCreated { .. })), "{error}");
+        assert!(is_conflict(&error, |conflict| matches!(conflict, Conflict::CountsCreated { .. })), "{error}");
         let of_orders =
             r#"{ "where": "Other > 1", "key": [{ "attribute": "Id", "type": "S" }], "measures": { "M": "count" } }"#;
         assert!(read(of_orders, &itself).is_ok());

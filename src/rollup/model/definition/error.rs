@@ -1,13 +1,30 @@
-//! Why a definition cannot be used.
+//! Why a definition cannot be used, and where.
+
+use std::fmt;
 
 use crate::rollup::model::definition::conflicts::Conflict;
+use crate::rollup::model::definition::json::{Step, place_in_literal, value_at};
+use crate::rollup::model::definition::place::{Field, Position, ViewPlace};
 use crate::rollup::model::language::SyntaxError;
 use crate::rollup::model::limits;
 use crate::rollup::model::view::{KeyType, ViewError};
 
-/// A definition that cannot be used.
+/// A definition that cannot be used: what is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinitionError {
+    /// The view, in a list of views.
+    pub view: Option<ViewPlace>,
+    /// The part of the view.
+    pub field: Option<Field>,
+    /// The place in the text of the definition.
+    pub position: Option<Position>,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// What is wrong with a definition.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DefinitionError {
+pub enum Problem {
     /// It is no JSON, or JSON of something else.
     #[error("not a definition, {{\"key\": [...], \"measures\": {{...}}}} or {{\"views\": [...]}}: {0}")]
     Json(String),
@@ -21,18 +38,11 @@ pub enum DefinitionError {
     #[error("the name {0:?} is not 1 to 64 of the characters A-Z, a-z, 0-9, _ and -")]
     Name(String),
     /// An expression that is not in the language.
-    #[error("{place}: {error}")]
-    Syntax {
-        /// Which member of the view it is.
-        place: String,
-        /// What is wrong.
-        error: SyntaxError,
-    },
-    /// A constant that a view item cannot have, or a text that can only be of another type.
-    #[error("{place}: a value with text in it is of type S, not {wanted}")]
+    #[error(transparent)]
+    Syntax(Box<SyntaxError>),
+    /// A text that can only be of another type.
+    #[error("a value with text in it is of type S, not {wanted}; write S, or one hole such as {{CustomerId}} alone")]
     KeyType {
-        /// Which key attribute.
-        place: String,
         /// The type that it says.
         wanted: KeyType,
     },
@@ -41,45 +51,147 @@ pub enum DefinitionError {
     EachTwice,
     /// What is set has a hole that the key does not have.
     #[error(
-        "{place}: the hole {{{hole}}} does not stand in the view's key; what is set can only be made of what the key is made of"
+        "the hole {{{hole}}} does not stand in the view's key; what is set can only be made of what the key is made of"
     )]
     SetHole {
-        /// Which attribute.
-        place: String,
         /// The hole.
         hole: String,
     },
     /// What is set is made of bytes.
-    #[error("{place}: the hole {{{hole}}} is a key attribute of type B, which no text can be made of")]
+    #[error("the hole {{{hole}}} is a key attribute of type B, which no text can be made of")]
     SetBytes {
-        /// Which attribute.
-        place: String,
         /// The hole.
         hole: String,
     },
     /// What is set can be no attribute's value.
     #[error(
-        "{place}: {found} is none of a text of 1 to {} bytes, a number that DynamoDB can hold, true and false",
+        "{found} is none of a text of 1 to {} bytes, a number that DynamoDB can hold, true and false",
         limits::SET_TEXT_BYTES
     )]
     SetValue {
-        /// Which attribute.
-        place: String,
         /// What stands there.
         found: String,
     },
-    /// A view of several that cannot be used.
-    #[error("the view {name:?}: {error}")]
-    In {
-        /// The view.
-        name: String,
-        /// What is wrong with it.
-        error: Box<DefinitionError>,
-    },
     /// A view contradicts itself.
     #[error(transparent)]
-    View(#[from] ViewError),
+    View(ViewError),
     /// Views cannot be kept together.
     #[error(transparent)]
-    Conflict(#[from] Conflict),
+    Conflict(Box<Conflict>),
 }
+
+impl Problem {
+    /// The problem of a part of a view.
+    pub(super) fn at(self, field: Field) -> DefinitionError {
+        DefinitionError { field: Some(field), ..self.into() }
+    }
+
+    /// Whether the words of the problem leave open which part of the view it is of.
+    fn is_of_a_field(&self) -> bool {
+        match self {
+            Self::Syntax(_)
+            | Self::KeyType { .. }
+            | Self::SetHole { .. }
+            | Self::SetBytes { .. }
+            | Self::SetValue { .. } => true,
+            Self::Json(_)
+            | Self::Beside(_)
+            | Self::Missing(_)
+            | Self::Name(_)
+            | Self::EachTwice
+            | Self::View(_)
+            | Self::Conflict(_) => false,
+        }
+    }
+}
+
+impl DefinitionError {
+    /// The error as one of a view in a list.
+    pub(super) fn of(self, view: ViewPlace) -> Self {
+        Self { view: Some(view), ..self }
+    }
+
+    /// The error with its place in the text of the definition.
+    pub(super) fn located(self, text: &str) -> Self {
+        if self.position.is_some() {
+            return self;
+        }
+        let mut way = Vec::new();
+        if let Some(view) = &self.view {
+            way.extend([Step::Member("views"), Step::Element(view.place)]);
+        }
+        way.extend(self.field.iter().flat_map(Field::way));
+        let value = value_at(text, &way);
+        let within = match &self.problem {
+            Problem::Syntax(error) => place_in_literal(value, error.at()),
+            _ => 0,
+        };
+        let start = value.as_ptr().addr() - text.as_ptr().addr();
+        Self { position: Some(Position::of(text, start + within)), ..self }
+    }
+
+    /// What is wrong and what to write instead, with the view and its part, in one line and without the text itself.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let mut line = String::new();
+        // A conflict names the views that it is about.
+        if let Some(view) = &self.view
+            && !matches!(self.problem, Problem::Conflict(_) | Problem::Name(_))
+        {
+            line = format!("the view {:?}: ", view.name);
+        }
+        if let Some(field) = self.field.as_ref().filter(|_| self.problem.is_of_a_field()) {
+            line = format!("{line}{field}: ");
+        }
+        match &self.problem {
+            Problem::Syntax(error) => line + &error.headline(),
+            problem => line + &problem.to_string(),
+        }
+    }
+
+    /// What is wrong with the expression, if it is one.
+    #[must_use]
+    pub fn syntax(&self) -> Option<&SyntaxError> {
+        match &self.problem {
+            Problem::Syntax(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<SyntaxError> for Problem {
+    fn from(error: SyntaxError) -> Self {
+        Self::Syntax(Box::new(error))
+    }
+}
+
+impl From<Problem> for DefinitionError {
+    fn from(problem: Problem) -> Self {
+        Self { view: None, field: None, position: None, problem }
+    }
+}
+
+impl From<ViewError> for DefinitionError {
+    fn from(error: ViewError) -> Self {
+        Problem::View(error).into()
+    }
+}
+
+impl From<Conflict> for DefinitionError {
+    fn from(conflict: Conflict) -> Self {
+        Problem::Conflict(Box::new(conflict)).into()
+    }
+}
+
+impl fmt::Display for DefinitionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.headline())?;
+        if let Some(error) = self.syntax() {
+            let excerpt = error.excerpt();
+            write!(f, "; in `{}>>>{}`", excerpt.before, excerpt.after)?;
+        }
+        self.position.iter().try_for_each(|position| write!(f, " ({position})"))
+    }
+}
+
+impl std::error::Error for DefinitionError {}

@@ -25,6 +25,12 @@ impl SyntaxError {
         Self { text: text.to_owned(), at, found: found.to_owned(), message: message.into() }
     }
 
+    /// The text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Where it is wrong: the byte offset of [`SyntaxError::found`] in the text.
     #[must_use]
     pub fn at(&self) -> usize {
@@ -44,23 +50,55 @@ impl SyntaxError {
     }
 }
 
-impl fmt::Display for SyntaxError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (before, after) = self.text.split_at_checked(self.at).unwrap_or((&self.text, ""));
+/// A part of a text around a place, in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excerpt {
+    /// What stands before the place.
+    pub before: String,
+    /// What stands there and behind it.
+    pub after: String,
+    /// How many characters of what stands behind are wrong: none at the end of the text.
+    pub wrong: usize,
+}
+
+impl SyntaxError {
+    /// What is wrong, with the place in words, without the text.
+    #[must_use]
+    pub fn headline(&self) -> String {
         let found: String = self.found.chars().take(EXCERPT_CHARACTERS).collect();
         if found.is_empty() {
-            write!(f, "at the end")?;
+            format!("at the end: {}", self.message)
         } else {
-            write!(f, "at character {}, {found:?}", before.chars().count() + 1)?;
+            format!("at character {}, {found:?}: {}", self.split().0.chars().count() + 1, self.message)
         }
+    }
+
+    /// The text around the place.
+    #[must_use]
+    pub fn excerpt(&self) -> Excerpt {
+        let (before, after) = self.split();
         // A line break in the text would break the message.
         let one_line = |text: &str| text.replace(char::is_control, " ");
         let skipped = before.chars().count().saturating_sub(EXCERPT_CHARACTERS);
         let start = before.char_indices().nth(skipped).map_or(0, |(place, _)| place);
         let shown = after.char_indices().nth(EXCERPT_CHARACTERS).map_or(after.len(), |(place, _)| place);
         let (head, tail) = (if skipped > 0 { "..." } else { "" }, if shown < after.len() { "..." } else { "" });
-        let (before, after) = (one_line(before.get(start..).unwrap_or_default()), one_line(&after[..shown]));
-        write!(f, ": {}; in `{head}{before}>>>{after}{tail}`", self.message)
+        Excerpt {
+            before: format!("{head}{}", one_line(before.get(start..).unwrap_or_default())),
+            after: format!("{}{tail}", one_line(&after[..shown])),
+            wrong: self.found.chars().count().min(EXCERPT_CHARACTERS),
+        }
+    }
+
+    fn split(&self) -> (&str, &str) {
+        self.text.split_at_checked(self.at).unwrap_or((&self.text, ""))
+    }
+}
+
+impl fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Excerpt { before, after, .. } = self.excerpt();
+        write!(f, "{}; in `{before}>>>{after}`", self.headline())
     }
 }
 

@@ -41,7 +41,7 @@ mod measure;
 mod operand;
 mod parse;
 mod possible;
-mod shard;
+pub(super) mod shard;
 mod syntax;
 mod template;
 mod time;
@@ -49,7 +49,7 @@ mod token;
 
 pub use amount::UncountableAmount;
 pub use datum::Datum;
-pub use error::SyntaxError;
+pub use error::{Excerpt, SyntaxError};
 pub use group::{Group, Groups};
 pub use measure::{Amounts, MeasureExpression, MeasureKind};
 pub use possible::Known;

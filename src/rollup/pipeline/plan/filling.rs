@@ -6,6 +6,7 @@ use crate::rollup::model::change::Counter;
 use crate::rollup::model::definition::{Definition, views_of};
 use crate::rollup::model::expression_size::update_fits;
 use crate::rollup::model::item_size;
+use crate::rollup::model::kept_record::most_parts;
 use crate::rollup::model::limits;
 use crate::rollup::model::record::RecordHead;
 use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
@@ -66,14 +67,12 @@ impl<'b> Filling<'b> {
     }
 }
 
-/// How many parts a record may need, at the most: it is compressed later, when it is sent.
+/// How many parts a record may need, or take away when its quarantine ends.
 fn parts(entry: &Entry<'_>) -> usize {
-    match entry {
-        Entry::Quarantine(poison) if poison.raw.len() > limits::ITEM_BYTES / 2 => {
-            poison.raw.len().div_ceil(limits::RECORD_PART_BYTES).min(limits::RECORD_PARTS)
-        }
-        _ => 0,
-    }
+    most_parts(match entry {
+        Entry::Apply { change, .. } => change.raw,
+        Entry::Quarantine(poison) => poison.raw,
+    })
 }
 
 /// What an entry weighs in its transaction, in bytes, at the most: its marker, and its part of the updates.
@@ -163,7 +162,7 @@ mod tests {
         let retention = Retention { days: 14, until: DateTime::default() };
         let batch = coalesce([Found::Record(effect(definition, record, &retention))]);
         let stamp = Stamp::new(DateTime::default(), "request", 14);
-        let setting = Setting { definition: definition.clone(), guard: Guard::Absent, stamp };
+        let setting = Setting { definition, guard: Guard::Absent, stamp };
         let shapes = vec![Shape::Complete; batch.items.len()];
         let action_bytes = |action: &Action<'_>| match action {
             Action::PutMarker { marker, .. } => item_size::bytes(&marker.item()),
@@ -171,8 +170,11 @@ mod tests {
                 let names = update.names.values().map(String::len).sum::<usize>();
                 item_size::bytes(key) + names + item_size::bytes(&update.values)
             }
-            Action::PutPart { .. } | Action::CheckAbsent { .. } => {
-                unreachable!("nothing is kept, and view items are created")
+            Action::PutPart { .. }
+            | Action::UpdateReason { .. }
+            | Action::DeletePart { .. }
+            | Action::CheckAbsent { .. } => {
+                unreachable!("nothing is kept or ends, and view items are created")
             }
         };
         let real = assemble(&setting, &batch, &shapes, &[EntryId(0)]).actions.iter().map(action_bytes).sum();
@@ -214,7 +216,7 @@ mod tests {
     fn a_record_for_quarantine_has_room_for_the_parts_it_may_need() {
         let definition = definition(1, 1);
         let stamp = Stamp::new(DateTime::default(), "request", 14);
-        let setting = Setting { definition: definition.clone(), guard: Guard::Absent, stamp };
+        let setting = Setting { definition: &definition, guard: Guard::Absent, stamp };
         let mut random = fastrand::Rng::with_seed(1);
         let text: String = (0..1_600_000).map(|_| char::from(b'0' + random.u8(..64))).collect();
         for (raw_bytes, in_parts) in [(300_000, false), (540_000, true), (1_600_000, true)] {

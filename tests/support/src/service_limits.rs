@@ -32,6 +32,7 @@ pub fn hold_against_the_limits(transaction: &Transaction<'_>, members: usize) {
                 bytes += item_bytes(part);
                 continue;
             }
+            Action::UpdateReason { .. } | Action::DeletePart { .. } => continue,
             Action::UpdateView { update, .. } => update,
             Action::CheckAbsent { check, .. } => check,
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ddb_rollup::rollup::model::marker::{DIGEST, Guard, Marker, OUTCOME, SEQUENCE_NUMBER, STREAM};
+use ddb_rollup::rollup::model::marker::{DIGEST, Guard, Marker, OUTCOME, REASON, SEQUENCE_NUMBER, STREAM};
 use ddb_rollup::rollup::model::view::TableId;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::update::Update;
@@ -134,6 +134,7 @@ impl Tables {
         for write in writes {
             match write {
                 Write::Marker(key, item) => self.markers.insert(key, Arc::new(item)),
+                Write::NoMarker(key) => self.markers.remove(&key),
                 Write::View(key, item) => self.views.insert(key, Arc::new(item)),
             };
         }
@@ -149,11 +150,24 @@ impl Tables {
                 Some(found) if *guard == Guard::Absent || !may_be_replaced(found, &marker.item()) => {
                     Err(condition_failed(Some(found)))
                 }
+                None if *guard == Guard::Quarantined => Err(condition_failed(None)),
                 _ => Ok(Some(Write::Marker(key, marker.item().into_owned()))),
             },
             Action::PutPart { part, .. } => match self.markers.get(&key) {
                 Some(found) if found.contains_key(OUTCOME) => Err(condition_failed(None)),
                 _ => Ok(Some(Write::Marker(key, part.clone()))),
+            },
+            Action::UpdateReason { reason, .. } => match self.markers.get(&key) {
+                Some(found) if is_countable(found) && found.get(REASON) != Some(&AttributeValue::S(reason.clone())) => {
+                    let mut item = Item::clone(found);
+                    item.insert(REASON.to_owned(), AttributeValue::S(reason.clone()));
+                    Ok(Some(Write::Marker(key, item)))
+                }
+                found => Err(condition_failed(found.map(Arc::as_ref))),
+            },
+            Action::DeletePart { .. } => match self.markers.get(&key) {
+                Some(found) if found.contains_key(OUTCOME) => Err(condition_failed(None)),
+                _ => Ok(Some(Write::NoMarker(key))),
             },
             Action::UpdateView { table, key: key_item, .. } => {
                 let key = (*table, key);
@@ -178,6 +192,7 @@ impl Tables {
 /// An item that an action puts in the place of the one with its key.
 enum Write {
     Marker(String, Item),
+    NoMarker(String),
     View((TableId, String), Item),
 }
 
@@ -188,6 +203,10 @@ pub fn made(transaction: &Transaction<'_>) -> Transaction<'static> {
             Action::PutMarker { entry: *entry, guard: *guard, marker: Marker::Item(marker.item().into_owned()) }
         }
         Action::PutPart { entry, part } => Action::PutPart { entry: *entry, part: part.clone() },
+        Action::UpdateReason { entry, key, reason } => {
+            Action::UpdateReason { entry: *entry, key: key.clone(), reason: reason.clone() }
+        }
+        Action::DeletePart { entry, key } => Action::DeletePart { entry: *entry, key: key.clone() },
         Action::UpdateView { item, table, key, update } => {
             Action::UpdateView { item: *item, table: *table, key: key.clone(), update: update.clone() }
         }
@@ -229,6 +248,7 @@ fn understand(transaction: &Transaction<'_>) -> Result<Vec<Expressions>, String>
         let (size, expressions) = match action {
             Action::PutMarker { marker, .. } => (item_bytes(&marker.item()), Expressions::default()),
             Action::PutPart { part, .. } => (item_bytes(part), Expressions::default()),
+            Action::UpdateReason { .. } | Action::DeletePart { .. } => (item_bytes(&key), Expressions::default()),
             Action::UpdateView { update, .. } => (item_bytes(&key) + update_bytes(update), Expressions::read(update)?),
             Action::CheckAbsent { check, .. } => (item_bytes(&key), Expressions::read(check)?),
         };
@@ -252,7 +272,9 @@ fn update_bytes(update: &Update) -> usize {
 /// The view table that an action is about; none if it is about a marker.
 pub fn table_of(action: &Action<'_>) -> Option<TableId> {
     match action {
-        Action::PutMarker { .. } | Action::PutPart { .. } => None,
+        Action::PutMarker { .. } | Action::PutPart { .. } | Action::UpdateReason { .. } | Action::DeletePart { .. } => {
+            None
+        }
         Action::UpdateView { table, .. } | Action::CheckAbsent { table, .. } => Some(*table),
     }
 }
@@ -264,7 +286,10 @@ pub fn key_of(action: &Action<'_>) -> Item {
         Item::from([SEQUENCE_NUMBER, STREAM].into_iter().filter_map(attribute).collect::<HashMap<_, _>>())
     };
     match action {
-        Action::UpdateView { key, .. } | Action::CheckAbsent { key, .. } => key.clone(),
+        Action::UpdateView { key, .. }
+        | Action::CheckAbsent { key, .. }
+        | Action::UpdateReason { key, .. }
+        | Action::DeletePart { key, .. } => key.clone(),
         Action::PutMarker { marker, .. } => own_key(&marker.item()),
         Action::PutPart { part, .. } => own_key(part),
     }
@@ -272,9 +297,14 @@ pub fn key_of(action: &Action<'_>) -> Item {
 
 /// Whether a replay may put a marker in the place of another one: that of a record in quarantine that says the same.
 fn may_be_replaced(found: &Item, by: &Item) -> bool {
-    let quarantined = found.get(OUTCOME) == Some(&AttributeValue::S("QUARANTINED".to_owned()));
     let same = |digest: &AttributeValue| found.get(DIGEST).is_none_or(|other| other == digest);
-    quarantined && by.get(DIGEST).is_none_or(same)
+    is_countable(found) && by.get(DIGEST).is_none_or(same)
+}
+
+/// Whether a marker is in quarantine, and not as expired.
+fn is_countable(marker: &Item) -> bool {
+    let expired = matches!(marker.get(REASON), Some(AttributeValue::S(reason)) if reason.starts_with("expired: "));
+    marker.get(OUTCOME) == Some(&AttributeValue::S("QUARANTINED".to_owned())) && !expired
 }
 
 /// An item's key as a table knows it: the attributes in the order of their names.

@@ -41,7 +41,7 @@ impl Engine {
 impl Function {
     /// Delivers records as one batch, which must succeed as a whole.
     pub async fn deliver(&self, records: &[Value]) {
-        assert_eq!(self.try_deliver(records).await.unwrap(), None, "a record was not dealt with");
+        assert_eq!(self.try_deliver(records).await.unwrap(), None, "a record was reported as failed");
     }
 
     /// Delivers records as one batch; tells the first failure that is reported, if any.

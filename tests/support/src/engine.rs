@@ -10,8 +10,8 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-    StreamSpecification, StreamViewType,
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use ddb_rollup::commit::Randomness;
@@ -98,6 +98,37 @@ impl Engine {
     pub async fn create_tables(&self) {
         self.create_table("Point", &["MapId", "PointId"], true).await;
         self.create_table("Map", &["MapId"], false).await;
+        self.create_idempotency_table().await;
+    }
+
+    /// The table of the markers, with its index of what is in quarantine, as the template has it.
+    async fn create_idempotency_table(&self) {
+        let attribute = |name: &str| {
+            let attribute = AttributeDefinition::builder().attribute_name(name);
+            attribute.attribute_type(ScalarAttributeType::S).build().unwrap()
+        };
+        let part = |name: &str, role| KeySchemaElement::builder().attribute_name(name).key_type(role).build().unwrap();
+        let included = Projection::builder().projection_type(ProjectionType::Include).non_key_attributes("Reason");
+        let index = GlobalSecondaryIndex::builder()
+            .index_name("Quarantine")
+            .key_schema(part("InQuarantine", KeyType::Hash))
+            .key_schema(part("RecordedAt", KeyType::Range))
+            .projection(included.build());
+        let request = self
+            .db
+            .create_table()
+            .table_name("Idempotency")
+            .billing_mode(BillingMode::PayPerRequest)
+            .key_schema(part("SequenceNumber", KeyType::Hash))
+            .key_schema(part("Stream", KeyType::Range))
+            .global_secondary_indexes(index.build().unwrap());
+        let attributes = ["SequenceNumber", "Stream", "InQuarantine", "RecordedAt"].map(attribute).to_vec();
+        request.set_attribute_definitions(Some(attributes)).send().await.unwrap();
+    }
+
+    /// Puts a table of the markers without the index in the place of the one that is there.
+    pub async fn without_quarantine_index(&self) {
+        self.db.delete_table().table_name("Idempotency").send().await.unwrap();
         self.create_table("Idempotency", &["SequenceNumber", "Stream"], false).await;
     }
 

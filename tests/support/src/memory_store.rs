@@ -4,9 +4,11 @@ use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ddb_rollup::commit::{LookedUp, Store};
+use ddb_rollup::commit::{FoundMarkers, LookedUp, Store};
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::definition::Definition;
+use ddb_rollup::rollup::model::marker::marker_key;
+use ddb_rollup::rollup::model::record::RecordId;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::plan::Transaction;
 use ddb_rollup::rollup::pipeline::verdict::{self, Failure, RetryCause};
@@ -110,6 +112,15 @@ impl<L: Line + Send> Store for MemoryStore<L> {
         let found = |tables: &Tables| {
             let item = |key: &ViewKey| tables.view(key.table, &self.definition.key_item(key)).cloned();
             keys.iter().map(|key| (key.clone(), item(key))).collect::<LookedUp>()
+        };
+        self.request(|| Failure::Transient(RetryCause::Conflict), |tables| Ok(found(tables))).await
+    }
+
+    async fn look_up_markers(&self, ids: &[RecordId]) -> Result<FoundMarkers, Failure> {
+        assert!((1..=MAX_KEYS).contains(&ids.len()), "{} keys in one request", ids.len());
+        let found = |tables: &Tables| {
+            let marker = |id: &RecordId| Some((id.clone(), tables.marker(&marker_key(id))?.clone()));
+            ids.iter().filter_map(marker).collect::<FoundMarkers>()
         };
         self.request(|| Failure::Transient(RetryCause::Conflict), |tables| Ok(found(tables))).await
     }

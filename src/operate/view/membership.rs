@@ -1,0 +1,120 @@
+//! Whether an image is in a view, and why not.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::rollup::Item;
+use crate::rollup::model::change::Sums;
+use crate::rollup::model::definition::Definition;
+use crate::rollup::model::language::{Condition, Datum, Hole};
+use crate::rollup::model::measure::{MeasureId, ViewId};
+use crate::rollup::model::poison::Reason;
+use crate::rollup::model::view::{KeyPart, View, ViewKey};
+use crate::rollup::pipeline::contribution::Contribution;
+
+/// What an image is to a view.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Membership {
+    /// It is in the view.
+    In {
+        /// What it adds to which view item, zeros included.
+        amounts: BTreeMap<ViewKey, Sums>,
+        /// How many values could not name a group, by measure.
+        ungrouped: BTreeMap<MeasureId, usize>,
+    },
+    /// It is not in the view.
+    NotIn(NotIn),
+    /// It is in the view, but cannot be counted, for this reason.
+    Uncountable(String),
+    /// Its record goes to quarantine, so nothing of it counts.
+    Quarantined,
+}
+
+/// Why an image is not in a view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotIn {
+    /// These parts of the view's condition are not true.
+    Condition(Vec<String>),
+    /// A key attribute has no value.
+    Key {
+        /// The attribute.
+        attribute: String,
+        /// The template of its value.
+        template: String,
+        /// The hole that has none.
+        hole: String,
+    },
+}
+
+impl fmt::Display for NotIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Condition(parts) => write!(f, "its condition is not true: {}", parts.join("; ")),
+            Self::Key { attribute, template, hole } => {
+                write!(f, "the key attribute {attribute} = {template} has no value: {hole} has none")
+            }
+        }
+    }
+}
+
+impl Membership {
+    /// What an image is to each view, by what it contributes.
+    pub(super) fn of_all(
+        definition: &Definition,
+        item: &Item,
+        contribution: &Result<Contribution, Reason>,
+    ) -> Vec<(ViewId, Self)> {
+        definition.ids().map(|(id, view)| (id, Self::of(id, view, item, contribution.as_ref().ok()))).collect()
+    }
+
+    fn of(id: ViewId, view: &View, item: &Item, contribution: Option<&Contribution>) -> Self {
+        if let Some(condition) = view.condition().filter(|condition| !condition.holds(item)) {
+            return Self::NotIn(NotIn::Condition(untrue(condition, item)));
+        }
+        let Some(contribution) = contribution else { return Self::Quarantined };
+        if let Some((_, reason)) = contribution.uncountable.iter().find(|(view, _)| *view == id) {
+            return Self::Uncountable(reason.to_string());
+        }
+        let Some(part) = contribution.parts.iter().find(|part| part.view == id) else {
+            return Self::NotIn(without_value(view, item));
+        };
+        let measures = view.measures().iter().enumerate().filter_map(|(place, measure)| {
+            let ungrouped = measure.expression.of(item).map_or(0, |amounts| amounts.ungrouped);
+            (ungrouped > 0).then_some((MeasureId { view: id, place }, ungrouped))
+        });
+        let sums: Sums = part.amounts.iter().map(|(counter, amount)| (counter.clone(), amount.clone())).collect();
+        Self::In {
+            amounts: part.items.iter().map(|(key, _)| (key.clone(), sums.clone())).collect(),
+            ungrouped: measures.collect(),
+        }
+    }
+}
+
+/// The parts of a condition that are not true, where one of them is enough for it not to be.
+fn untrue(condition: &Condition, item: &Item) -> Vec<String> {
+    match condition {
+        Condition::And(parts) => parts.iter().filter(|part| !part.holds(item)).map(ToString::to_string).collect(),
+        other => vec![other.to_string()],
+    }
+}
+
+/// The first key attribute without a value. The view has one, as it has no item for the image.
+fn without_value(view: &View, item: &Item) -> NotIn {
+    let lacking = |part: &KeyPart| part.value.holes().find(|hole| has_no_value(part, hole, item)).map(Hole::to_string);
+    let found = view.key().iter().find_map(|part| lacking(part).map(|hole| (part, hole)));
+    let (attribute, template, hole) =
+        found.map_or_else(Default::default, |(part, hole)| (part.view_attribute.clone(), part.value.to_string(), hole));
+    NotIn::Key { attribute, template, hole }
+}
+
+fn has_no_value(part: &KeyPart, hole: &Hole, item: &Item) -> bool {
+    match hole {
+        Hole::Each(_) => part.value.elements(item).is_empty(),
+        Hole::Of(value) => match value.of(item) {
+            None | Some(Datum::Null) => true,
+            // Between texts, only what has a text is a value.
+            Some(Datum::Bytes(_) | Datum::Document(_)) => !part.value.is_single_hole(),
+            Some(Datum::Text(_) | Datum::Number(_) | Datum::Bool(_) | Datum::OutOfBounds) => false,
+        },
+    }
+}
