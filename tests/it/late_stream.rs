@@ -147,13 +147,13 @@ async fn a_record_that_is_certainly_older_than_a_recount_is_not_laid_over_it() {
     for (age, drift) in [(3_600, 1), (0, 3)] {
         let mut first = records[0].clone();
         first["dynamodb"]["ApproximateCreationDateTime"] = json!(chrono::Utc::now().timestamp() - age);
-        let (recounted, shown) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (recounted, was_shown) = (AtomicBool::new(false), AtomicBool::new(false));
         let finds = move |request: &str| {
             if request.contains("DynamoDB_20120810.Query") {
                 recounted.store(true, Ordering::SeqCst);
             }
             let reads = request.contains("DynamoDBStreams_20120810.GetRecords");
-            let shows = reads && recounted.load(Ordering::SeqCst) && !shown.swap(true, Ordering::SeqCst);
+            let shows = reads && recounted.load(Ordering::SeqCst) && !was_shown.swap(true, Ordering::SeqCst);
             reads.then(|| if shows { json!([first]) } else { json!([]) })
         };
         let url = finding(&engine.url, finds).await;
