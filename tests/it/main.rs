@@ -52,6 +52,7 @@ mod several_views;
 mod slices;
 mod sparse_shard;
 mod storm;
+mod stream_reader;
 mod stream_service;
 mod summary;
 mod terminal;
