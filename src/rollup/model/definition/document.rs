@@ -126,9 +126,10 @@ fn unlocated(text: &str, defaults: &Defaults<'_>) -> Result<Definition, Definiti
 }
 
 fn not_a_definition(error: &serde_json::Error) -> DefinitionError {
-    let position = Position { line: error.line(), column: error.column() };
+    // It counts no column where the text ends before one.
+    let position = Position { line: error.line().max(1), column: error.column().max(1) };
     let words = error.to_string();
-    let place = format!(" at line {} column {}", position.line, position.column);
+    let place = format!(" at line {} column {}", error.line(), error.column());
     let words = words.strip_suffix(&place).unwrap_or(&words).to_owned();
     DefinitionError { position: Some(position), ..Problem::Json(words).into() }
 }
