@@ -81,6 +81,8 @@ pub struct ReadToEnd {
     pages: FuturesUnordered<BoxFuture<'static, Result<ReadPage, StreamError>>>,
     /// A shard ended since shards were listed: it may have children by now.
     list_again: bool,
+    /// A shard was read to its end since it was looked at which can begin.
+    look_at_shards: bool,
 }
 
 impl StreamReader {
@@ -115,7 +117,7 @@ impl StreamReader {
         if self.past.is_none() && (reach == Reach::Thorough || self.shards.is_empty()) {
             self.shards = self.stream.shards().await?;
         }
-        Ok(ReadToEnd { begun: HashSet::new(), pages: FuturesUnordered::new(), list_again: false })
+        Ok(ReadToEnd { begun: HashSet::new(), pages: FuturesUnordered::new(), list_again: false, look_at_shards: true })
     }
 
     /// The next records of one shard, in their order; none at the end.
@@ -124,15 +126,19 @@ impl StreamReader {
     /// When a shard cannot be read.
     pub async fn next(&mut self, reading: &mut ReadToEnd) -> Result<Option<Vec<EventRecord>>, StreamError> {
         loop {
-            self.begin_shards(reading);
+            if std::mem::take(&mut reading.look_at_shards) {
+                self.begin_shards(reading);
+            }
             let Some(page) = reading.pages.next().await else {
                 if !std::mem::take(&mut reading.list_again) || self.past.is_some() {
                     return Ok(None);
                 }
                 self.shards = self.stream.shards().await?;
+                reading.look_at_shards = true;
                 continue;
             };
             let ReadPage { shard, records, place } = page?;
+            reading.look_at_shards = !matches!(place, Place::More { .. });
             match place {
                 Place::More { pause } => reading.pages.push(self.page(shard, pause)),
                 Place::End { proved } => {
@@ -157,8 +163,9 @@ impl StreamReader {
     /// Begins with the shards whose turn has come: after their parents' ends.
     fn begin_shards(&mut self, reading: &mut ReadToEnd) {
         let ended = |id: &String| self.progress.get(id).is_some_and(|progress| progress.ended);
-        let listed = |id: &String| self.shards.iter().any(|shard| shard.id == *id);
-        let too_early = |shard: &Shard| shard.parent.as_ref().is_some_and(|parent| listed(parent) && !ended(parent));
+        let listed: HashSet<&String> = self.shards.iter().map(|shard| &shard.id).collect();
+        let too_early =
+            |shard: &Shard| shard.parent.as_ref().is_some_and(|parent| listed.contains(parent) && !ended(parent));
         let free = self
             .shards
             .iter()

@@ -98,6 +98,36 @@ async fn tampering_that_lag_would_hide_is_found() {
 }
 
 #[tokio::test]
+async fn records_that_had_their_time_are_asked_for_their_markers_only_where_a_view_item_differs() {
+    let (engine, _) = points(12, 11).await;
+    let lookups = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&lookups);
+    let url = before_each_request(&engine.url, move |operation| {
+        seen.fetch_add(usize::from(operation == "BatchGetItem"), Ordering::SeqCst);
+        async {}
+    })
+    .await;
+    // One record of m2 is not applied, and its counters are ahead by as much: they are equal to the recount.
+    tamper(&engine, "m2", "ADD TotalPoints :v", 1).await;
+    tamper(&engine, "m2", "SET CategoryCounts.Zoo = CategoryCounts.Zoo + :v", 1).await;
+    let ran = settled(&engine, "audit", &["--lag", "0", "--endpoint-url", &url]).await;
+    assert_eq!((ran.code, numbers(&ran.json())), (0, [3, 3, 0, 0, 0, 0]), "{ran:?}");
+    assert_eq!(lookups.load(Ordering::SeqCst), 0, "nobody was asked");
+    let ran = settled(&engine, "audit", &["--lag", "0", "--all-markers"]).await;
+    assert_eq!((ran.code, numbers(&ran.json())), (1, [3, 2, 0, 0, 1, 0]), "{ran:?}");
+    assert_eq!(ran.json()["drift"][0]["key"], "m2");
+
+    // Where counters differ, the older records tell why.
+    let (engine, records) = points(12, 7).await;
+    let ran = settled(&engine, "audit", &["--lag", "0"]).await;
+    assert_eq!((ran.code, numbers(&ran.json())), (0, [3, 0, 3, 0, 0, 0]), "{ran:?}");
+    let ran = settled(&engine, "repair", &["--lag", "0"]).await;
+    assert_eq!((ran.code, &ran.json()["applied"], &ran.json()["repaired"]), (0, &json!(5), &json!(0)), "{ran:?}");
+    assert_eq!(engine.markers().await.len(), records.len());
+    engine.assert_exact().await;
+}
+
+#[tokio::test]
 async fn a_marker_that_was_deleted_is_found_wherever_it_was() {
     for gone in [0, 5, 11] {
         let (engine, records) = points(12, 12).await;

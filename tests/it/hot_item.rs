@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::audit::{numbers, settled};
 use crate::engine::{Engine, n, s};
+use crate::proxy::{Fault, Proxy};
 
 /// How often a point of the item is written, and how often the item itself.
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -73,6 +74,30 @@ async fn engine() -> Arc<Engine> {
     }
     engine.function().deliver(&engine.stream_records().await).await;
     Arc::new(engine)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn such_an_item_is_repaired_while_it_is_written() {
+    let engine = engine().await;
+    let hot = Hot::run(&engine);
+    let update = engine.db.update_item().table_name("Map").key("MapId", s("hot"));
+    let update = update.update_expression("ADD TotalPoints :v SET CategoryCounts.Gone = :v");
+    update.expression_attribute_values(":v", n(7)).send().await.unwrap();
+    // Each look and each write takes longer than the item rests.
+    let slow = Proxy::always(&engine.url, Fault::AnswerLate(2 * INTERVAL)).await;
+    let before = version(&engine).await;
+    let ran = settled(&engine, "repair", &["--item", "hot", "--endpoint-url", &slow.url]).await;
+    let json = ran.json();
+    assert_eq!(
+        (ran.code, &json["repaired"], &json["drifted"], &json["unstable"]),
+        (0, &1.into(), &0.into(), &0.into()),
+        "{ran:?}"
+    );
+    assert!(version(&engine).await - before >= WRITES, "it was written meanwhile");
+    hot.end(&engine).await;
+    engine.assert_exact().await;
+    let item = engine.scan("Map").await.remove(0);
+    assert!(!item.contains_key("RollupRepair"), "the claim is taken away");
 }
 
 /// Writes of the view item while a command ran that are enough to call it written without pause.

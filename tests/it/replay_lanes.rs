@@ -152,7 +152,7 @@ async fn a_trimmed_beginning_is_said_its_rest_is_counted_and_after_the_repair_it
 async fn a_closed_shard_of_which_all_is_trimmed_has_nothing_left() {
     let (engine, records) = points(4, 2).await;
     engine.function().deliver(&records).await;
-    let shard = Shard { records: records.clone(), trimmed: 4, closed: true };
+    let shard = Shard { records: records.clone(), trimmed: 4, closed: true, ..Shard::default() };
     let queue = Queue::default();
     queue.put([lane(&records, 0, 1, "shard"), lane(&records, 0, 1, "a shard that is gone")]);
     let replay = Replay::of(&engine, &queue, Some(&StreamService::of([("shard", shard)]))).await;

@@ -22,6 +22,8 @@ pub struct Shard {
     pub trimmed: usize,
     /// Nothing will be added.
     pub closed: bool,
+    /// The shard that it goes on from.
+    pub parent: Option<&'static str>,
 }
 
 /// A stream, served as DynamoDB does it.
@@ -37,6 +39,11 @@ impl StreamService {
         let service = Self::default();
         service.shards.lock().unwrap().extend(shards.into_iter().map(|(name, shard)| (name.to_owned(), shard)));
         service
+    }
+
+    /// Adds a record to a shard.
+    pub fn add(&self, shard: &str, record: Value) {
+        self.shards.lock().unwrap().get_mut(shard).unwrap().records.push(record);
     }
 
     /// Trims so many records of a shard.
@@ -78,7 +85,9 @@ impl StreamService {
         let shards = self.shards.lock().unwrap();
         match action {
             "DescribeStream" => {
-                let shards: Vec<_> = shards.keys().map(|name| json!({ "ShardId": name })).collect();
+                let shard =
+                    |(name, shard): (&String, &Shard)| json!({ "ShardId": name, "ParentShardId": shard.parent });
+                let shards: Vec<_> = shards.iter().map(shard).collect();
                 Ok(json!({ "StreamDescription": { "StreamArn": request["StreamArn"], "Shards": shards } }))
             }
             "GetShardIterator" => {

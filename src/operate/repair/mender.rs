@@ -18,8 +18,9 @@ use crate::operate::clock::{now, pause};
 use crate::operate::error::{TableError, failure_text};
 use crate::operate::repair_starts;
 use crate::randomness::OsRandomness;
-use crate::rollup::check::judge::Difference;
-use crate::rollup::check::judge::ItemVerdict;
+use crate::rollup::Item;
+use crate::rollup::check::correction::{claim, correct};
+use crate::rollup::check::judge::{Difference, ItemVerdict};
 use crate::rollup::check::repair::{self, REPAIR, set};
 use crate::rollup::check::repair_start::RepairStart;
 use crate::rollup::check::slice::Slice;
@@ -28,8 +29,12 @@ use crate::rollup::model::marker::SEQUENCE_NUMBER;
 use crate::rollup::model::measure::{ViewId, ViewSet};
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::coalesce::TouchedItem;
+use crate::rollup::pipeline::update::Update;
 use crate::rollup::pipeline::verdict::Failure;
-use crate::store::{sdk_update, transaction_failure};
+use crate::store::{failure, sdk_update, transaction_failure};
+
+/// Attempts to set a view item that others change each time, before it is claimed and corrected instead.
+const ATTEMPTS_BEFORE_CLAIM: usize = 3;
 
 /// Sets counters.
 pub(super) struct Mender {
@@ -99,11 +104,13 @@ impl Mender {
         key: &ViewKey,
         examined: &Examined,
         differences: &[Difference],
+        claim: Option<&str>,
     ) -> Result<Attempt, AuditError> {
         let definition = tables.definition();
         let table = &definition[key.table].name;
-        let actions =
-            self.actions(definition, key, examined, differences).map_err(|error| refused(table, error.to_string()))?;
+        let actions = self
+            .actions(definition, key, examined, differences, claim)
+            .map_err(|error| refused(table, error.to_string()))?;
         let count = actions.len();
         match tables.client.transact_write_items().set_transact_items(Some(actions)).send().await {
             Ok(_) => Ok(Attempt::Set),
@@ -115,6 +122,21 @@ impl Mender {
         }
     }
 
+    /// Claims a view item, so that what is seen after that can be corrected; none where a write was in the way.
+    async fn claim(&self, tables: &TableReader, key: &ViewKey) -> Result<Option<String>, AuditError> {
+        let (definition, id) = (tables.definition(), OsRandomness.token().simple().to_string());
+        let Update { expression, condition, names, values } = claim(&id);
+        let table = &definition[key.table].name;
+        let request = tables.client.update_item().table_name(table).update_expression(expression);
+        let request = request.set_key(Some(definition.key_item(key).into())).set_condition_expression(condition);
+        let request = request.set_expression_attribute_names(Some(names));
+        match request.set_expression_attribute_values(Some(Item::from(values).into())).send().await {
+            Ok(_) => Ok(Some(id)),
+            Err(error) if failure(&error).is_unmet_condition() || failure(&error).is_passing() => Ok(None),
+            Err(error) => Err(refused(table, failure_text(&error))),
+        }
+    }
+
     /// The counters, and the record of the repair.
     fn actions(
         &self,
@@ -122,10 +144,13 @@ impl Mender {
         key: &ViewKey,
         examined: &Examined,
         differences: &[Difference],
+        claim: Option<&str>,
     ) -> Result<Vec<TransactWriteItem>, BuildError> {
         let id = format!("{REPAIR}{}", OsRandomness.token());
         let item = TouchedItem { key: key.clone(), views: examined.views, texts: examined.truth.texts.clone() };
-        let counters = set(definition, &item, examined.item.as_ref(), &examined.wanted());
+        let correction = claim.zip(examined.item.as_ref());
+        let correction = correction.and_then(|(claim, seen)| correct(definition, seen, differences, claim));
+        let counters = correction.unwrap_or_else(|| set(definition, &item, examined.item.as_ref(), &examined.wanted()));
         let counters = sdk_update(&definition[key.table].name, &definition.key_item(key), counters).build()?;
         let retention_days = self.config.marker_retention_days;
         let note = repair::Repair { id: &id, who: &self.who, run: &self.run, at: now(), retention_days };
@@ -146,7 +171,8 @@ impl AfterLook for Mender {
         seen: &mut HashMap<ViewKey, Examined>,
     ) -> Result<(), AuditError> {
         let mut left: BTreeSet<ViewKey> = seen.keys().cloned().collect();
-        for _ in 0..LOOKS {
+        let mut claims: HashMap<ViewKey, String> = HashMap::new();
+        for attempt in 1..=LOOKS {
             let (tables, stop) = (examiner.tables, examiner.stop);
             let drifted = left.iter().filter_map(|key| match seen.get(key) {
                 Some(found) => match &found.verdict {
@@ -167,12 +193,13 @@ impl AfterLook for Mender {
                 return Ok(());
             }
             self.store_start(tables).await?;
-            let mender = &*self;
+            let (mender, claimed) = (&*self, &claims);
             let attempts = drifted.into_iter().map(|(key, found, differences)| async move {
                 if stop.requested() {
                     return Ok((key, Attempt::Left, None));
                 }
-                let attempt = mender.attempt(tables, key, found, differences).await?;
+                let claim = claimed.get(key).map(String::as_str);
+                let attempt = mender.attempt(tables, key, found, differences, claim).await?;
                 Ok::<_, AuditError>((key, attempt, Some(Self::write(tables.definition(), key, differences))))
             });
             let attempts: Vec<_> = stream::iter(attempts).buffer_unordered(tables.concurrency).try_collect().await?;
@@ -194,7 +221,13 @@ impl AfterLook for Mender {
             if !changed.is_empty() {
                 pause().await;
             }
+            claims.clear();
             for key in &changed {
+                if attempt >= ATTEMPTS_BEFORE_CLAIM
+                    && let Some(claim) = self.claim(examiner.tables, key).await?
+                {
+                    claims.insert(key.clone(), claim);
+                }
                 if let Some(again) = examiner.look_at_once(key).await? {
                     seen.insert(key.clone(), again);
                 }

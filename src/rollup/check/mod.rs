@@ -1,6 +1,7 @@
 //! The check: what the counters should be, what the markers say of it, and the write that sets it right.
 
 pub mod balance;
+pub mod correction;
 pub mod judge;
 pub mod ledger;
 pub mod ownership;

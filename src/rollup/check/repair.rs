@@ -12,7 +12,7 @@ use crate::rollup::model::item_size::bytes;
 use crate::rollup::model::limits;
 use crate::rollup::model::marker::{self, MarkerOutcome};
 use crate::rollup::model::number::Number;
-use crate::rollup::model::view::{ROLLUP_VERSION, ViewKey};
+use crate::rollup::model::view::{REPAIR_CLAIM, ROLLUP_VERSION, ViewKey};
 use crate::rollup::pipeline::coalesce::TouchedItem;
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::{AttributeValue, Item};
@@ -77,7 +77,14 @@ pub fn set(definition: &Definition, item: &TouchedItem, seen: Option<&Item>, wan
         values.insert(format!(":s{place}"), value);
         set.push(format!("#s{place} = :s{place}"));
     }
-    Update { expression: format!("SET {}", set.join(", ")), condition: Some(condition.join(" AND ")), names, values }
+    // Whoever claimed the item to correct it has to look again.
+    names.insert("#claim".to_owned(), REPAIR_CLAIM.to_owned());
+    Update {
+        expression: format!("SET {} REMOVE #claim", set.join(", ")),
+        condition: Some(condition.join(" AND ")),
+        names,
+        values,
+    }
 }
 
 /// What is written about a repair, beside the counters that it sets.
@@ -166,7 +173,7 @@ mod tests {
     fn written(seen: Option<Value>, wanted: &Sums) -> (String, HashMap<String, AttributeValue>) {
         let seen = seen.map(|seen| serde_json::from_value::<Item>(seen).unwrap());
         let update = set(&definition(), &touched(), seen.as_ref(), wanted);
-        assert_eq!(update.expression, "SET #m0 = :m0, #m1 = :m1, #v = :v");
+        assert_eq!(update.expression, "SET #m0 = :m0, #m1 = :m1, #v = :v REMOVE #claim");
         (update.condition.unwrap(), update.values)
     }
 

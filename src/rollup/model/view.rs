@@ -15,6 +15,10 @@ use crate::rollup::model::view_key::{KeyValue, key_part_values};
 /// The attribute of a view item that counts its transactions: one higher with every one that touches the item.
 pub const ROLLUP_VERSION: &str = "RollupVersion";
 
+/// The attribute that a view item has while a repair corrects it under writes: see
+/// [`correction`](crate::rollup::check::correction).
+pub const REPAIR_CLAIM: &str = "RollupRepair";
+
 /// What a view is called whose definition gives it no name.
 pub const DEFAULT_NAME: &str = "default";
 
@@ -66,7 +70,7 @@ pub enum ViewError {
     NoMeasure,
     /// Two things of the view item would share an attribute.
     #[error(
-        "the attribute {0:?} of the view item is used twice; give each key, each measure and {ROLLUP_VERSION} a name of its own"
+        "the attribute {0:?} of the view item is used twice; give each key, each measure, {ROLLUP_VERSION} and {REPAIR_CLAIM} a name of its own"
     )]
     Attribute(String),
     /// One image could have more counters than an update can hold.
@@ -123,7 +127,7 @@ impl View {
     }
 
     fn names_each_attribute_once(&self) -> Result<(), ViewError> {
-        let mut taken = HashSet::from([ROLLUP_VERSION]);
+        let mut taken = HashSet::from([ROLLUP_VERSION, REPAIR_CLAIM]);
         let keys = self.key.iter().map(|part| part.view_attribute.as_str());
         for attribute in keys.chain(self.defined_attributes()) {
             if attribute.is_empty() {
@@ -245,7 +249,7 @@ impl View {
 
     /// The attributes of a view item that an update writes, its key aside.
     pub fn writes(&self) -> impl Iterator<Item = &str> {
-        self.defined_attributes().chain([ROLLUP_VERSION])
+        self.defined_attributes().chain([ROLLUP_VERSION, REPAIR_CLAIM])
     }
 
     /// Whether an image can have several view items or several groups of a measure, by an `each`.

@@ -1,0 +1,124 @@
+//! The pass over the tables that tells what is equal from what has to be looked at.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet};
+
+use super::Audit;
+use super::error::AuditError;
+use super::examine::Suspect;
+use super::item_sizes::ItemSizes;
+use super::ledger;
+use super::uncountable::UncountableItem;
+use crate::operate::clock::now;
+use crate::operate::progress::Progress;
+use crate::operate::stream_reader::Reach;
+use crate::rollup::Item;
+use crate::rollup::check::balance::{Balance, Balances, StoredItem};
+use crate::rollup::check::judge::{Orphans, StoredCounters};
+use crate::rollup::model::definition::Definition;
+use crate::rollup::model::poison::Image;
+use crate::rollup::model::view::{OnMissingViewItem, TableId, ViewKey};
+use crate::rollup::pipeline::contribution::contribution;
+
+impl Audit {
+    /// Finds the view items that have to be looked at alone.
+    pub(in crate::operate) async fn first_pass(&mut self) -> Result<Vec<Suspect>, AuditError> {
+        self.records.catch_up(&self.tables, Reach::Thorough).await?;
+        self.records.recounts_begin();
+        if let Some(key) = self.only.clone() {
+            return Ok(vec![Suspect { key, source_items: 0, bytes: 0 }]);
+        }
+
+        let definition = self.tables.definition().clone();
+        let (balances, unreadable) = (RefCell::new(Balances::of_slice(self.slice)), RefCell::new(0));
+        let uncountable = RefCell::new(Vec::new());
+        let progress = Progress::reading("source items", self.tables.source.items);
+        let sources = self.tables.sources(Some(&progress), |item| match contribution(&definition, Image::New, &item) {
+            Ok(found) => {
+                for (view, reason) in &found.uncountable {
+                    let (view, key) = (definition[*view].name(), &self.tables.source.key);
+                    uncountable.borrow_mut().push(UncountableItem::new(view, key, &item, reason));
+                }
+                balances.borrow_mut().add_source(&found);
+            }
+            Err(_) => *unreadable.borrow_mut() += 1,
+        });
+        let views = self.tables.views(|table, item| take_stored(&definition, table, &item, &mut balances.borrow_mut()));
+        let ledger = ledger::read(&self.tables, now());
+        let ((), (), ledger) = futures_util::future::try_join3(sources, views, ledger).await?;
+        progress.finish();
+        self.ledger = ledger;
+        self.take_quarantined();
+        self.records.catch_up(&self.tables, Reach::Thorough).await?;
+        self.unreadable = unreadable.into_inner();
+        self.uncountable = uncountable.into_inner();
+        let balances = balances.into_inner();
+        let mut unsettled = std::mem::take(&mut self.records.touched);
+        unsettled.extend(self.records.open.items().cloned());
+        unsettled.retain(|key| self.wants(key));
+        loop {
+            let suspects = self.sort_out(&balances, &unsettled);
+            // An older record that is not applied may concern more view items: those are equal to what they should not be.
+            let keys = suspects.iter().map(|suspect| suspect.key.clone()).collect();
+            let mut more = self.records.look_back(&self.tables, &keys).await?;
+            more.retain(|key| self.wants(key));
+            if more.is_empty() {
+                return Ok(suspects);
+            }
+            unsettled.extend(more);
+        }
+    }
+
+    /// What is equal, and was not written meanwhile, is exact; the others are looked at alone.
+    fn sort_out(&mut self, balances: &Balances, unsettled: &HashSet<ViewKey>) -> Vec<Suspect> {
+        (self.equal, self.sources, self.sizes) = (0, 0, ItemSizes::default());
+        (self.orphans, self.others) = (Orphans::default(), Vec::new());
+        let definition = self.tables.definition().clone();
+        let nothing = Balance::default();
+        let mut suspects = Vec::new();
+        let keys: BTreeSet<&ViewKey> = balances.keys().chain(unsettled).collect();
+        for key in keys {
+            let balance = balances.of(key).unwrap_or(&nothing);
+            self.sources += balance.sources;
+            let unsettled = unsettled.contains(key);
+            let has_version = balance.stored.is_some_and(|stored| stored.has_version);
+            let views = self.compared.owners_of(&definition, key, has_version, balance.contributing);
+            let is_owned = !views.is_empty();
+            match balance.stored {
+                None if balance.sources > 0 => self.orphans.without_view_item.push(key.clone()),
+                Some(stored) if balance.sources == 0 && stored.has_counters && is_owned => {
+                    self.orphans.without_sources.push(key.clone());
+                }
+                Some(stored) if stored.has_counters && !is_owned && !unsettled => {
+                    self.others.push(key.clone());
+                    continue;
+                }
+                _ => {}
+            }
+            let skip = || definition.on_missing(balance.contributing) == OnMissingViewItem::Skip;
+            if balance.stored.is_none() && (balance.sources == 0 && !unsettled || balance.sources > 0 && skip()) {
+                continue;
+            }
+            if balances.differs(balance, views) || unsettled {
+                let bytes = balance.stored.map_or(0, |stored| stored.bytes);
+                suspects.push(Suspect { key: key.clone(), source_items: balance.sources, bytes });
+            } else {
+                self.equal += 1;
+                let stored = balance.stored.unwrap_or_default();
+                self.sizes.note(key, views, stored.bytes, stored.zero_groups);
+            }
+        }
+        suspects
+    }
+}
+
+/// Takes an item that may be a view item, and not one that is certainly none. In a table that is source and view, one without
+/// a trace of a view is a source item.
+fn take_stored(definition: &Definition, table: TableId, item: &Item, balances: &mut Balances) {
+    let Ok(key) = definition.own_key(table, item) else { return };
+    let views = definition.fitting(&key);
+    let counters = StoredCounters::read(definition, views, Some(item));
+    if !views.is_empty() && (counters.has_counters || !definition.is_source(table)) {
+        balances.add_stored(&key, &counters, StoredItem::of(definition, views, item));
+    }
+}
