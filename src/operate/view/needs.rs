@@ -129,7 +129,9 @@ impl Right {
             actions.extend(views.any(|missing| missing == OnMissingViewItem::Skip).then_some(CHECK));
             rights.push(right(format!("table/{}", table_name(&table.name)), &actions));
         }
-        rights.push(right(format!("table/{}", table_name(&config.idempotency_table)), &["dynamodb:PutItem"]));
+        // What follows a duplicate is looked up before it is written.
+        let of_markers = ["dynamodb:PutItem", "dynamodb:BatchGetItem"];
+        rights.push(right(format!("table/{}", table_name(&config.idempotency_table)), &of_markers));
         rights
     }
 }

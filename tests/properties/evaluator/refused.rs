@@ -53,7 +53,7 @@ fn documents_that_are_no_definition_are_refused() {
     let with = |members: &str| format!(r"{{ {KEY}, {members} }}");
     are_refused(
         &[
-            ("", "line 1 column 0"),
+            ("", "line 1, column 1"),
             ("[]", "invalid"),
             ("null", "invalid type"),
             ("{", "EOF"),
