@@ -1,12 +1,13 @@
 //! `ddb-rollup audit`: every view item against its source items, while everybody goes on writing.
 //!
-//! One pass over the tables finds what is equal; the rest is looked at alone. In the order of the work:
+//! One pass over the tables finds what is equal; the rest is looked at in parts. In the order of the work:
 //!
 //! 1. [`stream_records`]: the stream up to now, and which of its records are not applied (`open_records`).
-//! 2. [`table_reader`]: the source added up per view item, beside the view items, within the rate of the `read_meter`;
-//!    [`ledger`], the markers.
-//! 3. [`examine`]: what differs, or was written meanwhile, seen at one moment (`snapshot`).
-//! 4. [`report`]: what came of it; [`page`], the same for a browser.
+//! 2. `first_pass`: the source added up per view item, beside the view items ([`table_reader`], within the rate of the
+//!    `read_meter`) and the markers ([`ledger`]).
+//! 3. [`examine`]: what differs, or was written meanwhile, recounted (`source_search`) and seen at one moment (`snapshot`).
+//! 4. [`judged`]: what is kept of it. [`report`]: what came of it; [`page`], the same for a browser; `merge`, the sum of
+//!    several.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;

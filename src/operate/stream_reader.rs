@@ -33,8 +33,11 @@ const PAUSE_MIN: Duration = Duration::from_millis(4);
 /// The longest wait after a page without a record.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
-/// How long a shard that was read to its end counts as such: what was written since then is in the next page.
+/// How long a shard that was read to its end counts as such: what was written since then is in the next pages.
 const AT_END_FOR: Duration = Duration::from_secs(30);
+
+/// The time without a record after which such a shard is read to its end again.
+const AT_END_QUIET: Duration = Duration::from_millis(50);
 
 /// Shards that are read side by side.
 const SHARDS_AT_ONCE: usize = 16;
@@ -42,9 +45,9 @@ const SHARDS_AT_ONCE: usize = 16;
 /// Whether shards are looked for that came since the last reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// New shards are looked for.
+    /// New shards are looked for, and one empty page is no end.
     Thorough,
-    /// They are not, unless one has ended: for the short look at an item that is written all the time.
+    /// Neither, unless a shard has ended: for the short look at an item that is written all the time.
     Quick,
 }
 
@@ -77,6 +80,7 @@ struct ShardProgress {
 
 /// One reading that goes on.
 pub struct ReadToEnd {
+    reach: Reach,
     begun: HashSet<String>,
     pages: FuturesUnordered<BoxFuture<'static, Result<ReadPage, StreamError>>>,
     /// A shard ended since shards were listed: it may have children by now.
@@ -117,7 +121,13 @@ impl StreamReader {
         if self.past.is_none() && (reach == Reach::Thorough || self.shards.is_empty()) {
             self.shards = self.stream.shards().await?;
         }
-        Ok(ReadToEnd { begun: HashSet::new(), pages: FuturesUnordered::new(), list_again: false, look_at_shards: true })
+        Ok(ReadToEnd {
+            reach,
+            begun: HashSet::new(),
+            pages: FuturesUnordered::new(),
+            list_again: false,
+            look_at_shards: true,
+        })
     }
 
     /// The next records of one shard, in their order; none at the end.
@@ -182,7 +192,12 @@ impl StreamReader {
                 None => Until::Now { at_end },
             };
             reading.begun.insert(id.clone());
-            let shard = ShardReading::new(id, cursor, self.quiet, until);
+            let quiet = match (&until, reading.reach) {
+                (Until::Now { at_end: true }, Reach::Quick) => Duration::ZERO,
+                (Until::Now { at_end: true }, Reach::Thorough) => AT_END_QUIET,
+                _ => self.quiet,
+            };
+            let shard = ShardReading::new(id, cursor, quiet, until);
             reading.pages.push(self.page(shard, Duration::ZERO));
         }
     }

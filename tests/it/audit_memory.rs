@@ -10,8 +10,8 @@ use tokio::process::Command;
 use crate::audit_speed::{load, setting};
 use crate::engine::Engine;
 
-/// By how much the memory may grow where the points grow tenfold. What is kept of points is those of one view item, or of
-/// 20,000: an amount that does not grow with the table.
+/// By how much the memory may grow where the points grow tenfold. Of a point that is looked at,
+/// a digest of its key is kept, and what it contributes once for all that contribute the same.
 const GROWTH_MAX: f64 = 2.5;
 
 /// The largest resident memory that a process had so far, in KiB; none where the system does not tell, or it has ended.

@@ -1,14 +1,16 @@
 //! How many requests an audit, a repair and an adoption send: they do not grow with the view items.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use serde_json::{Value, json};
 
-use crate::audit::numbers;
+use crate::audit::{numbers, points, settled};
 use crate::command::run;
 use crate::engine::{Engine, n, s};
+use crate::proxy::{Code, Fault, Proxy, Request};
 use crate::request_hook::before_each_request;
 
 /// Orders; the view items are as many customers as a case says.
@@ -93,4 +95,20 @@ async fn requests_do_not_grow_with_view_items() {
     for (what, requests) in of_all {
         assert!(requests.iter().all(|of_many| *of_many <= requests[0] + 2), "{what}: {requests:?} of {CUSTOMERS:?}");
     }
+}
+
+#[tokio::test]
+async fn a_table_that_is_throttled_is_read_more_slowly_and_to_its_end() {
+    let (engine, _) = points(12, 12).await;
+    let left = AtomicUsize::new(6);
+    let throttled = move |request: &Request| {
+        let is_scan = !request.body["TotalSegments"].is_null();
+        let fails =
+            is_scan && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        fails.then_some(Fault::Error(Code::ProvisionedThroughputExceeded))
+    };
+    let proxy = Proxy::start(&engine.url, throttled).await;
+    let ran = settled(&engine, "audit", &["--concurrency", "1", "--endpoint-url", &proxy.url]).await;
+    assert_eq!((ran.code, numbers(&ran.json())), (0, [3, 3, 0, 0, 0, 0]), "{ran:?}");
+    assert_eq!(proxy.faults().values().sum::<usize>(), 6);
 }

@@ -19,7 +19,7 @@ const MUST_COME_WITHIN: Duration = Duration::from_mins(2);
 ///
 /// - the service says that it is closed and has no more records,
 /// - a record was read that came after the newest one there was, see [`ShardEnd`],
-/// - it was read to its end a moment ago, and the next page is empty,
+/// - it was read to its end a moment ago, and the next pages are empty,
 /// - or it is open, and had no record for the time that was asked for: which proves nothing.
 #[derive(Debug)]
 pub(super) struct ShardReading {
@@ -102,14 +102,13 @@ impl ShardReading {
             return Ok(if at_end { Place::End { proved: true } } else { Place::More { pause: Duration::ZERO } });
         }
         let quiet = match self.until {
-            Until::Now { at_end: true } => return Ok(Place::End { proved: true }),
-            Until::Now { at_end: false } => self.quiet,
+            Until::Now { .. } => self.quiet,
             Until::Closed | Until::Record(_) => MUST_COME_WITHIN,
         };
-        match self.silence.goes_on(quiet) {
-            Some(pause) => Ok(Place::More { pause }),
-            None if matches!(self.until, Until::Now { .. }) => Ok(Place::End { proved: false }),
-            None => {
+        match (self.silence.goes_on(quiet), &self.until) {
+            (Some(pause), _) => Ok(Place::More { pause }),
+            (None, Until::Now { at_end }) => Ok(Place::End { proved: *at_end }),
+            (None, Until::Closed | Until::Record(_)) => {
                 let cause = format!("the end of {} does not come; run the command again", self.id);
                 Err(StreamError { action: "read a shard", stream: stream.arn().to_owned(), cause })
             }

@@ -164,11 +164,20 @@ impl Balances {
         let place = self.place(counter);
         let amounts = &mut self.item(key).amounts;
         match amounts.binary_search_by_key(&place, |(place, _)| *place) {
-            Err(at) => amounts.insert(at, (place, amount)),
+            Err(at) => {
+                // Most items have few counters, and there may be millions of items.
+                if amounts.len() == amounts.capacity() {
+                    amounts.reserve_exact(1 + amounts.len() / 2);
+                }
+                amounts.insert(at, (place, amount));
+            }
             Ok(at) => {
                 amounts[at].1.add(amount);
                 if amounts[at].1.is_zero() {
                     amounts.remove(at);
+                }
+                if amounts.is_empty() {
+                    *amounts = Vec::new();
                 }
             }
         }

@@ -249,7 +249,7 @@ impl View {
 
     /// The attributes of a view item that an update writes, its key aside.
     pub fn writes(&self) -> impl Iterator<Item = &str> {
-        self.defined_attributes().chain([ROLLUP_VERSION, REPAIR_CLAIM])
+        self.defined_attributes().chain([ROLLUP_VERSION])
     }
 
     /// Whether an image can have several view items or several groups of a measure, by an `each`.
