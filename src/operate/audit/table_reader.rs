@@ -92,7 +92,8 @@ impl TableReader {
         let retry = retry.with_initial_backoff(BACKOFF_MIN).with_max_backoff(BACKOFF_MAX);
         let client = Client::from_conf(aws_sdk_dynamodb::config::Builder::from(sdk).retry_config(retry).build());
         let table = config.definition.source_table();
-        let described = client.describe_table().table_name(table).send().await;
+        // An endpoint where nobody answers is said soon: only what reads and writes is worth a long wait.
+        let described = Client::new(sdk).describe_table().table_name(table).send().await;
         let described = described.map_err(|e| error("describe", table, failure_text(&e)))?.table;
         let source = described.map(|table| source(&table));
         let source = source.ok_or_else(|| error("describe", table, "the answer is empty"))?;
