@@ -176,10 +176,10 @@ impl StreamReader {
         let listed: HashSet<&String> = self.shards.iter().map(|shard| &shard.id).collect();
         let too_early =
             |shard: &Shard| shard.parent.as_ref().is_some_and(|parent| listed.contains(parent) && !ended(parent));
-        let free = self
-            .shards
-            .iter()
-            .filter(|shard| !reading.begun.contains(&shard.id) && !ended(&shard.id) && !too_early(shard));
+        let wanted = |id: &String| self.past.as_ref().is_none_or(|past| past.contains_key(id));
+        let free = self.shards.iter().filter(|shard| {
+            wanted(&shard.id) && !reading.begun.contains(&shard.id) && !ended(&shard.id) && !too_early(shard)
+        });
         let room = SHARDS_AT_ONCE.saturating_sub(reading.pages.len());
         let begin: Vec<String> = free.take(room).map(|shard| shard.id.clone()).collect();
         for id in begin {

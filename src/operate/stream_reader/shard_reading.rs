@@ -68,8 +68,11 @@ impl ShardReading {
 
     /// Reads the next page.
     pub(super) async fn next(mut self, stream: &DynamoStream) -> Result<ReadPage, StreamError> {
-        let page = self.read(stream).await?;
+        let mut page = self.read(stream).await?;
         let place = self.place(&page, stream).await?;
+        if let Until::Record(until) = &self.until {
+            page.records.retain(|record| order(&record.sequence_number) <= order(until));
+        }
         Ok(ReadPage { shard: self, records: page.records, place })
     }
 
