@@ -95,7 +95,7 @@ pub struct Config {
 
 /// A setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name} is {value:?}; accepted is {accepted}")]
+#[error("{name} is {value:?}; expected {accepted}")]
 pub struct ConfigError {
     /// The variable.
     pub name: String,
@@ -247,7 +247,7 @@ const ENDPOINT: &str = "a URL of http or https with a host, as http://127.0.0.1:
 /// # Errors
 /// When the SDK could not use it; the text says what is accepted.
 pub fn endpoint(value: &str) -> Result<String, String> {
-    if is_endpoint(value) { Ok(value.to_owned()) } else { Err(format!("accepted is {ENDPOINT}")) }
+    if is_endpoint(value) { Ok(value.to_owned()) } else { Err(format!("expected {ENDPOINT}")) }
 }
 
 fn is_endpoint(value: &str) -> bool {
@@ -367,7 +367,7 @@ mod tests {
             assert_eq!((error.name.as_str(), error.value.as_str()), (name, value));
             let message = error.to_string();
             assert!(
-                message.contains(name) && message.contains(&format!("{value:?}")) && message.contains("accepted is"),
+                message.contains(name) && message.contains(&format!("{value:?}")) && message.contains("expected"),
                 "{message}"
             );
         }

@@ -15,7 +15,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Exactly-once roll-ups for DynamoDB: run, audit and mend them
+/// Exactly-once roll-ups for DynamoDB: run, audit and repair them
 #[derive(Debug, Parser)]
 #[command(name = "ddb-rollup", version)]
 struct Cli {

@@ -15,7 +15,7 @@ use crate::rollup::{AttributeValue, Item};
 /// What is done where the function works under another definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args)]
 pub struct Agreement {
-    /// Run although the function counts under another definition than this command was given
+    /// Run even if the function counts under another definition than the command
     #[arg(long)]
     pub any_definition: bool,
 }

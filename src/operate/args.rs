@@ -32,7 +32,7 @@ pub struct Shared {
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
 
-    /// Table that is summarised [default: Point]
+    /// Source table: its items are counted [default: Point]
     #[arg(long, global = true, value_name = "NAME", env = SOURCE_TABLE)]
     pub source_table: Option<String>,
 
@@ -139,16 +139,15 @@ impl Shared {
 /// How fast tables are read, and how long the stream is waited for.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Pace {
-    /// Seconds within which a write is taken to appear in the stream
+    /// How long to wait for a write to reach the stream
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub settle: Duration,
 
-    /// Requests side by side
+    /// Maximum concurrent requests
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = concurrency)]
     pub concurrency: u16,
 
-    /// Seconds that a record may take from its write to its marker; what was written before that is asked for its marker only
-    /// where a view item differs
+    /// Longest time from a write to its marker; markers of older records are looked up only where a view item differs
     #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = seconds)]
     pub lag: Duration,
 
@@ -170,38 +169,38 @@ fn concurrency(text: &str) -> Result<u16, String> {
 
 /// A number of seconds of at most an hour; else the text says so.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<f64>().map_err(|_| "it is no number".to_owned())?;
+    let seconds = text.parse::<f64>().map_err(|_| "not a number".to_owned())?;
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|seconds| *seconds <= Duration::from_hours(1))
-        .ok_or_else(|| "accepted is 0 to 3600, fractions included".to_owned())
+        .ok_or_else(|| "expected 0 to 3600, fractions included".to_owned())
 }
 
 fn units(text: &str) -> Result<f64, String> {
-    let units = text.parse::<f64>().map_err(|_| "it is no number".to_owned())?;
-    if units >= 1.0 && units.is_finite() { Ok(units) } else { Err("accepted is 1 or more".to_owned()) }
+    let units = text.parse::<f64>().map_err(|_| "not a number".to_owned())?;
+    if units >= 1.0 && units.is_finite() { Ok(units) } else { Err("expected 1 or more".to_owned()) }
 }
 
 /// A day and a time with their zone; else the text says so.
 pub(super) fn time(text: &str) -> Result<DateTime<Utc>, String> {
-    text.parse().map_err(|_| "accepted is a day and a time with their zone, as 2026-01-31T12:00:00Z".to_owned())
+    text.parse().map_err(|_| "expected a day and a time with their zone, such as 2026-01-31T12:00:00Z".to_owned())
 }
 
 /// The URL of a queue; else the text says where to find it.
 pub(super) fn queue(text: &str) -> Result<String, String> {
-    endpoint(text).map_err(|_| "accepted is the queue's URL, as the stack's output FailureQueueUrl has it".to_owned())
+    endpoint(text).map_err(|_| "expected the queue's URL, as the stack's output FailureQueueUrl has it".to_owned())
 }
 
 /// A whole number within bounds; else the text says what they are.
 pub(super) fn whole(text: &str, least: u16, most: u16) -> Result<u16, String> {
     let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| format!("accepted is a whole number from {least} to {most}"))
+    number.ok_or_else(|| format!("expected a whole number from {least} to {most}"))
 }
 
 /// The SDK makes it a part of a host's name.
 fn region(text: &str) -> Result<String, String> {
     let usable = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    usable.then(|| text.to_owned()).ok_or_else(|| "accepted is the name of a Region, as eu-west-1".to_owned())
+    usable.then(|| text.to_owned()).ok_or_else(|| "expected the name of a Region, as eu-west-1".to_owned())
 }
 
 #[cfg(test)]

@@ -62,11 +62,11 @@ use report::AuditReport;
 use stream_records::{MarkersAsked, StreamRecords};
 use table_reader::TableReader;
 
-/// Compare every counter with a recount; writers and the function go on meanwhile
+/// Compare every counter with a recount; safe while writers and the function are running
 ///
-/// A view item is exact, behind by records that are not applied yet, drifted from what the records explain, or unstable,
-/// which is that it never rested long enough to be seen. Behind is only lag. Exit code 1 is drift, unstable items, records
-/// in quarantine, or findings in the ledger.
+/// A view item is exact, behind by records that are not applied yet, drifted from what the records explain, or
+/// unstable: it kept changing while it was read. Behind is only lag. Exit code 1 is drift, unstable items, records in
+/// quarantine, or findings in the ledger.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -79,7 +79,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["item", "slice", "slices", "html"])]
     merge: Vec<PathBuf>,
 
-    /// Write a report for people, a page in one file
+    /// Write the report as an HTML page in one file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -87,7 +87,7 @@ pub struct Args {
 /// What is read, and how.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct AuditScope {
-    /// Only this view item: its key, or for another key than one string, an object as {"Id":{"N":"1"}}
+    /// Only this view item: its key as a string or, if it is not one string, an object such as {"Id":{"N":"1"}}
     #[arg(long, value_name = "KEY")]
     pub item: Option<String>,
 

@@ -24,11 +24,11 @@ use crate::config::{Config, ConfigError};
 /// Changes nothing. Ends with 1 when something is not as it should be.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Function that reads the stream, by its name or ARN; needed where several do
+    /// Function that reads the stream, by its name or ARN; needed if several functions read it
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
 
-    /// Look at the tables and the stream alone, as where Lambda may not be asked
+    /// Check only the tables and the stream, without calls to Lambda
     #[arg(long, conflicts_with = "function")]
     tables_only: bool,
 }

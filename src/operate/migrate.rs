@@ -30,14 +30,14 @@ use steps::{LiveTables, StepResult};
 
 /// Apply the numbered changes of live data that this version brings, in order and once
 ///
-/// Deploy the function of the same version first. The work can be interrupted and run again: what is done is found done.
+/// Deploy the function of the same version first. If it is interrupted, run it again: it skips what is done.
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
 
-    /// Tell what would be changed, and change nothing
+    /// Show what would be changed, and change nothing
     #[arg(long)]
     dry_run: bool,
 

@@ -32,7 +32,7 @@ use crate::rollup::model::marker::{MarkerOutcome, OUTCOME, REASON, RECORDED_AT};
 use crate::rollup::model::poison::{EXPIRED, TAKEN, can_be_applied};
 use crate::rollup::model::record::RecordId;
 
-/// Look at records in quarantine, apply them again, or give them up
+/// List records in quarantine, apply them again, or discard them
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -43,9 +43,9 @@ pub struct Args {
 enum Command {
     /// List records in quarantine
     List(Filter),
-    /// Apply records again whose cause is mended; what still cannot be applied stays
+    /// Apply records again whose cause is fixed; the others stay in quarantine
     Replay(Choice),
-    /// Decide that records shall never count; repair their view items afterwards
+    /// Discard records: they never count; repair their view items afterwards
     Discard(Choice),
 }
 

@@ -37,7 +37,7 @@ use report::{Mode, RepairReport};
 /// in the stream is mended by the second time.
 const PASSES: usize = 2;
 
-/// Make every counter exact; writers and the function go on meanwhile
+/// Make every counter exact; safe while writers and the function are running
 ///
 /// It also gives first counters to tables that had items before they had a function. Run it again after an interruption:
 /// what is exact is left alone.

@@ -30,8 +30,8 @@ use report::ReplayReport;
 
 /// Apply records again that Lambda gave up on, or that quarantine holds; nothing counts twice
 ///
-/// A record that was counted before is found by its marker and left alone. One that is in quarantine is counted if it can
-/// be by now.
+/// A record that was counted before has a marker and is not counted again. A record in quarantine is counted if its
+/// cause is fixed.
 #[derive(Debug, Clone, clap::Args)]
 #[command(group = clap::ArgGroup::new("source").required(true))]
 pub struct Args {
@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["from_file", "from_stream"])]
     pub forget_gone: bool,
 
-    /// File with what a failure destination in S3 holds, an event, a list of records, or a line for each of these
+    /// File with an object of a failure destination in S3, an event, a list of records, or one of these per line
     #[arg(long, value_name = "FILE", group = "source")]
     pub from_file: Option<PathBuf>,
 
@@ -58,7 +58,7 @@ pub struct Args {
     #[arg(long, group = "source")]
     pub from_stream: bool,
 
-    /// Seconds within which a write is taken to appear in the stream, when records are gone and a recount must tell whose
+    /// How long to wait for a write to reach the stream, if records are gone and a recount must find their view items
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = args::seconds)]
     pub settle: Duration,
 

@@ -23,12 +23,12 @@ const DONE: &str = "Done";
 /// How the view items are divided.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct SliceArgs {
-    /// Work in so many slices of the view items, one after another: each needs less memory, and reads the whole source. A run
-    /// that is stopped or killed goes on at its slice
+    /// Process the view items in N slices, one after another: each needs less memory and reads the whole source. A
+    /// stopped or killed run continues at its slice
     #[arg(long, value_name = "N", conflicts_with_all = ["item", "slice"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
     slices: Option<u32>,
 
-    /// Begin with the first slice, whatever was done before
+    /// Begin with the first slice, even if earlier slices are done
     #[arg(long, requires = "slices")]
     from_start: bool,
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::audit::switch_stream;
 use crate::engine::{Engine, n, s};
 
-/// Requests side by side, of both.
+/// Maximum concurrent requests, of both.
 const CONCURRENCY: u16 = 8;
 
 /// How often each is measured; the best counts, as the machine has other things to do.

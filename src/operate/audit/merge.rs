@@ -20,7 +20,7 @@ fn report(file: &Path) -> Result<Value, AuditError> {
     let text = std::fs::read_to_string(file).map_err(|error| refuse(error.to_string()))?;
     let report: Value = serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?;
     if report.get("view_items").is_none() {
-        return Err(refuse("it is no report of `ddb-rollup audit --json`".to_owned()));
+        return Err(refuse("it is not a report of `ddb-rollup audit --json`".to_owned()));
     }
     Ok(report)
 }

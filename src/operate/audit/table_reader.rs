@@ -58,7 +58,7 @@ pub struct TableReader {
     pub(in crate::operate) config: Config,
     /// What is known of the source table.
     pub source: Source,
-    /// Requests side by side.
+    /// Maximum concurrent requests.
     pub concurrency: usize,
     pub(super) meter: ReadMeter,
     /// What the last scan of a table cost, in read units.

@@ -119,7 +119,7 @@ pub fn idempotency(name: &str, table: Option<&TableDescription>, expiry: Option<
             "the attribute of expiry",
             attribute.unwrap_or(OFF),
             EXPIRES_AT,
-            "markers are kept, and paid for, for ever; switch time to live on",
+            "markers are kept, and billed, permanently; switch time to live on",
         );
         checks.that(
             "the index Quarantine",

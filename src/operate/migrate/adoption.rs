@@ -62,6 +62,6 @@ fn would_do(report: &RepairReport) -> StepResult {
 }
 
 fn unstable(report: &RepairReport) -> Vec<LeftItem> {
-    let reason = "it never rested long enough to be seen; run this again".to_owned();
+    let reason = "it kept changing while it was read; run this again".to_owned();
     report.audit.unstable.iter().map(|key| LeftItem { key: key.to_string(), reason: reason.clone() }).collect()
 }

@@ -22,7 +22,7 @@ pub struct Filter {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 
-    /// Only records that came into quarantine at this time or later, as 2026-01-31T12:00:00Z
+    /// Only records that came into quarantine at this time or later, such as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = args::time)]
     pub since: Option<DateTime<Utc>>,
 

@@ -21,7 +21,7 @@ pub struct ReplayReport {
     pub to_repair: Vec<Value>,
     /// Records that were created before a repair of what they change: it may have counted them.
     pub refused: Vec<RefusedRecord>,
-    /// Messages that are none of a failure destination; they stay in the queue.
+    /// Messages that are not from a failure destination; they stay in the queue.
     pub foreign: usize,
 }
 
@@ -82,7 +82,9 @@ impl ReplayReport {
 impl fmt::Display for ReplayReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let AppliedRecords { read, applied, duplicates, no_effect, quarantined, unresolved } = self.applied;
-        writeln!(f, "{read} records read: {applied} applied, {duplicates} duplicates, {no_effect} without an effect")?;
+        let records = if read == 1 { "record" } else { "records" };
+        let same = if duplicates == 1 { "duplicate" } else { "duplicates" };
+        writeln!(f, "{read} {records} read: {applied} applied, {duplicates} {same}, {no_effect} without an effect")?;
         if quarantined > 0 {
             writeln!(f, "{quarantined} in quarantine: see `ddb-rollup quarantine list`")?;
         }
@@ -123,7 +125,7 @@ impl fmt::Display for ReplayReport {
             }
         }
         if self.foreign > 0 {
-            writeln!(f, "{} messages are none of a failure destination; they were left in the queue", self.foreign)?;
+            writeln!(f, "{} messages are not from a failure destination; they were left in the queue", self.foreign)?;
         }
         Ok(())
     }
