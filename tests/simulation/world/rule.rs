@@ -46,7 +46,7 @@ impl fmt::Display for Rule {
             Self::Xo6 => "XO-6 nothing lost",
             Self::Version => "version",
             Self::Missing => "missing view item",
-            Self::SideBySide => "side by side",
+            Self::SideBySide => "in parallel",
             Self::Token => "token",
             Self::Deadline => "deadline",
             Self::InFlight => "in flight",
