@@ -2,7 +2,7 @@
 //! their children, and the records of a shard in order.
 //!
 //! The service answers with empty pages where it finds no record in the part of a shard that it looked at, so no number of
-//! empty pages is the end of a shard that is open. See [`ShardReading`] for what is.
+//! empty pages is the end of a shard that is open. `ShardReading` says what is.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
