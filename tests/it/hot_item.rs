@@ -86,7 +86,15 @@ async fn such_an_item_is_repaired_while_it_is_written() {
     // Each look and each write takes longer than the item rests.
     let slow = Proxy::always(&engine.url, Fault::AnswerLate(2 * INTERVAL)).await;
     let before = version(&engine).await;
-    let ran = settled(&engine, "repair", &["--item", "hot", "--endpoint-url", &slow.url]).await;
+    let options = ["--item", "hot", "--endpoint-url", &slow.url];
+    let mut ran = settled(&engine, "repair", &options).await;
+    // On a machine that is busy with other tests, a run may not get to see the item: it says so, and is run again.
+    for _ in 0..RUNS {
+        if ran.json()["unstable"] == 0 {
+            break;
+        }
+        ran = settled(&engine, "repair", &options).await;
+    }
     let json = ran.json();
     assert_eq!(
         (ran.code, &json["repaired"], &json["drifted"], &json["unstable"]),
@@ -99,6 +107,9 @@ async fn such_an_item_is_repaired_while_it_is_written() {
     let item = engine.scan("Map").await.remove(0);
     assert!(!item.contains_key("RollupRepair"), "the claim is taken away");
 }
+
+/// The most runs after the first.
+const RUNS: usize = 4;
 
 /// Writes of the view item while a command ran that are enough to call it written without pause.
 const WRITES: i64 = 5;
