@@ -161,7 +161,7 @@ class Defaults:
         assert self.stack.function()["LoggingConfig"]["ApplicationLogLevel"] == "DEBUG"
         assert "Dashboard" not in self.stack.resources()
         for table in (self.stack.source, self.stack.view, self.stack.markers):
-            assert table.throughput() == (5, 5)
+            assert table.throughput() == (5, 200)
         self.stack.source.put(MapId="SydneyMapId", PointId="updated", Category="Park")
         wait_for_counters(self.stack, recounted(self.stack))
         longest = max(int(marker.get("ExpiresAt", 0)) for marker in self.stack.counted())

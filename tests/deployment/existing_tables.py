@@ -84,7 +84,7 @@ class ExistingTables:
         self.stack.markers.expire_by("ExpiresAt")
         # What is done about a missing view item is a part of the definition.
         definition = "the definition under which the function counts"
-        assert self.stack.wrong() == [definition, "ROLLUP_MARKER_RETENTION_DAYS", "ROLLUP_ON_MISSING_VIEW_ITEM"]
+        assert self.stack.wrong() == [definition, "ROLLUP_ON_MISSING_VIEW_ITEM", "ROLLUP_MARKER_RETENTION_DAYS"]
         same = {"ROLLUP_MARKER_RETENTION_DAYS": "1", "ROLLUP_ON_MISSING_VIEW_ITEM": "skip"}
         assert self.stack.wrong(**same) == []
 
