@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate,
-    KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndexDescription,
+    GlobalSecondaryIndexUpdate, IndexStatus, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType,
 };
 use ddb_rollup::handler::InvocationError;
 use ddb_rollup::rollup::model::kept_record::kept_record;
@@ -282,6 +283,13 @@ async fn index_maps_by(engine: &Engine, attribute: &str, of: ScalarAttributeType
     let update = engine.db.update_table().table_name("Map").global_secondary_index_updates(create);
     let update = update.attribute_definitions(defined("MapId", ScalarAttributeType::S));
     update.attribute_definitions(defined(attribute, of)).send().await.unwrap();
+    // Until then, writes that do not fit into the index are taken.
+    while engine.db.describe_table().table_name("Map").send().await.unwrap().table.is_some_and(|table| {
+        let status = |index: &GlobalSecondaryIndexDescription| index.index_status.clone();
+        table.global_secondary_indexes().iter().filter_map(status).any(|status| status != IndexStatus::Active)
+    }) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
