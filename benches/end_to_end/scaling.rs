@@ -1,11 +1,9 @@
 //! How the roll-up grows: one thing changed at a time, from 1,000 records over 20 view items.
 
-use aws_sdk_dynamodb::types::KeysAndAttributes;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::contestants::{Process, Took};
-use crate::world::{self, Maps, Storage, World, text};
+use crate::world::{self, Maps, Storage, World};
 use crate::{IN_FLIGHT, median};
 
 /// One point of a series.
@@ -61,9 +59,9 @@ pub async fn measure(full: bool) -> Value {
         }
         series.push(json!({ "name": name, "points": points }));
     }
-    let replay = replay(base).await;
-    println!("replay: {replay}");
-    json!({ "records": base.records, "series": series, "replay": replay })
+    let redelivery = redelivery(base, rounds).await;
+    println!("redelivery: {redelivery}");
+    json!({ "records": base.records, "series": series, "redelivery": redelivery })
 }
 
 async fn point(load: Load, rounds: usize) -> Value {
@@ -89,41 +87,64 @@ fn tell(records: usize, took: &[Took]) -> Value {
     })
 }
 
-/// A batch that was counted before: what it costs as it is, and what it would cost to read the markers first.
-async fn replay(load: Load) -> Value {
+/// Which records of a batch were counted before it is delivered.
+#[derive(Debug, Clone, Copy)]
+enum Counted {
+    None,
+    All,
+    EverySecond,
+    EveryTenth,
+    /// As after a crash in the middle.
+    FirstHalf,
+}
+
+impl Counted {
+    const ALL: [Self; 5] = [Self::None, Self::All, Self::EverySecond, Self::EveryTenth, Self::FirstHalf];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::All => "all",
+            Self::EverySecond => "every second one",
+            Self::EveryTenth => "every tenth one",
+            Self::FirstHalf => "the first half",
+        }
+    }
+
+    fn has(self, place: usize, records: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::EverySecond => place % 2 == 1,
+            Self::EveryTenth => place % 10 == 9,
+            Self::FirstHalf => place < records / 2,
+        }
+    }
+}
+
+/// A batch of which some was counted before, delivered to a process that is new.
+async fn redelivery(load: Load, rounds: usize) -> Value {
     let records = world::inserts(load.records, load.maps, load.categories).await;
     let event = world::event(&records);
-    let world = World::begin(Storage::Memory, Maps { count: load.maps, padding: 0 }).await;
-    let process = Process::begin(&world, load.in_flight, 1);
-    let first = process.deliver(&event).await;
-    let again = process.deliver(&event).await;
-
-    let began = Instant::now();
-    let mut reads = 0;
-    for records in records.chunks(100) {
-        let key = |record: &Value| {
-            let part = |value: &Value| text(value.as_str().unwrap());
-            [
-                ("SequenceNumber".to_owned(), part(&record["dynamodb"]["SequenceNumber"])),
-                ("Stream".to_owned(), part(&record["eventSourceARN"])),
-            ]
-            .into()
-        };
-        let keys = KeysAndAttributes::builder().set_keys(Some(records.iter().map(key).collect())).consistent_read(true);
-        let found = world.client.batch_get_item().request_items("Idempotency", keys.build().unwrap()).send().await;
-        assert_eq!(found.unwrap().responses.unwrap()["Idempotency"].len(), records.len());
-        reads += 1;
+    let mut rows = Vec::new();
+    for counted in Counted::ALL {
+        let before = records.iter().enumerate().filter(|(place, _)| counted.has(*place, records.len()));
+        let before: Vec<Value> = before.map(|(_, record)| record.clone()).collect();
+        let mut took = Vec::new();
+        for _ in 0..rounds {
+            let world = World::begin(Storage::Memory, Maps { count: load.maps, padding: 0 }).await;
+            if !before.is_empty() {
+                Process::begin(&world, load.in_flight, 1).deliver(&world::event(&before)).await;
+            }
+            took.push(Process::begin(&world, load.in_flight, 1).deliver(&event).await);
+            let points = i64::try_from(records.len()).unwrap();
+            assert_eq!(world.counted().await, (points, points), "{}", counted.name());
+            world.end().await;
+        }
+        let mut row = tell(load.records, &took);
+        row["counted_before"] = json!(counted.name());
+        row["read_units_per_event"] = json!(took[0].markers_read as f64 / 2.0 / load.records as f64);
+        rows.push(row);
     }
-    let look = began.elapsed().as_secs_f64();
-    world.end().await;
-    json!({
-        "first": tell(load.records, &[first]),
-        "again": tell(load.records, &[again]),
-        "look": {
-            "events_per_second": load.records as f64 / look,
-            "requests_per_event": f64::from(reads) / load.records as f64,
-            // A marker is below 4 KB, and read consistently.
-            "read_units_per_event": 1,
-        },
-    })
+    json!(rows)
 }
