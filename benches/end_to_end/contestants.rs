@@ -228,7 +228,7 @@ struct Record {
     category: String,
 }
 
-/// Counts each record of an event by itself, so many in parallel.
+/// Counts the records of an event one by one, with so many requests in flight.
 async fn each(event: &str, in_flight: usize, count: impl AsyncFn(&Record) -> (usize, usize)) -> Took {
     let began = Instant::now();
     let event: Value = serde_json::from_str(event).unwrap();

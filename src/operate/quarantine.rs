@@ -216,7 +216,7 @@ const PAGE_RECORDS: usize = 100;
 /// Bytes of records from which on a page is full.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
-/// Records that are read side by side.
+/// Records that are read in parallel.
 const READ_AT_ONCE: usize = 8;
 
 /// Records in quarantine, while they are read.

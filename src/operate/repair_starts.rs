@@ -43,7 +43,7 @@ pub(super) enum RecordsFrom {
     Elsewhere,
 }
 
-/// Markers that are read side by side.
+/// Markers that are read in parallel.
 const READS_AT_ONCE: usize = 8;
 
 /// The records of a replay.

@@ -39,7 +39,7 @@ const AT_END_FOR: Duration = Duration::from_secs(30);
 /// The time without a record after which such a shard is read to its end again.
 const AT_END_QUIET: Duration = Duration::from_millis(50);
 
-/// Shards that are read side by side.
+/// Shards that are read in parallel.
 const SHARDS_AT_ONCE: usize = 16;
 
 /// Whether shards are looked for that came since the last reading.

@@ -1,6 +1,6 @@
 //! Which markers are in quarantine, one after another, the oldest first.
 //!
-//! The index tells, at the cost of what is in quarantine. Its 16 partitions are read side by side, page by page, and merged.
+//! The index tells, at the cost of what is in quarantine. Its 16 partitions are read in parallel, page by page, and merged.
 //! A table without the index is read whole.
 
 use std::collections::{BTreeSet, HashMap, btree_set};
