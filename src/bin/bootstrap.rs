@@ -14,6 +14,7 @@ use ddb_rollup::commit::{Randomness, Store};
 use ddb_rollup::config::{self, Config, ConfigError, ENDPOINTS, FUNCTION_NAME};
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::randomness::OsRandomness;
+use ddb_rollup::rollup::model::marker::Environment;
 use ddb_rollup::rollup::pipeline::parse::EventError;
 use ddb_rollup::runtime_api::{Delivery, Failure, RuntimeApi};
 use ddb_rollup::store::DynamoStore;
@@ -42,6 +43,7 @@ async fn run() -> Result<(), BoxError> {
     for variable in config::unknown(env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
         warn!(variable, "no such setting, so it is ignored; there are {}", config::SETTINGS.join(", "));
     }
+    let started_at = Utc::now();
     let variable = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let config = Config::read(variable)?;
     require_runtime()?;
@@ -50,9 +52,11 @@ async fn run() -> Result<(), BoxError> {
     let name = env::var(FUNCTION_NAME)?;
     let daemon = env::var(xray::DAEMON_ADDRESS).ok();
     let store = &Traced::new(store, OsRandomness, Utc::now, daemon.as_deref());
-    let rollup = &Rollup::new(config, store, OsRandomness).observed(move |invocation, summary| {
-        logging::line(&metrics::line(summary, &name, &invocation.request_id, invocation.now));
-    });
+    let environment = Environment { function: name.clone(), started_at };
+    let rollup =
+        &Rollup::new(config, store, OsRandomness).running_in(environment).observed(move |invocation, summary| {
+            logging::line(&metrics::line(summary, &name, &invocation.request_id, invocation.now));
+        });
 
     let mut api = RuntimeApi::new(&env::var(RUNTIME_API)?)?;
     let stop = shutdown::requested().await;
