@@ -14,9 +14,12 @@ use super::terminal;
 /// How often there is a line, where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The columns of most terminals, and those that a long bar needs.
+/// The columns of most terminals; a narrower one has no room for rates and titles.
 const USUAL_COLUMNS: usize = 80;
-const WIDE_COLUMNS: usize = 110;
+
+/// The columns from which on a short and a long bar fit beside the numbers.
+const ROOM_FOR_A_BAR: usize = 90;
+const ROOM_FOR_A_LONG_BAR: usize = 110;
 
 /// The progress of one stage of the work.
 #[derive(Debug)]
@@ -114,8 +117,8 @@ impl Progress {
 /// What a bar shows, as a template of indicatif: all of it must fit beside the longest numbers that are likely.
 fn bar_form(work: &Work, total: Option<u64>, columns: usize) -> String {
     let bar = match columns {
-        ..USUAL_COLUMNS => "",
-        USUAL_COLUMNS..WIDE_COLUMNS => "{bar:10} ",
+        ..ROOM_FOR_A_BAR => "",
+        ROOM_FOR_A_BAR..ROOM_FOR_A_LONG_BAR => "{bar:10} ",
         _ => "{bar:30} ",
     };
     let (title, rate) = if columns < USUAL_COLUMNS { ("", "") } else { ("{prefix} ", " {per_sec},") };
@@ -156,7 +159,7 @@ mod tests {
         let reading = || Work::Reading { what: "source items", total: None };
         let changing = || Work::Changing { title: String::new(), changed: Cell::default() };
         let works = [(reading(), None), (reading(), Some(many)), (changing(), None), (changing(), Some(many))];
-        let cases = [60, 80, 120].into_iter().flat_map(|columns| works.iter().map(move |case| (columns, case)));
+        let cases = [60, 80, 90, 110].into_iter().flat_map(|columns| works.iter().map(move |case| (columns, case)));
         for (columns, (work, total)) in cases {
             let shown = [
                 ("{spinner}", "⠁"),

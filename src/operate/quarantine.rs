@@ -296,7 +296,7 @@ fn discarded_text(discarded: usize, commands: &Commands) -> String {
         return format!("{told} discarded\n");
     }
     format!(
-        "{told} discarded. To set the counters of their view items to what the source says:\n    {}\n",
+        "{told} discarded. To set the counters of the view items to what the source says:\n    {}\n",
         commands.run("repair")
     )
 }

@@ -33,7 +33,10 @@ pub fn has_colours(stream: &impl IsTerminal) -> bool {
 pub fn wrapped(text: &str, columns: Option<usize>) -> String {
     let Some(columns) = columns else { return text.to_owned() };
     let mut wrapped = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
+    for (place, line) in text.split('\n').enumerate() {
+        if place > 0 {
+            wrapped.push('\n');
+        }
         if is_command(line) { wrapped.push_str(line) } else { wrap_line(line, columns, &mut wrapped) }
     }
     wrapped
@@ -50,7 +53,7 @@ fn wrap_line(line: &str, columns: usize, wrapped: &mut String) {
     for word in line.split_inclusive(' ') {
         let width = word.trim_end().chars().count();
         if has_words && used + width > columns {
-            wrapped.truncate(wrapped.trim_end().len());
+            wrapped.truncate(wrapped.trim_end_matches(' ').len());
             wrapped.push('\n');
             wrapped.extend(std::iter::repeat_n(' ', further));
             (used, has_words) = (further, false);

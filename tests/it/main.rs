@@ -30,6 +30,7 @@ mod migrate;
 mod migrate_adoption;
 mod migrate_interrupted;
 mod moves;
+mod operator_walk;
 mod own_table_page;
 mod persisted;
 mod poison;

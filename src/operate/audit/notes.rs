@@ -51,10 +51,15 @@ fn large(of: Remedies<'_>) -> Option<Note> {
 
 fn orphans(of: Remedies<'_>) -> Option<Note> {
     let (alone, missing) = (of.report.orphans.without_sources.len(), of.report.orphans.without_view_item.len());
-    let (alone_text, missing_text) =
-        (counted(alone, "view item has", "view items have"), counted(missing, "is", "are"));
-    let text = format!("{alone_text} counters and no source items; {missing_text} missing");
-    (alone + missing > 0).then(|| Note::new(text, of.of_orphans()))
+    let texts = [
+        (alone, format!("{} counters and no source items", counted(alone, "view item has", "view items have"))),
+        (
+            missing,
+            format!("source items belong to {} missing", counted(missing, "view item that is", "view items that are")),
+        ),
+    ];
+    let texts: Vec<String> = texts.into_iter().filter(|(count, _)| *count > 0).map(|(_, text)| text).collect();
+    (!texts.is_empty()).then(|| Note::new(texts.join("; "), of.of_orphans()))
 }
 
 fn unreadable(of: Remedies<'_>) -> Option<Note> {

@@ -165,7 +165,7 @@ impl Remedies<'_> {
     }
 
     pub(in crate::operate) fn of_orphans(&self) -> Remedy {
-        Remedy::new("This alone is not an error. To list their keys", [self.commands.read_same("audit --json")])
+        Remedy::new("This alone is not an error. To list the keys", [self.commands.read_same("audit --json")])
     }
 
     pub(in crate::operate) fn of_no_stream(&self) -> Remedy {
