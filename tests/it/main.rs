@@ -15,6 +15,7 @@ mod command;
 mod correction;
 mod definition;
 mod deploy_check;
+mod documented_commands;
 mod extremes;
 mod failure_queue;
 mod first_touch;
