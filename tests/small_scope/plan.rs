@@ -19,9 +19,10 @@ use ddb_rollup::rollup::pipeline::update;
 use ddb_rollup::rollup::pipeline::view_item::Shape;
 use ddb_rollup::rollup::{AttributeValue, Item};
 
+use fastrand::Rng;
+
 use crate::function::{config, now};
 use crate::history::STREAM;
-use crate::seeded::Seeded;
 use crate::service_limits::hold_against_the_limits;
 
 fn item<'a>(attributes: impl IntoIterator<Item = (&'a str, String)>) -> Item {
@@ -158,9 +159,9 @@ fn transactions_of_inserts_are_full() {
     for records in [1, 10, 99, 100, 101, 1_000, 10_000] {
         for maps in [1, 20, 100, 10_000] {
             for seed in 0..if records <= 1_000 { 3 } else { 1 } {
-                let mut seeded = Seeded(seed);
+                let mut seeded = Rng::with_seed(seed);
                 let mut even = 0..;
-                let mut map = || if seed == 0 { even.next().unwrap_or(0) % maps } else { seeded.below(maps) };
+                let mut map = || if seed == 0 { even.next().unwrap_or(0) % maps } else { seeded.usize(..maps) };
                 let batch =
                     changes(&definition, (0..records).map(|n| inserted(map(), ["a", "b", "c", "d", ""][n % 5])));
                 let touched = batch.items.len();
@@ -256,10 +257,10 @@ fn random_batches_keep_to_the_limits_whatever_shape_their_view_items_have() {
     let definition = config().definition;
     let mut records = 0;
     for seed in 0..BATCHES {
-        let mut seeded = Seeded(seed);
-        let (length, maps, groups) = (1 + seeded.below(400), 1 + seeded.below(60), 1 + seeded.below(300));
-        let long = "x".repeat(seeded.below(1_000));
-        let mut place = || (seeded.below(maps), format!("{long}{}", seeded.below(groups)), seeded.below(8));
+        let mut seeded = Rng::with_seed(seed);
+        let (length, maps, groups) = (1 + seeded.usize(..400), 1 + seeded.usize(..60), 1 + seeded.usize(..300));
+        let long = "x".repeat(seeded.usize(..1_000));
+        let mut place = || (seeded.usize(..maps), format!("{long}{}", seeded.usize(..groups)), seeded.usize(..8));
         let found = (0..length).map(|position| {
             let ((map, group, kind), (other, next, _)) = (place(), place());
             let images = match kind {
@@ -281,9 +282,9 @@ fn random_batches_keep_to_the_limits_whatever_shape_their_view_items_have() {
 #[test]
 fn records_that_fill_a_transaction_by_their_bytes_keep_to_the_limits() {
     let definition = config().definition;
-    let mut seeded = Seeded(1);
+    let mut seeded = Rng::with_seed(1);
     // Text that does not become shorter by compressing it.
-    let raw: String = (0..390 * 1024).map(|_| char::from(b'0' + u8::try_from(seeded.below(64)).unwrap())).collect();
+    let raw: String = (0..390 * 1024).map(|_| char::from(b'0' + u8::try_from(seeded.usize(..64)).unwrap())).collect();
     for records in [1, 25] {
         let found = (0..records).map(|position| poison(position, &raw[position..]));
         let transactions = transactions_of(&definition, &coalesce(found), &[LONGEST]);
