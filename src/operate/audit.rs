@@ -6,8 +6,8 @@
 //! 2. `first_pass`: the source added up per view item, beside the view items ([`table_reader`], within the rate of the
 //!    `read_meter`) and the markers ([`ledger`]).
 //! 3. [`examine`]: what differs, or was written meanwhile, recounted (`source_search`) and seen at one moment (`snapshot`).
-//! 4. [`judged`]: what is kept of it. [`report`]: what came of it; [`page`], the same for a browser; `merge`, the sum of
-//!    several.
+//! 4. [`judged`]: what is kept of it. [`report`]: what came of it; [`text`] and [`page`], the same for a terminal and for a
+//!    browser, with `notes` and [`remedies`]; `merge`, the sum of several.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ use super::CommandOutcome;
 use super::agreement::Agreement;
 use super::args::{Pace, Shared};
 use super::clock::now;
+use super::commands::Commands;
 use super::progress::Progress;
 use super::slices::{SliceArgs, Slices};
 use super::stop::{Stop, until_stopped};
@@ -41,14 +42,17 @@ pub mod item_sizes;
 pub mod judged;
 pub mod ledger;
 mod merge;
+mod notes;
 mod open_records;
 pub mod page;
 mod read_meter;
+mod remedies;
 pub mod report;
 mod snapshot;
 mod source_search;
 pub mod stream_records;
 pub mod table_reader;
+pub(in crate::operate) mod text;
 mod uncountable;
 
 use compared::{Compared, item_key};
@@ -61,6 +65,7 @@ use open_records::QuarantinedKind;
 use report::AuditReport;
 use stream_records::{MarkersAsked, StreamRecords};
 use table_reader::TableReader;
+use text::ReportText;
 
 /// Compare every counter with a recount; safe while writers and the function are running
 ///
@@ -129,12 +134,13 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
     let sdk = shared.sdk().await;
     let slices = Slices::of(&sdk, &shared.config()?, "audit", &args.slices, args.scope.slice).await?;
     let report = until_stopped(async |stop| Box::pin(in_slices(&sdk, shared, &args.scope, slices, stop)).await).await?;
+    let commands = args.scope.commands(Commands::of(shared), &args.slices.options());
     if let Some(file) = &args.html {
-        let page = page::page(&report, now());
+        let page = page::page(&report, &commands, now());
         let written = tokio::fs::write(file, page).await;
         written.map_err(|cause| AuditError::Html { file: file.clone(), cause })?;
     }
-    shared.write(&report.json(), &report)?;
+    shared.write(&report.json(), &ReportText { report: &report, commands: &commands })?;
     Ok(CommandOutcome::found_unless(report.is_clean()))
 }
 

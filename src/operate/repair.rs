@@ -18,6 +18,7 @@ use super::audit::error::AuditError;
 use super::audit::examine::{OnlyLook, Suspect};
 use super::audit::{Audit, AuditScope};
 use super::clock::now;
+use super::commands::Commands;
 use super::operator;
 use super::slices::{SliceArgs, Slices};
 use super::stop::{Stop, until_stopped};
@@ -31,7 +32,7 @@ pub mod report;
 mod zero_groups;
 
 use mender::Mender;
-use report::{Mode, RepairReport};
+use report::{Mode, RepairReport, RepairText};
 
 /// How often items are set, and audited again after each time: a record that took longer than the settling time to appear
 /// in the stream is mended by the second time.
@@ -82,7 +83,8 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
             return Err(error);
         }
     };
-    shared.write(&report.json(), &report)?;
+    let commands = args.scope.commands(Commands::of(shared), &args.slices.options());
+    shared.write(&report.json(), &RepairText { report: &report, commands: &commands })?;
     Ok(CommandOutcome::found_unless(report.audit.is_clean()))
 }
 

@@ -245,29 +245,21 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::rollup::check::example::{definition, item, point};
     use crate::rollup::model::marker::{Stamp, applied};
-
-    fn definition() -> Definition {
-        Definition::points_of_maps("Point", "Map").unwrap()
-    }
-
-    fn item(value: Value) -> Item {
-        serde_json::from_value(value).unwrap()
-    }
 
     fn retention() -> Retention {
         Retention { days: 14, until: DateTime::from_timestamp(1_800_000_000, 0).unwrap() }
     }
 
     fn record(old: Option<&str>, new: Option<&str>) -> String {
-        let image = |category: &str| json!({"MapId": {"S": "m"}, "PointId": {"S": "p"}, "Category": {"S": category}});
         let mut change = json!({
             "SequenceNumber": "1", "SizeBytes": 1, "Keys": {"MapId": {"S": "m"}, "PointId": {"S": "p"}},
             "ApproximateCreationDateTime": 1_799_999_999,
         });
         for (name, category) in [("OldImage", old), ("NewImage", new)] {
             if let Some(category) = category {
-                change[name] = image(category);
+                change[name] = point("p", category);
             }
         }
         json!({"eventID": "e", "eventName": "X", "awsRegion": "r", "eventSourceARN": "s", "dynamodb": change})
