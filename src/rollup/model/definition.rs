@@ -4,9 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Write};
 use std::ops::Index;
 
-use crate::rollup::model::change::Sums;
+use crate::rollup::model::change::Counter;
 use crate::rollup::model::language::Datum;
 use crate::rollup::model::measure::{Measure, MeasureId, ViewId, ViewSet};
+use crate::rollup::model::number::Number;
 use crate::rollup::model::set_attribute::SetAttribute;
 use crate::rollup::model::view::{
     KeyError, KeyType, OnMissingViewItem, ROLLUP_VERSION, TableId, View, ViewKey, table_name,
@@ -276,10 +277,10 @@ impl Index<TableId> for Definition {
     }
 }
 
-/// The views of these sums.
+/// The views of these amounts.
 #[must_use]
-pub fn views_of(sums: &Sums) -> ViewSet {
-    sums.keys().map(|counter| counter.measure.view).collect()
+pub fn views_of<'c>(amounts: impl IntoIterator<Item = (&'c Counter, &'c Number)>) -> ViewSet {
+    amounts.into_iter().map(|(counter, _)| counter.measure.view).collect()
 }
 
 /// The order of views, of measures and of what is set means nothing, so it is not part of it.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use crate::rollup::model::change::{Change, Counter, Sums};
+use crate::rollup::model::change::{Amounts, Change, Counter};
 use crate::rollup::model::definition::{Definition, views_of};
 use crate::rollup::model::measure::ViewId;
 use crate::rollup::model::number::Number;
@@ -199,9 +199,9 @@ pub fn applied(
     item
 }
 
-fn ledger(definition: &Definition, view: ViewId, sums: &Sums) -> HashMap<String, AttributeValue> {
+fn ledger(definition: &Definition, view: ViewId, amounts: &Amounts) -> HashMap<String, AttributeValue> {
     let mut measures: HashMap<String, AttributeValue> = HashMap::new();
-    for (Counter { measure, group }, amount) in sums.iter().filter(|(counter, _)| counter.measure.view == view) {
+    for (Counter { measure, group }, amount) in amounts.iter().filter(|(counter, _)| counter.measure.view == view) {
         let attribute = definition[*measure].attribute.clone();
         let amount = AttributeValue::N(amount.to_string());
         match group {
