@@ -9,10 +9,10 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use ddb_rollup::commit::{LookedUp, Store};
-use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::view::ViewKey;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::Failure;
+use ddb_rollup::rollup::{AttributeValue, Item};
 use uuid::Uuid;
 
 /// A store that says yes, once it has the items that are to be put.
@@ -38,7 +38,7 @@ impl Store for AtOnce {
 pub fn put(transaction: &Transaction<'_>) {
     for action in &transaction.actions {
         if let Action::PutMarker { marker, .. } = action {
-            black_box(marker.item());
+            black_box(marker.attributes::<AttributeValue>());
         }
     }
 }

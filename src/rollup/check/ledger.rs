@@ -242,11 +242,13 @@ pub fn contradiction(definition: &Definition, change: &Change<'_>, marker: &Item
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use chrono::DateTime;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::rollup::model::marker::{Stamp, applied};
+    use crate::rollup::model::marker::{Marker, Stamp};
 
     fn definition() -> Definition {
         Definition::points_of_maps("Point", "Map").unwrap()
@@ -284,7 +286,8 @@ mod tests {
 
     fn marker_of(change: &Change<'_>) -> Item {
         let stamp = Stamp::new(retention().until, "r", 14);
-        applied(&definition(), change, |_| true, &stamp)
+        let (definition, change) = (&definition(), Arc::new(change.clone()));
+        Marker::Applied { change, left_alone: Arc::default(), definition, stamp: &stamp }.item().into_owned()
     }
 
     #[test]

@@ -224,13 +224,13 @@ impl Definition {
     /// The view item's key as attributes of its table.
     #[must_use]
     pub fn key_item(&self, key: &ViewKey) -> Item {
-        Item::from(self.key_attributes(key))
+        Item::from(self.key_attributes::<AttributeValue>(key))
     }
 
     /// The same, as the value of an attribute has them.
-    pub(super) fn key_attributes(&self, key: &ViewKey) -> HashMap<String, AttributeValue> {
+    pub(super) fn key_attributes<V: From<AttributeValue>>(&self, key: &ViewKey) -> HashMap<String, V> {
         let parts = self[key.table].key.iter().zip(&key.values);
-        parts.map(|((attribute, _), value)| (attribute.clone(), value.to_attribute())).collect()
+        parts.map(|((attribute, _), value)| (attribute.clone(), value.to_attribute().into())).collect()
     }
 
     /// The key of an item of a view table.
