@@ -1,7 +1,7 @@
 //! Tables that throttle, and a view item that many functions update at once: no engine does either.
 //!
-//! The tables are made up and time is virtual, so the figures are the same on every machine: they tell what the waiting
-//! and the retries cost, and nothing of a processor or an engine.
+//! The tables are made up and time is virtual, so the figures hardly depend on the machine: they tell what the waiting and
+//! the retries cost, and nothing of a processor or an engine.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
