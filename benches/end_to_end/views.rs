@@ -146,7 +146,7 @@ fn most_in_common(records: usize, cut: Cut, one: usize, other: usize) -> usize {
 
 /// The least sum of two numbers with this product at least.
 fn fewest_of_two(product: usize) -> usize {
-    (2..).find(|sum| (sum / 2) * sum.div_ceil(2) >= product).unwrap_or_default()
+    (2..=2 * product).find(|sum| (sum / 2) * sum.div_ceil(2) >= product).unwrap_or_default()
 }
 
 /// Counts the event with one function for each group of views, one after another, each with markers of its own.
