@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a bench fails by panicking, and prints")]
 
 mod contestants;
+mod pressure;
 mod scaling;
 mod views;
 mod world;
@@ -44,6 +45,10 @@ async fn main() {
     let size = |rounds| {
         if full { Size { records: 1_000, maps: 20, rounds } } else { Size { records: 40, maps: 4, rounds: 1 } }
     };
+    let pressure = pressure::measure(full).await;
+    if asked("--pressure") {
+        return;
+    }
     let in_memory = compare(Storage::Memory, size(7)).await;
     let on_disk = compare(Storage::Disk, size(7)).await;
     let scaling = scaling::measure(full).await;
@@ -55,6 +60,7 @@ async fn main() {
             "comparison": { "memory": in_memory, "disk": on_disk },
             "scaling": scaling,
             "views": views,
+            "pressure": pressure,
         });
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks");
         fs::create_dir_all(folder).unwrap();

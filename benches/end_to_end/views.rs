@@ -3,7 +3,7 @@
 //! *Aligned*: every view puts a record on the view item of the same number, so records that share one item share all.
 //! *Crossing*: each view cuts the records its own way, so two records share at most some of their items.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ddb_rollup::config::{Config, VIEW_DEFINITION};
 use serde_json::{Value, json};
@@ -83,8 +83,7 @@ async fn compare(records: usize, views: usize, cut: Cut, rounds: usize) -> Value
     }
     let ratios =
         apart.iter().zip(&together).map(|(apart, together)| apart.time.as_secs_f64() / together.time.as_secs_f64());
-    let touched = |view| (0..records).map(|record| cut.item(view, record)).collect::<BTreeSet<_>>().len();
-    let items: usize = (0..views).map(touched).sum();
+    let least = Least::of(records, views, cut);
     let of = |took: &[Took]| {
         json!({
             "events_per_second": median(took.iter().map(|one| records as f64 / one.time.as_secs_f64())),
@@ -95,14 +94,59 @@ async fn compare(records: usize, views: usize, cut: Cut, rounds: usize) -> Value
     json!({
         "views": views,
         "cut": cut.name(),
-        "view_items": items,
-        // A marker a record and an update a view item are the least.
-        "fewest_requests": (records + items).div_ceil(ACTIONS),
-        "fewest_write_units_per_event": 2.0 * (records + items) as f64 / records as f64,
+        "view_items": least.items,
+        "fewest_requests": least.requests,
+        "fewest_write_units_per_event": 2.0 * (records + least.updates) as f64 / records as f64,
         "together": of(&together),
         "apart": of(&apart),
         "times_as_long": median(ratios),
     })
+}
+
+/// What no plan can do without.
+struct Least {
+    items: usize,
+    requests: usize,
+    updates: usize,
+}
+
+impl Least {
+    /// A marker a record and an update a view item are the least. Where views cross, a transaction needs more: with `k`
+    /// items of one view and `l` of another it has room for `k * l` times as many records as two items have in common at
+    /// the most, for each pair of its views.
+    fn of(records: usize, views: usize, cut: Cut) -> Self {
+        let touched = |view| (0..records).map(|record| cut.item(view, record)).collect::<BTreeSet<_>>().len();
+        let items: usize = (0..views).map(touched).sum();
+        let pairs = (0..views).flat_map(|one| (one + 1..views).map(move |other| (one, other)));
+        let in_common: Vec<usize> = pairs.map(|(one, other)| most_in_common(records, cut, one, other)).collect();
+        // Every view is in all pairs but those of the others.
+        let needed = |members: usize| {
+            let of_pairs: usize = in_common.iter().map(|most| fewest_of_two(members.div_ceil(*most))).sum();
+            of_pairs.div_ceil((views - 1).max(1)).max(views)
+        };
+        let possible = (1..ACTIONS).filter(|&members| members + needed(members) <= ACTIONS);
+        let most_members = possible.clone().max().unwrap_or(1);
+        let updates = possible.map(|members| (records * needed(members)).div_ceil(members)).min();
+        Self {
+            items,
+            requests: (records + items).div_ceil(ACTIONS).max(records.div_ceil(most_members)),
+            updates: updates.unwrap_or_default().max(items),
+        }
+    }
+}
+
+/// How many records two items of two views have in common at the most.
+fn most_in_common(records: usize, cut: Cut, one: usize, other: usize) -> usize {
+    let mut in_common: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+    for record in 0..records {
+        *in_common.entry((cut.item(one, record), cut.item(other, record))).or_default() += 1;
+    }
+    in_common.into_values().max().unwrap_or(1)
+}
+
+/// The least sum of two numbers with this product at least.
+fn fewest_of_two(product: usize) -> usize {
+    (2..=2 * product).find(|sum| (sum / 2) * sum.div_ceil(2) >= product).unwrap_or_default()
 }
 
 /// Counts the event with one function for each group of views, one after another, each with markers of its own.

@@ -67,16 +67,19 @@ impl<K: Ord, V> SortedMap<K, V> {
     }
 
     /// The entries, in the order of their keys.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> + ExactSizeIterator {
         self.into_iter()
     }
 
     /// The keys, in their order.
+    #[must_use]
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &K> + ExactSizeIterator {
         self.iter().map(|(key, _)| key)
     }
 
     /// The values, in the order of their keys.
+    #[must_use]
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> + ExactSizeIterator {
         self.iter().map(|(_, value)| value)
     }
@@ -166,7 +169,9 @@ mod tests {
             tree.retain(|key, value| (*key ^ *value) % 2 == 0);
             assert_eq!((map.len(), map.is_empty()), (tree.len(), tree.is_empty()));
             map.values_mut().for_each(|value| *value /= 2);
-            tree.values_mut().for_each(|value| *value /= 2);
+            for value in tree.values_mut() {
+                *value /= 2;
+            }
             assert!(map.into_iter().eq(tree));
         }
     }

@@ -19,7 +19,7 @@ type Ranked = (usize, Reverse<ItemId>);
 struct Left<'b, 'a> {
     batch: &'b Batch<'a>,
     /// Whether an entry is left, by its number.
-    is_left: Vec<bool>,
+    unplanned: Vec<bool>,
     /// The entries of each item, and some that are not left any more.
     of_item: Vec<Vec<EntryId>>,
     /// How many entries of each item are left.
@@ -68,14 +68,14 @@ pub(super) fn plan(definition: &Definition, batch: &Batch<'_>, members: &[EntryI
 
 impl<'b, 'a> Left<'b, 'a> {
     fn new(batch: &'b Batch<'a>, members: &[EntryId]) -> Self {
-        let (mut is_left, mut of_item) = (vec![false; batch.entries.len()], vec![Vec::new(); batch.items.len()]);
+        let (mut unplanned, mut of_item) = (vec![false; batch.entries.len()], vec![Vec::new(); batch.items.len()]);
         for &member in members {
-            is_left[member.0] = true;
+            unplanned[member.0] = true;
             batch[member].touches().iter().for_each(|item| of_item[item.0].push(member));
         }
         let counts: Vec<usize> = of_item.iter().map(Vec::len).collect();
         let by_count = counts.iter().enumerate().map(|(item, count)| (*count, Reverse(ItemId(item)))).collect();
-        Self { batch, is_left, of_item, counts, by_count }
+        Self { batch, unplanned, of_item, counts, by_count }
     }
 
     /// Fills a transaction, which begins with an item. It takes one entry at least, which is left no longer.
@@ -94,7 +94,7 @@ impl<'b, 'a> Left<'b, 'a> {
     }
 
     fn remove(&mut self, entry: EntryId) {
-        self.is_left[entry.0] = false;
+        self.unplanned[entry.0] = false;
         self.batch[entry].touches().iter().for_each(|item| self.counts[item.0] -= 1);
     }
 
@@ -114,7 +114,7 @@ impl<'b, 'a> Left<'b, 'a> {
 
 impl Growing {
     fn new(left: &Left<'_, '_>) -> Self {
-        let (entries, items) = (left.is_left.len(), left.counts.len());
+        let (entries, items) = (left.unplanned.len(), left.counts.len());
         Self {
             chosen: vec![false; items],
             missing: vec![None; entries],
@@ -137,7 +137,7 @@ impl Growing {
         }
         for (missing, entries) in self.by_missing.iter_mut().enumerate() {
             while let Some(&Reverse(entry)) = entries.peek() {
-                if left.is_left[entry.0] && self.missing[entry.0] == Some(missing) {
+                if left.unplanned[entry.0] && self.missing[entry.0] == Some(missing) {
                     return left.batch[entry].touches().iter().copied().find(|item| !self.chosen[item.0]);
                 }
                 entries.pop();
@@ -150,7 +150,7 @@ impl Growing {
     fn add(&mut self, left: &mut Left<'_, '_>, item: ItemId) -> Vec<EntryId> {
         self.chosen[item.0] = true;
         let mut whole = Vec::new();
-        left.of_item[item.0].retain(|entry| left.is_left[entry.0]);
+        left.of_item[item.0].retain(|entry| left.unplanned[entry.0]);
         for &entry in &left.of_item[item.0] {
             let touches = left.batch[entry].touches();
             let missing = self.missing[entry.0].map_or(touches.len(), |missing| missing) - 1;
