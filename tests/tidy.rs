@@ -207,3 +207,30 @@ fn the_example_of_a_change_names_every_place_of_a_function() {
         assert!(is_named || path.ends_with("tests/properties/filter.rs"), "the example leaves out {}", path.display());
     }
 }
+
+/// What is used elsewhere is explained. A field or a variant whose name says all needs no comment.
+#[test]
+fn every_public_item_has_a_doc_comment() {
+    let kinds = ["fn ", "async fn ", "const fn ", "struct ", "enum ", "trait ", "type ", "const ", "static "];
+    let mut items = 0;
+    for (path, text) in rust(&["src"]) {
+        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+        assert!(
+            path.ends_with("tests.rs") || text.starts_with("//!"),
+            "{} does not say what it is for",
+            path.display()
+        );
+        for (number, line) in lines.iter().enumerate() {
+            let is_public =
+                line.strip_prefix("pub ").is_some_and(|rest| kinds.iter().any(|kind| rest.starts_with(kind)));
+            if is_public {
+                items += 1;
+                let ends = |line: &str| line.is_empty() || line.ends_with(['}', ';', '{']);
+                let mut before = lines[..number].iter().rev().take_while(|line| !ends(line) || line.starts_with("///"));
+                let comment = before.any(|line| line.starts_with("///"));
+                assert!(comment, "{}:{}: {line} has no doc comment", path.display(), number + 1);
+            }
+        }
+    }
+    assert!(items > 500, "{items} items");
+}
