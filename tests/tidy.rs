@@ -155,17 +155,18 @@ fn code_spans(document: &str) -> Vec<String> {
 #[test]
 fn every_file_and_type_that_a_contributor_is_told_of_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = ["CONTRIBUTING.md", "docs/internals/architecture.md", "docs/internals/tests.md"];
+    let pages = ["CONTRIBUTING.md"].into_iter().map(PathBuf::from).chain(files("docs/internals"));
     let sources: String = rust(&["src"]).into_iter().map(|(_, text)| text).collect();
     for page in pages {
-        let text = fs::read_to_string(root.join(page)).unwrap();
+        let text = fs::read_to_string(root.join(&page)).unwrap();
         // A name alone is of a file in the folder of the one before it.
         let mut folders = [root.join("src"), root.join("src/rollup/model/language"), root.to_owned()].to_vec();
         for span in code_spans(&text) {
-            let is_path = !span.contains([' ', '*']) && (span.ends_with(".rs") || span.ends_with('/'));
+            let is_file = Path::new(&span).extension().is_some_and(|extension| extension == "rs");
+            let is_path = !span.contains([' ', '*']) && (is_file || span.ends_with('/'));
             if is_path {
                 let found = folders.iter().map(|folder| folder.join(&span)).find(|path| path.exists());
-                let found = found.unwrap_or_else(|| panic!("{page}: there is no {span}"));
+                let found = found.unwrap_or_else(|| panic!("{}: there is no {span}", page.display()));
                 // A module's files are in a folder of its name.
                 folders.truncate(3);
                 folders.extend([found.parent().unwrap().to_owned(), found.with_extension("")]);
@@ -176,7 +177,7 @@ fn every_file_and_type_that_a_contributor_is_told_of_exists() {
             let declared = ["struct ", "enum ", "trait ", "type "].iter().any(|kind| {
                 sources.split(&format!("{kind}{span}")).skip(1).any(|rest| !rest.starts_with(char::is_alphanumeric))
             });
-            assert!(declared, "{page}: there is no type {span}");
+            assert!(declared, "{}: there is no type {span}", page.display());
         }
     }
 }
