@@ -97,7 +97,6 @@ pub struct Config {
 pub struct ConfigError {
     /// The variable.
     pub name: String,
-    /// Its value.
     pub value: String,
     /// What it may be.
     pub accepted: String,

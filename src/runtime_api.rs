@@ -34,7 +34,6 @@ pub struct RuntimeApi {
 /// One invocation, as Lambda hands it to the process.
 #[derive(Debug)]
 pub struct Delivery {
-    /// Its request id.
     pub request_id: String,
     /// The trace that it belongs to.
     pub trace_id: Option<String>,

@@ -155,17 +155,18 @@ fn code_spans(document: &str) -> Vec<String> {
 #[test]
 fn every_file_and_type_that_a_contributor_is_told_of_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = ["CONTRIBUTING.md", "docs/internals/architecture.md", "docs/internals/tests.md"];
+    let pages = ["CONTRIBUTING.md"].into_iter().map(PathBuf::from).chain(files("docs/internals"));
     let sources: String = rust(&["src"]).into_iter().map(|(_, text)| text).collect();
     for page in pages {
-        let text = fs::read_to_string(root.join(page)).unwrap();
+        let text = fs::read_to_string(root.join(&page)).unwrap();
         // A name alone is of a file in the folder of the one before it.
         let mut folders = [root.join("src"), root.join("src/rollup/model/language"), root.to_owned()].to_vec();
         for span in code_spans(&text) {
-            let is_path = !span.contains([' ', '*']) && (span.ends_with(".rs") || span.ends_with('/'));
+            let is_file = Path::new(&span).extension().is_some_and(|extension| extension == "rs");
+            let is_path = !span.contains([' ', '*']) && (is_file || span.ends_with('/'));
             if is_path {
                 let found = folders.iter().map(|folder| folder.join(&span)).find(|path| path.exists());
-                let found = found.unwrap_or_else(|| panic!("{page}: there is no {span}"));
+                let found = found.unwrap_or_else(|| panic!("{}: there is no {span}", page.display()));
                 // A module's files are in a folder of its name.
                 folders.truncate(3);
                 folders.extend([found.parent().unwrap().to_owned(), found.with_extension("")]);
@@ -176,7 +177,7 @@ fn every_file_and_type_that_a_contributor_is_told_of_exists() {
             let declared = ["struct ", "enum ", "trait ", "type "].iter().any(|kind| {
                 sources.split(&format!("{kind}{span}")).skip(1).any(|rest| !rest.starts_with(char::is_alphanumeric))
             });
-            assert!(declared, "{page}: there is no type {span}");
+            assert!(declared, "{}: there is no type {span}", page.display());
         }
     }
 }
@@ -206,4 +207,31 @@ fn the_example_of_a_change_names_every_place_of_a_function() {
         // It makes no expressions of its own: one with a function is enough.
         assert!(is_named || path.ends_with("tests/properties/filter.rs"), "the example leaves out {}", path.display());
     }
+}
+
+/// What is used elsewhere is explained. A field or a variant whose name says all needs no comment.
+#[test]
+fn every_public_item_has_a_doc_comment() {
+    let kinds = ["fn ", "async fn ", "const fn ", "struct ", "enum ", "trait ", "type ", "const ", "static "];
+    let mut items = 0;
+    for (path, text) in rust(&["src"]) {
+        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+        assert!(
+            path.ends_with("tests.rs") || text.starts_with("//!"),
+            "{} does not say what it is for",
+            path.display()
+        );
+        for (number, line) in lines.iter().enumerate() {
+            let is_public =
+                line.strip_prefix("pub ").is_some_and(|rest| kinds.iter().any(|kind| rest.starts_with(kind)));
+            if is_public {
+                items += 1;
+                let ends = |line: &str| line.is_empty() || line.ends_with(['}', ';', '{']);
+                let mut before = lines[..number].iter().rev().take_while(|line| !ends(line) || line.starts_with("///"));
+                let comment = before.any(|line| line.starts_with("///"));
+                assert!(comment, "{}:{}: {line} has no doc comment", path.display(), number + 1);
+            }
+        }
+    }
+    assert!(items > 500, "{items} items");
 }

@@ -47,7 +47,6 @@ pub enum AgreementError {
 /// What a function wrote down about its definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
-    /// The fingerprint.
     pub fingerprint: String,
     /// The function's name.
     pub function: String,

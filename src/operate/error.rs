@@ -11,7 +11,6 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 pub struct TableError {
     /// What was tried.
     pub action: &'static str,
-    /// The table.
     pub table: String,
     /// What the service said.
     pub cause: String,

@@ -17,7 +17,7 @@ pub fn printable_lines(text: impl Display) -> String {
 
 /// A number with its noun: `1 record`, `2 records`.
 #[must_use]
-pub fn counted<N: Display + PartialEq + From<u8>>(number: N, one: &str, many: &str) -> String {
+pub fn counted<N: Display + PartialEq + From<u8> + Copy>(number: N, one: &str, many: &str) -> String {
     let noun = if number == N::from(1) { one } else { many };
     format!("{number} {noun}")
 }

@@ -68,7 +68,6 @@ impl Cursor {
 /// What a shard has where a cursor is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CursorAt {
-    /// The record.
     Record(Cursor),
     /// Only newer records, if any.
     Trimmed,

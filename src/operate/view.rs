@@ -82,7 +82,6 @@ pub enum ViewCommandError {
     /// A file that cannot be read.
     #[error("cannot read {file}: {error}")]
     File {
-        /// The file.
         file: String,
         /// What the system says.
         error: io::Error,
@@ -90,7 +89,6 @@ pub enum ViewCommandError {
     /// A file that holds no item.
     #[error("{file} is not an item in DynamoDB JSON, such as {{\"Id\": {{\"S\": \"1\"}}}}: {error}")]
     Item {
-        /// The file.
         file: String,
         /// What is wrong with it.
         error: serde_json::Error,

@@ -78,14 +78,14 @@ fn on_a_terminal(engine: &Engine, columns: u16, arguments: &[&str], environment:
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let name = ptsname(&terminal, Vec::new()).unwrap();
-    let side = std::fs::File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let device = std::fs::File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
     let size = rustix::termios::Winsize { ws_row: 40, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    rustix::termios::tcsetwinsize(&side, size).unwrap();
+    rustix::termios::tcsetwinsize(&device, size).unwrap();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ddb-rollup"));
     command.args(arguments).env_clear().envs([("AWS_SECRET_ACCESS_KEY", "local"), ("AWS_REGION", "eu-west-1")]);
     command.envs([("AWS_ACCESS_KEY_ID", &engine.access_key), ("AWS_ENDPOINT_URL", &engine.url)]);
     command.envs(environment.iter().copied());
-    command.stdin(side.try_clone().unwrap()).stdout(side.try_clone().unwrap()).stderr(side);
+    command.stdin(device.try_clone().unwrap()).stdout(device.try_clone().unwrap()).stderr(device);
     let mut running = command.spawn().unwrap();
     // The command's end of the terminal is closed here, so that reading ends when the process does.
     drop(command);

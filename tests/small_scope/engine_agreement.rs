@@ -206,7 +206,7 @@ async fn random_transactions_have_the_same_verdicts_and_leave_the_same_items() {
         let transaction =
             if again { sent[seeded.usize(..sent.len())].clone() } else { random_transaction(&definition, &mut seeded) };
         // One time in four, a token of an earlier transaction, perhaps of the very same one.
-        let place = if seeded.usize(..4) == 0 { seeded.usize(..sent.len() + 1) } else { sent.len() };
+        let place = if seeded.usize(..4) == 0 { seeded.usize(..=sent.len()) } else { sent.len() };
         let place = sent.iter().position(|earlier| again && *earlier == transaction).unwrap_or(place);
         let token = Uuid::from_u64_pair(0x1234_5678_9abc_4def, 0x8000_0000_0000_0000 | u64::try_from(place).unwrap());
         let verdict = stores.transact(&transaction, token).await;

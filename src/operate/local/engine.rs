@@ -37,7 +37,6 @@ pub enum EngineError {
     /// The file is no database, or cannot be written.
     #[error("cannot keep the tables in {file}: {cause}; give --data a file that this command made, or a new one")]
     Data {
-        /// The file.
         file: PathBuf,
         /// What the engine says.
         cause: String,
@@ -47,14 +46,10 @@ pub enum EngineError {
     Memory(String),
     /// Somebody else has the port.
     #[error("port {port} is taken, perhaps by another `ddb-rollup local`; choose another one with --port")]
-    PortTaken {
-        /// The port.
-        port: u16,
-    },
+    PortTaken { port: u16 },
     /// The port cannot be had for another reason.
     #[error("cannot listen on port {port}: {cause}; choose another one with --port")]
     Port {
-        /// The port.
         port: u16,
         /// What the system says.
         cause: io::Error,

@@ -20,7 +20,6 @@ pub enum OwnTablesError {
     /// A file that cannot be read.
     #[error("cannot read {file}: {cause}")]
     File {
-        /// The file.
         file: PathBuf,
         /// What the system says.
         cause: std::io::Error,
@@ -28,7 +27,6 @@ pub enum OwnTablesError {
     /// A file that is no schema of a table.
     #[error("{file} is not the JSON of a create-table request: {cause}")]
     Schema {
-        /// The file.
         file: PathBuf,
         /// What is wrong with it.
         cause: String,
@@ -42,9 +40,7 @@ pub enum OwnTablesError {
     /// A schema whose table is not one of the definition's.
     #[error("{file} is the schema of the table {table}, which is none of the tables at work: {tables}")]
     Unused {
-        /// The file.
         file: PathBuf,
-        /// Its table.
         table: String,
         /// The tables of the definition.
         tables: String,
@@ -54,7 +50,6 @@ pub enum OwnTablesError {
     Twice {
         /// The second file.
         file: PathBuf,
-        /// Its table.
         table: String,
     },
     /// A table whose key is not the one that is needed.
@@ -62,7 +57,6 @@ pub enum OwnTablesError {
     Key {
         /// The file with its schema; none for the table that the template declares.
         file: Option<PathBuf>,
-        /// The table.
         table: String,
         /// The key of the schema.
         found: String,
@@ -76,7 +70,6 @@ pub enum OwnTablesError {
     Line {
         /// The line, from 1.
         line: usize,
-        /// The file.
         file: PathBuf,
         /// The source table.
         table: String,
@@ -103,7 +96,6 @@ pub(super) enum Completed {
     ViewTable {
         /// The view table.
         table: String,
-        /// Its key.
         key: String,
     },
 }

@@ -30,7 +30,6 @@ pub enum TableSetupError {
         "the table {table} is there, but has {found}, where the template declares {declared}; delete it, or name another one"
     )]
     Different {
-        /// The table.
         table: String,
         /// What is declared.
         declared: String,
@@ -39,10 +38,7 @@ pub enum TableSetupError {
     },
     /// The table does not come.
     #[error("the table {table} is still not there after {CREATION_TIMEOUT:?}")]
-    Late {
-        /// The table.
-        table: String,
-    },
+    Late { table: String },
 }
 
 /// Makes a table unless it is there, and gives the ARN of its stream if it has one.

@@ -36,7 +36,6 @@ pub enum TemplateError {
     Parameter {
         /// The parameter.
         name: String,
-        /// The value.
         value: String,
         /// What it takes.
         accepted: String,

@@ -10,7 +10,6 @@ use super::definition::Migration;
 pub struct AppliedMigration {
     /// Its place in the order.
     pub number: u32,
-    /// Its name.
     pub name: String,
     /// The checksum that its file had.
     pub checksum: String,

@@ -49,7 +49,6 @@ impl StepResult {
 /// An item that a step cannot change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftItem {
-    /// Its key.
     pub key: String,
     /// Why not.
     pub reason: String,

@@ -10,7 +10,6 @@ use crate::rollup::pipeline::parse::{Parsed, parse_record};
 pub struct BatchPointer {
     /// The stream's ARN.
     pub stream: String,
-    /// The shard.
     pub shard: String,
     /// The sequence number of the first record.
     pub first: String,

@@ -19,7 +19,6 @@ pub enum ReplayError {
     /// The file.
     #[error("cannot read {file}: {cause}")]
     File {
-        /// The file.
         file: PathBuf,
         /// What is wrong with it.
         cause: String,
@@ -30,11 +29,9 @@ pub enum ReplayError {
          marker is kept may be counted twice; nothing was applied: if all of them are newer than that, add --assume-recent"
     )]
     Undated {
-        /// The file.
         file: PathBuf,
         /// How many of its records do not tell.
         undated: usize,
-        /// Its records.
         records: usize,
     },
     /// The queue.
@@ -53,7 +50,6 @@ pub enum ReplayError {
     /// The source table has no stream, or cannot be seen.
     #[error("cannot find the stream of the table {table}: {cause}")]
     NoStream {
-        /// The table.
         table: String,
         /// What is wrong.
         cause: String,

@@ -39,7 +39,6 @@ pub(super) enum NotIn {
     Condition(Vec<String>),
     /// A key attribute has no value.
     Key {
-        /// The attribute.
         attribute: String,
         /// The template of its value.
         template: String,

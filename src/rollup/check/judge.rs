@@ -17,7 +17,6 @@ use crate::rollup::{AttributeValue, Item};
 /// What stands where a counter should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoredValue {
-    /// A number.
     Number(Number),
     /// Something else, of this type.
     Other(&'static str),
@@ -145,7 +144,6 @@ pub enum NotApplied {
 /// A record that is not in the counters of a view item, and may still be added.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PendingRecord {
-    /// The record.
     pub id: RecordId,
     /// Why it is not in.
     pub waiting: NotApplied,

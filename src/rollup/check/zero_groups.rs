@@ -22,9 +22,7 @@ type ZeroGroup<'a> = (MeasureId, &'a String, &'a AttributeValue);
 /// How many there are, and how many bytes of their item they take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ZeroGroups {
-    /// Groups.
     pub groups: usize,
-    /// Bytes.
     pub bytes: usize,
 }
 

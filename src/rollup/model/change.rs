@@ -15,7 +15,6 @@ use crate::rollup::model::view::ViewKey;
 /// Without a group it is the measure's own attribute; with one it is the entry of that name in the measure's map.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Counter {
-    /// The measure.
     pub measure: MeasureId,
     /// The group, of a measure that is kept by group.
     pub group: Option<String>,
@@ -50,7 +49,6 @@ pub struct Change<'a> {
 /// That an image contributes nothing to a view that it is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UncountableImage {
-    /// The view.
     pub view: ViewId,
     /// Which image of the record.
     pub image: Image,

@@ -36,7 +36,6 @@ const SET_TERM_BYTES: usize = 2 * PLACEHOLDER_BYTES + "=,".len();
 /// How many attributes of a view item an update writes, its version aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WrittenAttributes {
-    /// Measures.
     pub measures: usize,
     /// What is set besides them.
     pub set: usize,

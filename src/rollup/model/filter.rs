@@ -32,7 +32,6 @@ pub enum NoFilter {
     /// The condition of a view does not limit the keys.
     #[error("the condition of the view {view:?} does not limit the keys: {}", joined(parts))]
     Condition {
-        /// The view.
         view: String,
         /// The parts of its condition.
         parts: Vec<OpenPart>,
@@ -40,7 +39,6 @@ pub enum NoFilter {
     /// A pattern is longer than Lambda takes.
     #[error("the pattern of the view {view:?} has {characters} characters; Lambda takes {max}", max = limits::FILTER_PATTERN_CHARACTERS)]
     TooLong {
-        /// The view.
         view: String,
         /// Its length.
         characters: usize,

@@ -142,7 +142,6 @@ pub enum Marker<'a> {
         change: Arc<Change<'a>>,
         /// View items that its transaction leaves alone.
         left_alone: Arc<BTreeSet<ViewKey>>,
-        /// The definition.
         definition: &'a Definition,
         /// What it has in common with others.
         stamp: &'a Stamp,

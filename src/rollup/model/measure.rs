@@ -34,7 +34,6 @@ pub struct ViewId(pub usize);
 /// A measure, by its place in the measures of its view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MeasureId {
-    /// The view.
     pub view: ViewId,
     /// The place in [`View::measures`](crate::rollup::model::view::View::measures).
     pub place: usize,

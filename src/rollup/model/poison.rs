@@ -62,7 +62,6 @@ pub enum Reason {
     /// It cannot be told which view item an image belongs to.
     #[error("the {image} image: {error}")]
     Key {
-        /// The image.
         image: Image,
         /// What is wrong with it.
         error: KeyError,
@@ -88,10 +87,7 @@ pub enum Reason {
         "another event has the sequence number {sequence_number}; which of them is counted cannot be decided here: repair the \
          view items of this one"
     )]
-    NumberTaken {
-        /// The number.
-        sequence_number: String,
-    },
+    NumberTaken { sequence_number: String },
     /// DynamoDB refuses the change and nothing shows which part of it.
     #[error("refused by DynamoDB: {0}")]
     Refused(String),

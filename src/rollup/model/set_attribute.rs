@@ -28,9 +28,7 @@ pub enum SetValue {
 /// A value that is the same on every item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Constant {
-    /// A text.
     Text(String),
-    /// A number.
     Number(Number),
     /// True or false.
     Bool(bool),

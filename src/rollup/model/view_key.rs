@@ -14,7 +14,6 @@ use crate::rollup::{AttributeValue, Item};
 pub struct KeyPart {
     /// The key attribute of the view table.
     pub view_attribute: String,
-    /// Its type.
     pub key_type: KeyType,
     /// What makes its value.
     pub value: Template,

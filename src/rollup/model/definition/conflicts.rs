@@ -74,7 +74,6 @@ pub enum Conflict {
         reader: String,
         /// Who writes it.
         writer: String,
-        /// The attribute.
         attribute: String,
     },
     /// A view would count items that a view creates.

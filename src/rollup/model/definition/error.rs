@@ -53,16 +53,10 @@ pub enum Problem {
     #[error(
         "the hole {{{hole}}} does not stand in the view's key; what is set can only be made of what the key is made of"
     )]
-    SetHole {
-        /// The hole.
-        hole: String,
-    },
+    SetHole { hole: String },
     /// What is set is made of bytes.
     #[error("the hole {{{hole}}} is a key attribute of type B, which no text can be made of")]
-    SetBytes {
-        /// The hole.
-        hole: String,
-    },
+    SetBytes { hole: String },
     /// What is set can be no attribute's value.
     #[error(
         "{found} is none of a text of 1 to {} bytes, a number that DynamoDB can hold, true and false",

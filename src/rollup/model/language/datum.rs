@@ -9,13 +9,11 @@ use crate::rollup::model::number::{Number, is_decimal};
 /// The value of an expression, borrowed where it stands in the item or in the expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Datum<'a> {
-    /// A text.
     Text(Cow<'a, str>),
     /// A number. The result of arithmetic may have more digits than DynamoDB can hold: [`Number::is_storable`].
     Number(Number),
     /// True or false.
     Bool(bool),
-    /// Bytes.
     Bytes(&'a [u8]),
     /// NULL: a type of its own for conditions, and as good as absent elsewhere.
     Null,
@@ -83,7 +81,6 @@ impl Datum<'_> {
 /// A value as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TextDatum<'a> {
-    /// The text.
     Text(Cow<'a, str>),
     /// It is out of bounds.
     OutOfBounds,

@@ -14,7 +14,6 @@ use crate::rollup::model::language::syntax::{Comparator, Condition, Literal, Pat
 pub enum Known<'a> {
     /// There is none.
     Absent,
-    /// Its value.
     Value(Datum<'a>),
     /// It is a text that begins like this, and may be longer.
     Beginning(Cow<'a, str>),

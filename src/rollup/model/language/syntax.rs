@@ -27,7 +27,6 @@ pub enum Step {
 pub enum Literal {
     /// A text, without its quotes.
     Text(String),
-    /// A number.
     Number(Number),
     /// True or false.
     Bool(bool),
@@ -50,9 +49,7 @@ pub enum Value {
     Negative(Box<Value>),
     /// The part of a time down to a unit.
     Time {
-        /// The unit.
         unit: TimeUnit,
-        /// The time.
         time: Box<Value>,
         /// Where on earth.
         offset: Offset,
