@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import audit_template  # noqa: F401, it adds its checks
 import template
 from cloud import Cloud
 from company import Company
