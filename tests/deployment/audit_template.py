@@ -147,14 +147,12 @@ def several_workers_are_started_by_a_state_machine() -> None:
     template = audited(AuditWorkers="4")
     assert template.properties("Auditor")["ReservedConcurrentExecutions"] == "4"
     assert template.properties("AuditTimer")["Target"]["Arn"] == {"Ref": "AuditWorkflow"}
-    workflow = template.properties("AuditWorkflow")
-    assert workflow["DefinitionSubstitutions"] == {"Auditor": {"Fn::GetAtt": ["Auditor", "Arn"]}}
-    states = workflow["Definition"]["States"]
+    states = json.loads(template.properties("AuditWorkflow")["DefinitionString"])["States"]
     plan, slices = states["Plan"], states["Audit"]
     assert plan["Parameters"] == {"plan": True} and plan["Next"] == "Audit" and slices["Next"] == "Sum"
-    assert slices["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED" and slices["MaxConcurrency"] == "4"
+    assert slices["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED" and slices["MaxConcurrency"] == 4
     for task in (plan, states["Sum"], *slices["ItemProcessor"]["States"].values()):
-        assert task["Resource"] == "${Auditor}" and task["Retry"]
+        assert task["Resource"] == "${Auditor.Arn}" and task["Retry"]
     added = actions(template, "AuditScheduleRole") - actions(audited(), "AuditScheduleRole")
     assert added == {"states:StartExecution", "states:DescribeExecution", "states:StopExecution"}
 

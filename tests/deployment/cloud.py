@@ -79,6 +79,8 @@ class Cloud:
         self.logs = client("logs")
         self.queues = client("sqs")
         self.s3 = client("s3")
+        self.schedules = client("scheduler")
+        self.workflows = client("stepfunctions")
 
     def wait_until_up(self) -> None:
         def up() -> bool:
@@ -91,7 +93,7 @@ class Cloud:
         wait_until("the emulator answers", up)
 
     def upload_code(self, bootstrap: Path, *keys: str) -> None:
-        """A zip with nothing but the bootstrap, executable, under these keys."""
+        """A zip with nothing but the binary, as bootstrap and executable, under these keys."""
         self.s3.create_bucket(Bucket=BUCKET)
         entry = zipfile.ZipInfo("bootstrap")
         entry.external_attr = 0o755 << 16
@@ -282,9 +284,10 @@ class Stack:
         assert (code, report["wrong"]) == (1 if wrong else 0, len(wrong)), report
         return wrong
 
-    def log_lines(self) -> list[Item]:
-        """What the function wrote, as far as it is JSON."""
-        pages = self.cloud.logs.get_paginator("filter_log_events").paginate(logGroupName=self.outputs["LogGroupName"])
+    def log_lines(self, group: str | None = None) -> list[Item]:
+        """What the function wrote, or another one into its log group, as far as it is JSON."""
+        group = group or self.outputs["LogGroupName"]
+        pages = self.cloud.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
         messages = [event["message"] for page in pages for event in page["events"]]
         lines = [line for message in messages for line in message.splitlines()]
         return [json.loads(line) for line in lines if line.startswith("{")]
