@@ -68,7 +68,7 @@ def the_auditor_may_read_and_keep_its_position() -> None:
         if POSITION & set(as_list(one["Action"])):
             assert one["Sid"] == "KeepPosition"
             assert one["Resource"].endswith(":table/Idempotency")
-            assert one["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["slices", "audit"]}}
+            assert one["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "audit*"}}
     source, markers, index = statement(template, "ReadTables")["Resource"]
     assert source == {"Fn::GetAtt": ["SourceTable", "Arn"]}
     assert (markers + "/index/Quarantine", markers) == (index, statement(template, "KeepPosition")["Resource"])
@@ -151,6 +151,9 @@ def several_workers_are_started_by_a_state_machine() -> None:
     plan, slices = states["Plan"], states["Audit"]
     assert plan["Parameters"] == {"plan": True} and plan["Next"] == "Audit" and slices["Next"] == "Sum"
     assert slices["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED" and slices["MaxConcurrency"] == 4
+    assert slices["ItemSelector"] == {"run.$": "$.run", "slice.$": "$$.Map.Item.Value"}
+    assert slices["ResultPath"] is None, "the plan stays"
+    assert states["Sum"]["Parameters"] == {"sum": {"run.$": "$.run", "of.$": "$.of"}}
     for task in (plan, states["Sum"], *slices["ItemProcessor"]["States"].values()):
         assert task["Resource"] == "${Auditor.Arn}" and task["Retry"]
     added = actions(template, "AuditScheduleRole") - actions(audited(), "AuditScheduleRole")
