@@ -200,7 +200,9 @@ class Stack:
             "DependsOn": "EventSourceMapping",
             "Properties": {"Metrics": [{"Id": "none", "Expression": "1"}], "EvaluationPeriods": 1, "Threshold": 1},
         }
-        self.cloud.cloudformation.create_stack(**self._request() | {"TemplateBody": json.dumps(template)})
+        # Without spaces, or it would be too long for a request.
+        body = json.dumps(template, separators=(",", ":"))
+        self.cloud.cloudformation.create_stack(**self._request() | {"TemplateBody": body})
         wait_until(f"the stack {self.name} settles", lambda: not self.status().endswith("IN_PROGRESS"))
         assert self.status() == "ROLLBACK_COMPLETE", self.status()
 
