@@ -166,8 +166,11 @@ def roles_of_the_audit_have_a_boundary_or_are_yours() -> None:
     bounded = audited(PermissionsBoundaryArn=boundary, SubnetIds="subnet-1", SecurityGroupIds="sg-1")
     for role in ("AuditRole", "AuditScheduleRole"):
         assert bounded.properties(role)["PermissionsBoundary"] == boundary
-    assert bounded.properties("Auditor")["VpcConfig"] == bounded.properties("Function")["VpcConfig"]
-    assert bounded.properties("AuditRole")["ManagedPolicyArns"] == bounded.properties("FunctionRole")["ManagedPolicyArns"]
+    for mine, functions, same in (
+        ("Auditor", "Function", "VpcConfig"),
+        ("AuditRole", "FunctionRole", "ManagedPolicyArns"),
+    ):
+        assert bounded.properties(mine)[same] == bounded.properties(functions)[same]
     yours = audited(FunctionRoleArn=own, AuditWorkers="2")
     assert not yours.resources("AWS::IAM::Role")
     given = [yours.properties("Auditor")["Role"], yours.properties("AuditTimer")["Target"]["RoleArn"]]

@@ -1,7 +1,6 @@
 """A stack with an auditor: what a schedule starts, what it finds, what it may do, and several workers."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from cloud import Cloud, Item, Stack, wait_for_equal, wait_until
@@ -127,9 +126,10 @@ class AuditsItself:
         """Starts the state machine as the schedule does, and waits for its end."""
         target = self._target()
         started = self.cloud.workflows.start_execution(stateMachineArn=target["Arn"], input=target["Input"])
-        described: Callable[[], Item] = lambda: dict(
-            self.cloud.workflows.describe_execution(executionArn=started["executionArn"])
-        )
+
+        def described() -> Item:
+            return dict(self.cloud.workflows.describe_execution(executionArn=started["executionArn"]))
+
         wait_until("the state machine ends", lambda: described()["status"] != "RUNNING", SCHEDULED_SECONDS)
         ended = described()
         assert ended["status"] == "SUCCEEDED", ended
