@@ -8,6 +8,7 @@ from evaluate import Json, Template
 from template import AUDIT_METRICS, KEY, TOPIC, actions, as_list, check, metrics, statements
 
 SCHEDULE = "rate(1 day)"
+STREAM = "arn:aws:dynamodb:us-east-1:000000000000:table/App/stream/2026-01-01T00:00:00.000"
 
 # What the auditor's role allows, and what for.
 READS = {
@@ -72,8 +73,7 @@ def the_auditor_may_read_and_keep_its_position() -> None:
     source, markers, index = statement(template, "ReadTables")["Resource"]
     assert source == {"Fn::GetAtt": ["SourceTable", "Arn"]}
     assert (markers + "/index/Quarantine", markers) == (index, statement(template, "KeepPosition")["Resource"])
-    stream = "arn:aws:dynamodb:us-east-1:000000000000:table/App/stream/2026-01-01T00:00:00.000"
-    source, *_ = statement(audited(ExistingSourceStreamArn=stream), "ReadTables")["Resource"]
+    source, *_ = statement(audited(ExistingSourceStreamArn=STREAM), "ReadTables")["Resource"]
     assert source == "arn:aws:dynamodb:us-east-1:000000000000:table/App"
 
 
@@ -106,7 +106,11 @@ def the_auditor_writes_a_report_and_uses_keys_on_request() -> None:
 @check
 def the_auditor_counts_by_the_definition_of_the_function() -> None:
     template = audited(
+        ExistingSourceStreamArn=STREAM,
+        CreateViewTable="false",
+        ViewDefinition="@views.json",
         OnMissingViewItem="skip",
+        MarkerRetentionDays="3",
         AuditSlices="8",
         AuditMaxReadUnits="200",
         AuditRepairs="true",
