@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use aws_lambda_events::event::streams::DynamoDbEventResponse;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use lambda_runtime_api_client::body::Body;
 use lambda_runtime_api_client::{BoxError, PooledClient, build_request};
+use serde::Serialize;
 use serde_json::json;
 use tracing::warn;
 
@@ -108,10 +108,10 @@ impl RuntimeApi {
     ///
     /// # Errors
     /// When the Runtime API cannot be asked any more.
-    pub async fn answer(
+    pub async fn answer<T: Serialize>(
         &self,
         delivery: &Delivery,
-        result: &Result<DynamoDbEventResponse, Failure>,
+        result: &Result<T, Failure>,
     ) -> Result<(), BoxError> {
         let Delivery { request_id, .. } = delivery;
         let request = match result {

@@ -10,19 +10,16 @@
 //!    several.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 use tokio::time::Instant;
 
-use super::CommandOutcome;
 use super::agreement::Agreement;
-use super::args::{Pace, Shared};
+use super::args::Pace;
 use super::clock::now;
 use super::progress::Progress;
-use super::slices::{SliceArgs, Slices};
-use super::stop::{Stop, until_stopped};
+use super::stop::Stop;
 use super::stream::DynamoStream;
 use super::stream_reader::Reach;
 use crate::config::Config;
@@ -33,6 +30,8 @@ use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 
+#[cfg(feature = "cli")]
+mod command;
 pub mod compared;
 pub mod error;
 pub mod examine;
@@ -40,7 +39,7 @@ mod first_pass;
 pub mod item_sizes;
 pub mod judged;
 pub mod ledger;
-mod merge;
+pub mod merge;
 mod open_records;
 pub mod page;
 mod read_meter;
@@ -50,6 +49,9 @@ mod source_search;
 pub mod stream_records;
 pub mod table_reader;
 mod uncountable;
+
+#[cfg(feature = "cli")]
+pub use command::{Args, run};
 
 use compared::{Compared, item_key};
 use error::AuditError;
@@ -61,28 +63,6 @@ use open_records::QuarantinedKind;
 use report::AuditReport;
 use stream_records::{MarkersAsked, StreamRecords};
 use table_reader::TableReader;
-
-/// Compare every counter with a recount; safe while writers and the function are running
-///
-/// A view item is exact, behind by records that are not applied yet, drifted from what the records explain, or
-/// unstable: it kept changing while it was read. Behind is only lag. Exit code 1 is drift, unstable items, records in
-/// quarantine, or findings in the ledger.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Args {
-    #[command(flatten)]
-    scope: AuditScope,
-
-    #[command(flatten)]
-    slices: SliceArgs,
-
-    /// Add up reports of slices, as --json printed them, and read no table
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["item", "slice", "slices", "html"])]
-    merge: Vec<PathBuf>,
-
-    /// Write the report as an HTML page in one file
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-}
 
 /// What is read, and how.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -114,53 +94,6 @@ pub struct AuditScope {
     /// What is done where the function works under another definition.
     #[command(flatten)]
     pub agreement: Agreement,
-}
-
-/// Audits, and writes the report.
-///
-/// # Errors
-/// When it could not run to its end.
-pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditError> {
-    if !args.merge.is_empty() {
-        let merged = merge::read(&args.merge)?;
-        shared.write(&merged, &format!("{merged}\n"))?;
-        return Ok(CommandOutcome::found_unless(merge::is_clean(&merged)));
-    }
-    let sdk = shared.sdk().await;
-    let slices = Slices::of(&sdk, &shared.config()?, "audit", &args.slices, args.scope.slice).await?;
-    let report = until_stopped(async |stop| Box::pin(in_slices(&sdk, shared, &args.scope, slices, stop)).await).await?;
-    if let Some(file) = &args.html {
-        let page = page::page(&report, now());
-        let written = tokio::fs::write(file, page).await;
-        written.map_err(|cause| AuditError::Html { file: file.clone(), cause })?;
-    }
-    shared.write(&report.json(), &report)?;
-    Ok(CommandOutcome::found_unless(report.is_clean()))
-}
-
-/// Audits one slice after another.
-async fn in_slices(
-    sdk: &SdkConfig,
-    shared: &Shared,
-    scope: &AuditScope,
-    mut slices: Slices,
-    stop: &Stop,
-) -> Result<AuditReport, AuditError> {
-    let mut all: Option<AuditReport> = None;
-    while let Some(slice) = slices.take_next() {
-        let scope = AuditScope { slice, ..scope.clone() };
-        let report = Box::pin(audit(sdk, shared.config()?, &scope, stop)).await?;
-        all = Some(match all {
-            Some(all) => all.joined(report),
-            None => report,
-        });
-        if stop.requested() {
-            slices.tell_how_to_go_on(slice);
-            break;
-        }
-        slices.done(slice).await?;
-    }
-    all.ok_or_else(|| AuditError::Io(std::io::Error::other("there is no slice left")))
 }
 
 /// Audits the views.
@@ -267,6 +200,7 @@ impl Audit {
         stop: &Stop,
         after: &mut impl AfterLook,
     ) -> Result<(), AuditError> {
+        stop.tables_scanned();
         self.forget(suspects);
         let progress = Progress::reading("view items", u64::try_from(suspects.len()).unwrap_or_default());
         let mut chunks = chunks(suspects).into_iter();

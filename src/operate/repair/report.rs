@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::operate::audit::report::AuditReport;
 use crate::operate::printable::printable;
+use crate::operate::slices::SliceReport;
 use crate::rollup::model::view::ViewKey;
 
 /// Whether a repair writes.
@@ -61,7 +62,9 @@ pub struct CounterChange {
 }
 
 impl CounterWrite {
-    fn json(&self) -> Value {
+    /// The write as an object.
+    #[must_use]
+    pub fn json(&self) -> Value {
         let changes = self
             .changes
             .iter()
@@ -81,10 +84,8 @@ impl fmt::Display for CounterWrite {
     }
 }
 
-impl RepairReport {
-    /// The report of two slices.
-    #[must_use]
-    pub(super) fn joined(mut self, other: Self) -> Self {
+impl SliceReport for RepairReport {
+    fn joined(mut self, other: Self) -> Self {
         self.repaired += other.repaired;
         // Those that one slice applied are found applied by the next.
         self.applied += other.applied;
@@ -94,7 +95,9 @@ impl RepairReport {
         self.writes.extend(other.writes);
         Self { audit: self.audit.joined(other.audit), ..self }
     }
+}
 
+impl RepairReport {
     /// The report as an object: that of the audit, and what was written.
     #[must_use]
     pub fn json(&self) -> Value {
