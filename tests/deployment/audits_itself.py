@@ -3,14 +3,14 @@
 import json
 from typing import Any
 
-from cloud import Cloud, Item, Stack, wait_for_equal, wait_until
+from cloud import Cloud, Item, Role, Stack, wait_for_equal, wait_until
 from counters import stored, wait_for_counters
 from template import AUDIT_METRICS
 
 REPORTS = "reports"
 RIGHT = {"m": (2, {"Park": 2}), "n": (1, {"Park": 1})}
 # A rate is a minute at the least; then the emulator looks once in some seconds.
-SCHEDULED_SECONDS = 120.0
+SCHEDULED_SECONDS = 180.0
 
 
 class AuditsItself:
@@ -29,6 +29,7 @@ class AuditsItself:
             AuditCodeS3Key="auditor.zip",
             AuditReportBucket=REPORTS,
         ).create()
+        self._streams_without_names()
         for map_name, point in (("m", "1"), ("m", "2"), ("n", "1")):
             self.stack.source.put(MapId=map_name, PointId=point, Category="Park")
         wait_for_counters(self.stack, RIGHT)
@@ -42,7 +43,7 @@ class AuditsItself:
         assert stored(self.stack)["m"] == (99, {"Park": 2}), "it only reads"
 
     def every_metric_of_an_audit_is_written(self) -> None:
-        self.stack.update(AuditSchedule="rate(1 day)")
+        self._update(AuditSchedule="rate(1 day)")
         self._audit()
         written = {name for line in self._metrics() for name in line}
         assert written >= AUDIT_METRICS, AUDIT_METRICS - written
@@ -64,7 +65,7 @@ class AuditsItself:
         assert stored(self.stack)["m"] == (99, {"Park": 2})
 
     def with_the_parameter_it_repairs(self) -> None:
-        self.stack.update(AuditRepairs="true")
+        self._update(AuditRepairs="true")
         self._set(ROLLUP_AUDIT_REPAIRS="true")
         self._audit()
         wait_for_equal("the counter is right again", lambda: stored(self.stack), RIGHT)
@@ -83,7 +84,7 @@ class AuditsItself:
         assert stored(self.stack)["m"] == (99, {"Park": 2})
 
     def several_workers_audit_the_slices_and_the_reports_are_added_up(self) -> None:
-        self.stack.update(AuditWorkers="2", AuditSlices="4", AuditRepairs="false")
+        self._update(AuditWorkers="2", AuditSlices="4", AuditRepairs="false")
         before = len(self._metrics())
         output = self._start()
         metrics = self._metrics()[before:]
@@ -93,7 +94,7 @@ class AuditsItself:
         assert stored(self.stack)["m"] == (99, {"Park": 2})
 
     def several_workers_repair(self) -> None:
-        self.stack.update(AuditRepairs="true")
+        self._update(AuditRepairs="true")
         self._start()
         wait_for_equal("the counter is right again", lambda: stored(self.stack), RIGHT)
 
@@ -102,6 +103,21 @@ class AuditsItself:
         assert not [name for name in self.stack.resources() if name.startswith("Audit")]
         self.stack.source.put(MapId="n", PointId="2", Category="Park")
         wait_for_counters(self.stack, RIGHT | {"n": (2, {"Park": 2})})
+
+    def _update(self, **parameters: str) -> None:
+        self.stack.update(**parameters)
+        self._streams_without_names()
+
+    def _streams_without_names(self) -> None:
+        """The emulator does not know which stream a request is about: to it, every stream is *."""
+        name = self.cloud.functions.get_function_configuration(FunctionName=self.stack.outputs["AuditorName"])["Role"]
+        role = Role(self.cloud, str(name).rsplit("/", 1)[-1])
+        policy_name, policy = role.policy()
+        (reading,) = (one for one in policy["Statement"] if one.get("Sid") == "ReadStream")
+        if reading["Resource"] != "*":
+            assert "/stream/" in json.dumps(reading["Resource"]), reading
+            reading["Resource"] = "*"
+            role.put(policy_name, policy)
 
     def _tamper(self) -> None:
         self.stack.view.set({"MapId": "m"}, "TotalPoints", 99)
