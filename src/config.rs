@@ -89,8 +89,6 @@ pub struct Config {
     pub max_in_flight: usize,
     /// Which markers an applied record may replace: none, but in an operator's replay.
     pub guard: Guard,
-    /// The name of the function; none where a command works in its place.
-    pub function: Option<String>,
 }
 
 /// A setting that cannot be used.
@@ -174,7 +172,6 @@ impl Config {
             number(&variable, MARKER_RETENTION_DAYS, Self::DEFAULT_RETENTION_DAYS, 1..=MARKER_RETENTION_MAX_DAYS)?;
         config.quarantine_retention_days = quarantine_retention(&variable, config.marker_retention_days)?;
         config.max_in_flight = number(&variable, IN_FLIGHT, Self::DEFAULT_IN_FLIGHT, 1..=MAX_IN_FLIGHT)?;
-        config.function = variable(FUNCTION_NAME);
         for name in ENDPOINTS {
             if let Some(value) = variable(name).filter(|value| !is_endpoint(value)) {
                 return Err(ConfigError::new(name, value, ENDPOINT));
@@ -221,7 +218,6 @@ impl Config {
             quarantine_retention_days: None,
             max_in_flight: Self::DEFAULT_IN_FLIGHT,
             guard: Guard::default(),
-            function: None,
         })
     }
 }

@@ -15,7 +15,7 @@ use crate::commit::{Broken, CommitReport, Committer, Randomness, Store};
 use crate::config::Config;
 use crate::metrics::{self, Summary};
 use crate::rollup::model::item_size;
-use crate::rollup::model::marker::{Guard, Stamp, definition_item};
+use crate::rollup::model::marker::{Environment, Guard, Stamp, definition_item};
 use crate::rollup::model::record::{RecordId, UNKNOWN_STREAM};
 use crate::rollup::pipeline::coalesce::{Batch, Disposition, Entry, EntryId, Found, coalesce};
 use crate::rollup::pipeline::delta::{Effect, Retention, effect};
@@ -43,6 +43,7 @@ pub struct Rollup<S, E> {
     randomness: E,
     complete_items: CompleteItems,
     redelivery: Redelivery,
+    environment: Option<Environment>,
     /// The streams for which the definition was written down.
     announced: Mutex<HashSet<String>>,
     observe: Option<Observer>,
@@ -123,9 +124,17 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             randomness,
             complete_items: CompleteItems::default(),
             redelivery: Redelivery::default(),
+            environment: None,
             announced: Mutex::default(),
             observe: None,
         }
+    }
+
+    /// Makes it the function that this is the environment of: it writes down under which definition it counts.
+    #[must_use]
+    pub fn running_in(mut self, environment: Environment) -> Self {
+        self.environment = Some(environment);
+        self
     }
 
     /// Lets `observe` see what each invocation did.
@@ -192,7 +201,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
     /// Writes down, once a process and stream, under which definition its records are counted. Nothing that is counted
     /// depends on it, so a failure is left to the next invocation.
     async fn announce(&self, batch: &Batch<'_>, setting: &Setting<'_>, deadline: Instant) {
-        let Some(function) = &self.config.function else { return };
+        let Some(environment) = &self.environment else { return };
         let streams: BTreeSet<&str> = batch.entries.iter().map(|entry| entry.head().id.stream.as_str()).collect();
         for stream in streams.into_iter().filter(|stream| *stream != UNKNOWN_STREAM) {
             let known = |announced: &Mutex<HashSet<String>>| {
@@ -201,7 +210,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             if known(&self.announced) {
                 continue;
             }
-            let item = definition_item(setting.definition, stream, function, &setting.stamp);
+            let item = definition_item(setting.definition, stream, environment, &setting.stamp);
             match tokio::time::timeout_at(deadline, self.store.put_definition(&item)).await {
                 Ok(Ok(())) => {
                     self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(stream.to_owned());

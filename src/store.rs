@@ -29,7 +29,7 @@ use crate::rollup::model::definition::Definition;
 use crate::rollup::model::existing_marker::JUDGED_BY;
 use crate::rollup::model::limits;
 use crate::rollup::model::marker::{
-    DIGEST, FINGERPRINT, Guard, MarkerOutcome, OUTCOME, REASON, SEQUENCE_NUMBER, STREAM, marker_key, record_id,
+    DIGEST, Guard, MarkerOutcome, OUTCOME, REASON, SEQUENCE_NUMBER, STARTED_AT, STREAM, marker_key, record_id,
 };
 use crate::rollup::model::poison::EXPIRED;
 use crate::rollup::model::record::RecordId;
@@ -241,16 +241,14 @@ impl Store for DynamoStore {
     }
 
     async fn put_definition(&self, item: &Item) -> Result<(), Failure> {
-        let fingerprint = item.get(FINGERPRINT).cloned().map(AttributeValue::from);
+        let started = item.get(STARTED_AT).cloned().map(AttributeValue::from);
         let sent = self
             .client
             .put_item()
             .table_name(&self.idempotency_table)
             .set_item(Some(item.clone().into()))
-            .condition_expression(format!("attribute_not_exists({SEQUENCE_NUMBER}) OR {FINGERPRINT} <> :fingerprint"))
-            .set_expression_attribute_values(
-                fingerprint.map(|value| HashMap::from([(":fingerprint".to_owned(), value)])),
-            )
+            .condition_expression(format!("attribute_not_exists({STARTED_AT}) OR {STARTED_AT} < :started"))
+            .set_expression_attribute_values(started.map(|value| HashMap::from([(":started".to_owned(), value)])))
             .send()
             .await;
         match sent.map_err(|error| failure(&error)) {

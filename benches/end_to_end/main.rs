@@ -7,6 +7,7 @@
 #![allow(clippy::cast_precision_loss, reason = "counts are small")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a bench fails by panicking, and prints")]
 
+mod audit;
 mod contestants;
 mod scaling;
 mod views;
@@ -32,8 +33,11 @@ pub struct Size {
     rounds: usize,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
+fn main() {
+    let runtime = |builder: &mut tokio::runtime::Builder| builder.enable_all().build().unwrap();
+    let one_thread = runtime(&mut tokio::runtime::Builder::new_current_thread());
+    // Where millions of items are read, engine and reader share the machine's processors.
+    let many_threads = runtime(&mut tokio::runtime::Builder::new_multi_thread());
     let arguments: Vec<String> = env::args().collect();
     let asked = |name: &str| arguments.iter().any(|argument| argument == name);
     if asked("--list") {
@@ -44,10 +48,15 @@ async fn main() {
     let size = |rounds| {
         if full { Size { records: 1_000, maps: 20, rounds } } else { Size { records: 40, maps: 4, rounds: 1 } }
     };
-    let in_memory = compare(Storage::Memory, size(7)).await;
-    let on_disk = compare(Storage::Disk, size(7)).await;
-    let scaling = scaling::measure(full).await;
-    let views = views::measure(full).await;
+    let audits = many_threads.block_on(audit::measure(full));
+    if asked("--audits") {
+        println!("{audits:#}");
+        return;
+    }
+    let in_memory = one_thread.block_on(compare(Storage::Memory, size(7)));
+    let on_disk = one_thread.block_on(compare(Storage::Disk, size(7)));
+    let scaling = one_thread.block_on(scaling::measure(full));
+    let views = one_thread.block_on(views::measure(full));
     if full {
         let found = json!({
             "date": Utc::now().date_naive(),
@@ -55,6 +64,7 @@ async fn main() {
             "comparison": { "memory": in_memory, "disk": on_disk },
             "scaling": scaling,
             "views": views,
+            "audits": audits,
         });
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks");
         fs::create_dir_all(folder).unwrap();

@@ -9,6 +9,7 @@ use ddb_rollup::commit::{Randomness, Store};
 use ddb_rollup::config::{self, Config, FUNCTION_NAME};
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::randomness::OsRandomness;
+use ddb_rollup::rollup::model::marker::Environment;
 use ddb_rollup::rollup::pipeline::parse::EventError;
 use ddb_rollup::runtime_api::{Delivery, Failure};
 use ddb_rollup::store::DynamoStore;
@@ -31,6 +32,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), BoxError> {
     lambda::warn_of_unknown(&config::SETTINGS);
+    let started_at = Utc::now();
     let config = Config::read(lambda::variable)?;
     lambda::require_runtime()?;
     let sdk = lambda::sdk_config(lambda::variable)?;
@@ -38,9 +40,11 @@ async fn run() -> Result<(), BoxError> {
     let name = env::var(FUNCTION_NAME)?;
     let daemon = env::var(xray::DAEMON_ADDRESS).ok();
     let store = &Traced::new(store, OsRandomness, Utc::now, daemon.as_deref());
-    let rollup = &Rollup::new(config, store, OsRandomness).observed(move |invocation, summary| {
-        logging::line(&metrics::line(summary, &name, &invocation.request_id, invocation.now));
-    });
+    let environment = Environment { function: name.clone(), started_at };
+    let rollup =
+        &Rollup::new(config, store, OsRandomness).running_in(environment).observed(move |invocation, summary| {
+            logging::line(&metrics::line(summary, &name, &invocation.request_id, invocation.now));
+        });
     let invoked = async |delivery: &Delivery| {
         store.begin(delivery.trace_id.as_deref());
         invoke(rollup, delivery).await

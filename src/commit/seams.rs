@@ -17,8 +17,8 @@ pub trait Store: Sync {
     /// Carries out a transaction at most once for a token.
     fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Puts the item of [`definition_item`](crate::rollup::model::marker::definition_item), unless it is there with the
-    /// same fingerprint. A store without a ledger keeps none.
+    /// Puts the item of [`definition_item`](crate::rollup::model::marker::definition_item), unless an environment
+    /// that started at the same time or later has put it. A store without a ledger keeps none.
     fn put_definition(&self, item: &Item) -> impl Future<Output = Result<(), Failure>> + Send {
         let _ = item;
         async { Ok(()) }

@@ -62,7 +62,7 @@ impl Applier {
         let store = DynamoStore::new(sdk, config.definition.clone(), &config.idempotency_table);
         let last = Arc::<Mutex<Summary>>::default();
         let seen = Arc::clone(&last);
-        let rollup = Rollup::new(Config { guard, function: None, ..config }, store, OsRandomness)
+        let rollup = Rollup::new(Config { guard, ..config }, store, OsRandomness)
             .observed(move |_, summary| *seen.lock().unwrap_or_else(PoisonError::into_inner) = summary.clone());
         Self { rollup, last, counts: AppliedRecords::default() }
     }

@@ -24,6 +24,7 @@ use super::stream::DynamoStream;
 use super::stream_reader::Reach;
 use crate::config::Config;
 use crate::operate::audit::uncountable::UncountableItem;
+use crate::rollup::check::balance::Balances;
 use crate::rollup::check::judge::Orphans;
 use crate::rollup::check::slice::Slice;
 use crate::rollup::model::measure::ViewSet;
@@ -46,6 +47,7 @@ mod read_meter;
 pub mod report;
 mod snapshot;
 mod source_search;
+mod unwritten;
 pub mod stream_records;
 pub mod table_reader;
 mod uncountable;
@@ -128,6 +130,10 @@ pub(super) struct Audit {
     /// The only slice.
     slice: Option<Slice>,
     ledger: Ledger,
+    /// What the first pass added up, of the view items that it did not find to be equal and at rest.
+    balances: Balances,
+    /// When the source items of these were read last, or when they were last looked at.
+    seen_at: Instant,
     /// View items that the first pass found to be equal and at rest.
     equal: u64,
     /// How large these are.
@@ -167,6 +173,8 @@ impl Audit {
             only,
             slice: scope.slice,
             ledger: Ledger::default(),
+            balances: Balances::default(),
+            seen_at: began,
             equal: 0,
             sizes: ItemSizes::default(),
             listed: BTreeSet::new(),
@@ -193,7 +201,8 @@ impl Audit {
         }
     }
 
-    /// Looks at view items alone: at one part of them after another, while the source items of the next are read.
+    /// Looks at view items alone: first at those that nothing was written to since the first pass, whose source items need
+    /// not be read again.
     pub(super) async fn examine(
         &mut self,
         suspects: &[Suspect],
@@ -202,6 +211,17 @@ impl Audit {
     ) -> Result<(), AuditError> {
         stop.tables_scanned();
         self.forget(suspects);
+        let written = self.examine_unwritten(suspects, stop, after).await?;
+        self.recount(&written, stop, after).await
+    }
+
+    /// Looks at one part of view items after another, while the source items of the next are read.
+    async fn recount(
+        &mut self,
+        suspects: &[Suspect],
+        stop: &Stop,
+        after: &mut impl AfterLook,
+    ) -> Result<(), AuditError> {
         let progress = Progress::reading("view items", u64::try_from(suspects.len()).unwrap_or_default());
         let mut chunks = chunks(suspects).into_iter();
         let mut recounted: Option<RecountedItems> = None;
@@ -214,13 +234,13 @@ impl Audit {
                 self.records.catch_up(&self.tables, Reach::Thorough).await?;
                 self.records.watch(keys);
             }
-            let Self { tables, records, compared, settle, .. } = &mut *self;
+            let Self { tables, records, compared, settle, balances, .. } = &mut *self;
             let recount = async {
                 let Some(keys) = next else { return Ok(None) };
                 let recounts = tables.recount(&keys).await?;
                 Ok::<_, AuditError>(Some((RecountedItems { keys, at: Instant::now() }, recounts)))
             };
-            let mut examiner = Examiner { tables, scope: *compared, records, settle: *settle, stop };
+            let mut examiner = Examiner { tables, scope: *compared, records, balances, settle: *settle, stop };
             let look = async {
                 let Some(recounted) = recounted.take() else { return Ok(HashMap::new()) };
                 let mut seen = examiner.examine(&recounted).await?;

@@ -4,7 +4,7 @@
 //! source items come to, less what is not applied yet, if the item is as it was seen; with them goes a record of the repair.
 //! Records in quarantine are applied after that. In the end what was set is audited again.
 //!
-//! `mender` makes the write, `quarantine` applies what was kept, [`report`] tells what came of it.
+//! `mender` makes the write, `joint` many of them at once, `quarantine` applies what was kept, [`report`] tells what came of it.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,6 +22,7 @@ use crate::rollup::model::view::ViewKey;
 
 #[cfg(feature = "cli")]
 mod command;
+mod joint;
 mod mender;
 mod quarantine;
 pub mod report;

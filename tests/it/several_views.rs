@@ -92,6 +92,28 @@ async fn deliver(function: &Sandbox, records: &[Value]) {
     assert_eq!(response, json!({ "batchItemFailures": [] }));
 }
 
+/// During a deployment, environments of both definitions are at work: the newer one's word stands.
+#[tokio::test]
+async fn an_older_environment_does_not_write_its_definition_over_a_newer_ones() {
+    let shop = Shop::open().await;
+    let (one, other) = (definition(&["customers", "days"]), definition(&["customers", "spending", "days"]));
+    let older = shop.function(&one).await;
+    let newer = shop.function(&other).await;
+    shop.order("ann", 1, 5).await;
+    deliver(&newer, &shop.records().await).await;
+    let written = shop.written_down().await;
+
+    shop.order("bob", 2, 0).await;
+    deliver(&older, &shop.records().await).await;
+    assert_eq!(shop.written_down().await, written);
+    let ran = shop.command(&["audit"], &other).await;
+    assert!(ran.code != 2, "{ran:?}");
+
+    let newest = shop.function(&one).await;
+    deliver(&newest, &shop.records().await).await;
+    assert_ne!(shop.written_down().await, written, "a definition that is taken back is written again");
+}
+
 #[tokio::test]
 async fn a_command_with_another_definition_than_the_functions_does_not_run() {
     let shop = Shop::open().await;

@@ -145,6 +145,39 @@ async fn it_is_said_why_an_image_does_not_count() {
     );
 }
 
+/// A sum whose operand is missing adds nothing: who wrote the definition has to see which one it is.
+#[tokio::test]
+async fn it_is_said_why_an_image_in_a_view_adds_nothing_to_a_measure() {
+    let bench = Bench::new().await;
+    bench.file(
+        "definition.json",
+        r#"{ "key": [{ "attribute": "CustomerId", "type": "S", "value": "{Buyer}" }],
+             "measures": { "Orders": "count", "Revenue": "sum Price * Quantity * (1 - Discount)",
+                           "Large": "count by Status where Price > 100 AND Quantity > 1", "Hours": "sum day(At)",
+                           "ByTag": "count by each Tags", "Parts": "sum each Parts", "ByStatus": "count by Status" } }"#,
+    );
+    let item = json!({ "Buyer": {"S": "ann"}, "Price": {"N": "3"}, "Quantity": {"S": "2"}, "At": {"N": "0"},
+        "Tags": {"L": []}, "Parts": {"M": {"a": {"S": "x"}}} });
+    let found = bench.tried(None, Some(&item)).await;
+    let left_out = |measure: &str, reason: &str| {
+        json!({ "view": "default", "image": "new", "measure": measure, "reason": reason })
+    };
+    let expected = json!([
+        left_out("Revenue", "no number in Quantity, Discount"),
+        left_out("Large", "its condition is not true: Price > 100; Quantity > 1"),
+        left_out("Hours", "no number in day(At)"),
+        left_out("ByTag", "no element of Tags counts"),
+        left_out("Parts", "no element of Parts counts"),
+    ]);
+    assert_eq!(found["left_out"], expected, "a value that names no group is told as ungrouped");
+    assert_eq!(found["deltas"].as_array().map(Vec::len), Some(1), "{found}");
+
+    let item = bench.file("item.json", &item.to_string());
+    let printed = bench.view(&["try", "--item", &item]).await.out;
+    let line = "  nothing for Revenue: no number in Quantity, Discount";
+    assert!(printed.lines().any(|printed| printed == line), "{printed}");
+}
+
 #[tokio::test]
 async fn a_record_for_quarantine_counts_nowhere() {
     let bench = Bench::new().await;

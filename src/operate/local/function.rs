@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::handler::{Invocation, Rollup};
 use crate::randomness::OsRandomness;
 use crate::rollup::Item;
+use crate::rollup::model::marker::Environment;
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::plan::{Action, Transaction};
@@ -54,8 +55,9 @@ impl LocalFunction {
         let counts = Arc::new(TransactionCounts::default());
         let store = DynamoStore::new(sdk, config.definition.clone(), &config.idempotency_table);
         let store = CountingStore { store, counts: Arc::clone(&counts) };
-        let config = Config { function: Some(NAME.to_owned()), ..config };
-        Self { rollup: Rollup::new(config, store, OsRandomness), counts, clock }
+        let environment = Environment { function: NAME.to_owned(), started_at: clock() };
+        let rollup = Rollup::new(config, store, OsRandomness).running_in(environment);
+        Self { rollup, counts, clock }
     }
 
     /// What its transactions came to until now.

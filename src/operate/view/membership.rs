@@ -6,7 +6,7 @@ use std::fmt;
 use crate::rollup::Item;
 use crate::rollup::model::change::Sums;
 use crate::rollup::model::definition::Definition;
-use crate::rollup::model::language::{Condition, Datum, Hole};
+use crate::rollup::model::language::{Amounts, Condition, Datum, Group, Hole, MeasureExpression, MeasureKind, Path};
 use crate::rollup::model::measure::{MeasureId, ViewId};
 use crate::rollup::model::poison::Reason;
 use crate::rollup::model::view::{KeyPart, View, ViewKey};
@@ -21,6 +21,8 @@ pub(super) enum Membership {
         amounts: BTreeMap<ViewKey, Sums>,
         /// How many values could not name a group, by measure.
         ungrouped: BTreeMap<MeasureId, usize>,
+        /// The measures that it adds nothing to, and why.
+        left_out: Vec<(MeasureId, LeftOut)>,
     },
     /// It is not in the view.
     NotIn(NotIn),
@@ -57,6 +59,52 @@ impl fmt::Display for NotIn {
     }
 }
 
+/// Why an image that is in a view adds nothing to one of its measures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LeftOut {
+    /// These parts of the measure's condition are not true.
+    Condition(Vec<String>),
+    /// These paths of the sum have no number, or the sum itself has none.
+    NoNumber(Vec<String>),
+    /// The list, set or map has no element that counts.
+    NoElement(String),
+}
+
+impl LeftOut {
+    fn of(measure: &MeasureExpression, item: &Item) -> Option<Self> {
+        if let Some(condition) = measure.condition.as_ref().filter(|condition| !condition.holds(item)) {
+            return Some(Self::Condition(untrue(condition, item)));
+        }
+        if measure.of(item).ok()? != Amounts::default() {
+            return None;
+        }
+        Some(match (&measure.kind, &measure.by) {
+            (MeasureKind::Sum(value), _) if !matches!(value.of(item), Some(Datum::Number(_))) => {
+                let lacking = value.paths().into_iter().filter(|path| !is_number(path, item));
+                let mut lacking: Vec<String> = lacking.map(ToString::to_string).collect();
+                lacking.dedup();
+                Self::NoNumber(if lacking.is_empty() { vec![value.to_string()] } else { lacking })
+            }
+            (MeasureKind::SumEach(path), _) | (_, Some(Group::Each(path))) => Self::NoElement(path.to_string()),
+            _ => return None,
+        })
+    }
+}
+
+fn is_number(path: &Path, item: &Item) -> bool {
+    path.of(item).is_some_and(|value| matches!(Datum::of_attribute(value), Datum::Number(_)))
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Condition(parts) => write!(f, "its condition is not true: {}", parts.join("; ")),
+            Self::NoNumber(values) => write!(f, "no number in {}", values.join(", ")),
+            Self::NoElement(path) => write!(f, "no element of {path} counts"),
+        }
+    }
+}
+
 impl Membership {
     /// What an image is to each view, by what it contributes.
     pub(super) fn of_all(
@@ -78,14 +126,19 @@ impl Membership {
         let Some(part) = contribution.parts.iter().find(|part| part.view == id) else {
             return Self::NotIn(without_value(view, item));
         };
-        let measures = view.measures().iter().enumerate().filter_map(|(place, measure)| {
-            let ungrouped = measure.expression.of(item).map_or(0, |amounts| amounts.ungrouped);
-            (ungrouped > 0).then_some((MeasureId { view: id, place }, ungrouped))
+        let measures = view.measures().iter().enumerate();
+        let measures = measures.map(|(place, measure)| (MeasureId { view: id, place }, &measure.expression));
+        let ungrouped = measures.clone().filter_map(|(measure, expression)| {
+            let ungrouped = expression.of(item).map_or(0, |amounts| amounts.ungrouped);
+            (ungrouped > 0).then_some((measure, ungrouped))
         });
+        let left_out =
+            measures.clone().filter_map(|(measure, expression)| Some((measure, LeftOut::of(expression, item)?)));
         let sums: Sums = part.amounts.iter().map(|(counter, amount)| (counter.clone(), amount.clone())).collect();
         Self::In {
             amounts: part.items.iter().map(|(key, _)| (key.clone(), sums.clone())).collect(),
-            ungrouped: measures.collect(),
+            ungrouped: ungrouped.collect(),
+            left_out: left_out.collect(),
         }
     }
 }

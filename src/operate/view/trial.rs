@@ -66,7 +66,7 @@ impl<'d> Trial<'d> {
             "not_in": if self.quarantined.is_some() { Vec::new() } else { not_in(definition, self.views()) },
         });
         let mut told: BTreeMap<&str, Vec<Value>> =
-            ["contributions", "why", "uncountable", "ungrouped"].map(|list| (list, Vec::new())).into();
+            ["contributions", "why", "uncountable", "ungrouped", "left_out"].map(|list| (list, Vec::new())).into();
         let mut tell = |list, mut entry: Value, image: Image| {
             entry["image"] = image.to_string().into();
             told.entry(list).or_default().push(entry);
@@ -74,11 +74,16 @@ impl<'d> Trial<'d> {
         for (image, view, membership) in self.memberships() {
             let name = definition[view].name();
             match membership {
-                Membership::In { amounts, ungrouped } => {
+                Membership::In { amounts, ungrouped, left_out } => {
                     amounts_json(definition, amounts).for_each(|amount| tell("contributions", amount, image));
                     for (measure, values) in ungrouped {
                         let measure = &definition[*measure].attribute;
                         tell("ungrouped", json!({ "view": name, "measure": measure, "values": values }), image);
+                    }
+                    for (measure, why) in left_out {
+                        let measure = &definition[*measure].attribute;
+                        let why = why.to_string();
+                        tell("left_out", json!({ "view": name, "measure": measure, "reason": why }), image);
                     }
                 }
                 Membership::NotIn(why) => tell("why", json!({ "view": name, "reason": why.to_string() }), image),
@@ -111,7 +116,7 @@ impl<'d> Trial<'d> {
     fn show(&self, f: &mut fmt::Formatter<'_>, image: Image, view: ViewId, membership: &Membership) -> fmt::Result {
         let (item, name) = (self.image_name(image), self.definition[view].name());
         match membership {
-            Membership::In { amounts, ungrouped } => {
+            Membership::In { amounts, ungrouped, left_out } => {
                 writeln!(f, "{item} is in the view {name}")?;
                 // Of one image alone they are what stands above.
                 if self.images.len() > 1 {
@@ -119,6 +124,10 @@ impl<'d> Trial<'d> {
                 }
                 ungrouped.iter().try_for_each(|(measure, values)| {
                     show_ungrouped(f, &item, name, &self.definition[*measure].attribute, *values)
+                })?;
+                left_out.iter().try_for_each(|(measure, why)| {
+                    let measure = &self.definition[*measure].attribute;
+                    writeln!(f, "  nothing for {}: {}", printable(measure), printable(why))
                 })
             }
             Membership::NotIn(why) => writeln!(f, "{item} is not in the view {name}: {}", printable(why)),

@@ -242,17 +242,29 @@ pub(super) fn base(definition: &Definition, head: &RecordHead, outcome: MarkerOu
 
 /// The name of the function that works under a definition.
 pub const FUNCTION: &str = "Function";
+/// When its execution environment started, as RFC 3339 in UTC with milliseconds: texts of it compare as times do.
+pub const STARTED_AT: &str = "StartedAt";
+
+/// An execution environment of the function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// The function's name.
+    pub function: String,
+    /// When it started.
+    pub started_at: DateTime<Utc>,
+}
 
 /// The item that says under which definition a function counts the records of a stream: commands that know another one
 /// must not judge its counters.
 #[must_use]
-pub fn definition_item(definition: &Definition, stream: &str, function: &str, stamp: &Stamp) -> Item {
+pub fn definition_item(definition: &Definition, stream: &str, environment: &Environment, stamp: &Stamp) -> Item {
     let text = |value: &str| AttributeValue::S(value.to_owned());
     Item::from(HashMap::from([
         (SEQUENCE_NUMBER.to_owned(), text(DEFINITION)),
         (STREAM.to_owned(), text(stream)),
         (FINGERPRINT.to_owned(), text(definition.fingerprint().as_str())),
-        (FUNCTION.to_owned(), text(function)),
+        (FUNCTION.to_owned(), text(&environment.function)),
+        (STARTED_AT.to_owned(), text(&environment.started_at.to_rfc3339_opts(SecondsFormat::Millis, true))),
         (RECORDED_AT.to_owned(), text(&stamp.recorded_at)),
         (REQUEST_ID.to_owned(), text(&stamp.request_id)),
     ]))
