@@ -32,6 +32,7 @@ pub mod progress;
 pub mod quarantine;
 mod record_parts;
 pub mod repair;
+#[cfg(feature = "cli")]
 mod repair_starts;
 #[cfg(feature = "cli")]
 pub mod replay;

@@ -70,4 +70,3 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
     shared.write(&report.json(), &report)?;
     Ok(CommandOutcome::found_unless(report.audit.is_clean()))
 }
-
