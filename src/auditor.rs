@@ -87,7 +87,7 @@ impl Auditor {
     async fn answer(&self, event: &[u8], limit: &TimeLimit, request_id: &str) -> Result<Value, AuditorError> {
         match Event::read(event)? {
             Event::GoOn => self.go_on(limit, request_id).await,
-            Event::Plan => self.plan().await,
+            Event::Plan => self.plan(request_id).await,
             Event::Slice { slice, run } => self.one_slice(slice, run, limit).await,
             Event::Sum { run, of } => self.sum(&run, of, request_id).await,
         }

@@ -108,11 +108,7 @@ impl RuntimeApi {
     ///
     /// # Errors
     /// When the Runtime API cannot be asked any more.
-    pub async fn answer<T: Serialize>(
-        &self,
-        delivery: &Delivery,
-        result: &Result<T, Failure>,
-    ) -> Result<(), BoxError> {
+    pub async fn answer<T: Serialize>(&self, delivery: &Delivery, result: &Result<T, Failure>) -> Result<(), BoxError> {
         let Delivery { request_id, .. } = delivery;
         let request = match result {
             Ok(response) => Request::builder()

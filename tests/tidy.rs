@@ -152,3 +152,65 @@ fn every_link_of_a_document_leads_somewhere() {
         }
     }
 }
+
+/// The code spans of a document, outside its blocks of code.
+fn code_spans(document: &str) -> Vec<String> {
+    let prose = document.split("```").step_by(2).collect::<String>();
+    prose.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_file_and_type_that_a_contributor_is_told_of_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = ["CONTRIBUTING.md", "docs/internals/architecture.md", "docs/internals/tests.md"];
+    let sources: String = rust(&["src"]).into_iter().map(|(_, text)| text).collect();
+    for page in pages {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        // A name alone is of a file in the folder of the one before it.
+        let mut folders = [root.join("src"), root.join("src/rollup/model/language"), root.to_owned()].to_vec();
+        for span in code_spans(&text) {
+            let is_path = !span.contains([' ', '*']) && (span.ends_with(".rs") || span.ends_with('/'));
+            if is_path {
+                let found = folders.iter().map(|folder| folder.join(&span)).find(|path| path.exists());
+                let found = found.unwrap_or_else(|| panic!("{page}: there is no {span}"));
+                // A module's files are in a folder of its name.
+                folders.truncate(3);
+                folders.extend([found.parent().unwrap().to_owned(), found.with_extension("")]);
+            }
+        }
+        let types = text.lines().filter(|line| page.ends_with("architecture.md") && line.starts_with("| `"));
+        for span in types.flat_map(|line| code_spans(line.split('|').nth(1).unwrap())) {
+            let declared = ["struct ", "enum ", "trait ", "type "].iter().any(|kind| {
+                sources.split(&format!("{kind}{span}")).skip(1).any(|rest| !rest.starts_with(char::is_alphanumeric))
+            });
+            assert!(declared, "{page}: there is no type {span}");
+        }
+    }
+}
+
+#[test]
+fn the_example_of_a_change_names_every_place_of_a_function() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let contributing = fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
+    let (_, example) = contributing.split_once("## Example: a function").unwrap();
+    let rows = example.lines().filter(|line| line.starts_with("| `"));
+    let named: Vec<PathBuf> = rows
+        .flat_map(|line| code_spans(line.split('|').nth(1).unwrap()))
+        .map(|name| {
+            if name.contains(['/', 'C']) { root.join(name) } else { root.join("src/rollup/model/language").join(name) }
+        })
+        .collect();
+    let has_function = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap();
+        ["\"lower\"", "Lower(", "Value::Lower", "lower (value)", "\"lower: "].iter().any(|word| text.contains(word))
+    };
+    for path in named.iter().filter(|path| !path.ends_with("CHANGELOG.md")) {
+        assert!(has_function(path), "the example is like lower, which is not in {}", path.display());
+    }
+    let places = rust(&["src", "tests/properties"]).into_iter().filter(|(path, _)| has_function(path));
+    for (path, _) in places {
+        let is_named = named.contains(&path);
+        // It makes no expressions of its own: one with a function is enough.
+        assert!(is_named || path.ends_with("tests/properties/filter.rs"), "the example leaves out {}", path.display());
+    }
+}

@@ -155,9 +155,8 @@ async fn begin(load: Load) -> World {
 
 /// Writes items, and nothing else.
 async fn write(world: &World, table: &str, items: impl Iterator<Item = HashMap<String, AttributeValue>>) -> Duration {
-    let put = |item| {
-        WriteRequest::builder().put_request(PutRequest::builder().set_item(Some(item)).build().unwrap()).build()
-    };
+    let put =
+        |item| WriteRequest::builder().put_request(PutRequest::builder().set_item(Some(item)).build().unwrap()).build();
     let requests: Vec<WriteRequest> = items.map(put).collect();
     let began = Instant::now();
     let batches = requests.chunks(BATCH_WRITE).map(|batch| {

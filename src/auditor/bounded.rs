@@ -69,7 +69,8 @@ mod tests {
     #[test]
     fn a_report_is_cut_where_it_is_longest_and_keeps_its_counts() {
         let drift: Vec<String> = (0..1_000).map(|item| format!("view item {item}")).collect();
-        let report = with_counts(json!({ "drifted": 1_000, "drift": drift, "ledger": ["one"], "orphans": { "missing": [] } }));
+        let report =
+            with_counts(json!({ "drifted": 1_000, "drift": drift, "ledger": ["one"], "orphans": { "missing": [] } }));
         let short = bounded(report.clone(), 2_000);
         assert!(short.to_string().len() <= 2_000 && entries(&short, "drift").len() > 50, "{short}");
         assert_eq!((&short["drifted_counters"], &short["drifted"]), (&json!(1_000), &json!(1_000)));

@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn an_object_without_a_word_for_the_auditor_is_a_schedule() {
-        for event in ["{}", r#"{"version":"0","id":"1","detail-type":"Scheduled Event","detail":{}}"#, r#"{"run":"x"}"#] {
+        for event in ["{}", r#"{"version":"0","id":"1","detail-type":"Scheduled Event","detail":{}}"#, r#"{"run":"x"}"#]
+        {
             assert_eq!(Event::read(event.as_bytes()), Ok(Event::GoOn), "{event}");
         }
     }

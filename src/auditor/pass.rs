@@ -13,7 +13,7 @@ use super::error::AuditorError;
 use super::position::{LastPass, Position, Positions};
 use super::slice_audit::SliceEnd;
 use super::time_limit::TimeLimit;
-use super::told::summary;
+use super::told::{seconds, summary};
 use super::{Auditor, going_on};
 use crate::metrics::audit::AuditNumbers;
 use crate::operate::audit::merge;
@@ -23,6 +23,10 @@ use crate::rollup::check::slice::Slice;
 /// How often a slice is begun whose run is killed, before it is halved: what kills it may be its size.
 const ATTEMPTS: u32 = 2;
 
+/// How many times more slices than it began with a pass may be divided into. Each slice scans whole tables: what needs more
+/// is worth a person's look at the cause before it costs as much.
+const HALVED_MAX: u32 = 16;
+
 impl Auditor {
     /// Does as many slices of the pass as the time of the run allows.
     pub(super) async fn go_on(&self, limit: &TimeLimit, request_id: &str) -> Result<Value, AuditorError> {
@@ -31,8 +35,8 @@ impl Auditor {
         let mut position = self.begin_or_go_on(&mut positions).await?;
         let since = last_pass.map_or(position.began, |pass| pass.ended);
         let ended = self.slices_in_time(&mut positions, &mut position, limit).await;
-        let age = now().signed_duration_since(since).num_seconds();
-        let mut numbers = AuditNumbers { since_last_pass: Some(seconds(age)), ..AuditNumbers::default() };
+        let age = seconds(now().signed_duration_since(since));
+        let mut numbers = AuditNumbers { since_last_pass: Some(age), ..AuditNumbers::default() };
         let answer = match ended {
             Ok(Some(pass)) => {
                 numbers = AuditNumbers { since_last_pass: Some(0), ..AuditNumbers::of_pass(&pass.summary) };
@@ -41,23 +45,22 @@ impl Auditor {
                 Ok(json!({ "pass": "ended", "summary": pass.summary }))
             }
             Ok(None) => Ok(going_on(&position.slice)),
-            Err(error) => {
-                numbers.refused = u64::from(error.is_refusal());
-                Err(error)
-            }
+            Err(error) => Err(error),
         };
         numbers.so_far(&position.report);
         self.teller.metrics(&numbers, request_id);
         answer
     }
 
-    /// The pass that is going on, unless it is one of another definition; otherwise a new one.
+    /// The pass that is going on, unless it is one of another definition or of other settings; otherwise a new one.
     async fn begin_or_go_on(&self, positions: &mut Positions<'_>) -> Result<Position, AuditorError> {
         let fingerprint = self.config.definition.fingerprint().as_str();
-        if let Some(found) = positions.position().await?
-            && found.fingerprint == fingerprint
-            && found.slice.parse::<Slice>().is_ok()
-        {
+        let found = positions.position().await?;
+        let is_wanted = |found: &Position| {
+            let settings = self.settings.slices.is_none_or(|slices| slices == found.began_with);
+            settings && found.fingerprint == fingerprint && found.slice.parse::<Slice>().is_ok()
+        };
+        if let Some(found) = found.filter(is_wanted) {
             return Ok(found);
         }
         let slices = self.slice_count().await?;
@@ -129,6 +132,7 @@ impl Auditor {
     /// Divides what is left of a pass further.
     fn halve(&self, position: &mut Position, limit: &TimeLimit) -> Result<(), AuditorError> {
         let half = position.slice.parse::<Slice>().ok().and_then(Slice::first_half);
+        let half = half.filter(|half| half.of() <= position.began_with.saturating_mul(HALVED_MAX));
         let half = half.ok_or_else(|| AuditorError::TooMuchDiffers {
             slice: position.slice.clone(),
             seconds: limit.working.as_secs(),
@@ -168,8 +172,4 @@ impl Auditor {
         }
         command
     }
-}
-
-fn seconds(seconds: i64) -> u64 {
-    u64::try_from(seconds).unwrap_or_default()
 }

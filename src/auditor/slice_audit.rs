@@ -10,6 +10,7 @@ use super::bounded::with_counts;
 use super::error::AuditorError;
 use super::settings::OnDrift;
 use super::time_limit::TimeLimit;
+use super::told::seconds;
 use crate::operate::args::Pace;
 use crate::operate::audit::error::AuditError;
 use crate::operate::audit::{AuditScope, audit};
@@ -65,7 +66,7 @@ impl Auditor {
                 report["began"] = json!(began.to_rfc3339_opts(SecondsFormat::Millis, true));
                 report["ended"] = json!(ended.to_rfc3339_opts(SecondsFormat::Millis, true));
                 let oldest = report["oldest_unmarked"].as_str().and_then(|at| at.parse::<DateTime<Utc>>().ok());
-                let age = oldest.map_or(0, |at| ended.signed_duration_since(at).num_seconds().max(0));
+                let age = oldest.map_or(0, |at| seconds(ended.signed_duration_since(at)));
                 report["oldest_unmarked_seconds"] = json!(age);
                 Ok(SliceEnd::Done(report))
             }

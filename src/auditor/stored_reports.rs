@@ -8,12 +8,13 @@ use chrono::SecondsFormat;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
+use super::Auditor;
 use super::bounded::{REPORT_BYTES, bounded};
 use super::error::AuditorError;
+use super::position::{LastPass, Positions};
 use super::slice_audit::SliceEnd;
 use super::time_limit::TimeLimit;
-use super::told::summary;
-use super::{Auditor, position};
+use super::told::{seconds, summary};
 use crate::commit::Randomness;
 use crate::metrics::audit::AuditNumbers;
 use crate::operate::audit::merge;
@@ -37,8 +38,11 @@ const READS_AT_ONCE: usize = 16;
 
 impl Auditor {
     /// The slices of a run of workers.
-    pub(super) async fn plan(&self) -> Result<Value, AuditorError> {
+    pub(super) async fn plan(&self, request_id: &str) -> Result<Value, AuditorError> {
         let of = self.slice_count().await?;
+        let positions = Positions::new(Client::new(&self.sdk), &self.config.idempotency_table);
+        let age = positions.last_pass().await?.map(|pass| seconds(now().signed_duration_since(pass.ended)));
+        self.teller.metrics(&AuditNumbers { since_last_pass: age, ..AuditNumbers::default() }, request_id);
         let slices: Vec<String> = Slice::all(of).map(|slice| slice.to_string()).collect();
         Ok(json!({ "run": OsRandomness.token().to_string(), "of": of, "slices": slices }))
     }
@@ -89,8 +93,8 @@ impl Auditor {
             return Err(AuditorError::Missing { missing, of, run: run.to_owned(), first });
         }
         let summary = summary(&sum, of);
-        let pass = position::LastPass { ended: now(), summary: summary.clone() };
-        position::Positions::new(client.clone(), &self.config.idempotency_table).keep(&pass).await?;
+        let pass = LastPass { ended: now(), summary: summary.clone() };
+        Positions::new(client.clone(), &self.config.idempotency_table).keep(&pass).await?;
         self.teller.findings_of_all(&sum);
         self.teller.summary(&summary);
         let mut numbers = AuditNumbers { since_last_pass: Some(0), ..AuditNumbers::of_pass(&summary) };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tracing::warn;
 
@@ -17,8 +17,10 @@ use crate::operate::repair::report::CounterWrite;
 const LINES: usize = 100;
 
 /// What a slice finds for itself, each with the number of them in all and the command that looks closer.
-const OF_SLICE: [(&str, &str, &str); 2] =
-    [("drift", "drifted_counters", "ddb-rollup repair --item KEY"), ("unstable_items", "unstable", "ddb-rollup audit --item KEY")];
+const OF_SLICE: [(&str, &str, &str); 2] = [
+    ("drift", "drifted_counters", "ddb-rollup repair --item KEY"),
+    ("unstable_items", "unstable", "ddb-rollup audit --item KEY"),
+];
 
 /// What every slice finds, as it reads whole tables.
 const OF_ALL: [(&str, &str, &str); 2] =
@@ -115,6 +117,11 @@ pub(super) fn summary(report: &Value, slices: u32) -> Value {
         summary["seconds"] = json!(ended.signed_duration_since(began).as_seconds_f64());
     }
     summary
+}
+
+/// Whole seconds; none where a clock went back.
+pub(super) fn seconds(time: TimeDelta) -> u64 {
+    u64::try_from(time.num_seconds()).unwrap_or_default()
 }
 
 impl AuditNumbers {

@@ -3,13 +3,15 @@
 //! 0 is that everything is as it should be, 1 that something was found, 2 that the command could not run.
 
 use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ddb_rollup::operate::args::Shared;
 use ddb_rollup::operate::printable::printable_lines;
-use ddb_rollup::operate::{CommandOutcome, audit, deploy_check, local, migrate, quarantine, repair, replay, view};
+use ddb_rollup::operate::{
+    CommandOutcome, audit, deploy_check, local, migrate, quarantine, repair, replay, terminal, view,
+};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -45,7 +47,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // When standard error is closed too, the exit code is all that is left.
-            let _ = writeln!(io::stderr(), "error: {}", printable_lines(format_args!("{error:#}")));
+            let text = format!("error: {}", printable_lines(format_args!("{error:#}")));
+            let _ = writeln!(io::stderr(), "{}", terminal::wrapped(&text, terminal::columns(io::stderr())));
             ExitCode::from(2)
         }
     }
@@ -77,7 +80,7 @@ fn log_to_stderr() {
     let wanted = env::var("RUST_LOG").ok().and_then(|targets| targets.parse::<Targets>().ok());
     let targets = wanted
         .unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN).with_target("dynoxide", LevelFilter::ERROR));
-    let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colours = terminal::has_colours(&io::stderr());
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(colours).with_target(false);
     tracing_subscriber::registry().with(targets).with(lines).init();
 }

@@ -64,8 +64,7 @@ pub const AUDIT_METRICS: [AuditMetric; 11] = [
 /// The line of a run: one JSON object, without a line's end.
 #[must_use]
 pub fn line(numbers: &AuditNumbers, function: &str, request_id: &str, at: DateTime<Utc>) -> String {
-    let known: Vec<_> =
-        AUDIT_METRICS.iter().filter_map(|metric| Some((metric, (metric.value)(numbers)?))).collect();
+    let known: Vec<_> = AUDIT_METRICS.iter().filter_map(|metric| Some((metric, (metric.value)(numbers)?))).collect();
     let definitions = known.iter().map(|(metric, _)| json!({ "Name": metric.name, "Unit": metric.unit }));
     let mut line = Map::from_iter([
         (

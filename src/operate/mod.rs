@@ -4,7 +4,8 @@
 //! [`repair`], [`replay`], [`quarantine`], [`migrate`] and [`deploy_check`] work on the tables of a deployment. Below them:
 //!
 //! - What was asked for: [`args`], the options that several have; [`operator`], who asks; [`stop`], the wish to end.
-//! - The time: [`clock`]. What is told meanwhile: [`progress`]. What went wrong: [`error`].
+//! - The time: [`clock`]. What is told meanwhile: [`progress`]. What went wrong: [`error`]. What mends it: [`commands`]. What
+//!   it is all written to: [`terminal`].
 //! - The stream: [`stream_reader`] reads a [`stream`] to its end, in the order of the [`sequence`] numbers, and [`event`]
 //!   makes Lambda's events of its records.
 //! - The counters: [`apply`] adds records by the function's own way; [`marker_table`] has the keys of their markers,
@@ -15,6 +16,7 @@ pub mod apply;
 pub mod args;
 pub mod audit;
 pub mod clock;
+pub mod commands;
 #[cfg(feature = "cli")]
 pub mod deploy_check;
 pub mod error;
@@ -32,6 +34,7 @@ pub mod progress;
 pub mod quarantine;
 mod record_parts;
 pub mod repair;
+#[cfg(feature = "cli")]
 mod repair_starts;
 #[cfg(feature = "cli")]
 pub mod replay;
@@ -40,6 +43,8 @@ pub mod slices;
 pub mod stop;
 pub mod stream;
 pub mod stream_reader;
+#[cfg(feature = "cli")]
+pub mod terminal;
 #[cfg(feature = "cli")]
 pub mod view;
 

@@ -15,6 +15,13 @@ pub fn printable_lines(text: impl Display) -> String {
     escaped(&text.to_string(), |c| c != '\n' && is_control(c))
 }
 
+/// A number with its noun: `1 record`, `2 records`.
+#[must_use]
+pub fn counted<N: Display + PartialEq + From<u8>>(number: N, one: &str, many: &str) -> String {
+    let noun = if number == N::from(1) { one } else { many };
+    format!("{number} {noun}")
+}
+
 fn escaped(text: &str, hidden: impl Fn(char) -> bool) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
         if hidden(c) {
@@ -28,7 +35,7 @@ fn escaped(text: &str, hidden: impl Fn(char) -> bool) -> String {
 }
 
 /// A control character, or one that changes the direction of the text around it.
-fn is_control(c: char) -> bool {
+pub(super) fn is_control(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     turns || c.is_control()
 }

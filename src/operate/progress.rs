@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::printable::counted;
 #[cfg(feature = "cli")]
 use super::printable::printable;
 
@@ -21,6 +22,13 @@ use bar::Bar;
 
 /// How often there is a line, where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The columns of most terminals; a narrower one has no room for rates and titles.
+const USUAL_COLUMNS: usize = 80;
+
+/// The columns from which on a short and a long bar fit beside the numbers.
+const ROOM_FOR_A_BAR: usize = 90;
+const ROOM_FOR_A_LONG_BAR: usize = 110;
 
 /// The progress of one stage of the work.
 #[derive(Debug)]
@@ -46,11 +54,7 @@ impl Progress {
     #[must_use]
     pub fn reading(what: &'static str, total: u64) -> Self {
         let total = Some(total).filter(|total| *total > 0);
-        let form = match total {
-            None => "{spinner} {human_pos} {msg}, {per_sec}, {elapsed}",
-            Some(_) => "{bar:30} {human_pos} of about {human_len} {msg}, {per_sec}, {eta} left",
-        };
-        let progress = Self::of(Work::Reading { what, total }, total, form);
+        let progress = Self::of(Work::Reading { what, total }, total);
         if let Some(bar) = &progress.bar {
             bar.set_message(what.to_owned());
         }
@@ -60,19 +64,15 @@ impl Progress {
     /// The progress of changing items, of about so many if that is known.
     #[must_use]
     pub fn changing(title: &str, total: Option<u64>) -> Self {
-        let form = match total {
-            None => "{prefix} {pos}{msg}",
-            Some(_) => "{prefix} {bar:30} {pos} of about {len}{msg}",
-        };
-        let progress = Self::of(Work::Changing { title: title.to_owned(), changed: Cell::new(0) }, total, form);
+        let progress = Self::of(Work::Changing { title: title.to_owned(), changed: Cell::new(0) }, total);
         if let Some(bar) = &progress.bar {
             bar.set_prefix(title.to_owned());
         }
         progress
     }
 
-    fn of(work: Work, total: Option<u64>, form: &str) -> Self {
-        let bar = Bar::on_terminal(total, form);
+    fn of(work: Work, total: Option<u64>) -> Self {
+        let bar = Bar::on_terminal(total, |columns| bar_form(&work, total, columns));
         let now = Instant::now();
         Self { work, done: Cell::new(0), began: now, last_line: Cell::new(now), bar }
     }
@@ -116,6 +116,24 @@ impl Progress {
     }
 }
 
+/// What a bar shows, as a template of indicatif: all of it must fit beside the longest numbers that are likely.
+fn bar_form(work: &Work, total: Option<u64>, columns: usize) -> String {
+    let bar = match columns {
+        ..ROOM_FOR_A_BAR => "",
+        ROOM_FOR_A_BAR..ROOM_FOR_A_LONG_BAR => "{bar:10} ",
+        _ => "{bar:30} ",
+    };
+    let (title, rate) = if columns < USUAL_COLUMNS { ("", "") } else { ("{prefix} ", " {per_sec},") };
+    match (work, total) {
+        (Work::Reading { .. }, None) => format!("{{spinner}} {{human_pos}} {{msg}},{rate} {{elapsed}}"),
+        (Work::Reading { .. }, Some(_)) => {
+            format!("{bar}{{human_pos}} of about {{human_len}} {{msg}},{rate} {{eta}} left")
+        }
+        (Work::Changing { .. }, None) => format!("{title}{{pos}}{{msg}}"),
+        (Work::Changing { .. }, Some(_)) => format!("{title}{bar}{{pos}} of about {{len}}{{msg}}"),
+    }
+}
+
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let done = self.done.get();
@@ -127,8 +145,42 @@ impl fmt::Display for Progress {
                 write!(f, "{done}{of} {what}, {rate:.0} a second")
             }
             Work::Changing { title, changed } => {
-                write!(f, "{title}: {done} items looked at, {} to change", changed.get())
+                write!(f, "{title}: {} looked at, {} to change", counted(done, "item", "items"), changed.get())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_bar_shows_fits() {
+        let many = 1_234_567_890;
+        let reading = || Work::Reading { what: "source items", total: None };
+        let changing = || Work::Changing { title: String::new(), changed: Cell::default() };
+        let works = [(reading(), None), (reading(), Some(many)), (changing(), None), (changing(), Some(many))];
+        let cases = [60, 80, 90, 110].into_iter().flat_map(|columns| works.iter().map(move |case| (columns, case)));
+        for (columns, (work, total)) in cases {
+            let shown = [
+                ("{spinner}", "⠁"),
+                ("{human_pos}", "1,234,567,890"),
+                ("{human_len}", "1,234,567,890"),
+                ("{pos}", "123456789"),
+                ("{len}", "123456789"),
+                ("{per_sec}", "12,345.6789/s"),
+                ("{elapsed}", "59m"),
+                ("{eta}", "59m"),
+                ("{bar:10}", &"#".repeat(10)),
+                ("{bar:30}", &"#".repeat(30)),
+                ("{prefix}", "V2__counters_of_source_items"),
+            ];
+            let form = bar_form(work, *total, columns);
+            let message = if matches!(work, Work::Reading { .. }) { "source items" } else { ", 123456 to change" };
+            let line =
+                shown.iter().fold(form, |line, (name, value)| line.replace(name, value)).replace("{msg}", message);
+            assert!(!line.contains('{') && line.chars().count() <= columns, "{columns}: {line}");
         }
     }
 }

@@ -18,12 +18,14 @@ use super::CommandOutcome;
 use super::apply::Applier;
 use super::args::Shared;
 use super::clock::{days_later, now};
+use super::commands::Commands;
 use super::error::{TableError, failure_text};
 use super::marker_table::{attribute_text, marker_key};
-use super::printable::printable;
+use super::printable::{counted, printable};
 use super::record_parts::RecordParts;
 use super::repair_starts::{RefusedRecord, RepairStarts};
-use super::replay::report::ReplayReport;
+use super::replay::report::{ReplayReport, ReplayText};
+use super::terminal;
 use crate::config::{Config, ConfigError};
 use crate::handler::InvocationError;
 use crate::rollup::Item;
@@ -273,7 +275,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, Quarant
                 refused.extend(quarantine.replay(&page, &starts, &mut applier).await?);
             }
             let report = ReplayReport { applied: applier.counts, refused, ..ReplayReport::default() };
-            shared.write(&report.json(), &report)?;
+            shared.write(&report.json(), &ReplayText { report: &report, commands: &Commands::of(shared) })?;
             Ok(CommandOutcome::found_unless(report.is_clean()))
         }
         Command::Discard(_) => {
@@ -281,12 +283,22 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, Quarant
             while let Some(page) = pages.next().await? {
                 discarded += quarantine.discard_all(&page).await?;
             }
-            let records = if discarded == 1 { "record" } else { "records" };
-            let told = format!("{discarded} {records} discarded; repair the view items that they belong to\n");
+            let told = discarded_text(discarded, &Commands::of(shared));
             shared.write(&json!({ "discarded": discarded }), &told)?;
             Ok(CommandOutcome::Clean)
         }
     }
+}
+
+fn discarded_text(discarded: usize, commands: &Commands) -> String {
+    let told = counted(discarded, "record", "records");
+    if discarded == 0 {
+        return format!("{told} discarded\n");
+    }
+    format!(
+        "{told} discarded. To set the counters of the view items to what the source says:\n    {}\n",
+        commands.run("repair")
+    )
 }
 
 /// Writes the records as one object, page by page; tells how many. An error leaves the object open, so that nobody takes a
@@ -307,17 +319,16 @@ async fn list_json(pages: &mut Pages<'_>) -> Result<usize, QuarantineError> {
 
 /// Writes the records for people, page by page; tells how many.
 async fn list(pages: &mut Pages<'_>) -> Result<usize, QuarantineError> {
-    let mut listed = 0;
+    let (mut listed, columns) = (0, terminal::columns(io::stdout()));
     while let Some(page) = pages.next().await? {
         for record in &page {
-            write!(io::stdout(), "{record}")?;
+            write!(io::stdout(), "{}", terminal::wrapped(&record.to_string(), columns))?;
         }
         listed += page.len();
     }
     match listed {
         0 => writeln!(io::stdout(), "nothing is in quarantine")?,
-        1 => writeln!(io::stdout(), "1 record in quarantine")?,
-        many => writeln!(io::stdout(), "{many} records in quarantine")?,
+        some => writeln!(io::stdout(), "{} in quarantine", counted(some, "record", "records"))?,
     }
     Ok(listed)
 }

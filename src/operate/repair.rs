@@ -26,6 +26,7 @@ mod joint;
 mod mender;
 mod quarantine;
 pub mod report;
+mod stored_start;
 mod zero_groups;
 
 #[cfg(feature = "cli")]

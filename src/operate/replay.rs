@@ -14,6 +14,7 @@ use super::agreement::{Agreement, stream_of};
 use super::apply::Applier;
 use super::args::{self, Pace, Shared};
 use super::audit::{AuditScope, audit};
+use super::commands::Commands;
 use super::repair_starts::{RecordsFrom, RepairStarts};
 use super::stop::{Stop, until_stopped};
 
@@ -26,7 +27,7 @@ pub mod stream;
 
 use error::ReplayError;
 use queue::Queue;
-use report::ReplayReport;
+use report::{ReplayReport, ReplayText};
 
 /// Apply records again that Lambda gave up on, or that quarantine holds; nothing counts twice
 ///
@@ -97,7 +98,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayE
     .await;
     let Replayer { applier, mut report, .. } = replayer;
     report.applied = applier.counts;
-    shared.write(&report.json(), &report)?;
+    shared.write(&report.json(), &ReplayText { report: &report, commands: &Commands::of(shared) })?;
     ended?;
     Ok(CommandOutcome::found_unless(report.is_clean()))
 }

@@ -6,6 +6,7 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 
 use super::clock::now;
+use super::commands::option;
 use super::error::{TableError, failure_text};
 use super::marker_table::{SLICES_DONE, marker_key};
 use super::stop::Stop;
@@ -29,6 +30,14 @@ pub struct SliceArgs {
     /// Begin with the first slice, even if earlier slices are done
     #[arg(long, requires = "slices")]
     from_start: bool,
+}
+
+impl SliceArgs {
+    /// How the view items are divided, as an option of a later command.
+    #[must_use]
+    pub(super) fn options(&self) -> String {
+        self.slices.map(|slices| option("--slices", &slices.to_string())).unwrap_or_default()
+    }
 }
 
 /// What a slice came to, which that of another slice can be added to.

@@ -108,7 +108,10 @@ async fn without_the_index_the_answers_are_the_same_and_the_command_says_what_th
         answers.push([discard.out, replay.out, empty.out]);
     }
     assert_eq!(answers[0], answers[1]);
-    assert_eq!(answers[0][0], "1 record discarded; repair the view items that they belong to\n");
+    assert_eq!(
+        answers[0][0],
+        "1 record discarded. To set the counters of the view items to what the source says:\n    ddb-rollup repair\n"
+    );
 }
 
 #[tokio::test]

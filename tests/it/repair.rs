@@ -78,7 +78,7 @@ async fn each_repair_is_in_the_ledger() {
     let user = [("USER", "ada"), ("HOSTNAME", "analytical")];
     let ran = run_with(&engine, &["repair", "--settle", "0"], &user).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.out.contains("TotalPoints from 9 to 4") && ran.out.contains("1 view items repaired"), "{}", ran.out);
+    assert!(ran.out.contains("TotalPoints from 9 to 4") && ran.out.contains("1 view item repaired"), "{}", ran.out);
     let markers = engine.markers().await;
     let (name, record) = markers.iter().find(|(name, _)| name.starts_with("repair-")).unwrap();
     assert_eq!(&record["SequenceNumber"], &s(name));

@@ -230,9 +230,10 @@ async fn records_that_are_gone_from_the_stream_name_the_view_items_to_repair() {
     queue.put([pointer(&records[..1], &shard, &dropped)]);
     let url = queue.serve().await;
     let queue_url = format!("{url}/000000000000/failures");
-    for (flags, expected) in
-        [(&["--json"][..], "\"view_items_to_repair\":[\"m1\"]"), (&[], "by `ddb-rollup repair`: m1")]
-    {
+    for (flags, expected) in [
+        (&["--json"][..], "\"view_items_to_repair\":[\"m1\"]"),
+        (&[], "from a recount: m1. To set their counters:\n    ddb-rollup repair\n"),
+    ] {
         let arguments = [&["replay", "--from-queue", queue_url.as_str(), "--settle", "0.1"], flags].concat();
         let ran = run_with(&engine, &arguments, &[("AWS_ENDPOINT_URL_SQS", url.as_str())]).await;
         assert_eq!(ran.code, 1, "{ran:?}");

@@ -159,9 +159,7 @@ async fn it_is_said_why_an_image_in_a_view_adds_nothing_to_a_measure() {
     let item = json!({ "Buyer": {"S": "ann"}, "Price": {"N": "3"}, "Quantity": {"S": "2"}, "At": {"N": "0"},
         "Tags": {"L": []}, "Parts": {"M": {"a": {"S": "x"}}} });
     let found = bench.tried(None, Some(&item)).await;
-    let left_out = |measure: &str, reason: &str| {
-        json!({ "view": "default", "image": "new", "measure": measure, "reason": reason })
-    };
+    let left_out = |measure: &str, reason: &str| json!({ "view": "default", "image": "new", "measure": measure, "reason": reason });
     let expected = json!([
         left_out("Revenue", "no number in Quantity, Discount"),
         left_out("Large", "its condition is not true: Price > 100; Quantity > 1"),

@@ -13,6 +13,7 @@ use crate::config::{
     Config, ConfigError, IDEMPOTENCY_TABLE, SOURCE_TABLE, Tables, VIEW_DEFINITION, VIEW_TABLE, endpoint,
 };
 use crate::operate::printable::printable_lines;
+use crate::operate::terminal;
 
 /// Where the tables are, what they are called, and for whom the results are.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -97,12 +98,18 @@ impl Shared {
         })
     }
 
-    /// Writes results on standard output, in the form that is asked for. What a terminal would obey is shown instead.
+    /// Writes results on standard output, in the form that is asked for. What a terminal would obey is shown instead, and
+    /// lines for people are broken where a terminal is too narrow for them.
     ///
     /// # Errors
     /// When standard output is closed.
     pub fn write(&self, object: &Value, text: &impl Display) -> io::Result<()> {
-        if self.json { writeln!(io::stdout(), "{object}") } else { write!(io::stdout(), "{}", printable_lines(text)) }
+        let mut out = io::stdout();
+        if self.json {
+            return writeln!(out, "{object}");
+        }
+        let text = terminal::wrapped(&printable_lines(text), terminal::columns(&out));
+        write!(out, "{text}")
     }
 
     /// The template's parameters for the tables that were named.

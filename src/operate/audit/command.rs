@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use super::error::AuditError;
+use super::text::ReportText;
 use super::{AuditScope, audit, merge, page};
 use crate::operate::CommandOutcome;
 use crate::operate::args::Shared;
 use crate::operate::clock::now;
+use crate::operate::commands::Commands;
 use crate::operate::slices::{SliceArgs, Slices};
 use crate::operate::stop::until_stopped;
 
@@ -53,11 +55,12 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
         slices.work_through(stop, of_slice).await
     });
     let report = report.await?;
+    let commands = args.scope.commands(Commands::of(shared), &args.slices.options());
     if let Some(file) = &args.html {
-        let page = page::page(&report, now());
+        let page = page::page(&report, &commands, now());
         let written = tokio::fs::write(file, page).await;
         written.map_err(|cause| AuditError::Html { file: file.clone(), cause })?;
     }
-    shared.write(&report.json(), &report)?;
+    shared.write(&report.json(), &ReportText { report: &report, commands: &commands })?;
     Ok(CommandOutcome::found_unless(report.is_clean()))
 }

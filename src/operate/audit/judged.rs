@@ -121,7 +121,9 @@ fn inconsistent(definition: &Definition, stored: &StoredCounters, examined: &Exa
             let (is, wanted) = (ungrouped(&is, total, grouped), ungrouped(&should, total, grouped));
             if is != wanted {
                 let (total, grouped) = (&one.attribute, &by.attribute);
-                return Some(format!("{total} less the sum of {grouped} is {is}, and {wanted} items are ungrouped"));
+                return Some(format!(
+                    "{total} less the sum of {grouped} is {is}; the source has {wanted} without a group"
+                ));
             }
         }
     }

@@ -2,41 +2,42 @@
 
 use std::fmt::{self, Display, Write};
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::judged::DriftedCounter;
-use super::ledger::HOURS;
+use super::notes::notes;
+use super::remedies::{Remedies, Remedy};
 use super::report::{AuditReport, Behind, counter_name, reading_text};
-use crate::rollup::check::judge::StoredValue;
-use crate::rollup::model::number::Number;
-use crate::rollup::model::view::ViewKey;
+use crate::operate::commands::Commands;
+use crate::operate::printable::counted;
+use crate::rollup::check::ledger::Finding;
+
+mod plots;
 
 /// Rows of a table; a page of more could not be read. The whole list is what `--json` prints.
 const ROWS: usize = 500;
 
-/// View items in the plot of drift.
-const BARS: usize = 20;
-
-/// The plots' width and the height of the one over time, in the units of the drawing.
-const WIDTH: usize = 720;
-const HEIGHT: usize = 140;
-
+/// Colours differ for a light and a dark page. No colour is the only sign of anything.
 const STYLE: &str = "\
-:root{color-scheme:light dark;--ink:#1d2530;--dim:#5d6b7c;--paper:#fff;--card:#f4f6f9;--line:#d7dde5;--good:#1a7f4b;\
---lag:#9a6700;--bad:#c02f2f;--bar:#3b6fd4}\
-@media(prefers-color-scheme:dark){:root{--ink:#e6ebf2;--dim:#93a1b3;--paper:#12161c;--card:#1b2129;--line:#2f3844;\
+:root{color-scheme:light dark;--ink:#1d2530;--dim:#566374;--paper:#fff;--card:#f4f6f9;--line:#d7dde5;--good:#176e41;\
+--lag:#8a5c00;--bad:#b52a2a;--bar:#3b6fd4}\
+@media(prefers-color-scheme:dark){:root{--ink:#e6ebf2;--dim:#9aa8b9;--paper:#12161c;--card:#1b2129;--line:#2f3844;\
 --good:#4ac281;--lag:#dba12f;--bad:#f07070;--bar:#6f9cf0}}\
 *{box-sizing:border-box}body{margin:0 auto;padding:2rem 1.25rem 4rem;max-width:62rem;background:var(--paper);\
 color:var(--ink);font:16px/1.5 system-ui,sans-serif}h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2.25rem 0 .6rem}\
 p{margin:.3rem 0}.dim{color:var(--dim)}.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(6.6rem,1fr));\
-gap:.75rem;margin-top:1.5rem}.card{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.7rem 1rem}\
+gap:.75rem;margin:1.5rem 0 1rem;padding:0;list-style:none}.card{background:var(--card);border:1px solid var(--line);\
+border-radius:.6rem;padding:.7rem 1rem}\
 .card b{display:block;font-size:1.7rem;line-height:1.2;font-variant-numeric:tabular-nums}.good b{color:var(--good)}\
 .lag b{color:var(--lag)}.bad b{color:var(--bad)}.verdict{font-weight:600}.verdict.good{color:var(--good)}\
 .verdict.bad{color:var(--bad)}.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.92rem}\
 th,td{text-align:left;padding:.4rem .7rem .4rem 0;border-bottom:1px solid var(--line);vertical-align:top;\
-overflow-wrap:anywhere}th{color:var(--dim);font-weight:500}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;\
-white-space:nowrap}svg{width:100%;height:auto;display:block}svg text{fill:var(--dim);font:12px system-ui,sans-serif}\
-svg .bar{fill:var(--bar)}svg .less{fill:var(--lag)}svg .more{fill:var(--bad)}svg line{stroke:var(--line)}";
+overflow-wrap:anywhere}thead th{color:var(--dim)}th{font-weight:500}td.n,th.n{text-align:right;\
+font-variant-numeric:tabular-nums;white-space:nowrap}pre{margin:.3rem 0;padding:.5rem .7rem;background:var(--card);\
+border:1px solid var(--line);border-radius:.4rem;white-space:pre-wrap;overflow-wrap:anywhere;font-size:.88rem}\
+svg{width:100%;height:auto;display:block}svg text{fill:var(--dim);font:12px system-ui,sans-serif}\
+svg .bar{fill:var(--bar)}svg .less{fill:url(#hatch);stroke:var(--lag);stroke-width:1.5}svg .more{fill:var(--bad)}\
+svg line{stroke:var(--line)}svg .hatch{stroke:var(--lag);stroke-width:3}";
 
 /// Text in a page: what is in an item must not become a part of it.
 struct Text<T>(T);
@@ -64,16 +65,17 @@ impl<T: Display> Display for Text<T> {
     }
 }
 
-/// The page.
+/// The page: of one report, with the commands that mend what it found.
 #[must_use]
-pub fn page(report: &AuditReport, now: DateTime<Utc>) -> String {
+pub fn page(report: &AuditReport, commands: &Commands, now: DateTime<Utc>) -> String {
     let mut page = String::new();
     // Writing to a string cannot fail.
-    let _ = write(&mut page, report, now);
+    let _ = write(&mut page, Remedies { report, commands }, now);
     page
 }
 
-fn write(page: &mut String, report: &AuditReport, now: DateTime<Utc>) -> fmt::Result {
+fn write(page: &mut String, remedies: Remedies<'_>, now: DateTime<Utc>) -> fmt::Result {
+    let report = remedies.report;
     let tables = report.definition.tables().iter().map(|table| table.name.as_str()).collect::<Vec<_>>().join(", ");
     let (source, view) = (Text(report.definition.source_table()), Text(tables));
     let at = now.to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -82,7 +84,7 @@ fn write(page: &mut String, report: &AuditReport, now: DateTime<Utc>) -> fmt::Re
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
-         <title>Audit of {view}</title><style>{STYLE}</style></head><body>\
+         <title>Audit of {view}</title><style>{STYLE}</style></head><body><main>\
          <h1>Audit of {view}</h1><p class=\"dim\">counters of {source}, {at}, {:.1} seconds</p>",
         report.took.as_secs_f64()
     )?;
@@ -93,19 +95,46 @@ fn write(page: &mut String, report: &AuditReport, now: DateTime<Utc>) -> fmt::Re
     };
     write!(page, "<p class=\"verdict {class}\" id=\"verdict\">{words}</p>")?;
     cards(page, report)?;
-    notes(page, report)?;
-    drift(page, report)?;
-    events(page, report, now)?;
-    findings(page, report)?;
-    waiting(page, report)?;
-    page.push_str("</body></html>\n");
+    seen(page, remedies)?;
+    drift(page, remedies)?;
+    waiting(page, remedies)?;
+    quarantine(page, remedies)?;
+    ledger(page, remedies)?;
+    also(page, remedies)?;
+    plots::events(page, report, now)?;
+    page.push_str("</main></body></html>\n");
     Ok(())
+}
+
+/// What to do, and the commands as blocks of their own, which can be copied whole.
+fn remedy(page: &mut String, Remedy { does, commands }: &Remedy) -> fmt::Result {
+    write!(page, "<p>{}:</p>", Text(does))?;
+    commands.iter().try_for_each(|command| write!(page, "<pre><code>{}</code></pre>", Text(command)))
+}
+
+/// The beginning of a table that scrolls by itself where the page is narrow; the headings of numbers begin with a space.
+fn begin_table(page: &mut String, id: &str, label: &str, headings: &[&str]) -> fmt::Result {
+    write!(
+        page,
+        "<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-label=\"{label}\"><table id=\"{id}\"><thead><tr>"
+    )?;
+    for heading in headings {
+        let class = if heading.starts_with(' ') { " class=\"n\"" } else { "" };
+        write!(page, "<th scope=\"col\"{class}>{}</th>", heading.trim_start())?;
+    }
+    page.push_str("</tr></thead><tbody>");
+    Ok(())
+}
+
+fn end_table(page: &mut String, rows: usize) -> fmt::Result {
+    page.push_str("</tbody></table></div>");
+    more(page, rows)
 }
 
 fn cards(page: &mut String, report: &AuditReport) -> fmt::Result {
     let bad = |count: usize| if count > 0 { "bad" } else { "" };
     let lag = if report.behind.is_empty() { "" } else { "lag" };
-    page.push_str("<div class=\"cards\">");
+    page.push_str("<ul class=\"cards\">");
     for (id, class, count, words) in [
         ("view_items", "", report.view_items(), "view items"),
         ("exact", "good", report.exact, "exact"),
@@ -115,175 +144,121 @@ fn cards(page: &mut String, report: &AuditReport) -> fmt::Result {
         ("quarantined", if report.quarantined > 0 { "bad" } else { "" }, report.quarantined, "in quarantine"),
         ("findings", bad(report.findings.len()), report.findings.len() as u64, "findings"),
     ] {
-        write!(page, "<div class=\"card {class}\" id=\"{id}\"><b>{count}</b>{words}</div>")?;
+        write!(page, "<li class=\"card {class}\" id=\"{id}\"><b>{count}</b> {words}</li>")?;
     }
-    page.push_str("</div>");
+    page.push_str("</ul>");
     Ok(())
 }
 
-fn notes(page: &mut String, report: &AuditReport) -> fmt::Result {
-    let missing = report.orphans.without_view_item.len();
+fn seen(page: &mut String, remedies: Remedies<'_>) -> fmt::Result {
+    let report = remedies.report;
     write!(
         page,
-        "<p class=\"dim\">{} source items, {} markers, {} repairs on record; {} view items have counters and no source \
-         items, {missing} are missing.</p>",
-        report.source_items,
-        report.markers,
-        report.repairs,
-        report.orphans.without_sources.len()
+        "<p class=\"dim\">Read: {}, {}, {}.</p>",
+        counted(report.source_items, "source item", "source items"),
+        counted(report.markers, "marker", "markers"),
+        counted(report.repairs, "record of a repair", "records of repairs"),
     )?;
     if report.not_examined > 0 {
-        write!(page, "<p>Interrupted: {} view items were not looked at.</p>", report.not_examined)?;
-    }
-    if report.stream_records.is_none() {
-        page.push_str("<p>The source table has no stream: this holds only if nobody wrote to it meanwhile.</p>");
+        let left = counted(report.not_examined, "view item was", "view items were");
+        write!(page, "<p>Interrupted: {left} not looked at.</p>")?;
+        remedy(page, &remedies.of_the_rest())?;
     }
     Ok(())
 }
 
-/// The drift of one item in one number: of its first counter, which is its total where there is one.
-fn size(stored: &StoredValue, expected: &Number) -> Option<f64> {
-    let StoredValue::Number(stored) = stored else { return None };
-    let mut drift = stored.clone();
-    drift += &-expected.clone();
-    drift.to_string().parse().ok()
-}
-
-fn drift(page: &mut String, report: &AuditReport) -> fmt::Result {
+fn drift(page: &mut String, remedies: Remedies<'_>) -> fmt::Result {
+    let report = remedies.report;
     if report.drifted.is_empty() {
         return Ok(());
     }
     page.push_str("<h2>Drift</h2>");
-    drift_plot(page, report)?;
-    drift_table(page, report)
-}
-
-/// The view items that drifted most, with how far.
-fn drift_plot(page: &mut String, report: &AuditReport) -> fmt::Result {
-    let mut bars: Vec<(&ViewKey, f64)> = report
-        .drifted
-        .iter()
-        .filter_map(|item| {
-            let sizes = item.counters.iter().filter_map(|one| size(&one.difference.stored, &one.difference.expected));
-            sizes.max_by(|a, b| a.abs().total_cmp(&b.abs())).map(|size| (&item.key, size))
-        })
-        .collect();
-    bars.sort_by(|(_, a), (_, b)| b.abs().total_cmp(&a.abs()));
-    bars.truncate(BARS);
-    if let Some(most) = bars.iter().map(|(_, size)| size.abs()).reduce(f64::max) {
-        let height = bars.len() * 24 + 8;
-        write!(page, "<svg id=\"drift-plot\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">")?;
-        page.push_str("<title>the largest drift of each view item: stored less recounted</title>");
-        for (place, (key, size)) in bars.iter().enumerate() {
-            let (y, width) = (place * 24 + 4, (size.abs() / most * 380.0).max(1.0));
-            let class = if *size < 0.0 { "less" } else { "more" };
-            let name: String = key.to_string().chars().take(24).collect();
-            write!(
-                page,
-                "<text x=\"0\" y=\"{}\">{}</text><rect class=\"{class}\" x=\"200\" y=\"{y}\" width=\"{width:.1}\" \
-                 height=\"16\" rx=\"3\"/><text x=\"{:.1}\" y=\"{}\">{size:+}</text>",
-                y + 13,
-                Text(name),
-                width + 208.0,
-                y + 13
-            )?;
-        }
-        page.push_str("</svg>");
-    }
-    Ok(())
-}
-
-fn drift_table(page: &mut String, report: &AuditReport) -> fmt::Result {
-    page.push_str(
-        "<div class=\"wide\"><table id=\"drift\"><thead><tr><th>View item</th><th>Counter</th><th class=\"n\">Stored</th>\
-         <th class=\"n\">Recounted</th><th class=\"n\">Not applied yet</th></tr></thead><tbody>",
-    );
+    remedy(page, &remedies.of_drift())?;
+    plots::drift(page, report)?;
+    begin_table(page, "drift", "Drift", &["View item", "Counter", " Stored", " Recounted", " Not applied yet"])?;
     let rows = report.drifted.iter().flat_map(|item| item.counters.iter().map(move |counter| (&item.key, counter)));
     for (key, DriftedCounter { difference, pending }) in rows.clone().take(ROWS) {
         write!(
             page,
-            "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{pending}</td></tr>",
-            Text(key),
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+             <td class=\"n\">{pending}</td></tr>",
+            Text(report.item_name(key)),
             Text(counter_name(&report.definition, difference)),
             Text(reading_text(&difference.stored)),
             difference.expected
         )?;
     }
-    page.push_str("</tbody></table></div>");
-    more(page, rows.count())
+    end_table(page, rows.count())
 }
 
-fn events(page: &mut String, report: &AuditReport, now: DateTime<Utc>) -> fmt::Result {
-    let most = report.hours.values().copied().max().unwrap_or_default();
-    write!(page, "<h2>Events of the last {HOURS} hours</h2>")?;
-    if most == 0 {
-        page.push_str("<p class=\"dim\">The ledger has none.</p>");
-        return Ok(());
-    }
-    write!(page, "<svg id=\"events-plot\" viewBox=\"0 0 {WIDTH} {}\" role=\"img\">", HEIGHT + 24)?;
-    page.push_str("<title>markers by the hour in which they were written</title>");
-    let hours = usize::try_from(HOURS).unwrap_or(1);
-    let step = WIDTH / hours;
-    for (hour, count) in &report.hours {
-        let ago = usize::try_from((now - *hour).num_hours()).unwrap_or_default().min(hours - 1);
-        #[allow(clippy::cast_precision_loss, reason = "the height of a bar")]
-        let height = (*count as f64 / most as f64 * (HEIGHT - 20) as f64).max(1.0);
-        #[allow(clippy::cast_precision_loss, reason = "the place of a bar")]
-        let y = HEIGHT as f64 - height;
-        write!(
+fn waiting(page: &mut String, remedies: Remedies<'_>) -> fmt::Result {
+    let report = remedies.report;
+    if !report.behind.is_empty() {
+        page.push_str("<h2>Behind</h2><p>This is lag: the counters are right when the function has caught up.</p>");
+        begin_table(
             page,
-            "<rect class=\"bar\" x=\"{}\" y=\"{y:.1}\" width=\"{}\" height=\"{height:.1}\" rx=\"2\"><title>{}: {count}\
-             </title></rect>",
-            (hours - 1 - ago) * step + 1,
-            step - 2,
-            hour.format("%Y-%m-%d %H:00 UTC")
+            "behind-table",
+            "Behind",
+            &["View item", " Records without a marker", " Records in quarantine"],
         )?;
+        for Behind { key, unmarked, quarantined } in report.behind.iter().take(ROWS) {
+            let key = Text(report.item_name(key));
+            write!(
+                page,
+                "<tr><th scope=\"row\">{key}</th><td class=\"n\">{unmarked}</td><td class=\"n\">{quarantined}</td></tr>"
+            )?;
+        }
+        end_table(page, report.behind.len())?;
     }
-    write!(
-        page,
-        "<line x1=\"0\" y1=\"{HEIGHT}\" x2=\"{WIDTH}\" y2=\"{HEIGHT}\"/><text x=\"0\" y=\"12\">{most} an hour</text>"
-    )?;
-    for ago in [HOURS, HOURS / 2] {
-        let x = (HOURS - ago) * i64::try_from(step).unwrap_or_default();
-        let at = now - TimeDelta::hours(ago);
-        write!(page, "<text x=\"{x}\" y=\"{}\">{}</text>", HEIGHT + 18, at.format("%b %d %H:%M"))?;
+    if !report.unstable.is_empty() {
+        page.push_str("<h2>Unstable</h2>");
+        begin_table(page, "unstable-table", "Unstable", &["View item", "What to do"])?;
+        for key in report.unstable.iter().take(ROWS) {
+            write!(page, "<tr><th scope=\"row\">{}</th><td>", Text(report.item_name(key)))?;
+            remedy(page, &remedies.of_unstable(key))?;
+            page.push_str("</td></tr>");
+        }
+        end_table(page, report.unstable.len())?;
     }
-    write!(page, "<text x=\"{WIDTH}\" y=\"{}\" text-anchor=\"end\">now (UTC)</text></svg>", HEIGHT + 18)
+    Ok(())
 }
 
-fn findings(page: &mut String, report: &AuditReport) -> fmt::Result {
-    if report.findings.is_empty() {
+fn quarantine(page: &mut String, remedies: Remedies<'_>) -> fmt::Result {
+    if remedies.report.quarantined == 0 {
         return Ok(());
     }
-    page.push_str(
-        "<h2>Findings</h2><div class=\"wide\"><table id=\"findings-table\"><thead><tr><th>Invariant</th><th>Record or view item\
-         </th><th>What is wrong</th></tr></thead><tbody>",
-    );
-    for finding in report.findings.iter().take(ROWS) {
-        let (subject, what) = (Text(&finding.subject), Text(&finding.what));
-        write!(page, "<tr><td>{}</td><td>{subject}</td><td>{what}</td></tr>", finding.invariant)?;
-    }
-    page.push_str("</tbody></table></div>");
-    more(page, report.findings.len())
+    let records = counted(remedies.report.quarantined, "record waits", "records wait");
+    write!(page, "<h2>In quarantine</h2><p>{records} for a decision.</p>")?;
+    remedy(page, &remedies.of_quarantine())
 }
 
-fn waiting(page: &mut String, report: &AuditReport) -> fmt::Result {
-    if report.behind.is_empty() && report.unstable.is_empty() {
+fn ledger(page: &mut String, remedies: Remedies<'_>) -> fmt::Result {
+    let findings = &remedies.report.findings;
+    if findings.is_empty() {
         return Ok(());
     }
-    page.push_str(
-        "<h2>Behind or unstable</h2><div class=\"wide\"><table id=\"waiting\"><thead><tr><th>View item</th>\
-         <th class=\"n\">Without a marker</th><th class=\"n\">In quarantine</th></tr></thead><tbody>",
-    );
-    for Behind { key, unmarked, quarantined } in report.behind.iter().take(ROWS) {
-        let key = Text(key);
-        write!(page, "<tr><td>{key}</td><td class=\"n\">{unmarked}</td><td class=\"n\">{quarantined}</td></tr>")?;
+    page.push_str("<h2>Findings</h2>");
+    remedies.of_ledger().iter().try_for_each(|each| remedy(page, each))?;
+    begin_table(page, "findings-table", "Findings", &["Invariant", "Record or view item", "What is wrong"])?;
+    for Finding { invariant, subject, what } in findings.iter().take(ROWS) {
+        write!(page, "<tr><td>{invariant}</td><td>{}</td><td>{}</td></tr>", Text(subject), Text(what))?;
     }
-    for key in report.unstable.iter().take(ROWS) {
-        write!(page, "<tr><td>{}</td><td class=\"n\" colspan=\"2\">never at rest</td></tr>", Text(key))?;
+    end_table(page, findings.len())
+}
+
+fn also(page: &mut String, remedies: Remedies<'_>) -> fmt::Result {
+    let notes = notes(remedies);
+    if notes.is_empty() {
+        return Ok(());
     }
-    page.push_str("</tbody></table></div>");
-    more(page, report.behind.len().max(report.unstable.len()))
+    page.push_str("<h2>Also found</h2><ul id=\"also\">");
+    for note in notes {
+        write!(page, "<li><p>{}</p>", Text(note.text))?;
+        note.remedy.iter().try_for_each(|each| remedy(page, each))?;
+        page.push_str("</li>");
+    }
+    page.push_str("</ul>");
+    Ok(())
 }
 
 fn more(page: &mut String, count: usize) -> fmt::Result {
@@ -301,5 +276,38 @@ mod tests {
             Text(hostile).to_string(),
             "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;\u{fffd}\u{fffd}"
         );
+    }
+
+    /// The relative luminance of a colour as `#rgb` or `#rrggbb`, by WCAG 2.
+    fn luminance(colour: &str) -> f64 {
+        let hex = colour.trim_start_matches('#');
+        let each = if hex.len() == 3 { 1 } else { 2 };
+        let channel = |place: usize| {
+            let digits = &hex[place * each..(place + 1) * each];
+            let value = f64::from(u8::from_str_radix(&digits.repeat(2 / each), 16).unwrap()) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * channel(0) + 0.7152 * channel(1) + 0.0722 * channel(2)
+    }
+
+    #[test]
+    fn every_colour_stands_out_from_what_is_behind_it() {
+        let themes: Vec<_> = STYLE.split(":root{").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
+        assert_eq!(themes.len(), 2, "light and dark");
+        for theme in themes {
+            let colour = |name: &str| {
+                let rest = theme.split(&format!("--{name}:")).nth(1).unwrap_or_else(|| panic!("{name}: {theme}"));
+                luminance(rest.split(';').next().unwrap())
+            };
+            // 4.5 is what WCAG 2 asks for text (1.4.3), 3 for graphics (1.4.11).
+            let text = ["ink", "dim", "good", "lag", "bad"].map(|name| (name, 4.5));
+            for (name, least) in text.into_iter().chain([("bar", 3.0)]) {
+                for behind in ["paper", "card"] {
+                    let (one, other) = (colour(name), colour(behind));
+                    let ratio = (one.max(other) + 0.05) / (one.min(other) + 0.05);
+                    assert!(ratio >= least, "{name} on {behind}: {ratio:.2}, at least {least}");
+                }
+            }
+        }
     }
 }

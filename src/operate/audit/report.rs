@@ -1,7 +1,6 @@
 //! What an audit or a repair came to.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -10,12 +9,10 @@ use serde_json::{Value, json};
 use super::item_sizes::ItemSizes;
 use super::judged::{DriftedCounter, JudgedCounters, JudgedItem};
 use crate::operate::audit::uncountable::UncountableItem;
-use crate::operate::printable::printable;
 use crate::operate::slices::SliceReport;
 use crate::rollup::check::judge::{Difference, Orphans, StoredValue};
 use crate::rollup::check::ledger::Finding;
 use crate::rollup::check::slice::Slice;
-use crate::rollup::check::zero_groups::ZeroGroups;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::limits;
 use crate::rollup::model::number::Number;
@@ -26,9 +23,6 @@ const ORPHANS: usize = 1_000;
 
 /// Bytes of a view item that are worth a line: three quarters of what it can have.
 const LARGE_ITEM_BYTES: usize = limits::ITEM_BYTES / 4 * 3;
-
-/// Lines of a kind that are shown to people.
-const LINES: usize = 20;
 
 /// What an audit found.
 #[derive(Debug, Clone)]
@@ -217,6 +211,12 @@ impl AuditReport {
         key_json(&self.definition, key)
     }
 
+    /// The largest view item with its bytes, if it is so large that it may soon be full.
+    pub(super) fn large_item(&self) -> Option<(&ViewKey, usize)> {
+        let largest = self.sizes.largest.as_ref().filter(|(_, bytes)| *bytes > LARGE_ITEM_BYTES);
+        largest.map(|(key, bytes)| (key, *bytes))
+    }
+
     /// A view item for people: its key, and its table where there are several.
     pub(in crate::operate) fn item_name(&self, key: &ViewKey) -> String {
         if self.definition.tables().len() == 1 { key.to_string() } else { self.definition.named(key) }
@@ -285,111 +285,4 @@ pub(in crate::operate) fn reading_text(reading: &StoredValue) -> String {
         StoredValue::Number(value) => value.to_string(),
         StoredValue::Other(kind) => format!("of type {kind}"),
     }
-}
-
-impl fmt::Display for AuditReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{} view items: {} exact, {} behind, {} unstable, {} drifted",
-            self.view_items(),
-            self.exact,
-            self.behind.len(),
-            self.unstable.len(),
-            self.drifted.len(),
-        )?;
-        if let Some(slice) = self.slice {
-            writeln!(f, "of slice {slice} alone")?;
-        }
-        if self.not_examined > 0 {
-            writeln!(f, "interrupted: {} view items were not looked at; run it again", self.not_examined)?;
-        }
-        self.show_view_items(f)?;
-        self.show_ledger(f)?;
-        self.show_source(f)
-    }
-}
-
-impl AuditReport {
-    fn show_view_items(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for item in self.drifted.iter().take(LINES) {
-            writeln!(f, "drifted   {}", printable(self.item_name(&item.key)))?;
-            for DriftedCounter { difference, .. } in &item.counters {
-                let name = printable(counter_name(&self.definition, difference));
-                writeln!(f, "    {name} is {}, should be {}", reading_text(&difference.stored), difference.expected)?;
-            }
-        }
-        more(f, self.drifted.len(), "drifted")?;
-        for Behind { key, unmarked, quarantined } in self.behind.iter().take(LINES) {
-            let key = printable(self.item_name(key));
-            writeln!(f, "behind    {key} by {unmarked} records without a marker, {quarantined} in quarantine")?;
-        }
-        more(f, self.behind.len(), "behind")?;
-        if let Some(oldest) = self.oldest_unmarked {
-            writeln!(f, "the oldest record without a marker was written at {oldest}")?;
-        }
-        for key in self.unstable.iter().take(LINES) {
-            let key = printable(self.item_name(key));
-            writeln!(f, "unstable  {key}: it is written too often to be seen at rest; run the audit with --item")?;
-        }
-        more(f, self.unstable.len(), "unstable")?;
-        self.show_sizes(f)
-    }
-
-    fn show_sizes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ZeroGroups { groups, bytes } = self.sizes.zero_groups;
-        if groups > 0 {
-            let items = self.sizes.with_zero_groups.len();
-            writeln!(
-                f,
-                "{groups} groups of {items} view items count nothing and take {bytes} bytes: \
-                 `ddb-rollup repair --remove-zero-groups` removes them"
-            )?;
-        }
-        match &self.sizes.largest {
-            Some((key, bytes)) if *bytes > LARGE_ITEM_BYTES => {
-                let (name, most) = (printable(self.item_name(key)), limits::ITEM_BYTES);
-                writeln!(f, "large     {name} has {bytes} bytes of counters; an item can have {most}")
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn show_ledger(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.quarantined > 0 {
-            writeln!(f, "{} records in quarantine: see `ddb-rollup quarantine list`", self.quarantined)?;
-        }
-        for Finding { invariant, subject, what } in self.findings.iter().take(LINES) {
-            writeln!(f, "{invariant}  {}", printable(format_args!("{subject}: {what}")))?;
-        }
-        more(f, self.findings.len(), "findings in the ledger")
-    }
-
-    fn show_source(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (alone, missing) = (self.orphans.without_sources.len(), self.orphans.without_view_item.len());
-        if alone + missing > 0 {
-            writeln!(f, "{alone} view items have counters and no source items; {missing} are missing")?;
-        }
-        if self.unreadable_source_items > 0 {
-            writeln!(f, "{} source items belong to no view item: their key is unusable", self.unreadable_source_items)?;
-        }
-        for item in self.uncountable.iter().take(LINES) {
-            writeln!(f, "uncountable  {} in the view {}: {}", item.key_text(), item.view, printable(&item.reason))?;
-        }
-        more(f, self.uncountable.len(), "source items that a view cannot count")?;
-        for key in self.others.iter().take(LINES) {
-            let name = printable(self.item_name(key));
-            writeln!(f, "not counted  {name}: it belongs to no view, but has attributes with the names of measures")?;
-        }
-        more(f, self.others.len(), "items of others")?;
-        if self.stream_records.is_none() {
-            let table = self.definition.source_table();
-            writeln!(f, "{table} has no stream: this holds only if nobody wrote to it meanwhile")?;
-        }
-        Ok(())
-    }
-}
-
-fn more(f: &mut fmt::Formatter<'_>, count: usize, what: &str) -> fmt::Result {
-    if count > LINES { writeln!(f, "... and {} more {what}", count - LINES) } else { Ok(()) }
 }

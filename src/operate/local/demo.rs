@@ -25,7 +25,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use self::observed_stack::ObservedStack;
-use self::output::{DemoOutput, count};
+use self::output::DemoOutput;
 use self::recording_function::RecordingFunction;
 use self::recount::{CounterDifference, CountersByMap, differences};
 use self::redelivery::Redelivered;
@@ -38,6 +38,7 @@ use super::poller::{Clock, Poller};
 use super::running_stack::{Declared, RunningStack};
 use crate::operate::CommandOutcome;
 use crate::operate::args::Shared;
+use crate::operate::printable::counted;
 use crate::operate::stop;
 use crate::operate::stream::DynamoStream;
 
@@ -145,8 +146,8 @@ fn conclude(stack: &ObservedStack<'_>, output: DemoOutput, result: &DemoResult) 
     let counts = stack.function().counts();
     output.line(&format!(
         "\n{records} stream records were delivered {delivered} times in {batches} batches: {} committed, {} found.",
-        count(counts.committed(), "transaction", "transactions"),
-        count(counts.duplicates(), "duplicate", "duplicates"),
+        counted(counts.committed(), "transaction", "transactions"),
+        counted(counts.duplicates(), "duplicate", "duplicates"),
     ))?;
     output.headline(if exact {
         "Exact: every counter equals the recount, and nothing was counted twice."

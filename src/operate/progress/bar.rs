@@ -4,18 +4,22 @@ use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::USUAL_COLUMNS;
+use crate::operate::terminal;
+
 /// A bar on standard error.
 #[derive(Debug)]
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {
-    /// A bar of a form, of so many steps if that is known; none where standard error is no terminal.
-    pub(super) fn on_terminal(total: Option<u64>, form: &str) -> Option<Self> {
+    /// A bar of the form for a terminal's columns, of so many steps if that is known; none where standard error is no terminal.
+    pub(super) fn on_terminal(total: Option<u64>, form: impl Fn(usize) -> String) -> Option<Self> {
         io::stderr().is_terminal().then(|| {
+            let form = form(terminal::columns(io::stderr()).unwrap_or(USUAL_COLUMNS));
             let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
             bar.set_draw_target(ProgressDrawTarget::stderr());
             // A form that indicatif does not take leaves its own.
-            if let Ok(style) = ProgressStyle::with_template(form) {
+            if let Ok(style) = ProgressStyle::with_template(&form) {
                 bar.set_style(style);
             }
             Self(bar)

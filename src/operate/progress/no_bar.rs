@@ -5,7 +5,7 @@
 pub(super) enum Bar {}
 
 impl Bar {
-    pub(super) fn on_terminal(_: Option<u64>, _: &str) -> Option<Self> {
+    pub(super) fn on_terminal(_: Option<u64>, _: impl Fn(usize) -> String) -> Option<Self> {
         None
     }
 

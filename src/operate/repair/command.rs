@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 
 use super::Repairer;
-use super::report::Mode;
+use super::report::{Mode, RepairText};
 use crate::operate::CommandOutcome;
 use crate::operate::args::Shared;
 use crate::operate::audit::AuditScope;
 use crate::operate::audit::error::AuditError;
+use crate::operate::commands::Commands;
 use crate::operate::operator;
 use crate::operate::slices::{SliceArgs, Slices};
 use crate::operate::stop::until_stopped;
@@ -67,7 +68,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
             return Err(error);
         }
     };
-    shared.write(&report.json(), &report)?;
+    let commands = args.scope.commands(Commands::of(shared), &args.slices.options());
+    shared.write(&report.json(), &RepairText { report: &report, commands: &commands })?;
     Ok(CommandOutcome::found_unless(report.audit.is_clean()))
 }
-

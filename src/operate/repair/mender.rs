@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::report::{CounterChange, CounterWrite, Mode};
+use super::stored_start;
 use crate::commit::Randomness;
 use crate::config::Config;
 use crate::operate::audit::error::AuditError;
@@ -16,7 +17,6 @@ use crate::operate::audit::report::{counter_name, reading_text};
 use crate::operate::audit::table_reader::TableReader;
 use crate::operate::clock::{now, pause};
 use crate::operate::error::{TableError, failure_text};
-use crate::operate::repair_starts;
 use crate::randomness::OsRandomness;
 use crate::rollup::Item;
 use crate::rollup::check::correction::{claim, correct};
@@ -82,7 +82,7 @@ impl Mender {
     /// Stores that the repair began, once: a replay must know it before a counter is set.
     pub(super) async fn store_start(&mut self, tables: &TableReader) -> Result<(), AuditError> {
         for start in std::mem::take(&mut self.starts) {
-            repair_starts::store(&tables.client, &self.config.idempotency_table, &start).await?;
+            stored_start::store(&tables.client, &self.config.idempotency_table, &start).await?;
         }
         Ok(())
     }

@@ -5,7 +5,9 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::operate::audit::report::AuditReport;
-use crate::operate::printable::printable;
+use crate::operate::audit::text::ReportText;
+use crate::operate::commands::Commands;
+use crate::operate::printable::{counted, printable};
 use crate::operate::slices::SliceReport;
 use crate::rollup::model::view::ViewKey;
 
@@ -114,25 +116,36 @@ impl RepairReport {
     }
 }
 
-impl fmt::Display for RepairReport {
+/// A report for people.
+#[derive(Debug, Clone, Copy)]
+pub struct RepairText<'a> {
+    /// What a repair came to.
+    pub report: &'a RepairReport,
+    /// What the commands that it names have in common.
+    pub commands: &'a Commands,
+}
+
+impl fmt::Display for RepairText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let did = if self.mode == Mode::DryRun { "would set" } else { "set" };
-        for write in &self.writes {
+        let Self { report, commands } = self;
+        let did = if report.mode == Mode::DryRun { "would set" } else { "set" };
+        for write in &report.writes {
             writeln!(f, "{did} {}", printable(write))?;
         }
-        if self.applied > 0 {
-            writeln!(f, "{} records without a marker applied", self.applied)?;
+        if report.applied > 0 {
+            writeln!(f, "{} without a marker applied", counted(report.applied, "record", "records"))?;
         }
-        if self.from_quarantine > 0 {
-            writeln!(f, "{} records in quarantine applied", self.from_quarantine)?;
+        if report.from_quarantine > 0 {
+            writeln!(f, "{} in quarantine applied", counted(report.from_quarantine, "record", "records"))?;
         }
-        if self.closed > 0 {
-            writeln!(f, "{} records in quarantine closed: the counters have what they changed", self.closed)?;
+        if report.closed > 0 {
+            let records = counted(report.closed, "record", "records");
+            writeln!(f, "{records} in quarantine closed: the counters include what these changed")?;
         }
-        if self.removed_groups > 0 {
-            writeln!(f, "{} groups that counted nothing removed", self.removed_groups)?;
+        if report.removed_groups > 0 {
+            writeln!(f, "{} that counted nothing removed", counted(report.removed_groups, "group", "groups"))?;
         }
-        writeln!(f, "{} view items repaired", self.repaired)?;
-        self.audit.fmt(f)
+        writeln!(f, "{} repaired", counted(report.repaired, "view item", "view items"))?;
+        ReportText { report: &report.audit, commands }.fmt(f)
     }
 }

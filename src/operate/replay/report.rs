@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::document::BatchPointer;
 use crate::operate::apply::AppliedRecords;
-use crate::operate::printable::printable;
+use crate::operate::commands::{Commands, option};
+use crate::operate::printable::{counted, printable};
 use crate::operate::repair_starts::RefusedRecord;
 
 /// What a replay came to.
@@ -79,28 +80,53 @@ impl ReplayReport {
     }
 }
 
-impl fmt::Display for ReplayReport {
+/// A report for people.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplayText<'a> {
+    /// What a replay came to.
+    pub report: &'a ReplayReport,
+    /// What the commands that it names have in common.
+    pub commands: &'a Commands,
+}
+
+impl fmt::Display for ReplayText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let AppliedRecords { read, applied, duplicates, no_effect, quarantined, unresolved } = self.applied;
-        let records = if read == 1 { "record" } else { "records" };
-        let same = if duplicates == 1 { "duplicate" } else { "duplicates" };
-        writeln!(f, "{read} {records} read: {applied} applied, {duplicates} {same}, {no_effect} without an effect")?;
+        let AppliedRecords { read, applied, duplicates, no_effect, quarantined, unresolved } = self.report.applied;
+        let (read, duplicates) = (counted(read, "record", "records"), counted(duplicates, "duplicate", "duplicates"));
+        writeln!(f, "{read} read: {applied} applied, {duplicates}, {no_effect} without an effect")?;
         if quarantined > 0 {
-            writeln!(f, "{quarantined} in quarantine: see `ddb-rollup quarantine list`")?;
+            let records = counted(quarantined, "record is", "records are");
+            writeln!(f, "{records} in quarantine. To read the reasons:")?;
+            writeln!(f, "    {}", self.commands.run("quarantine list"))?;
         }
         if unresolved > 0 {
-            writeln!(f, "{unresolved} not processed: run the replay again")?;
+            writeln!(f, "{} not processed: run the replay again", counted(unresolved, "record was", "records were"))?;
         }
-        if !self.refused.is_empty() {
-            let views: Vec<String> = self.views_to_repair().into_iter().map(|view| format!("--view {view}")).collect();
-            writeln!(
-                f,
-                "{} not applied: created before a repair, which may have counted them; run `ddb-rollup repair` with {}",
-                self.refused.len(),
-                views.join(", ")
-            )?;
+        self.refused(f)?;
+        self.gone(f)?;
+        if self.report.foreign > 0 {
+            let messages = counted(self.report.foreign, "message is", "messages are");
+            writeln!(f, "{messages} not from a failure destination, and stay in the queue")?;
         }
-        for gone in &self.gone {
+        Ok(())
+    }
+}
+
+impl ReplayText<'_> {
+    fn refused(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = self.report;
+        if report.refused.is_empty() {
+            return Ok(());
+        }
+        let records = counted(report.refused.len(), "record was", "records were");
+        writeln!(f, "{records} not applied: a repair that began later may have counted the same change. To be sure:")?;
+        let mut views = report.views_to_repair().into_iter();
+        views.try_for_each(|view| writeln!(f, "    {}{}", self.commands.run("repair"), option("--view", view)))
+    }
+
+    fn gone(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = self.report;
+        for gone in &report.gone {
             let BatchPointer { first, last, shard, from, until, .. } = &gone.pointer;
             let [first, last, shard, from, until] = [first, last, shard, from, until].map(printable);
             writeln!(
@@ -110,23 +136,21 @@ impl fmt::Display for ReplayReport {
                 gone.at_least,
             )?;
         }
-        if !self.gone.is_empty() {
-            let keys = self.to_repair.iter().map(|key| key.as_str().map_or_else(|| key.to_string(), printable));
-            let keys = keys.collect::<Vec<_>>().join(", ");
-            if !keys.is_empty() {
-                writeln!(f, "to be repaired, by `ddb-rollup repair`: {keys}")?;
-            } else if self.gone.iter().all(|gone| gone.is_forgotten) {
-                writeln!(f, "no view item differs from a recount: the messages of these records were deleted")?;
-            } else {
-                writeln!(
-                    f,
-                    "no view item differs from a recount: nothing is to be repaired; --forget-gone deletes the messages"
-                )?;
-            }
+        if report.gone.is_empty() {
+            return Ok(());
         }
-        if self.foreign > 0 {
-            writeln!(f, "{} messages are not from a failure destination; they were left in the queue", self.foreign)?;
+        let keys = report.to_repair.iter().map(|key| key.as_str().map_or_else(|| key.to_string(), printable));
+        let keys = keys.collect::<Vec<_>>().join(", ");
+        if !keys.is_empty() {
+            writeln!(f, "view items that differ from a recount: {keys}. To set their counters:")?;
+            writeln!(f, "    {}", self.commands.run("repair"))
+        } else if report.gone.iter().all(|gone| gone.is_forgotten) {
+            writeln!(f, "no view item differs from a recount: the messages of these records were deleted")
+        } else {
+            writeln!(
+                f,
+                "no view item differs from a recount: there is nothing to repair; --forget-gone deletes the messages"
+            )
         }
-        Ok(())
     }
 }

@@ -269,7 +269,10 @@ impl Balances {
     #[must_use]
     pub fn truth(&self, key: &ViewKey) -> Option<SourceTotals> {
         let balance = self.items.get(key).filter(|balance| balance.of == AmountsOf::Sources)?;
-        let sums = balance.amounts.iter().filter_map(|(place, amount)| Some((self.counter(*place)?.clone(), amount.to_number())));
+        let sums = balance
+            .amounts
+            .iter()
+            .filter_map(|(place, amount)| Some((self.counter(*place)?.clone(), amount.to_number())));
         let texts = balance.texts.as_deref().cloned().unwrap_or_default();
         Some(SourceTotals { sums: sums.collect(), sources: balance.sources, views: balance.contributing, texts })
     }

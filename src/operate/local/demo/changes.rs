@@ -9,10 +9,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use super::observed_stack::ObservedStack;
-use super::output::{DemoOutput, count, word_counts};
+use super::output::{DemoOutput, word_counts};
 use super::recount::differences;
 use super::table::{DemoTableError, SdkItem, items_of, refused, text};
 use crate::operate::local::error::LocalError;
+use crate::operate::printable::counted;
 
 /// The tutorial's items.
 const MAPS: &str = include_str!("../../../../tests/fixtures/maps.json");
@@ -106,8 +107,8 @@ pub(super) async fn make(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> 
         let mut seen = vec![format!(
             "The stream carried {} in {}; {} committed",
             word_counts(&deliveries.concat()),
-            count(deliveries.len(), "batch", "batches"),
-            count(stack.function().counts().committed() - committed, "transaction", "transactions"),
+            counted(deliveries.len(), "batch", "batches"),
+            counted(stack.function().counts().committed() - committed, "transaction", "transactions"),
         )];
         seen.extend(note.map(str::to_owned));
         if !follow {

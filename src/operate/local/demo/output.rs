@@ -1,32 +1,40 @@
 //! What the demo prints: step by step for a person, or one object for a program.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
 use super::recount::CountersByMap;
 use crate::operate::printable::printable;
+use crate::operate::terminal;
+
+/// What a row of a table begins with.
+const MARGIN: &str = "   ";
+
+/// What is between two columns of a table.
+const GAP: &str = "  ";
 
 /// Prints the steps as they come.
 #[derive(Debug)]
 pub(super) struct DemoOutput {
     json: bool,
     bold_headlines: bool,
+    columns: Option<usize>,
     steps: Vec<Value>,
 }
 
 impl DemoOutput {
     /// For a program, or for a person; on a terminal its headlines are bold.
     pub(super) fn new(json: bool) -> Self {
-        let plain = !io::stdout().is_terminal() || env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { json, bold_headlines: !plain, steps: Vec::new() }
+        let out = io::stdout();
+        let (bold_headlines, columns) = (terminal::has_colours(&out), terminal::columns(&out));
+        Self { json, bold_headlines, columns, steps: Vec::new() }
     }
 
     /// Lines for a person only.
     pub(super) fn line(&self, lines: &str) -> io::Result<()> {
-        if self.json { Ok(()) } else { writeln!(io::stdout(), "{lines}") }
+        if self.json { Ok(()) } else { writeln!(io::stdout(), "{}", terminal::wrapped(lines, self.columns)) }
     }
 
     /// A line that stands out.
@@ -59,15 +67,33 @@ impl DemoOutput {
         self.table(["map", "before", "after"], rows.collect())
     }
 
-    /// Rows under headings, in columns as wide as they need to be.
+    /// Rows under headings, in columns as wide as they need to be. On a terminal that is too narrow for that, each row is
+    /// lines: its first cell, and below it the others, each with its heading.
     pub(super) fn table<const N: usize>(&self, headings: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
         let rows = rows.into_iter().map(|row| row.map(printable));
         let rows = std::iter::once(headings.map(str::to_owned)).chain(rows).collect::<Vec<_>>();
         let widths: Vec<_> =
             (0..N).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()).collect();
+        let width = MARGIN.len() + widths.iter().sum::<usize>() + GAP.len() * (N - 1);
+        if self.columns.is_some_and(|columns| width > columns) {
+            return self.stacked(&rows);
+        }
         for row in rows {
             let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
-            self.line(format!("   {}", cells.join("  ")).trim_end())?;
+            self.line(format!("{MARGIN}{}", cells.join(GAP)).trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// Rows, of which the first is the headings, below each other.
+    fn stacked<const N: usize>(&self, rows: &[[String; N]]) -> io::Result<()> {
+        let Some((headings, rows)) = rows.split_first() else { return Ok(()) };
+        let width = headings.iter().skip(1).map(|heading| heading.chars().count()).max().unwrap_or_default();
+        for row in rows {
+            self.line(&format!("{MARGIN}{}", row[0]))?;
+            for (heading, cell) in headings.iter().zip(row).skip(1) {
+                self.line(&format!("{MARGIN}{GAP}{heading:width$}{GAP}{cell}"))?;
+            }
         }
         Ok(())
     }
@@ -87,11 +113,6 @@ impl DemoOutput {
 /// Counters by map, as JSON.
 pub(super) fn counters(maps: &CountersByMap) -> Value {
     maps.iter().map(|(map, counters)| (map.clone(), counters.json())).collect::<Map<_, _>>().into()
-}
-
-/// A number with its noun: `1 batch`, `2 batches`.
-pub(super) fn count(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Words with how often each is there: `2 INSERT, 1 MODIFY`.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::observed_stack::ObservedStack;
-use super::output::{DemoOutput, count};
+use super::output::DemoOutput;
 use crate::operate::event::EventRecord;
 use crate::operate::local::error::LocalError;
+use crate::operate::printable::counted;
 use crate::operate::stream::{DynamoStream, StreamError};
 use crate::operate::stream_reader::{Reach, StreamReader};
 
@@ -83,9 +84,9 @@ impl Redelivery {
         seen.push(format!(
             "{}, in {}: {} found, {} committed",
             self.words,
-            count(batches.len(), "batch", "batches"),
-            count(counts.duplicates() - duplicates, "duplicate", "duplicates"),
-            count(committed, "transaction", "transactions"),
+            counted(batches.len(), "batch", "batches"),
+            counted(counts.duplicates() - duplicates, "duplicate", "duplicates"),
+            counted(committed, "transaction", "transactions"),
         ));
         all_acknowledged && committed == 0
     }
