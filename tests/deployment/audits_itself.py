@@ -50,12 +50,6 @@ class AuditsItself:
         lines = [line for line in self._metrics() if "AuditViewItems" in line]
         assert lines[-1]["AuditViewItems"] == 2, lines[-1]
 
-    def the_report_of_a_whole_audit_is_in_the_bucket(self) -> None:
-        pages = self.cloud.s3.list_objects_v2(Bucket=REPORTS).get("Contents", [])
-        assert pages, "no report"
-        page = self.cloud.s3.get_object(Bucket=REPORTS, Key=pages[-1]["Key"])["Body"].read().decode()
-        assert "<html" in page and "TotalPoints" in page
-
     def an_auditor_that_would_repair_is_denied_unless_the_parameter_allows_it(self) -> None:
         before = len(self._lines())
         self._set(ROLLUP_AUDIT_REPAIRS="true")
@@ -97,6 +91,12 @@ class AuditsItself:
         self._update(AuditRepairs="true")
         self._start()
         wait_for_equal("the counter is right again", lambda: stored(self.stack), RIGHT)
+
+    def the_report_of_a_whole_audit_is_in_the_bucket(self) -> None:
+        pages = self.cloud.s3.list_objects_v2(Bucket=REPORTS).get("Contents", [])
+        assert pages, "no report"
+        page = self.cloud.s3.get_object(Bucket=REPORTS, Key=pages[-1]["Key"])["Body"].read().decode()
+        assert "<html" in page and "TotalPoints" in page
 
     def the_stack_goes_on_without_an_auditor(self) -> None:
         self.stack.update(AuditSchedule="")
