@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from cloud import Cloud, Item, Role, Stack, wait_for_equal, wait_until
+from cloud import Cloud, Item, Role, Stack, raises, wait_for_equal, wait_until
 from counters import stored, wait_for_counters
 from template import AUDIT_METRICS
 
@@ -17,6 +17,11 @@ class AuditsItself:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.stack: Stack = cloud.stack("unset")
+
+    def a_schedule_without_the_auditors_code_is_refused(self) -> None:
+        with raises(self.cloud.cloudformation.exceptions.ClientError) as refusal:
+            self.cloud.stack("uncoded", AuditSchedule="rate(1 day)").create()
+        assert "AuditCodeS3Key" in str(refusal), refusal
 
     def the_stack_is_created_with_an_auditor(self) -> None:
         self.cloud.s3.create_bucket(Bucket=REPORTS)
