@@ -71,10 +71,10 @@ def the_auditor_may_read_and_keep_its_position() -> None:
             assert one["Resource"].endswith(":table/Idempotency")
             # A key that begins with digits is a marker's.
             assert one["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "audit*"}}
-    source, markers, index = statement(template, "ReadTables")["Resource"]
-    assert source == {"Fn::GetAtt": ["SourceTable", "Arn"]}
+    markers, index = statement(template, "ReadMarkers")["Resource"]
+    assert statement(template, "ReadSource")["Resource"] == {"Fn::GetAtt": ["SourceTable", "Arn"]}
     assert (markers + "/index/Quarantine", markers) == (index, statement(template, "KeepPosition")["Resource"])
-    source, *_ = statement(audited(ExistingSourceStreamArn=STREAM), "ReadTables")["Resource"]
+    source = statement(audited(ExistingSourceStreamArn=STREAM), "ReadSource")["Resource"]
     assert source == "arn:aws:dynamodb:us-east-1:000000000000:table/App"
 
 

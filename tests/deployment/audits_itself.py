@@ -5,6 +5,7 @@ from typing import Any
 
 from cloud import Cloud, Item, Role, Stack, raises, wait_for_equal, wait_until
 from counters import stored, wait_for_counters
+from lost_rights import without
 from template import AUDIT_METRICS
 
 REPORTS = "reports"
@@ -54,6 +55,18 @@ class AuditsItself:
         assert written >= AUDIT_METRICS, AUDIT_METRICS - written
         lines = [line for line in self._metrics() if "AuditViewItems" in line]
         assert lines[-1]["AuditViewItems"] == 2, lines[-1]
+
+    def it_needs_each_of_its_rights_to_read(self) -> None:
+        role = self._role()
+        name, policy = role.policy()
+        for one in policy["Statement"]:
+            if not one.get("Sid", "").startswith("Read"):
+                continue
+            for action in one["Action"]:
+                role.put(name, without(policy, action, one["Sid"]))
+                answer = self._invoke()
+                print(one["Sid"], action, "FunctionError" in answer)
+        role.put(name, policy)
 
     def an_auditor_that_would_repair_is_denied_unless_the_parameter_allows_it(self) -> None:
         before = len(self._lines())
@@ -115,14 +128,17 @@ class AuditsItself:
 
     def _streams_without_names(self) -> None:
         """The emulator does not know which stream a request is about: to it, every stream is *."""
-        name = self.cloud.functions.get_function_configuration(FunctionName=self.stack.outputs["AuditorName"])["Role"]
-        role = Role(self.cloud, str(name).rsplit("/", 1)[-1])
+        role = self._role()
         policy_name, policy = role.policy()
         (reading,) = (one for one in policy["Statement"] if one.get("Sid") == "ReadStream")
         if reading["Resource"] != "*":
             assert "/stream/" in json.dumps(reading["Resource"]), reading
             reading["Resource"] = "*"
             role.put(policy_name, policy)
+
+    def _role(self) -> Role:
+        found = self.cloud.functions.get_function_configuration(FunctionName=self.stack.outputs["AuditorName"])
+        return Role(self.cloud, str(found["Role"]).rsplit("/", 1)[-1])
 
     def _tamper(self) -> None:
         self.stack.view.set({"MapId": "m"}, "TotalPoints", 99)
@@ -137,11 +153,14 @@ class AuditsItself:
 
     def _audit(self, fails: bool = False) -> Any:
         """Sends the auditor what the schedule sends."""
-        target = self._target()
-        answer = self.cloud.functions.invoke(FunctionName=target["Arn"], Payload=target["Input"])
+        answer = self._invoke()
         body = answer["Payload"].read().decode()
         assert ("FunctionError" in answer) is fails, body
         return json.loads(body)
+
+    def _invoke(self) -> Item:
+        target = self._target()
+        return dict(self.cloud.functions.invoke(FunctionName=target["Arn"], Payload=target["Input"]))
 
     def _start(self) -> Any:
         """Starts the state machine as the schedule does, and waits for its end."""
