@@ -60,7 +60,7 @@ impl<'a> SelfAudit<'a> {
         let pace = Pace { settle: Duration::ZERO, ..Pace::default() };
         let scope = AuditScope { pace, ..AuditScope::default() };
         Ok(match self.on_drift {
-            OnDrift::Tell => Audited::Told(audit(sdk, config.clone(), &scope, stop).await?),
+            OnDrift::Tell => Audited::Told(Box::pin(audit(sdk, config.clone(), &scope, stop)).await?),
             OnDrift::Repair => {
                 Audited::Repaired(repair(sdk, config.clone(), &scope, &operator::user_at_host(), stop).await?)
             }
@@ -78,7 +78,7 @@ impl<'a> SelfAudit<'a> {
                     let told = self.text(&audited);
                     if told != last {
                         // Nobody listens any more: the printer of the view items ends the work.
-                        let _ = self.tell(&audited, &told, format);
+                        let _ = Self::tell(&audited, &told, format);
                         last = told;
                     }
                 }
@@ -87,7 +87,7 @@ impl<'a> SelfAudit<'a> {
         }
     }
 
-    fn tell(&self, audited: &Audited, told: &str, format: Format) -> io::Result<()> {
+    fn tell(audited: &Audited, told: &str, format: Format) -> io::Result<()> {
         match format {
             Format::Text => write!(io::stdout(), "audit: {}", printable_lines(told)),
             Format::Json => {
