@@ -1,4 +1,4 @@
-//! Many runs of the simulation in `tests/simulation`, or the runs that find the bugs put in on purpose.
+//! Many runs of the simulation of `tests/support/src/world`, or the runs that find the bugs put in on purpose.
 //!
 //! `cargo run --release --example simulate -- --seeds 10000`
 
@@ -11,12 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use support::{seeded, tables};
-
-#[path = "../tests/simulation/world/mod.rs"]
-mod world;
-
-use world::{Bug, Wanted, simulate};
+use support::world::{Bug, Wanted, simulate};
 
 /// Runs the function in a simulated world, a seed a run, and checks the invariants after every step.
 #[derive(Debug, Parser)]

@@ -19,7 +19,8 @@
 //!
 //! [`event`] is what is asked for, and [`settings`] is what the environment says besides the function's own settings. `pass` is
 //! the loop over the slices, within the [`time_limit`] of a run; `position` is where the next run goes on. `slice_audit` audits
-//! one slice, `bounded` keeps its report small, and `told` writes what came of it into the log.
+//! one slice, `bounded` keeps its report small, and `told` writes what came of it into the log. `bucket` keeps it as JSON and as
+//! a `page`.
 
 use std::time::Duration;
 
@@ -33,8 +34,10 @@ use crate::metrics::audit::AuditNumbers;
 use crate::runtime_api::{Delivery, Failure};
 
 mod bounded;
+mod bucket;
 pub mod error;
 pub mod event;
+mod page;
 mod pass;
 mod position;
 mod settings;
@@ -99,7 +102,7 @@ impl Auditor {
         let wanted = self.settings.settle;
         let settle = wanted.min(limit.settle_max());
         if settle < wanted {
-            self.teller.shortened(settle, wanted);
+            Teller::shortened(settle, wanted);
         }
         settle
     }

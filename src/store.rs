@@ -29,7 +29,8 @@ use crate::rollup::model::definition::Definition;
 use crate::rollup::model::existing_marker::JUDGED_BY;
 use crate::rollup::model::limits;
 use crate::rollup::model::marker::{
-    DIGEST, Guard, MarkerOutcome, OUTCOME, REASON, SEQUENCE_NUMBER, STARTED_AT, STREAM, marker_key, record_id,
+    DIGEST, Guard, MarkerOutcome, OUTCOME, REASON, SEQUENCE_NUMBER, STARTED_AT, STREAM, StoredValue, marker_key,
+    record_id,
 };
 use crate::rollup::model::poison::EXPIRED;
 use crate::rollup::model::record::RecordId;
@@ -74,11 +75,11 @@ impl DynamoStore {
         let item = TransactWriteItem::builder();
         let item = match action {
             Action::PutMarker { guard, marker, .. } => {
-                let marker = marker.item().into_owned();
-                let digest = marker.get(DIGEST).cloned().map(AttributeValue::from);
+                let marker = marker.attributes::<AttributeValue>();
+                let digest = marker.get(DIGEST).cloned();
                 let put = Put::builder()
                     .table_name(&self.idempotency_table)
-                    .set_item(Some(marker.into()))
+                    .set_item(Some(marker))
                     .return_values_on_condition_check_failure(returned);
                 item.put(guarded(put, *guard, digest).build().map_err(unbuildable)?)
             }
@@ -136,6 +137,16 @@ impl DynamoStore {
         let attributes = definition[table].key.iter().map(|(attribute, _)| attribute.as_str());
         let maps = definition.grouped(definition.of_table(table)).map(|(_, measure)| measure.attribute.as_str());
         wanted(keys.iter().map(|key| definition.key_item(key)), attributes.chain(maps))
+    }
+}
+
+impl StoredValue for AttributeValue {
+    fn map(attributes: HashMap<String, Self>) -> Self {
+        Self::M(attributes)
+    }
+
+    fn list(values: Vec<Self>) -> Self {
+        Self::L(values)
     }
 }
 

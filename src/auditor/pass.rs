@@ -36,20 +36,30 @@ impl Auditor {
         let since = last_pass.map_or(position.began, |pass| pass.ended);
         let ended = self.slices_in_time(&mut positions, &mut position, limit).await;
         let age = seconds(now().signed_duration_since(since));
-        let mut numbers = AuditNumbers { since_last_pass: Some(age), ..AuditNumbers::default() };
-        let answer = match ended {
-            Ok(Some(pass)) => {
-                numbers = AuditNumbers { since_last_pass: Some(0), ..AuditNumbers::of_pass(&pass.summary) };
-                self.teller.findings_of_all(&position.report);
-                self.teller.summary(&pass.summary);
-                Ok(json!({ "pass": "ended", "summary": pass.summary }))
+        let going = AuditNumbers { since_last_pass: Some(age), ..AuditNumbers::default() };
+        match ended {
+            Ok(Some(pass)) => Ok(self.whole(&position.report, &pass.summary, request_id).await),
+            Ok(None) => {
+                self.teller.metrics(&going.so_far(&position.report), request_id);
+                Ok(going_on(&position.slice))
             }
-            Ok(None) => Ok(going_on(&position.slice)),
-            Err(error) => Err(error),
-        };
-        numbers.so_far(&position.report);
-        self.teller.metrics(&numbers, request_id);
-        answer
+            Err(error) => {
+                self.teller.metrics(&going, request_id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells what a whole pass came to; gives the answer that says so too.
+    pub(super) async fn whole(&self, report: &Value, summary: &Value, request_id: &str) -> Value {
+        self.teller.findings_of_all(report);
+        self.teller.summary(summary);
+        let numbers = AuditNumbers { since_last_pass: Some(0), ..AuditNumbers::of_pass(summary) };
+        self.teller.metrics(&numbers.so_far(report), request_id);
+        if let Some(bucket) = &self.settings.report_bucket {
+            self.put_report(bucket, report, summary).await;
+        }
+        json!({ "pass": "ended", "summary": summary })
     }
 
     /// The pass that is going on, unless it is one of another definition or of other settings; otherwise a new one.
@@ -166,9 +176,11 @@ impl Auditor {
             definition.source_table(),
             self.config.idempotency_table
         );
-        match definition.tables() {
-            [table] => command.push_str(&format!(" --view-table {}", table.name)),
-            _ => command.push_str(" --definition FILE"),
+        if let [table] = definition.tables() {
+            command.push_str(" --view-table ");
+            command.push_str(&table.name);
+        } else {
+            command.push_str(" --definition FILE");
         }
         command
     }

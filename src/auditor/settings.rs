@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{ConfigError, SETTINGS, number};
+use crate::config::{ConfigError, SETTINGS, endpoint, number};
 use crate::rollup::check::slice::SLICES;
 
 /// Slices of a pass; by default as many as the sizes of the tables and the function's memory ask for.
@@ -17,6 +17,9 @@ const REPORT_BUCKET: &str = "ROLLUP_AUDIT_REPORT_BUCKET";
 const SETTLE_SECONDS: &str = "ROLLUP_AUDIT_SETTLE_SECONDS";
 /// Where Lambda says how much memory the function has, in MB.
 const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+
+/// The endpoint of S3, or of every service; the Region's own by default.
+const BUCKET_ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 
 /// The settings of the auditor's own.
 const OWN: [&str; 5] = [SLICE_COUNT, MAX_READ_UNITS, REPAIRS, REPORT_BUCKET, SETTLE_SECONDS];
@@ -52,6 +55,8 @@ pub struct AuditorSettings {
     pub on_drift: OnDrift,
     /// Where reports are put.
     pub report_bucket: Option<String>,
+    /// The endpoint of the bucket; none where it is the Region's own.
+    pub bucket_endpoint: Option<String>,
     /// How long a write may take to the stream.
     pub settle: Duration,
     /// The function's memory, in MB.
@@ -71,8 +76,13 @@ impl AuditorSettings {
             Some("true") => OnDrift::Repair,
             Some(value) => return Err(ConfigError::new(REPAIRS, value, "\"true\" or \"false\"")),
         };
+        let bucket_endpoint = BUCKET_ENDPOINTS.into_iter().find_map(|name| Some((name, given(name)?)));
+        let bucket_endpoint = bucket_endpoint.map(|(name, value)| {
+            endpoint(&value).map_err(|accepted| ConfigError::new(name, value, accepted.trim_start_matches("expected ")))
+        });
         Ok(Self {
             slices,
+            bucket_endpoint: bucket_endpoint.transpose()?,
             max_read_units: given(MAX_READ_UNITS).map(read_units).transpose()?,
             on_drift,
             report_bucket: given(REPORT_BUCKET).map(bucket).transpose()?,
@@ -132,6 +142,7 @@ mod tests {
             (REPAIRS, "TRUE", "\"true\" or \"false\""),
             (REPORT_BUCKET, "s3://reports", "empty, or a bucket's name (3 to 63 of a-z, 0-9, '-', '.')"),
             (SETTLE_SECONDS, "-1", "0 to 300 seconds, fractions included"),
+            (BUCKET_ENDPOINTS[0], "s3", "a URL of http or https with a host, as http://127.0.0.1:8000"),
             (SETTLE_SECONDS, "301", "0 to 300 seconds, fractions included"),
         ] {
             assert_eq!(read(name, value), Err(format!("{name} is {value:?}; expected {accepted}")));

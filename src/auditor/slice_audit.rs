@@ -48,7 +48,7 @@ impl Auditor {
         let work = async {
             match self.settings.on_drift {
                 OnDrift::Tell => {
-                    let report = audit(&self.sdk, self.config.clone(), &scope, &stop).await?;
+                    let report = Box::pin(audit(&self.sdk, self.config.clone(), &scope, &stop)).await?;
                     Ok::<_, AuditError>(report.json())
                 }
                 OnDrift::Repair => {

@@ -95,12 +95,7 @@ impl Auditor {
         let summary = summary(&sum, of);
         let pass = LastPass { ended: now(), summary: summary.clone() };
         Positions::new(client.clone(), &self.config.idempotency_table).keep(&pass).await?;
-        self.teller.findings_of_all(&sum);
-        self.teller.summary(&summary);
-        let mut numbers = AuditNumbers { since_last_pass: Some(0), ..AuditNumbers::of_pass(&summary) };
-        numbers.so_far(&sum);
-        self.teller.metrics(&numbers, request_id);
-        Ok(json!({ "pass": "ended", "summary": summary }))
+        Ok(self.whole(&sum, &summary, request_id).await)
     }
 
     /// The place of a report: one key each, so that no key is written by all workers. One of another definition is another.

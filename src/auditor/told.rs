@@ -43,12 +43,16 @@ impl Teller {
 
     /// The findings of one slice.
     pub(super) fn findings_of_slice(&self, report: &Value) {
-        OF_SLICE.into_iter().for_each(|of| self.findings(report, of));
+        for of in OF_SLICE {
+            self.findings(report, of);
+        }
     }
 
     /// What all slices found alike.
     pub(super) fn findings_of_all(&self, report: &Value) {
-        OF_ALL.into_iter().for_each(|of| self.findings(report, of));
+        for of in OF_ALL {
+            self.findings(report, of);
+        }
     }
 
     fn findings(&self, report: &Value, (list, count, command): (&str, &str, &str)) {
@@ -84,7 +88,7 @@ impl Teller {
     }
 
     /// That the stream is given less time than the settings ask for.
-    pub(super) fn shortened(&self, settle: Duration, wanted: Duration) {
+    pub(super) fn shortened(settle: Duration, wanted: Duration) {
         warn!(
             settle_seconds = settle.as_secs_f64(),
             wanted_seconds = wanted.as_secs_f64(),
@@ -142,8 +146,11 @@ impl AuditNumbers {
     }
 
     /// What a pass has found so far.
-    pub(super) fn so_far(&mut self, report: &Value) {
-        let number = |name: &str| Some(report[name].as_u64().unwrap_or_default());
-        (self.drifted, self.unstable, self.repaired) = (number("drifted"), number("unstable"), number("repaired"));
+    ///
+    /// What was repaired had drifted: a repair that mends everything is no reason to be silent about it.
+    pub(super) fn so_far(self, report: &Value) -> Self {
+        let number = |name: &str| report[name].as_u64().unwrap_or_default();
+        let (drifted, repaired) = (number("drifted"), number("repaired"));
+        Self { drifted: Some(drifted + repaired), unstable: Some(number("unstable")), repaired: Some(repaired), ..self }
     }
 }

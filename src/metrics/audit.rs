@@ -10,7 +10,7 @@ use super::{DIMENSION, NAMESPACE};
 pub struct AuditNumbers {
     /// View items of a whole pass.
     pub view_items: Option<u64>,
-    /// View items that drifted, of the pass as far as it got.
+    /// View items that were found drifted, repaired since or not, of the pass as far as it got.
     pub drifted: Option<u64>,
     /// View items that never came to rest, likewise.
     pub unstable: Option<u64>,

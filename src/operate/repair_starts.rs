@@ -78,7 +78,7 @@ impl<'a> RepairStarts<'a> {
         let audited = audited(definition, raw, &Retention { days, until: now() })?;
         let created_at = since.or(audited.record.created_at);
         let Effect::Apply(change) = audited.effect else { return None };
-        let views = repaired_later(&self.starts, definition, &change.deltas, created_at);
+        let views = repaired_later(&self.starts, definition, &change.sums(), created_at);
         let views: Vec<String> = views.into_iter().map(str::to_owned).collect();
         (!views.is_empty()).then_some(RefusedRecord { sequence_number: change.head.id.sequence_number, views })
     }

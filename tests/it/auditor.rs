@@ -1,5 +1,6 @@
 //! The auditor as a process, under the Runtime API: passes over several runs, what they find, and what they refuse.
 
+mod bucket;
 mod limits;
 mod refused;
 mod workers;
@@ -135,5 +136,5 @@ async fn with_repairs_the_counters_are_exact_after_a_pass() {
     engine.assert_exact().await;
     let log = log(&sandbox).await;
     assert_eq!(told(&log, "audit repaired").len(), 2, "{log:?}");
-    assert_eq!(metric(&log, "AuditRepaired").last(), Some(&2));
+    assert_eq!((metric(&log, "AuditRepaired").last(), metric(&log, "AuditDrifted").last()), (Some(&2), Some(&2)));
 }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::algebra::batch;
 use crate::cases;
 use crate::made_up::STREAM;
-use crate::service_limits::hold_against_the_limits;
+use crate::service_limits::{assert_adds_what_the_batch_adds, hold_against_the_limits};
 use crate::tables::Tables;
 
 /// A source item: its map, its category and its weight.
@@ -103,7 +103,7 @@ fn large_batches() -> impl Strategy<Value = (Lengths, Vec<Write>)> {
     });
     let few_or_many = || prop_oneof![1_u16..4, 1_u16..60, 1_u16..400];
     (lengths, few_or_many(), few_or_many()).prop_flat_map(|(lengths, maps, categories)| {
-        (Just(lengths), prop::collection::vec(write(maps, categories), 1..250))
+        (Just(lengths), prop::collection::vec(write(maps, categories), 1..400))
     })
 }
 
@@ -155,6 +155,8 @@ proptest! {
         let mut members: Vec<EntryId> = planned.iter().flatten().copied().collect();
         members.sort_unstable();
         prop_assert_eq!(members, all, "every entry is in exactly one transaction");
+
+        assert_adds_what_the_batch_adds(&batch, &planned);
 
         let on_missing = if skip { OnMissingViewItem::Skip } else { OnMissingViewItem::Create };
         let definition = definition.with_missing(on_missing);

@@ -127,7 +127,7 @@ proptest! {
             };
             match effect(&definition, record, &Retention { days: 14, until: DateTime::default() }) {
                 Effect::None { .. } => {}
-                Effect::Apply(change) => change.deltas.iter().for_each(|(key, sums)| add(&mut totals, key, sums)),
+                Effect::Apply(change) => change.sums().iter().for_each(|(key, sums)| add(&mut totals, key, sums)),
                 Effect::Quarantine(poison) => panic!("no view asks for quarantine: {poison:?}"),
             }
             before = after;

@@ -18,6 +18,7 @@ use ddb_rollup::rollup::pipeline::coalesce::EntryId;
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure, RetryCause};
 use ddb_rollup::rollup::{AttributeValue, Item};
+use fastrand::Rng;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -25,7 +26,6 @@ use crate::function::{Answer, Counted, answer, config, now};
 use crate::history::STREAM;
 use crate::line::Script;
 use crate::memory_store::MemoryStore;
-use crate::seeded::Seeded;
 
 /// An answer to the transaction of that number, the first being zero; none when the tables answer.
 type Said = Option<Result<(), Failure>>;
@@ -226,8 +226,8 @@ async fn a_record_is_kept_in_parts_and_reported_where_one_transaction_cannot_hol
     let reported = Answer::Before(format!("{:021}", 2));
     for (kilobytes, wanted, counts) in [(700, Answer::All, (1, 1, 0)), (5_000, reported, (1, 0, 1))] {
         // Text that becomes a quarter shorter by compressing it.
-        let mut seeded = Seeded(1);
-        let letters = (0..kilobytes * 1024).map(|_| char::from(b'0' + u8::try_from(seeded.below(64)).unwrap()));
+        let mut seeded = Rng::with_seed(1);
+        let letters = (0..kilobytes * 1024).map(|_| char::from(b'0' + u8::try_from(seeded.usize(..64)).unwrap()));
         let text: String = letters.collect();
         let store = Answering::tables();
         let poison = record(2, &json!({ "Text": { "S": text } }));

@@ -20,10 +20,11 @@ use ddb_rollup::rollup::{AttributeValue, Item};
 use ddb_rollup::store::DynamoStore;
 use uuid::Uuid;
 
+use fastrand::Rng;
+
 use crate::function::config;
 use crate::line::Script;
 use crate::memory_store::MemoryStore;
-use crate::seeded::Seeded;
 use crate::tables::key_of;
 use support::engine::Engine;
 
@@ -137,22 +138,22 @@ fn update_of(map: usize, update: Update) -> Action<'static> {
 }
 
 /// An update as the product makes them, for an item whose shape may be another one.
-fn random_update(definition: &Definition, map: usize, seeded: &mut Seeded) -> Update {
+fn random_update(definition: &Definition, map: usize, seeded: &mut Rng) -> Update {
     let mut sums = Sums::new();
-    for _ in 0..seeded.below(4) {
-        let amount = ["1", "-1", "25", "-0.5", "99999999999999999999999999999999999999"][seeded.below(5)];
-        let group = [None, Some("Park"), Some("a.b c"), Some("Cafe")][seeded.below(4)];
+    for _ in 0..seeded.usize(..4) {
+        let amount = ["1", "-1", "25", "-0.5", "99999999999999999999999999999999999999"][seeded.usize(..5)];
+        let group = [None, Some("Park"), Some("a.b c"), Some("Cafe")][seeded.usize(..4)];
         let counter =
             Counter { measure: MeasureId::first_view(usize::from(group.is_some())), group: group.map(str::to_owned) };
         sums.insert(counter, amount.parse::<Number>().unwrap());
     }
     let shape = [Shape::Complete, Shape::Complete, Shape::Lacks([MeasureId::first_view(1)].into()), Shape::Absent]
-        [seeded.below(4)]
+        [seeded.usize(..4)]
     .clone();
-    let on_missing = [OnMissingViewItem::Create, OnMissingViewItem::Skip][seeded.below(2)];
+    let on_missing = [OnMissingViewItem::Create, OnMissingViewItem::Skip][seeded.usize(..2)];
     let definition = definition.clone().with_missing(on_missing);
     let mut update = update::update(&definition, &touched(&definition, map), &sums, &shape);
-    if seeded.below(5) == 0 {
+    if seeded.usize(..5) == 0 {
         // Without its condition, it meets items that it was not made for.
         let condition = update.condition.take().unwrap_or_default();
         update.names.retain(|name, _| update.expression.contains(name.as_str()) || !condition.contains(name.as_str()));
@@ -161,22 +162,22 @@ fn random_update(definition: &Definition, map: usize, seeded: &mut Seeded) -> Up
     update
 }
 
-fn random_transaction(definition: &Definition, seeded: &mut Seeded) -> Transaction<'static> {
+fn random_transaction(definition: &Definition, seeded: &mut Rng) -> Transaction<'static> {
     const GUARDS: [Guard; 3] = [Guard::Absent, Guard::AbsentOrQuarantined, Guard::Quarantined];
-    let markers = 0..seeded.below(3);
+    let markers = 0..seeded.usize(..3);
     let markers = markers.map(|_| {
-        let marker = marker(seeded.below(60), GUARDS[seeded.below(3)], 0);
+        let marker = marker(seeded.usize(..60), GUARDS[seeded.usize(..3)], 0);
         let key = key_of(&marker);
-        match seeded.below(8) {
+        match seeded.usize(..8) {
             0 => Action::DeletePart { entry: EntryId(0), key },
-            1 => Action::UpdateReason { entry: EntryId(0), key, reason: ["", "y"][seeded.below(2)].to_owned() },
+            1 => Action::UpdateReason { entry: EntryId(0), key, reason: ["", "y"][seeded.usize(..2)].to_owned() },
             _ => marker,
         }
     });
     let markers: Vec<_> = markers.collect();
-    let views = (0..=seeded.below(3)).map(|_| {
-        let map = seeded.below(8);
-        if seeded.below(6) == 0 {
+    let views = (0..=seeded.usize(..3)).map(|_| {
+        let map = seeded.usize(..8);
+        if seeded.usize(..6) == 0 {
             let check = update::still_absent(&definition[TableId(0)]);
             Action::CheckAbsent { item: ItemId(map), table: TableId(0), key: key(map), check }
         } else {
@@ -197,15 +198,15 @@ async fn random_transactions_have_the_same_verdicts_and_leave_the_same_items() {
         .put_view(r#"{"MapId":{"S":"map-2"},"CategoryCounts":{"M":{"Park":{"S":"x"}}},"TotalPoints":{"N":"7"}}"#)
         .await;
     stores.put_view(r#"{"MapId":{"S":"map-3"},"CategoryCounts":{"M":{}},"TotalPoints":{"S":"x"}}"#).await;
-    let mut seeded = Seeded(7);
+    let mut seeded = Rng::with_seed(7);
     let mut sent: Vec<Transaction<'static>> = Vec::new();
     let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
     for _ in 0..TRANSACTIONS {
-        let again = seeded.below(8) == 0 && !sent.is_empty();
+        let again = seeded.usize(..8) == 0 && !sent.is_empty();
         let transaction =
-            if again { sent[seeded.below(sent.len())].clone() } else { random_transaction(&definition, &mut seeded) };
+            if again { sent[seeded.usize(..sent.len())].clone() } else { random_transaction(&definition, &mut seeded) };
         // One time in four, a token of an earlier transaction, perhaps of the very same one.
-        let place = if seeded.below(4) == 0 { seeded.below(sent.len() + 1) } else { sent.len() };
+        let place = if seeded.usize(..4) == 0 { seeded.usize(..sent.len() + 1) } else { sent.len() };
         let place = sent.iter().position(|earlier| again && *earlier == transaction).unwrap_or(place);
         let token = Uuid::from_u64_pair(0x1234_5678_9abc_4def, 0x8000_0000_0000_0000 | u64::try_from(place).unwrap());
         let verdict = stores.transact(&transaction, token).await;

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "each search prints how much it searched")]
 
-use support::{four_views, line, memory_store, seeded, service_limits, tables};
+use support::{four_views, line, memory_store, service_limits, tables};
 
 mod answers;
 mod blame;

@@ -228,7 +228,7 @@ impl StreamRecords {
                     if self.findings.len() < FINDINGS {
                         self.findings.extend(found);
                     }
-                    change.deltas.clone()
+                    change.sums()
                 }
                 Effect::Quarantine(_) => BTreeMap::new(),
             };

@@ -43,7 +43,10 @@ impl<'d> Trial<'d> {
         };
         let (old, new) = (of(Image::Old, old), of(Image::New, new));
         match old.and_then(|old| Ok((old, new?))) {
-            Ok((old, new)) => (trial.deltas, trial.texts) = difference(old, new),
+            Ok((old, new)) => {
+                let (deltas, texts) = difference(old, new);
+                (trial.deltas, trial.texts) = (change::sums_of(&deltas), texts);
+            }
             Err(reason) => trial.quarantined = Some(reason),
         }
         trial

@@ -304,24 +304,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::rollup::check::example::{definition, item, map_key, point};
     use crate::rollup::model::poison::Image;
-    use crate::rollup::model::view::TableId;
     use crate::rollup::pipeline::contribution::contribution;
-
-    fn definition() -> Definition {
-        Definition::points_of_maps("Point", "Map").unwrap()
-    }
-
-    fn item(value: serde_json::Value) -> Item {
-        serde_json::from_value(value).unwrap()
-    }
 
     fn differs(points: &[&str], stored: Option<serde_json::Value>) -> bool {
         let (definition, mut balances) = (definition(), Balances::default());
-        let key = definition.own_key(TableId(0), &item(json!({"MapId": {"S": "m"}}))).unwrap();
+        let key = map_key();
         for (number, category) in points.iter().enumerate() {
-            let point = json!({"MapId": {"S": "m"}, "PointId": {"S": number.to_string()}, "Category": {"S": category}});
-            balances.add_source(&contribution(&definition, Image::New, &item(point)).unwrap());
+            let point = item(point(&number.to_string(), category));
+            balances.add_source(&contribution(&definition, Image::New, &point).unwrap());
         }
         if let Some(stored) = stored {
             let counters = StoredCounters::read(&definition, definition.all(), Some(&item(stored)));

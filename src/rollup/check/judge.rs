@@ -211,24 +211,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::rollup::check::example::{definition, item, point};
     use crate::rollup::check::recount::SourceTotals;
     use crate::rollup::model::poison::Image;
     use crate::rollup::pipeline::contribution::{ItemContribution, contribution};
 
-    fn definition() -> Definition {
-        Definition::points_of_maps("Point", "Map").unwrap()
-    }
-
-    fn item(value: serde_json::Value) -> Item {
-        serde_json::from_value(value).unwrap()
-    }
-
-    fn point(point: &str, category: &str) -> Item {
-        item(json!({"MapId": {"S": "m"}, "PointId": {"S": point}, "Category": {"S": category}}))
-    }
-
     fn amounts(category: &str) -> ItemContribution {
-        let found = contribution(&definition(), Image::New, &point("p", category)).unwrap();
+        let found = contribution(&definition(), Image::New, &item(point("p", category))).unwrap();
         found.by_item().remove(0).1
     }
 

@@ -75,7 +75,7 @@ pub fn quarantined_effect(definition: &Definition, quarantined: &Item, parts: &[
     if let Some(audited) = raw.as_deref().and_then(|raw| audited(definition, raw, &Retention::KNOWN_MARKERS)) {
         found.items.extend(audited.items());
         if let (Effect::Apply(change), true) = (audited.effect, can_be_applied(quarantined)) {
-            found.deltas = change.deltas;
+            found.deltas = change.sums();
         }
     }
     if let (true, Some(AttributeValue::M(key))) = (found.items.is_empty(), quarantined.get(marker::SOURCE_KEY)) {
@@ -235,39 +235,34 @@ pub fn contradiction(definition: &Definition, change: &Change<'_>, marker: &Item
     }
     let told = deltas(definition, marker).ok()?;
     // A view item that was missing is not in it, where missing ones are skipped.
-    let wrong = told.iter().find(|(key, sums)| change.deltas.get(*key) != Some(*sums));
+    let done = change.sums();
+    let wrong = told.iter().find(|(key, sums)| done.get(*key) != Some(*sums));
     wrong.and_then(|(key, _)| finding("XO-1", format!("the marker's Deltas of {key} are not what the record does")))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use chrono::DateTime;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::rollup::model::marker::{Stamp, applied};
-
-    fn definition() -> Definition {
-        Definition::points_of_maps("Point", "Map").unwrap()
-    }
-
-    fn item(value: Value) -> Item {
-        serde_json::from_value(value).unwrap()
-    }
+    use crate::rollup::check::example::{definition, item, point};
+    use crate::rollup::model::marker::{Marker, Stamp};
 
     fn retention() -> Retention {
         Retention { days: 14, until: DateTime::from_timestamp(1_800_000_000, 0).unwrap() }
     }
 
     fn record(old: Option<&str>, new: Option<&str>) -> String {
-        let image = |category: &str| json!({"MapId": {"S": "m"}, "PointId": {"S": "p"}, "Category": {"S": category}});
         let mut change = json!({
             "SequenceNumber": "1", "SizeBytes": 1, "Keys": {"MapId": {"S": "m"}, "PointId": {"S": "p"}},
             "ApproximateCreationDateTime": 1_799_999_999,
         });
         for (name, category) in [("OldImage", old), ("NewImage", new)] {
             if let Some(category) = category {
-                change[name] = image(category);
+                change[name] = point("p", category);
             }
         }
         json!({"eventID": "e", "eventName": "X", "awsRegion": "r", "eventSourceARN": "s", "dynamodb": change})
@@ -283,7 +278,8 @@ mod tests {
 
     fn marker_of(change: &Change<'_>) -> Item {
         let stamp = Stamp::new(retention().until, "r", 14);
-        applied(&definition(), change, |_| true, &stamp)
+        let (definition, change) = (&definition(), Arc::new(change.clone()));
+        Marker::Applied { change, left_alone: Arc::default(), definition, stamp: &stamp }.item().into_owned()
     }
 
     #[test]
@@ -291,7 +287,7 @@ mod tests {
         for raw in [record(None, Some("A")), record(Some("A"), Some("B")), record(Some("A"), None)] {
             let change = change(&raw);
             let marker = marker_of(&change);
-            assert_eq!(deltas(&definition(), &marker).unwrap(), change.deltas);
+            assert_eq!(deltas(&definition(), &marker).unwrap(), change.sums());
             assert_eq!(
                 (inspect(&definition(), &change.head.id, &marker), contradiction(&definition(), &change, &marker)),
                 (None, None)

@@ -2,6 +2,8 @@
 
 pub mod balance;
 pub mod correction;
+#[cfg(test)]
+mod example;
 pub mod judge;
 pub mod ledger;
 pub mod ownership;

@@ -160,11 +160,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::rollup::check::example::item;
     use crate::rollup::model::measure::{MeasureId, ViewId};
-
-    fn item(value: serde_json::Value) -> Item {
-        serde_json::from_value(value).unwrap()
-    }
 
     fn amounts(category: &str) -> ItemContribution {
         let counter = Counter { measure: MeasureId::first_view(1), group: Some(category.to_owned()) };

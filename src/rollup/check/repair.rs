@@ -156,18 +156,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::rollup::check::example::{definition, item, map_key};
     use crate::rollup::model::change::Counter;
     use crate::rollup::model::measure::MeasureId;
     use crate::rollup::model::set_attribute::SetTexts;
-    use crate::rollup::model::view::TableId;
-
-    fn definition() -> Definition {
-        Definition::points_of_maps("Point", "Map").unwrap()
-    }
 
     fn touched() -> TouchedItem {
-        let key = definition().own_key(TableId(0), &item(json!({"MapId": {"S": "m"}}))).unwrap();
-        TouchedItem { key, views: definition().all(), texts: SetTexts::new() }
+        TouchedItem { key: map_key(), views: definition().all(), texts: SetTexts::new() }
     }
 
     fn written(seen: Option<Value>, wanted: &Sums) -> (String, HashMap<String, AttributeValue>) {
@@ -201,17 +196,13 @@ mod tests {
         assert_eq!(values[":m1"], AttributeValue::M(HashMap::new()));
     }
 
-    fn item(value: Value) -> Item {
-        serde_json::from_value(value).unwrap()
-    }
-
     fn at() -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000, 0).unwrap()
     }
 
     #[test]
     fn the_record_of_a_repair_says_from_what_to_what() {
-        let key = definition().own_key(TableId(0), &item(json!({"MapId": {"S": "m"}}))).unwrap();
+        let key = map_key();
         let difference = |group: Option<&str>, stored, expected| Difference {
             counter: Counter {
                 measure: MeasureId::first_view(usize::from(group.is_some())),
@@ -238,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_repair_of_more_groups_than_an_item_holds_is_recorded_without_them() {
-        let key = definition().own_key(TableId(0), &item(json!({"MapId": {"S": "m"}}))).unwrap();
+        let key = map_key();
         let written = |group: usize, who: &str| {
             let number = Number::from(1);
             let counter = Counter { measure: MeasureId::first_view(1), group: Some("g".repeat(group)) };

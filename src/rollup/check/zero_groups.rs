@@ -102,15 +102,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::rollup::check::example::{definition, item};
     use crate::rollup::model::limits;
-
-    fn item(value: serde_json::Value) -> Item {
-        serde_json::from_value(value).unwrap()
-    }
 
     #[test]
     fn groups_of_a_count_at_zero_are_found_and_removed_by_name() {
-        let definition = Definition::points_of_maps("Point", "Map").unwrap();
+        let definition = definition();
         let counts = json!({"Gone": {"N": "0"}, "Bar": {"N": "2"}, "Odd": {"S": "0"}, "Less": {"N": "-1"}});
         let item = item(json!({"TotalPoints": {"N": "0"}, "CategoryCounts": {"M": counts}}));
         let found = ZeroGroups::of(&definition, definition.all(), &item);
@@ -138,7 +135,7 @@ mod tests {
 
     #[test]
     fn many_groups_are_removed_by_updates_that_fit() {
-        let definition = Definition::points_of_maps("Point", "Map").unwrap();
+        let definition = definition();
         let groups: serde_json::Map<String, serde_json::Value> =
             (0..950).map(|number| (format!("g{number}"), json!({"N": "0"}))).collect();
         let updates = removals(&definition, definition.all(), &item(json!({"CategoryCounts": {"M": groups}})));

@@ -7,6 +7,7 @@ use crate::rollup::model::number::Number;
 use crate::rollup::model::poison::{Image, Poison, Reason};
 use crate::rollup::model::record::RecordHead;
 use crate::rollup::model::set_attribute::SetTexts;
+use crate::rollup::model::sorted_map::SortedMap;
 use crate::rollup::model::view::ViewKey;
 
 /// One number of a view item: a measure, or one group of it.
@@ -23,13 +24,19 @@ pub struct Counter {
 /// What to add to the counters of one view item. Never holds a zero.
 pub type Sums = BTreeMap<Counter, Number>;
 
+/// What one image or one record adds to the counters of one view item: few.
+pub type Amounts = SortedMap<Counter, Number>;
+
+/// What one record adds to which view items. Never holds a zero.
+pub type Deltas = SortedMap<ViewKey, Amounts>;
+
 /// What one record does.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change<'a> {
     /// What identifies the record.
     pub head: RecordHead,
     /// What it adds to which view item; never empty.
-    pub deltas: BTreeMap<ViewKey, Sums>,
+    pub deltas: Deltas,
     /// The texts that it sets on view items, where it sets any.
     pub texts: BTreeMap<ViewKey, SetTexts>,
     /// Views to which an image contributes nothing, as it cannot be counted.
@@ -59,11 +66,24 @@ impl<'a> Change<'a> {
         self.deltas.iter().find(|(_, sums)| sums.values().any(|amount| *amount < zero)).map(|(key, _)| key)
     }
 
+    /// The deltas as sums, to which others can be added.
+    #[must_use]
+    pub fn sums(&self) -> BTreeMap<ViewKey, Sums> {
+        sums_of(&self.deltas)
+    }
+
     /// The record as one that cannot be applied.
     #[must_use]
     pub fn poisoned(self, reason: Reason) -> Poison<'a> {
         Poison { head: self.head, reason, raw: self.raw }
     }
+}
+
+/// Deltas as sums, to which others can be added.
+#[must_use]
+pub fn sums_of(deltas: &Deltas) -> BTreeMap<ViewKey, Sums> {
+    let sums = |amounts: &Amounts| amounts.iter().map(|(counter, amount)| (counter.clone(), amount.clone())).collect();
+    deltas.iter().map(|(key, amounts)| (key.clone(), sums(amounts))).collect()
 }
 
 /// What of the sums is of these views.

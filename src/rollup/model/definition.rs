@@ -4,9 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Write};
 use std::ops::Index;
 
-use crate::rollup::model::change::Sums;
+use crate::rollup::model::change::Counter;
 use crate::rollup::model::language::Datum;
 use crate::rollup::model::measure::{Measure, MeasureId, ViewId, ViewSet};
+use crate::rollup::model::number::Number;
 use crate::rollup::model::set_attribute::SetAttribute;
 use crate::rollup::model::view::{
     KeyError, KeyType, OnMissingViewItem, ROLLUP_VERSION, TableId, View, ViewKey, table_name,
@@ -223,13 +224,13 @@ impl Definition {
     /// The view item's key as attributes of its table.
     #[must_use]
     pub fn key_item(&self, key: &ViewKey) -> Item {
-        Item::from(self.key_attributes(key))
+        Item::from(self.key_attributes::<AttributeValue>(key))
     }
 
     /// The same, as the value of an attribute has them.
-    pub(super) fn key_attributes(&self, key: &ViewKey) -> HashMap<String, AttributeValue> {
+    pub(super) fn key_attributes<V: From<AttributeValue>>(&self, key: &ViewKey) -> HashMap<String, V> {
         let parts = self[key.table].key.iter().zip(&key.values);
-        parts.map(|((attribute, _), value)| (attribute.clone(), value.to_attribute())).collect()
+        parts.map(|((attribute, _), value)| (attribute.clone(), value.to_attribute().into())).collect()
     }
 
     /// The key of an item of a view table.
@@ -276,10 +277,10 @@ impl Index<TableId> for Definition {
     }
 }
 
-/// The views of these sums.
+/// The views of these amounts.
 #[must_use]
-pub fn views_of(sums: &Sums) -> ViewSet {
-    sums.keys().map(|counter| counter.measure.view).collect()
+pub fn views_of<'c>(amounts: impl IntoIterator<Item = (&'c Counter, &'c Number)>) -> ViewSet {
+    amounts.into_iter().map(|(counter, _)| counter.measure.view).collect()
 }
 
 /// The order of views, of measures and of what is set means nothing, so it is not part of it.

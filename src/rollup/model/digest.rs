@@ -1,6 +1,5 @@
 //! What a record says, as one number: whether two records of one sequence number are the same event.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::rollup::model::number::Number;
@@ -46,7 +45,8 @@ pub fn same_item(one: &Item, other: &Item) -> bool {
 }
 
 fn put_map(text: &mut Vec<u8>, map: &std::collections::HashMap<String, AttributeValue>) {
-    let sorted: BTreeMap<&str, &AttributeValue> = map.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    let mut sorted: Vec<(&str, &AttributeValue)> = map.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    sorted.sort_unstable_by_key(|(name, _)| *name);
     put_length(text, b'M', sorted.len());
     for (name, value) in sorted {
         put_bytes(text, b'k', name.as_bytes());

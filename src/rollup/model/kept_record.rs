@@ -37,7 +37,8 @@ pub struct QuarantinedMarker {
 /// the number of a part.
 #[must_use]
 pub fn quarantined(definition: &Definition, poison: &Poison<'_>, stamp: &Stamp) -> QuarantinedMarker {
-    let mut item = marker::base(definition, &poison.head, MarkerOutcome::Quarantined, stamp);
+    let mut item: Item =
+        marker::base::<AttributeValue>(definition, &poison.head, MarkerOutcome::Quarantined, stamp).into();
     let id = poison.marker_id();
     item.insert(REASON.to_owned(), AttributeValue::S(poison.reason.to_string()));
     item.extend(expiry(stamp));

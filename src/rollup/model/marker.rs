@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use crate::rollup::model::change::{Change, Counter, Sums};
+use crate::rollup::model::change::{Amounts, Change, Counter};
 use crate::rollup::model::definition::{Definition, views_of};
 use crate::rollup::model::measure::ViewId;
 use crate::rollup::model::number::Number;
@@ -151,92 +151,129 @@ pub enum Marker<'a> {
     Item(Item),
 }
 
+/// A value of an attribute, in the form that whoever stores it needs: a marker is made once, in that form.
+pub trait StoredValue: From<AttributeValue> {
+    /// A map.
+    fn map(attributes: HashMap<String, Self>) -> Self;
+
+    /// A list.
+    fn list(values: Vec<Self>) -> Self;
+}
+
+impl StoredValue for AttributeValue {
+    fn map(attributes: HashMap<String, Self>) -> Self {
+        Self::M(attributes)
+    }
+
+    fn list(values: Vec<Self>) -> Self {
+        Self::L(values)
+    }
+}
+
 impl Marker<'_> {
     /// As it is to be stored.
     #[must_use]
     pub fn item(&self) -> Cow<'_, Item> {
         match self {
-            Self::Applied { change, left_alone, definition, stamp } => {
-                Cow::Owned(applied(definition, change, |key| !left_alone.contains(key), stamp))
-            }
+            Self::Applied { .. } => Cow::Owned(self.attributes::<AttributeValue>().into()),
             Self::Item(item) => Cow::Borrowed(item),
+        }
+    }
+
+    /// As it is to be stored, in the form of values that the store needs.
+    #[must_use]
+    pub fn attributes<V: StoredValue>(&self) -> HashMap<String, V> {
+        match self {
+            Self::Applied { change, left_alone, definition, stamp } => {
+                applied(definition, change, |key| !left_alone.contains(key), stamp)
+            }
+            Self::Item(item) => item.clone().into(),
         }
     }
 }
 
 /// The marker of a record whose deltas are added. View items that are not `counted` were left alone, so that the ledger
 /// says what the record did and not what it would have done.
-#[must_use]
-pub fn applied(
+fn applied<V: StoredValue>(
     definition: &Definition,
     change: &Change<'_>,
     counted: impl Fn(&ViewKey) -> bool,
     stamp: &Stamp,
-) -> Item {
+) -> HashMap<String, V> {
     let mut item = base(definition, &change.head, MarkerOutcome::Applied, stamp);
     let deltas = change.deltas.iter().filter(|(key, _)| counted(key));
     let deltas = deltas.flat_map(|(key, sums)| {
         views_of(sums).iter().map(|view| {
-            AttributeValue::M(HashMap::from([
-                (VIEW.to_owned(), AttributeValue::S(definition[view].name().to_owned())),
-                (ITEM.to_owned(), AttributeValue::M(definition.key_attributes(key))),
-                (MEASURES.to_owned(), AttributeValue::M(ledger(definition, view, sums))),
+            V::map(HashMap::from([
+                (VIEW.to_owned(), text(definition[view].name())),
+                (ITEM.to_owned(), V::map(definition.key_attributes(key))),
+                (MEASURES.to_owned(), V::map(ledger(definition, view, sums))),
             ]))
         })
     });
-    item.insert(DELTAS.to_owned(), AttributeValue::L(deltas.collect()));
-    item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(stamp.expires_at.clone()));
+    item.insert(DELTAS.to_owned(), V::list(deltas.collect()));
+    item.insert(EXPIRES_AT.to_owned(), number(&stamp.expires_at));
     if !change.uncountable.is_empty() {
         let uncountable = change.uncountable.iter().map(|one| {
-            AttributeValue::M(HashMap::from([
-                (VIEW.to_owned(), AttributeValue::S(definition[one.view].name().to_owned())),
-                (IMAGE.to_owned(), AttributeValue::S(one.image.to_string())),
-                (REASON.to_owned(), AttributeValue::S(one.reason.clone())),
+            V::map(HashMap::from([
+                (VIEW.to_owned(), text(definition[one.view].name())),
+                (IMAGE.to_owned(), text(one.image.to_string())),
+                (REASON.to_owned(), text(&one.reason)),
             ]))
         });
-        item.insert(UNCOUNTABLE.to_owned(), AttributeValue::L(uncountable.collect()));
+        item.insert(UNCOUNTABLE.to_owned(), V::list(uncountable.collect()));
     }
     item
 }
 
-fn ledger(definition: &Definition, view: ViewId, sums: &Sums) -> HashMap<String, AttributeValue> {
-    let mut measures: HashMap<String, AttributeValue> = HashMap::new();
-    for (Counter { measure, group }, amount) in sums.iter().filter(|(counter, _)| counter.measure.view == view) {
-        let attribute = definition[*measure].attribute.clone();
-        let amount = AttributeValue::N(amount.to_string());
-        match group {
-            None => {
-                measures.insert(attribute, amount);
-            }
-            Some(group) => {
-                let groups = measures.entry(attribute).or_insert_with(|| AttributeValue::M(HashMap::new()));
-                if let AttributeValue::M(groups) = groups {
-                    groups.insert(group.clone(), amount);
-                }
-            }
-        }
-    }
-    measures
+/// The amounts of one view by measure, those of a measure with groups as a map.
+fn ledger<V: StoredValue>(definition: &Definition, view: ViewId, amounts: &Amounts) -> HashMap<String, V> {
+    let of_view: Vec<_> = amounts.iter().filter(|(counter, _)| counter.measure.view == view).collect();
+    let measures = of_view.chunk_by(|(one, _), (next, _)| one.measure == next.measure).map(|of_measure| {
+        let groups = of_measure
+            .iter()
+            .filter_map(|(counter, amount)| Some((counter.group.clone()?, number(amount.to_string()))));
+        let value = match of_measure {
+            [(Counter { group: None, .. }, amount)] => number(amount.to_string()),
+            _ => V::map(groups.collect()),
+        };
+        (definition[of_measure[0].0.measure].attribute.clone(), value)
+    });
+    measures.collect()
 }
 
-pub(super) fn base(definition: &Definition, head: &RecordHead, outcome: MarkerOutcome, stamp: &Stamp) -> Item {
+fn text<V: StoredValue>(value: impl Into<String>) -> V {
+    AttributeValue::S(value.into()).into()
+}
+
+fn number<V: StoredValue>(value: impl Into<String>) -> V {
+    AttributeValue::N(value.into()).into()
+}
+
+/// The most attributes of a marker that does not hold its record.
+const ATTRIBUTES: usize = 14;
+
+pub(super) fn base<V: StoredValue>(
+    definition: &Definition,
+    head: &RecordHead,
+    outcome: MarkerOutcome,
+    stamp: &Stamp,
+) -> HashMap<String, V> {
     let RecordHead { id, event_id, event_name, source_key, digest } = head;
-    let text = |value: &str| AttributeValue::S(value.to_owned());
-    // Filled in place: an `Item` that is made from a map builds it anew.
-    let mut item = Item::default();
+    let mut item = HashMap::with_capacity(ATTRIBUTES);
     item.extend([
         (SEQUENCE_NUMBER.to_owned(), text(&id.sequence_number)),
         (STREAM.to_owned(), text(&id.stream)),
         (EVENT_ID.to_owned(), text(event_id)),
         (EVENT_NAME.to_owned(), text(event_name)),
-        (SOURCE_KEY.to_owned(), AttributeValue::M(storable(source_key))),
+        (SOURCE_KEY.to_owned(), V::map(storable(source_key))),
         (OUTCOME.to_owned(), text(outcome.as_str())),
         (RECORDED_AT.to_owned(), text(&stamp.recorded_at)),
         (REQUEST_ID.to_owned(), text(&stamp.request_id)),
-        (FORMAT_VERSION.to_owned(), AttributeValue::N(FORMAT.to_string())),
+        (FORMAT_VERSION.to_owned(), number(FORMAT.to_string())),
         (FINGERPRINT.to_owned(), text(definition.fingerprint().as_str())),
     ]);
-    item.extend(digest.map(|digest| (DIGEST.to_owned(), AttributeValue::S(digest.to_string()))));
+    item.extend(digest.map(|digest| (DIGEST.to_owned(), text(digest.to_string()))));
     item
 }
 
@@ -278,14 +315,16 @@ pub fn is_of_another_definition(marker: &Item, definition: &Definition) -> bool 
 
 /// A source item's key without what an item cannot hold, such as a number of 41 digits: a marker is never refused for what
 /// a record says.
-fn storable(source_key: &Item) -> HashMap<String, AttributeValue> {
+fn storable<V: StoredValue>(source_key: &Item) -> HashMap<String, V> {
     let holds = |value: &AttributeValue| match value {
         AttributeValue::S(_) | AttributeValue::B(_) => true,
         AttributeValue::N(text) => text.parse::<Number>().is_ok_and(|number| number.is_storable()),
         _ => false,
     };
+    let mut stored = HashMap::with_capacity(source_key.len());
     let held = source_key.inner().iter().filter(|(_, value)| holds(value));
-    held.map(|(name, value)| (name.clone(), value.clone())).collect()
+    stored.extend(held.map(|(name, value)| (name.clone(), value.clone().into())));
+    stored
 }
 
 /// The key of a record's marker.

@@ -85,7 +85,12 @@ impl ViewSet {
 
     /// The views, in the order of the definition.
     pub fn iter(self) -> impl Iterator<Item = ViewId> {
-        (0..u32::BITS as usize).map(ViewId).filter(move |view| self.contains(*view))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let first = (left != 0).then(|| ViewId(left.trailing_zeros() as usize));
+            left &= left.wrapping_sub(1);
+            first
+        })
     }
 }
 

@@ -18,5 +18,6 @@ pub mod poison;
 pub mod quarantine_index;
 pub mod record;
 pub mod set_attribute;
+pub mod sorted_map;
 pub mod view;
 pub mod view_key;

@@ -1,5 +1,7 @@
 //! Exact decimals, as DynamoDB has them: amounts that are added, and numbers that name a group.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::ops::{Add, AddAssign, Mul, Neg, Sub};
 use std::str::FromStr;
@@ -10,8 +12,17 @@ use bigdecimal::{BigDecimal, RoundingMode, ToPrimitive};
 use crate::rollup::model::limits;
 
 /// An exact decimal. Its text is canonical: plain digits, no exponent, no trailing zeros, never `-0`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Number(BigDecimal);
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Number(Form);
+
+/// A number has one form: nearly every amount is a small integer, which needs no memory of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Form {
+    /// Every integer of 64 bits.
+    Small(i64),
+    /// Any other number.
+    Large(BigDecimal),
+}
 
 /// The text is not a number that DynamoDB can hold: 38 significant digits, from 1e-130 to 9.99e125.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,65 +32,112 @@ pub struct NumberError(String);
 impl Number {
     /// Nothing: the number that a sum starts with.
     #[must_use]
-    pub fn zero() -> Self {
-        Self::default()
+    pub const fn zero() -> Self {
+        Self(Form::Small(0))
     }
 
     /// Whether adding this number changes nothing.
     #[must_use]
     pub fn is_zero(&self) -> bool {
-        self.0.sign() == Sign::NoSign
+        self.0 == Form::Small(0)
     }
 
     /// The number with so many decimals at the most; what lies in the middle goes to the even neighbour.
     #[must_use]
     pub fn rounded(&self, decimals: u32) -> Self {
-        if self.0.fractional_digit_count() <= i64::from(decimals) {
-            return self.clone();
+        match &self.0 {
+            Form::Large(value) if value.fractional_digit_count() > i64::from(decimals) => {
+                value.with_scale_round(i64::from(decimals), RoundingMode::HalfEven).into()
+            }
+            _ => self.clone(),
         }
-        Self(self.0.with_scale_round(i64::from(decimals), RoundingMode::HalfEven).normalized())
     }
 
     /// The largest whole number that is not above this one; `None` outside of 64 bits.
     #[must_use]
     pub fn floor(&self) -> Option<i64> {
-        // The size is looked at before anything is computed.
-        (self.whole_digits() <= 19).then(|| self.0.with_scale_round(0, RoundingMode::Floor).to_i64()).flatten()
+        match &self.0 {
+            Form::Small(value) => Some(*value),
+            // The size is looked at before anything is computed.
+            Form::Large(value) if self.whole_digits() <= SMALL_DIGITS => {
+                value.with_scale_round(0, RoundingMode::Floor).to_i64()
+            }
+            Form::Large(_) => None,
+        }
     }
 
     /// The number as an integer of 64 bits, if it is one.
     #[must_use]
     pub fn to_i64(&self) -> Option<i64> {
-        // The size is looked at before anything is computed.
-        (self.0.fractional_digit_count() <= 0 && self.whole_digits() <= 19).then(|| self.0.to_i64()).flatten()
+        match self.0 {
+            Form::Small(value) => Some(value),
+            Form::Large(_) => None,
+        }
     }
 
     /// How many digits the number has before the point; none below one.
     #[must_use]
     pub fn whole_digits(&self) -> u64 {
-        if self.is_zero() {
-            return 0;
+        match &self.0 {
+            Form::Small(value) => value.unsigned_abs().checked_ilog10().map_or(0, |exponent| u64::from(exponent) + 1),
+            Form::Large(value) => whole_digits(value),
         }
-        leading_exponent(&self.0).and_then(|exponent| u64::try_from(exponent.saturating_add(1)).ok()).unwrap_or(0)
     }
 
     /// How many digits the number has after the point.
     #[must_use]
     pub fn decimals(&self) -> u64 {
-        u64::try_from(self.0.fractional_digit_count()).unwrap_or(0)
+        match &self.0 {
+            Form::Small(_) => 0,
+            Form::Large(value) => u64::try_from(value.fractional_digit_count()).unwrap_or(0),
+        }
     }
 
     /// Whether DynamoDB can hold the number. The result of arithmetic may be too long for it.
     #[must_use]
     pub fn is_storable(&self) -> bool {
-        self.is_zero() || is_in_range(&self.0) && self.0.normalized().digits() <= limits::NUMBER_DIGITS
+        match &self.0 {
+            Form::Small(_) => true,
+            Form::Large(value) => is_in_range(value) && value.normalized().digits() <= limits::NUMBER_DIGITS,
+        }
+    }
+
+    /// The number as the decimal library has it.
+    fn decimal(&self) -> Cow<'_, BigDecimal> {
+        match &self.0 {
+            Form::Small(value) => Cow::Owned(BigDecimal::from(*value)),
+            Form::Large(value) => Cow::Borrowed(value),
+        }
+    }
+
+    /// The result of an operation that is done on integers where it can be.
+    fn combined(
+        &self,
+        other: &Self,
+        of_small: impl Fn(i64, i64) -> Option<i64>,
+        of_any: impl Fn(&BigDecimal, &BigDecimal) -> BigDecimal,
+    ) -> Self {
+        if let (Form::Small(one), Form::Small(other)) = (&self.0, &other.0)
+            && let Some(result) = of_small(*one, *other)
+        {
+            return Self(Form::Small(result));
+        }
+        of_any(&self.decimal(), &other.decimal()).into()
     }
 }
+
+/// The most digits of an integer of 64 bits.
+const SMALL_DIGITS: u64 = 19;
 
 /// The power of ten of the first digit.
 fn leading_exponent(value: &BigDecimal) -> Option<i64> {
     let digits = i64::try_from(value.digits()).ok()?;
     digits.checked_sub(1)?.checked_sub(value.fractional_digit_count())
+}
+
+/// How many digits a number that is not zero has before the point.
+fn whole_digits(value: &BigDecimal) -> u64 {
+    leading_exponent(value).and_then(|exponent| u64::try_from(exponent.saturating_add(1)).ok()).unwrap_or(0)
 }
 
 fn is_in_range(value: &BigDecimal) -> bool {
@@ -105,9 +163,25 @@ fn without_sign(text: &str) -> &str {
     text.strip_prefix(['+', '-']).unwrap_or(text)
 }
 
+impl Default for Number {
+    fn default() -> Self {
+        Self::zero()
+    }
+}
+
 impl From<i64> for Number {
     fn from(value: i64) -> Self {
-        Self(BigDecimal::from(value))
+        Self(Form::Small(value))
+    }
+}
+
+impl From<BigDecimal> for Number {
+    fn from(value: BigDecimal) -> Self {
+        let value = value.normalized();
+        // The size is looked at before anything is computed.
+        let small =
+            (value.fractional_digit_count() <= 0 && whole_digits(&value) <= SMALL_DIGITS).then(|| value.to_i64());
+        Self(small.flatten().map_or(Form::Large(value), Form::Small))
     }
 }
 
@@ -118,6 +192,9 @@ impl FromStr for Number {
         let refuse = || NumberError(text.chars().take(64).collect());
         if text.len() > limits::NUMBER_TEXT_BYTES || !is_decimal(text) {
             return Err(refuse());
+        }
+        if let Ok(small) = text.parse() {
+            return Ok(Self(Form::Small(small)));
         }
         let value = BigDecimal::from_str(text).map_err(|_| refuse())?;
         if value.sign() == Sign::NoSign {
@@ -131,23 +208,37 @@ impl FromStr for Number {
         if value.digits() > limits::NUMBER_DIGITS {
             return Err(refuse());
         }
-        Ok(Self(value))
+        Ok(value.into())
     }
 }
 
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.to_plain_string())
+        match &self.0 {
+            Form::Small(value) => write!(f, "{value}"),
+            Form::Large(value) => f.write_str(&value.to_plain_string()),
+        }
+    }
+}
+
+impl Ord for Number {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (&self.0, &other.0) {
+            (Form::Small(one), Form::Small(other)) => one.cmp(other),
+            _ => self.decimal().cmp(&other.decimal()),
+        }
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl AddAssign<&Number> for Number {
     fn add_assign(&mut self, other: &Number) {
-        self.0 += &other.0;
-        // A whole number has one text as it is; to normalise it costs more than to add it.
-        if self.0.fractional_digit_count() != 0 {
-            self.0 = self.0.normalized();
-        }
+        *self = &*self + other;
     }
 }
 
@@ -155,7 +246,7 @@ impl Add for &Number {
     type Output = Number;
 
     fn add(self, other: &Number) -> Number {
-        Number((&self.0 + &other.0).normalized())
+        self.combined(other, i64::checked_add, |one, other| one + other)
     }
 }
 
@@ -163,7 +254,7 @@ impl Sub for &Number {
     type Output = Number;
 
     fn sub(self, other: &Number) -> Number {
-        Number((&self.0 - &other.0).normalized())
+        self.combined(other, i64::checked_sub, |one, other| one - other)
     }
 }
 
@@ -171,7 +262,7 @@ impl Mul for &Number {
     type Output = Number;
 
     fn mul(self, other: &Number) -> Number {
-        Number((&self.0 * &other.0).normalized())
+        self.combined(other, i64::checked_mul, |one, other| one * other)
     }
 }
 
@@ -179,7 +270,7 @@ impl Neg for Number {
     type Output = Number;
 
     fn neg(self) -> Number {
-        Number(-self.0)
+        &Number::zero() - &self
     }
 }
 
@@ -346,6 +437,57 @@ mod tests {
             &of("1e125") + &of("1"),
         ] {
             assert!(!result.is_storable(), "{result}");
+        }
+    }
+
+    #[test]
+    fn a_number_has_one_form_at_the_edge_of_64_bits() {
+        let of = |text: &str| text.parse::<Number>().unwrap();
+        let (most, least) = (Number::from(i64::MAX), Number::from(i64::MIN));
+        let (above, below) = (of("9223372036854775808"), of("-9223372036854775809"));
+        for (found, expected) in [
+            (of("9223372036854775807"), &most),
+            (of("-9223372036854775808"), &least),
+            (of("9.223372036854775807e18"), &most),
+            (&most + &Number::from(1), &above),
+            (&above - &Number::from(1), &most),
+            (-least.clone(), &above),
+            (-above.clone(), &least),
+            (&least - &Number::from(1), &below),
+            (&below + &Number::from(1), &least),
+            (&(&most * &most) - &(&most * &of("9223372036854775806")), &most),
+            (&of("0.5") + &of("0.5"), &Number::from(1)),
+            (of("9223372036854775806.5").rounded(0), &of("9223372036854775806")),
+        ] {
+            assert_eq!(
+                (found.to_string(), &found, found.to_i64()),
+                (expected.to_string(), expected, expected.to_i64())
+            );
+        }
+        let ordered = [
+            "-9223372036854775809",
+            "-9223372036854775808",
+            "-0.5",
+            "0",
+            "0.5",
+            "9223372036854775807",
+            "9223372036854775808",
+        ];
+        assert!(ordered.map(of).is_sorted());
+        assert_eq!([&above, &below].map(|number| (number.to_i64(), number.whole_digits())), [(None, 19); 2]);
+    }
+
+    #[test]
+    fn a_small_integer_needs_no_memory_of_its_own() {
+        let of = |text: &str| text.parse::<Number>().unwrap();
+        for number in [
+            of("7"),
+            of("1e3"),
+            &of("0.5") + &of("0.5"),
+            &of("1e20") - &of("99999999999999999999"),
+            of("2.5").rounded(0),
+        ] {
+            assert!(matches!(number.0, Form::Small(_)), "{number:?}");
         }
     }
 

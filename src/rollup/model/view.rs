@@ -316,10 +316,7 @@ impl View {
         let mut keys = vec![Vec::with_capacity(self.key.len())];
         for values in parts {
             let values = values.map_err(|error| (MissingKey::Sparse, error))?;
-            let joined = keys.iter().flat_map(|key| {
-                values.iter().map(|value| key.iter().cloned().chain([value.clone()]).collect::<Vec<_>>())
-            });
-            keys = joined.collect();
+            keys = with_each(keys, values);
         }
         let keys = keys.into_iter().map(|values| ViewKey { table: self.table, values });
         if self.set.iter().all(|set| matches!(set.value, SetValue::Constant(_))) {
@@ -348,6 +345,17 @@ impl View {
         };
         templates.map(text).collect()
     }
+}
+
+/// Keys with each of these values as their next one.
+fn with_each(mut keys: Vec<Vec<KeyValue>>, mut values: Vec<KeyValue>) -> Vec<Vec<KeyValue>> {
+    // Nearly every image has one view item.
+    if let ([key], 1) = (keys.as_mut_slice(), values.len()) {
+        key.append(&mut values);
+        return keys;
+    }
+    let with = |key: &Vec<KeyValue>, value: &KeyValue| key.iter().chain([value]).cloned().collect();
+    keys.iter().flat_map(|key| values.iter().map(move |value| with(key, value))).collect()
 }
 
 /// The name of a table that is given by its name or its ARN.

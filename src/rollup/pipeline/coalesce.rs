@@ -123,10 +123,14 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
             Found::Record(Effect::Quarantine(poison)) => Entry::Quarantine(poison),
             Found::Record(Effect::Apply(change)) => {
                 batch.uncountable += change.uncountable.len();
-                let touches = change.deltas.iter().map(|(key, sums)| {
-                    let item = *item_of.entry(key.clone()).or_insert_with(|| batch.add_item(key.clone()));
+                let touches = change.deltas.iter().map(|(key, amounts)| {
+                    let item = item_of.get(key).copied().unwrap_or_else(|| {
+                        let added = batch.add_item(key.clone());
+                        item_of.insert(key.clone(), added);
+                        added
+                    });
                     let touched = &mut batch.items[item.0];
-                    touched.views.extend(views_of(sums));
+                    touched.views.extend(views_of(amounts));
                     touched.texts.extend(change.texts.get(key).cloned().unwrap_or_default());
                     item
                 });

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::rollup::Item;
-use crate::rollup::model::change::{Counter, UncountableImage};
+use crate::rollup::model::change::{Amounts, Counter, UncountableImage};
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::language::UncountableAmount;
 use crate::rollup::model::limits;
@@ -32,7 +32,7 @@ pub struct ViewContribution {
     /// Its items, each once, with the texts that are set there.
     pub items: Vec<(ViewKey, SetTexts)>,
     /// What the image adds to which counter of each of them, zeros included.
-    pub amounts: BTreeMap<Counter, Number>,
+    pub amounts: Amounts,
     /// How many values could not name a group of a measure.
     ungrouped: usize,
 }
@@ -174,30 +174,56 @@ impl Contribution {
     /// Takes out the views of a kind, if what the image adds to would not fit into a transaction beside what another image
     /// adds to.
     fn keep_what_fits(&mut self, definition: &Definition, of_kind: impl Fn(ViewId) -> bool) {
+        if self.at_most(definition).fits() {
+            return;
+        }
         let extent = self.extent(definition);
-        let fits = extent.counters <= limits::IMAGE_COUNTERS
-            && extent.items <= limits::IMAGE_VIEW_ITEMS
-            && extent.bytes <= limits::IMAGE_BYTES;
-        if !fits {
+        if !extent.fits() {
             let out = self.parts.extract_if(.., |part| of_kind(part.view));
             self.uncountable.extend(out.map(|part| (part.view, Uncountable::TooLarge(extent))));
             self.uncountable.sort_by_key(|(view, _)| *view);
         }
     }
 
+    /// How much the image adds to, as if no two views shared a view item: nearly every image fits even so.
+    fn at_most(&self, definition: &Definition) -> Extent {
+        let mut extent = Extent::default();
+        for part in &self.parts {
+            extent.counters += part.amounts.len();
+            extent.items += part.items.len();
+            extent.bytes += part.bytes(definition);
+        }
+        extent
+    }
+
     fn extent(&self, definition: &Definition) -> Extent {
         let mut counters: BTreeMap<&ViewKey, usize> = BTreeMap::new();
-        let mut bytes = 0;
         for part in &self.parts {
-            let counter_bytes = |counter: &Counter| {
-                definition[counter.measure].attribute.len() + counter.group.as_ref().map_or(0, String::len)
-            };
-            let of_each = part.amounts.keys().map(counter_bytes).sum::<usize>();
             for (item, _) in &part.items {
-                bytes += item.bytes() + of_each;
                 *counters.entry(item).or_default() += part.amounts.len();
             }
         }
+        let bytes = self.parts.iter().map(|part| part.bytes(definition)).sum();
         Extent { counters: counters.values().copied().max().unwrap_or_default(), items: counters.len(), bytes }
+    }
+}
+
+impl ViewContribution {
+    /// Bytes of the keys, measures and groups.
+    fn bytes(&self, definition: &Definition) -> usize {
+        let of_counter = |counter: &Counter| {
+            definition[counter.measure].attribute.len() + counter.group.as_ref().map_or(0, String::len)
+        };
+        let of_each = self.amounts.keys().map(of_counter).sum::<usize>();
+        self.items.iter().map(|(item, _)| item.bytes() + of_each).sum()
+    }
+}
+
+impl Extent {
+    /// Whether a transaction has room for it beside what another image adds to.
+    fn fits(self) -> bool {
+        self.counters <= limits::IMAGE_COUNTERS
+            && self.items <= limits::IMAGE_VIEW_ITEMS
+            && self.bytes <= limits::IMAGE_BYTES
     }
 }

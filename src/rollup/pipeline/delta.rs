@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::rollup::model::change::{self, Change, Sums, UncountableImage};
+use crate::rollup::model::change::{Amounts, Change, Deltas, UncountableImage};
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::digest::ContentDigest;
+use crate::rollup::model::number::Number;
 use crate::rollup::model::poison::{Image, Poison, Reason};
 use crate::rollup::model::record::{Images, RecordHead, StreamRecord};
 use crate::rollup::model::set_attribute::SetTexts;
@@ -102,8 +103,8 @@ pub fn unreadable(definition: &Definition, record: &StreamRecord<'_>) -> Option<
 /// What a change of an item adds to which view items: what it contributes now less what it contributed before. Never holds a
 /// zero. With the texts that it sets there.
 #[must_use]
-pub fn difference(old: Contribution, new: Contribution) -> (BTreeMap<ViewKey, Sums>, BTreeMap<ViewKey, SetTexts>) {
-    let mut deltas: BTreeMap<ViewKey, Sums> = BTreeMap::new();
+pub fn difference(old: Contribution, new: Contribution) -> (Deltas, BTreeMap<ViewKey, SetTexts>) {
+    let mut deltas = Deltas::new();
     let mut texts: BTreeMap<ViewKey, SetTexts> = BTreeMap::new();
     let old = old.parts.into_iter().map(|mut old| {
         old.amounts.values_mut().for_each(|amount| *amount = -std::mem::take(amount));
@@ -114,13 +115,21 @@ pub fn difference(old: Contribution, new: Contribution) -> (BTreeMap<ViewKey, Su
             if !set.is_empty() {
                 texts.entry(item.clone()).or_default().extend(set);
             }
-            let sums = deltas.entry(item).or_default();
-            for (counter, amount) in &part.amounts {
-                change::add(sums, counter, amount);
-            }
+            add(deltas.or_insert_with(item, Amounts::new), &part.amounts);
         }
     }
-    deltas.retain(|_, sums| !sums.is_empty());
+    deltas.values_mut().for_each(|amounts| amounts.retain(|_, amount| !amount.is_zero()));
+    deltas.retain(|_, amounts| !amounts.is_empty());
     texts.retain(|item, _| deltas.contains_key(item));
     (deltas, texts)
+}
+
+fn add(sum: &mut Amounts, amounts: &Amounts) {
+    if sum.is_empty() {
+        sum.clone_from(amounts);
+        return;
+    }
+    for (counter, amount) in amounts {
+        *sum.or_insert_with(counter.clone(), Number::zero) += amount;
+    }
 }

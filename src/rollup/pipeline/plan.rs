@@ -12,10 +12,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::rollup::Item;
+use crate::rollup::model::change::Change;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::kept_record::{QuarantinedMarker, possible_parts, quarantined};
 use crate::rollup::model::limits;
 use crate::rollup::model::marker::{Guard, Marker, Stamp, marker_key};
+use crate::rollup::model::poison::Poison;
 use crate::rollup::model::view::{OnMissingViewItem, TableId};
 use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
 use crate::rollup::pipeline::update::{self, Update};
@@ -116,7 +118,10 @@ pub fn plan(definition: &Definition, batch: &Batch<'_>, members: &[EntryId]) -> 
 /// How many transactions a plan has, and how many updates.
 fn cost(batch: &Batch<'_>, planned: &[Vec<EntryId>]) -> (usize, usize) {
     let items = |members: &Vec<EntryId>| {
-        members.iter().flat_map(|&member| batch[member].touches()).collect::<BTreeSet<_>>().len()
+        let mut items: Vec<ItemId> = members.iter().flat_map(|&member| batch[member].touches()).copied().collect();
+        items.sort_unstable();
+        items.dedup();
+        items.len()
     };
     (planned.len(), planned.iter().map(items).sum())
 }
@@ -139,29 +144,20 @@ pub fn assemble<'s>(
     // A record with nearly as many view items as a transaction has actions leaves no room for all of them. What stays of
     // it only takes room in the table.
     let mut deletes = limits::TRANSACTION_ACTIONS.saturating_sub(members.len() + sums.len());
-    let markers = members.iter().flat_map(|&entry| match &batch[entry] {
-        Entry::Apply { change, .. } => {
-            let ended = if *guard == Guard::Absent { Vec::new() } else { possible_parts(&change.head.id, change.raw) };
-            let ended: Vec<_> = ended.into_iter().take(deletes).map(|key| Action::DeletePart { entry, key }).collect();
-            deletes -= ended.len();
-            let (change, left_alone) = (Arc::clone(change), Arc::clone(&left_alone));
-            let marker = Marker::Applied { change, left_alone, definition, stamp };
-            std::iter::once(Action::PutMarker { entry, guard: *guard, marker }).chain(ended).collect::<Vec<_>>()
+    let mut actions = Vec::with_capacity(members.len() + sums.len());
+    for &entry in members {
+        match &batch[entry] {
+            Entry::Apply { change, .. } => {
+                let (change, left_alone) = (Arc::clone(change), Arc::clone(&left_alone));
+                let ended = ended_parts(*guard, entry, &change).into_iter().take(deletes);
+                let marker = Marker::Applied { change, left_alone, definition, stamp };
+                actions.push(Action::PutMarker { entry, guard: *guard, marker });
+                deletes -= ended.len();
+                actions.extend(ended);
+            }
+            Entry::Quarantine(poison) => actions.extend(quarantine(setting, entry, poison)),
         }
-        Entry::Quarantine(poison) if *guard == Guard::Quarantined => {
-            vec![Action::UpdateReason {
-                entry,
-                key: marker_key(&poison.marker_id()),
-                reason: poison.reason.to_string(),
-            }]
-        }
-        Entry::Quarantine(poison) => {
-            let QuarantinedMarker { marker, parts } = quarantined(definition, poison, stamp);
-            let marker = Action::PutMarker { entry, guard: Guard::Absent, marker: Marker::Item(marker) };
-            let parts = parts.into_iter().map(|part| Action::PutPart { entry, part });
-            std::iter::once(marker).chain(parts).collect()
-        }
-    });
+    }
     let views = sums.into_iter().map(|(item, sums)| {
         let touched = &batch[item];
         let (table, key) = (touched.key.table, definition.key_item(&touched.key));
@@ -171,5 +167,25 @@ pub fn assemble<'s>(
             Action::UpdateView { item, table, key, update: update::update(definition, touched, &sums, &shapes[item.0]) }
         }
     });
-    Transaction { actions: markers.chain(views).collect() }
+    actions.extend(views);
+    Transaction { actions }
+}
+
+/// The deletions of what a record may have been kept in, if its quarantine may end with its marker.
+fn ended_parts<'a>(guard: Guard, entry: EntryId, change: &Change<'_>) -> Vec<Action<'a>> {
+    if guard == Guard::Absent {
+        return Vec::new();
+    }
+    possible_parts(&change.head.id, change.raw).into_iter().map(|key| Action::DeletePart { entry, key }).collect()
+}
+
+/// What keeps a record in quarantine, or says why one stays there.
+fn quarantine<'a>(setting: &Setting<'_>, entry: EntryId, poison: &Poison<'_>) -> Vec<Action<'a>> {
+    if setting.guard == Guard::Quarantined {
+        let (key, reason) = (marker_key(&poison.marker_id()), poison.reason.to_string());
+        return vec![Action::UpdateReason { entry, key, reason }];
+    }
+    let QuarantinedMarker { marker, parts } = quarantined(setting.definition, poison, &setting.stamp);
+    let marker = Action::PutMarker { entry, guard: Guard::Absent, marker: Marker::Item(marker) };
+    std::iter::once(marker).chain(parts.into_iter().map(|part| Action::PutPart { entry, part })).collect()
 }

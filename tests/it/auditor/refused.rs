@@ -26,7 +26,7 @@ async fn counters_of_another_definition_are_not_judged() {
     let log = log(&sandbox).await;
     assert_eq!(told(&log, "audit failed: the function rollup counts under another definition").len(), 2, "{log:?}");
     assert_eq!(metric(&log, "AuditRefused").iter().sum::<u64>(), 2);
-    assert!(told(&log, "audit finding").is_empty() && metric(&log, "AuditViewItems").is_empty());
+    assert!(told(&log, "audit finding").is_empty() && metric(&log, "AuditDrifted").is_empty());
 }
 
 #[tokio::test]

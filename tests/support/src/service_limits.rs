@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ddb_rollup::rollup::model::number::Number;
+use ddb_rollup::rollup::pipeline::coalesce::{Batch, EntryId};
 use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 
 use crate::item_size::item_bytes;
@@ -45,4 +47,22 @@ pub fn hold_against_the_limits(transaction: &Transaction<'_>, members: usize) {
         bytes += update.names.values().map(String::len).sum::<usize>();
     }
     assert!(bytes <= 4 * 1024 * 1024, "{bytes} bytes");
+}
+
+/// Checks that the entries of planned transactions add to each counter what the whole batch adds.
+pub fn assert_adds_what_the_batch_adds(batch: &Batch<'_>, planned: &[Vec<EntryId>]) {
+    let mut sums: BTreeMap<_, BTreeMap<_, Number>> = BTreeMap::new();
+    for members in planned {
+        for (item, part) in batch.sums(members) {
+            let whole = sums.entry(item).or_default();
+            for (counter, amount) in part {
+                *whole.entry(counter).or_default() += &amount;
+            }
+        }
+    }
+    for sums in sums.values_mut() {
+        sums.retain(|_, amount| !amount.is_zero());
+    }
+    let all: Vec<EntryId> = batch.ids().collect();
+    assert_eq!(sums, batch.sums(&all), "the transactions add what the batch adds");
 }

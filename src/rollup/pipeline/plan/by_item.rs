@@ -1,49 +1,63 @@
 //! Entries in the order of their view items: the best where most entries touch one item.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 
 use super::filling::Filling;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::limits;
 use crate::rollup::pipeline::coalesce::{Batch, EntryId, ItemId};
 
-/// Spreads entries over transactions. The entries of one view item follow each other, the items with most entries first. An item is in two transactions only
-/// where it has to be, or where that fills the first of them: each costs an update more, and the two must wait for each
-/// other. A little room is left free instead, as long as no further transaction comes of it.
+/// Spreads entries over transactions. The entries of one view item follow each other, the items with most entries first.
+/// An item is in two transactions only where it has to be, or where that fills the first of them: each costs an update
+/// more, and the two must wait for each other. A little room is left free instead, as long as no further transaction
+/// comes of it.
 pub(super) fn plan(definition: &Definition, batch: &Batch<'_>, members: &[EntryId]) -> Vec<Vec<EntryId>> {
     let touches = |member: EntryId| batch[member].touches();
-    let mut weight: HashMap<ItemId, usize> = HashMap::new();
-    for item in members.iter().flat_map(|&member| touches(member)) {
-        *weight.entry(*item).or_default() += 1;
-    }
+    let ranks = Ranks::of(batch, members);
     let mut ordered = members.to_vec();
-    ordered.sort_by_cached_key(|&member| {
-        touches(member).iter().map(|item| (Reverse(weight[item]), *item)).collect::<Vec<_>>()
-    });
+    ordered.sort_by(|&one, &other| ranks.of_all(touches(one)).cmp(ranks.of_all(touches(other))));
 
-    let mut slack = Slack::of(members.len() + weight.len());
+    let mut slack = Slack::of(members.len() + ranks.items);
     let mut transactions = Vec::new();
-    let mut filling = Filling::default();
+    let mut filling = Filling::new(definition, batch);
     for run in ordered.chunk_by(|&one, &next| touches(one) == touches(next)) {
         let (room, needed) = (filling.room(), filling.needed(touches(run[0]), run.len()));
         let would_be_cut = (room + 1..=limits::TRANSACTION_ACTIONS).contains(&needed);
         if would_be_cut && slack.leaves(room) {
-            transactions.push(std::mem::take(&mut filling).members);
+            transactions.push(filling.finish());
         }
         for &member in run {
-            let entry = &batch[member];
-            if !filling.takes(definition, batch, entry) {
-                transactions.push(std::mem::take(&mut filling).members);
-                filling.takes(definition, batch, entry);
+            if !filling.takes(member) {
+                transactions.push(filling.finish());
+                filling.takes(member);
             }
-            filling.members.push(member);
         }
     }
-    if !filling.members.is_empty() {
-        transactions.push(filling.members);
+    if !filling.is_empty() {
+        transactions.push(filling.finish());
     }
     transactions
+}
+
+/// The order of view items: those with most entries first.
+struct Ranks {
+    /// How many entries touch an item, by its number.
+    entries: Vec<usize>,
+    /// Items that are touched.
+    items: usize,
+}
+
+impl Ranks {
+    fn of(batch: &Batch<'_>, members: &[EntryId]) -> Self {
+        let mut entries = vec![0; batch.items.len()];
+        members.iter().flat_map(|&member| batch[member].touches()).for_each(|item| entries[item.0] += 1);
+        let items = entries.iter().filter(|entries| **entries > 0).count();
+        Self { entries, items }
+    }
+
+    fn of_all(&self, items: &[ItemId]) -> impl Iterator<Item = (Reverse<usize>, ItemId)> {
+        items.iter().map(|item| (Reverse(self.entries[item.0]), *item))
+    }
 }
 
 /// Actions that may be left free in transactions before the batch needs one transaction more.

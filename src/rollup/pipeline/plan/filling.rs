@@ -1,27 +1,52 @@
 //! One transaction while it is being filled, and what an entry takes of its room.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use crate::rollup::model::change::Counter;
+use crate::rollup::model::change::{Amounts, Counter};
 use crate::rollup::model::definition::{Definition, views_of};
-use crate::rollup::model::expression_size::update_fits;
+use crate::rollup::model::expression_size::{WrittenAttributes, update_fits};
 use crate::rollup::model::item_size;
 use crate::rollup::model::kept_record::most_parts;
 use crate::rollup::model::limits;
 use crate::rollup::model::record::RecordHead;
+use crate::rollup::model::sorted_map::SortedMap;
 use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
 use crate::rollup::pipeline::update;
 
 /// A transaction that is being filled.
-#[derive(Default)]
-pub(super) struct Filling<'b> {
-    pub(super) members: Vec<EntryId>,
-    items: HashMap<ItemId, HashSet<&'b Counter>>,
+pub(super) struct Filling<'p, 'a> {
+    definition: &'p Definition,
+    batch: &'p Batch<'a>,
+    members: Vec<EntryId>,
+    items: SortedMap<ItemId, UpdateSize>,
     actions: usize,
     bytes: usize,
 }
 
-impl<'b> Filling<'b> {
+/// How much of an update is taken.
+#[derive(Debug, Clone, Copy)]
+struct UpdateSize {
+    written: WrittenAttributes,
+    /// Its counters, or more than that: entries that add to the same one are only told apart where it matters.
+    counters_at_most: usize,
+}
+
+impl<'p, 'a> Filling<'p, 'a> {
+    /// An empty one.
+    pub(super) fn new(definition: &'p Definition, batch: &'p Batch<'a>) -> Self {
+        Self { definition, batch, members: Vec::new(), items: SortedMap::new(), actions: 0, bytes: 0 }
+    }
+
+    /// Its entries so far. It is empty again.
+    pub(super) fn finish(&mut self) -> Vec<EntryId> {
+        std::mem::replace(self, Self::new(self.definition, self.batch)).members
+    }
+
+    /// Whether it has no entry yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// Actions that it can still take; all of them as long as it is empty.
     pub(super) fn room(&self) -> usize {
         limits::TRANSACTION_ACTIONS.saturating_sub(self.actions)
@@ -29,42 +54,65 @@ impl<'b> Filling<'b> {
 
     /// The actions that entries on these view items are here, which put so many items of the idempotency table.
     pub(super) fn needed(&self, touches: &[ItemId], puts: usize) -> usize {
-        puts + touches.iter().filter(|item| !self.items.contains_key(item)).count()
+        puts + touches.iter().filter(|item| !self.items.contains_key(*item)).count()
     }
 
-    /// Makes room for an entry; without an effect when it does not fit. Alone, every entry fits: there is no other place
-    /// for it.
-    pub(super) fn takes<'a: 'b>(&mut self, definition: &Definition, batch: &Batch<'_>, entry: &'b Entry<'a>) -> bool {
-        let needed = self.needed(entry.touches(), 1 + parts(entry));
-        let (actions, bytes) = (self.actions + needed, self.bytes + weight(entry));
+    /// Takes an entry; without an effect when it does not fit. Alone, every entry fits: there is no other place for it.
+    pub(super) fn takes(&mut self, member: EntryId) -> bool {
+        let entry = &self.batch[member];
+        let actions = self.actions + self.needed(entry.touches(), 1 + parts(entry));
+        let bytes = self.bytes + weight(entry);
         let room = match entry {
             Entry::Apply { .. } => limits::TRANSACTION_BYTES,
             Entry::Quarantine(_) => limits::QUARANTINE_TRANSACTION_BYTES,
         };
-        let mut fits = self.members.is_empty() || actions <= limits::TRANSACTION_ACTIONS && bytes <= room;
-        if let Entry::Apply { change, touches } = entry {
-            fits = self.members.is_empty()
-                || fits
-                    && touches.iter().zip(change.deltas.values()).all(|(item, sums)| {
-                        let counters = self.items.get(item);
-                        let new =
-                            sums.keys().filter(|counter| counters.is_none_or(|known| !known.contains(counter))).count();
-                        update_fits(
-                            update::written(definition, batch[*item].views),
-                            counters.map_or(0, HashSet::len) + new,
-                        )
-                    });
-            if fits {
-                for (item, sums) in touches.iter().zip(change.deltas.values()) {
-                    self.items.entry(*item).or_default().extend(sums.keys());
-                }
-            }
-        }
+        let fits =
+            self.is_empty() || actions <= limits::TRANSACTION_ACTIONS && bytes <= room && self.updates_have_room(entry);
         if fits {
             (self.actions, self.bytes) = (actions, bytes);
+            self.members.push(member);
+            for (item, amounts) in added(entry) {
+                self.update_size(item).counters_at_most += amounts.len();
+            }
         }
         fits
     }
+
+    /// Whether the update of each view item of an entry takes the counters that it adds.
+    fn updates_have_room(&mut self, entry: &Entry<'_>) -> bool {
+        added(entry).all(|(item, amounts)| {
+            let Some(&UpdateSize { written, counters_at_most }) = self.items.get(&item) else { return true };
+            if update_fits(written, counters_at_most + amounts.len()) {
+                return true;
+            }
+            let counters = self.counters(item);
+            let new = amounts.keys().filter(|counter| !counters.contains(counter)).count();
+            let counters = counters.len();
+            self.update_size(item).counters_at_most = counters;
+            update_fits(written, counters + new)
+        })
+    }
+
+    /// The counters of a view item that its entries add to.
+    fn counters(&self, item: ItemId) -> HashSet<&'p Counter> {
+        let of_member = |member: &EntryId| added(&self.batch[*member]).filter(|(touched, _)| *touched == item);
+        self.members.iter().flat_map(of_member).flat_map(|(_, amounts)| amounts.keys()).collect()
+    }
+
+    fn update_size(&mut self, item: ItemId) -> &mut UpdateSize {
+        let (definition, batch) = (self.definition, self.batch);
+        let empty = || UpdateSize { written: update::written(definition, batch[item].views), counters_at_most: 0 };
+        self.items.or_insert_with(item, empty)
+    }
+}
+
+/// What an entry adds to which view item.
+fn added<'e>(entry: &'e Entry<'_>) -> impl Iterator<Item = (ItemId, &'e Amounts)> {
+    let added = match entry {
+        Entry::Apply { change, touches } => Some(touches.iter().copied().zip(change.deltas.values())),
+        Entry::Quarantine(_) => None,
+    };
+    added.into_iter().flatten()
 }
 
 /// How many parts a record may need, or take away when its quarantine ends.
@@ -83,7 +131,7 @@ fn weight(entry: &Entry<'_>) -> usize {
             let deltas = change.deltas.iter().map(|(key, sums)| {
                 let groups = sums.keys().filter_map(|counter| counter.group.as_ref());
                 let views = views_of(sums).iter().count();
-                (views + 1) * (key.to_string().len() + 64)
+                (views + 1) * (key.bytes() + 64)
                     + groups.map(|group| 2 * group.len() + 64).sum::<usize>()
                     + 64 * sums.len()
             });

@@ -4,25 +4,21 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use ddb_rollup::commit::Randomness;
+use fastrand::Rng;
 use uuid::Uuid;
 
-use crate::seeded::Seeded;
-
 /// Draws from one seed.
-pub struct SeededChoices(Seeded);
+pub struct SeededChoices(Rng);
 
 impl SeededChoices {
     /// The draws of a seed.
     pub fn new(seed: u64) -> Self {
-        let mut first = Seeded(seed);
-        // Neighbouring seeds differ in one bit; one draw parts them.
-        first.below(2);
-        Self(first)
+        Self(Rng::with_seed(seed))
     }
 
     /// A number below a limit.
     pub fn below(&mut self, limit: usize) -> usize {
-        self.0.below(limit)
+        self.0.usize(..limit)
     }
 
     /// A number from `least` to `most`.
@@ -59,7 +55,7 @@ impl SeededChoices {
 
     /// A source of draws of its own.
     pub fn fork(&mut self) -> Self {
-        Self::new(self.0.0 ^ self.below(usize::MAX) as u64)
+        Self(self.0.fork())
     }
 }
 
