@@ -41,10 +41,10 @@ pub const SETTINGS: [&str; 8] = [
     IN_FLIGHT,
 ];
 
-/// The variables among these that look like a setting and are none: most likely the name is mistyped, and the setting has
-/// its default.
-pub fn unknown(names: impl IntoIterator<Item = String>) -> impl Iterator<Item = String> {
-    names.into_iter().filter(|name| name.starts_with(PREFIX) && !SETTINGS.contains(&name.as_str()))
+/// The variables among these that look like a setting and are none of these: most likely the name is mistyped, and the
+/// setting has its default.
+pub fn unknown(names: impl IntoIterator<Item = String>, settings: &[&str]) -> impl Iterator<Item = String> {
+    names.into_iter().filter(|name| name.starts_with(PREFIX) && !settings.contains(&name.as_str()))
 }
 
 /// The endpoint of every service, or of DynamoDB alone; the Region's own by default. The SDK reads them too, but it
@@ -252,7 +252,7 @@ fn is_endpoint(value: &str) -> bool {
     })
 }
 
-fn number<T: std::str::FromStr + PartialOrd + Display>(
+pub(crate) fn number<T: std::str::FromStr + PartialOrd + Display>(
     variable: impl Fn(&str) -> Option<String>,
     name: &str,
     default: T,

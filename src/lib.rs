@@ -29,15 +29,18 @@
 //! - [`commit`] sends the transactions, and has the only retry loop.
 //! - [`store`] is DynamoDB at the border.
 //! - [`metrics`] names every metric, and [`xray`] puts requests into the invocation's trace.
-//! - [`runtime_api`] is where Lambda hands over invocations.
+//! - [`runtime_api`] is where Lambda hands over invocations; [`lambda`] is the process that takes them.
 //! - [`config`], [`randomness`], [`logging`], [`shutdown`] and [`tls`] are what a process needs besides.
 
+#[cfg(feature = "auditor")]
+pub mod auditor;
 pub mod commit;
 pub mod config;
 pub mod handler;
+pub mod lambda;
 pub mod logging;
 pub mod metrics;
-#[cfg(feature = "cli")]
+#[cfg(feature = "auditor")]
 pub mod operate;
 pub mod randomness;
 pub mod rollup;

@@ -21,7 +21,8 @@ pub fn json(level: Option<&str>) {
     let targets = Targets::new()
         .with_default(LevelFilter::WARN.min(level))
         .with_target("ddb_rollup", level)
-        .with_target("bootstrap", level);
+        .with_target("bootstrap", level)
+        .with_target("auditor", level);
     let lines =
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(io::stdout);
     tracing_subscriber::registry().with(targets).with(lines).init();

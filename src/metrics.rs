@@ -2,6 +2,9 @@
 //!
 //! The line is in CloudWatch's embedded metric format ("Embedded metric format specification", CloudWatch User Guide).
 
+#[cfg(feature = "auditor")]
+pub mod audit;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use aws_lambda_events::event::streams::DynamoDbEventResponse;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use lambda_runtime_api_client::body::Body;
 use lambda_runtime_api_client::{BoxError, PooledClient, build_request};
+use serde::Serialize;
 use serde_json::json;
 use tracing::warn;
 
@@ -107,11 +107,7 @@ impl RuntimeApi {
     ///
     /// # Errors
     /// When the Runtime API cannot be asked any more.
-    pub async fn answer(
-        &self,
-        delivery: &Delivery,
-        result: &Result<DynamoDbEventResponse, Failure>,
-    ) -> Result<(), BoxError> {
+    pub async fn answer<T: Serialize>(&self, delivery: &Delivery, result: &Result<T, Failure>) -> Result<(), BoxError> {
         let Delivery { request_id, .. } = delivery;
         let request = match result {
             Ok(response) => Request::builder()

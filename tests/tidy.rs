@@ -5,7 +5,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ddb_rollup::config::{ENDPOINTS, SETTINGS};
+use ddb_rollup::auditor::AUDIT_SETTINGS;
+use ddb_rollup::config::ENDPOINTS;
+use ddb_rollup::metrics::METRICS;
+use ddb_rollup::metrics::audit::AUDIT_METRICS;
 
 /// Every file below a folder of the repository.
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -122,12 +125,16 @@ fn no_path_of_a_machine_is_in_a_file() {
 fn every_metric_and_every_setting_is_documented() {
     let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
     let (metrics, settings) = (read("docs/reference/metrics.md"), read("docs/reference/settings.md"));
-    for metric in ddb_rollup::metrics::METRICS {
-        assert!(metrics.contains(&format!("| `{}` | {} |", metric.name, metric.unit)), "{}", metric.name);
+    let of_function = METRICS.map(|metric| (metric.name, metric.unit));
+    let of_auditor = AUDIT_METRICS.map(|metric| (metric.name, metric.unit));
+    let all: Vec<_> = of_function.into_iter().chain(of_auditor).collect();
+    for (name, unit) in &all {
+        assert!(metrics.contains(&format!("| `{name}` | {unit} |")), "{name}");
     }
-    let units = ["Count", "Bytes", "Milliseconds"].map(|unit| metrics.matches(&format!("| {unit} |")).count());
-    assert_eq!(units.iter().sum::<usize>(), ddb_rollup::metrics::METRICS.len());
-    for name in SETTINGS.into_iter().chain(ENDPOINTS) {
+    let units = ["Count", "Bytes", "Milliseconds", "Seconds"];
+    let units = units.map(|unit| metrics.matches(&format!("| {unit} |")).count());
+    assert_eq!(units.iter().sum::<usize>(), all.len());
+    for name in AUDIT_SETTINGS.into_iter().chain(ENDPOINTS) {
         assert!(settings.contains(&format!("`{name}`")), "{name}");
     }
 }

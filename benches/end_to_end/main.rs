@@ -7,6 +7,7 @@
 #![allow(clippy::cast_precision_loss, reason = "counts are small")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a bench fails by panicking, and prints")]
 
+mod audit;
 mod contestants;
 mod pressure;
 mod scaling;
@@ -33,8 +34,11 @@ pub struct Size {
     rounds: usize,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
+fn main() {
+    let runtime = |builder: &mut tokio::runtime::Builder| builder.enable_all().build().unwrap();
+    let one_thread = runtime(&mut tokio::runtime::Builder::new_current_thread());
+    // Where millions of items are read, engine and reader share the machine's processors.
+    let many_threads = runtime(&mut tokio::runtime::Builder::new_multi_thread());
     let arguments: Vec<String> = env::args().collect();
     let asked = |name: &str| arguments.iter().any(|argument| argument == name);
     if asked("--list") {
@@ -45,14 +49,19 @@ async fn main() {
     let size = |rounds| {
         if full { Size { records: 1_000, maps: 20, rounds } } else { Size { records: 40, maps: 4, rounds: 1 } }
     };
-    let pressure = pressure::measure(full).await;
+    let pressure = one_thread.block_on(pressure::measure(full));
     if asked("--pressure") {
         return;
     }
-    let in_memory = compare(Storage::Memory, size(7)).await;
-    let on_disk = compare(Storage::Disk, size(7)).await;
-    let scaling = scaling::measure(full).await;
-    let views = views::measure(full).await;
+    let audits = many_threads.block_on(audit::measure(full));
+    if asked("--audits") {
+        println!("{audits:#}");
+        return;
+    }
+    let in_memory = one_thread.block_on(compare(Storage::Memory, size(7)));
+    let on_disk = one_thread.block_on(compare(Storage::Disk, size(7)));
+    let scaling = one_thread.block_on(scaling::measure(full));
+    let views = one_thread.block_on(views::measure(full));
     if full {
         let found = json!({
             "date": Utc::now().date_naive(),
@@ -61,6 +70,7 @@ async fn main() {
             "scaling": scaling,
             "views": views,
             "pressure": pressure,
+            "audits": audits,
         });
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks");
         fs::create_dir_all(folder).unwrap();

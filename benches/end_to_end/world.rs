@@ -65,7 +65,7 @@ impl World {
         self.engine.stop().await;
     }
 
-    async fn create_table(&self, name: &str, key: &[&str], stream: bool) {
+    pub async fn create_table(&self, name: &str, key: &[&str], stream: bool) {
         let mut request = self.client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
         for (attribute, role) in key.iter().zip([KeyType::Hash, KeyType::Range]) {
             let definition =

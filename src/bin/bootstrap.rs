@@ -1,31 +1,22 @@
 //! The Lambda function: configuration, client, handler.
 
-use std::any::Any;
 use std::env;
-use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
-use aws_config::environment::EnvironmentVariableCredentialsProvider;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_lambda_events::event::streams::DynamoDbEventResponse;
 use chrono::Utc;
 use ddb_rollup::commit::{Randomness, Store};
-use ddb_rollup::config::{self, Config, ConfigError, ENDPOINTS, FUNCTION_NAME};
+use ddb_rollup::config::{self, Config, FUNCTION_NAME};
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::randomness::OsRandomness;
 use ddb_rollup::rollup::model::marker::Environment;
 use ddb_rollup::rollup::pipeline::parse::EventError;
-use ddb_rollup::runtime_api::{Delivery, Failure, RuntimeApi};
+use ddb_rollup::runtime_api::{Delivery, Failure};
 use ddb_rollup::store::DynamoStore;
 use ddb_rollup::xray::{self, Traced};
-use ddb_rollup::{logging, metrics, shutdown, tls};
-use futures_util::FutureExt;
+use ddb_rollup::{lambda, logging, metrics};
 use lambda_runtime_api_client::BoxError;
-use tracing::{error, info, warn};
-
-/// The variable that names the place of the Runtime API.
-const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+use tracing::error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -40,14 +31,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), BoxError> {
-    for variable in config::unknown(env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
-        warn!(variable, "no such setting, so it is ignored; there are {}", config::SETTINGS.join(", "));
-    }
+    lambda::warn_of_unknown(&config::SETTINGS);
     let started_at = Utc::now();
-    let variable = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-    let config = Config::read(variable)?;
-    require_runtime()?;
-    let sdk = sdk_config(variable)?;
+    let config = Config::read(lambda::variable)?;
+    lambda::require_runtime()?;
+    let sdk = lambda::sdk_config(lambda::variable)?;
     let store = DynamoStore::new(&sdk, config.definition.clone(), &config.idempotency_table);
     let name = env::var(FUNCTION_NAME)?;
     let daemon = env::var(xray::DAEMON_ADDRESS).ok();
@@ -57,25 +45,11 @@ async fn run() -> Result<(), BoxError> {
         &Rollup::new(config, store, OsRandomness).running_in(environment).observed(move |invocation, summary| {
             logging::line(&metrics::line(summary, &name, &invocation.request_id, invocation.now));
         });
-
-    let mut api = RuntimeApi::new(&env::var(RUNTIME_API)?)?;
-    let stop = shutdown::requested().await;
-    let serve = async {
-        loop {
-            let delivery = api.next(Utc::now).await?;
-            store.begin(delivery.trace_id.as_deref());
-            let result = AssertUnwindSafe(invoke(rollup, &delivery)).catch_unwind().await;
-            let result = result.unwrap_or_else(|panic| Err(panicked(&*panic)));
-            api.answer(&delivery, &result).await?;
-        }
+    let invoked = async |delivery: &Delivery| {
+        store.begin(delivery.trace_id.as_deref());
+        invoke(rollup, delivery).await
     };
-    tokio::select! {
-        ended = serve => ended,
-        signal = stop => {
-            info!(signal, "stopped; what was in flight is delivered again");
-            Ok(())
-        }
-    }
+    lambda::serve(invoked).await
 }
 
 async fn invoke<S: Store, R: Randomness>(
@@ -92,44 +66,4 @@ async fn invoke<S: Store, R: Randomness>(
         error!(request_id, "invocation failed: {failure}");
         Failure { kind: failure.kind(), message: failure.to_string() }
     })
-}
-
-/// The next invocation is another one's: only this one fails. Standard error tells where it was.
-fn panicked(panic: &(dyn Any + Send)) -> Failure {
-    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    Failure { kind: "Rollup.Panic", message: format!("the function panicked: {}", words.unwrap_or("no message")) }
-}
-
-/// Lambda sets these: where one is missing, the process is not where it belongs.
-fn require_runtime() -> Result<(), ConfigError> {
-    for name in [RUNTIME_API, FUNCTION_NAME, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION"] {
-        if env::var(name).is_err() {
-            let accepted = "what Lambda sets; on your own machine, run `ddb-rollup local`";
-            return Err(ConfigError::new(name, "", accepted));
-        }
-    }
-    Ok(())
-}
-
-/// What the SDK needs, from the variables that Lambda sets. The SDK's own chain also knows files, other services and
-/// services of the instance, none of which Lambda has, and makes the binary larger.
-fn sdk_config(variable: impl Fn(&str) -> Option<String>) -> Result<SdkConfig, ConfigError> {
-    let region = variable("AWS_REGION")
-        .or_else(|| variable("AWS_DEFAULT_REGION"))
-        .ok_or_else(|| ConfigError::new("AWS_REGION", "", "the Region of the tables"))?;
-    let on = |name: &str| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let [every_service, dynamodb] = ENDPOINTS;
-    let endpoint = variable(dynamodb).or_else(|| variable(every_service));
-    let endpoint = endpoint.filter(|_| !on("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"));
-    let plain = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let http = if plain { aws_smithy_http_client::Builder::new().build_http() } else { tls::client() };
-    let mut sdk = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new(region))
-        .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
-        .use_fips(on("AWS_USE_FIPS_ENDPOINT"))
-        .use_dual_stack(on("AWS_USE_DUALSTACK_ENDPOINT"))
-        .http_client(http);
-    sdk.set_endpoint_url(endpoint);
-    Ok(sdk.build())
 }

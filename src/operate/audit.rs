@@ -10,30 +10,29 @@
 //!    browser, with `notes` and `remedies`; `merge`, the sum of several.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 use tokio::time::Instant;
 
-use super::CommandOutcome;
 use super::agreement::Agreement;
-use super::args::{Pace, Shared};
+use super::args::Pace;
 use super::clock::now;
-use super::commands::Commands;
 use super::progress::Progress;
-use super::slices::{SliceArgs, Slices};
-use super::stop::{Stop, until_stopped};
+use super::stop::Stop;
 use super::stream::DynamoStream;
 use super::stream_reader::Reach;
 use crate::config::Config;
 use crate::operate::audit::uncountable::UncountableItem;
+use crate::rollup::check::balance::Balances;
 use crate::rollup::check::judge::Orphans;
 use crate::rollup::check::slice::Slice;
 use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 
+#[cfg(feature = "cli")]
+mod command;
 pub mod compared;
 pub mod error;
 pub mod examine;
@@ -41,7 +40,7 @@ mod first_pass;
 pub mod item_sizes;
 pub mod judged;
 pub mod ledger;
-mod merge;
+pub mod merge;
 mod notes;
 mod open_records;
 pub mod page;
@@ -54,6 +53,10 @@ pub mod stream_records;
 pub mod table_reader;
 pub(in crate::operate) mod text;
 mod uncountable;
+mod unwritten;
+
+#[cfg(feature = "cli")]
+pub use command::{Args, run};
 
 use compared::{Compared, item_key};
 use error::AuditError;
@@ -65,29 +68,6 @@ use open_records::QuarantinedKind;
 use report::AuditReport;
 use stream_records::{MarkersAsked, StreamRecords};
 use table_reader::TableReader;
-use text::ReportText;
-
-/// Compare every counter with a recount; safe while writers and the function are running
-///
-/// A view item is exact, behind by records that are not applied yet, drifted from what the records explain, or
-/// unstable: it kept changing while it was read. Behind is only lag. Exit code 1 is drift, unstable items, records in
-/// quarantine, or findings in the ledger.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Args {
-    #[command(flatten)]
-    scope: AuditScope,
-
-    #[command(flatten)]
-    slices: SliceArgs,
-
-    /// Add up reports of slices, as --json printed them, and read no table
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["item", "slice", "slices", "html"])]
-    merge: Vec<PathBuf>,
-
-    /// Write the report as an HTML page in one file
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-}
 
 /// What is read, and how.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -119,54 +99,6 @@ pub struct AuditScope {
     /// What is done where the function works under another definition.
     #[command(flatten)]
     pub agreement: Agreement,
-}
-
-/// Audits, and writes the report.
-///
-/// # Errors
-/// When it could not run to its end.
-pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditError> {
-    if !args.merge.is_empty() {
-        let merged = merge::read(&args.merge)?;
-        shared.write(&merged, &format!("{merged}\n"))?;
-        return Ok(CommandOutcome::found_unless(merge::is_clean(&merged)));
-    }
-    let sdk = shared.sdk().await;
-    let slices = Slices::of(&sdk, &shared.config()?, "audit", &args.slices, args.scope.slice).await?;
-    let report = until_stopped(async |stop| Box::pin(in_slices(&sdk, shared, &args.scope, slices, stop)).await).await?;
-    let commands = args.scope.commands(Commands::of(shared), &args.slices.options());
-    if let Some(file) = &args.html {
-        let page = page::page(&report, &commands, now());
-        let written = tokio::fs::write(file, page).await;
-        written.map_err(|cause| AuditError::Html { file: file.clone(), cause })?;
-    }
-    shared.write(&report.json(), &ReportText { report: &report, commands: &commands })?;
-    Ok(CommandOutcome::found_unless(report.is_clean()))
-}
-
-/// Audits one slice after another.
-async fn in_slices(
-    sdk: &SdkConfig,
-    shared: &Shared,
-    scope: &AuditScope,
-    mut slices: Slices,
-    stop: &Stop,
-) -> Result<AuditReport, AuditError> {
-    let mut all: Option<AuditReport> = None;
-    while let Some(slice) = slices.take_next() {
-        let scope = AuditScope { slice, ..scope.clone() };
-        let report = Box::pin(audit(sdk, shared.config()?, &scope, stop)).await?;
-        all = Some(match all {
-            Some(all) => all.joined(report),
-            None => report,
-        });
-        if stop.requested() {
-            slices.tell_how_to_go_on(slice);
-            break;
-        }
-        slices.done(slice).await?;
-    }
-    all.ok_or_else(|| AuditError::Io(std::io::Error::other("there is no slice left")))
 }
 
 /// Audits the views.
@@ -201,6 +133,10 @@ pub(super) struct Audit {
     /// The only slice.
     slice: Option<Slice>,
     ledger: Ledger,
+    /// What the first pass added up, of the view items that it did not find to be equal and at rest.
+    balances: Balances,
+    /// When the source items of these were read last, or when they were last looked at.
+    seen_at: Instant,
     /// View items that the first pass found to be equal and at rest.
     equal: u64,
     /// How large these are.
@@ -240,6 +176,8 @@ impl Audit {
             only,
             slice: scope.slice,
             ledger: Ledger::default(),
+            balances: Balances::default(),
+            seen_at: began,
             equal: 0,
             sizes: ItemSizes::default(),
             listed: BTreeSet::new(),
@@ -266,14 +204,27 @@ impl Audit {
         }
     }
 
-    /// Looks at view items alone: at one part of them after another, while the source items of the next are read.
+    /// Looks at view items alone: first at those that nothing was written to since the first pass, whose source items need
+    /// not be read again.
     pub(super) async fn examine(
         &mut self,
         suspects: &[Suspect],
         stop: &Stop,
         after: &mut impl AfterLook,
     ) -> Result<(), AuditError> {
+        stop.tables_scanned();
         self.forget(suspects);
+        let written = self.examine_unwritten(suspects, stop, after).await?;
+        self.recount(&written, stop, after).await
+    }
+
+    /// Looks at one part of view items after another, while the source items of the next are read.
+    async fn recount(
+        &mut self,
+        suspects: &[Suspect],
+        stop: &Stop,
+        after: &mut impl AfterLook,
+    ) -> Result<(), AuditError> {
         let progress = Progress::reading("view items", u64::try_from(suspects.len()).unwrap_or_default());
         let mut chunks = chunks(suspects).into_iter();
         let mut recounted: Option<RecountedItems> = None;
@@ -286,13 +237,13 @@ impl Audit {
                 self.records.catch_up(&self.tables, Reach::Thorough).await?;
                 self.records.watch(keys);
             }
-            let Self { tables, records, compared, settle, .. } = &mut *self;
+            let Self { tables, records, compared, settle, balances, .. } = &mut *self;
             let recount = async {
                 let Some(keys) = next else { return Ok(None) };
                 let recounts = tables.recount(&keys).await?;
                 Ok::<_, AuditError>(Some((RecountedItems { keys, at: Instant::now() }, recounts)))
             };
-            let mut examiner = Examiner { tables, scope: *compared, records, settle: *settle, stop };
+            let mut examiner = Examiner { tables, scope: *compared, records, balances, settle: *settle, stop };
             let look = async {
                 let Some(recounted) = recounted.take() else { return Ok(HashMap::new()) };
                 let mut seen = examiner.examine(&recounted).await?;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+#[cfg(feature = "cli")]
 use super::args::Shared;
 use super::printable::is_control;
 
@@ -20,6 +21,7 @@ pub struct Commands {
 
 impl Commands {
     /// Commands on the tables that these options name.
+    #[cfg(feature = "cli")]
     #[must_use]
     pub fn of(shared: &Shared) -> Self {
         let Shared { endpoint_url, region, profile, source_table, view_table, idempotency_table, definition, json: _ } =

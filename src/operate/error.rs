@@ -17,7 +17,7 @@ pub struct TableError {
 }
 
 impl TableError {
-    pub(super) fn new(action: &'static str, table: &str, cause: impl std::fmt::Display) -> Self {
+    pub(crate) fn new(action: &'static str, table: &str, cause: impl std::fmt::Display) -> Self {
         Self { action, table: table.to_owned(), cause: cause.to_string() }
     }
 }

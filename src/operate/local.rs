@@ -6,7 +6,8 @@
 //! - `running_stack` is that at work: an [`engine`], and its tables by `table_setup`.
 //! - [`poller`] delivers the stream to a function as Lambda does; `function` is the roll-up behind it.
 //! - `pipeline` runs it all until Ctrl-C, and `view_printer` prints the view items that change.
-//! - `demo` changes points, delivers everything again, and recounts instead.
+//! - `self_audit` audits it meanwhile.
+//! - `demo` changes points, delivers everything again, recounts, and lets an audit find a counter that was tampered with instead.
 
 mod demo;
 pub mod engine;
@@ -17,6 +18,7 @@ mod own_tables;
 mod pipeline;
 pub mod poller;
 mod running_stack;
+mod self_audit;
 mod stack_definition;
 mod table_setup;
 mod template;

@@ -16,6 +16,18 @@ use crate::rollup::{AttributeValue, Item};
 /// The sequence number of the items that say which migrations were applied; no stream record can have it.
 pub const MIGRATION: &str = "migration";
 
+/// The sequence number of the items that say which slices are done; no stream record can have it.
+pub const SLICES_DONE: &str = "slices";
+
+/// What the sequence numbers of the auditor's own items begin with; no stream record can have such a one.
+pub const AUDIT: &str = "audit";
+
+/// Whether an item is what a command or the auditor keeps for itself, and no marker.
+#[must_use]
+pub fn is_of_commands(sequence_number: &str) -> bool {
+    [MIGRATION, SLICES_DONE].contains(&sequence_number) || sequence_number.starts_with(AUDIT)
+}
+
 /// An attribute that is a text.
 #[must_use]
 pub fn attribute_text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {

@@ -17,26 +17,35 @@ pub mod args;
 pub mod audit;
 pub mod clock;
 pub mod commands;
+#[cfg(feature = "cli")]
 pub mod deploy_check;
 pub mod error;
 pub mod event;
+#[cfg(feature = "cli")]
 pub mod local;
 pub mod marker_table;
+#[cfg(feature = "cli")]
 pub mod migrate;
+#[cfg(feature = "cli")]
 pub mod operator;
 pub mod printable;
 pub mod progress;
+#[cfg(feature = "cli")]
 pub mod quarantine;
 mod record_parts;
 pub mod repair;
+#[cfg(feature = "cli")]
 mod repair_starts;
+#[cfg(feature = "cli")]
 pub mod replay;
 pub mod sequence;
 pub mod slices;
 pub mod stop;
 pub mod stream;
 pub mod stream_reader;
+#[cfg(feature = "cli")]
 pub mod terminal;
+#[cfg(feature = "cli")]
 pub mod view;
 
 /// How a command ended that could run.

@@ -2,14 +2,23 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+#[cfg(feature = "cli")]
+use std::io::{self, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
-use super::printable::{counted, printable};
-use super::terminal;
+use super::printable::counted;
+#[cfg(feature = "cli")]
+use super::printable::printable;
+
+#[cfg(feature = "cli")]
+mod bar;
+#[cfg(not(feature = "cli"))]
+#[path = "progress/no_bar.rs"]
+mod bar;
+
+use bar::Bar;
 
 /// How often there is a line, where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
@@ -29,7 +38,7 @@ pub struct Progress {
     began: Instant,
     last_line: Cell<Instant>,
     /// None where there is no terminal.
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
 }
 
 #[derive(Debug)]
@@ -47,7 +56,7 @@ impl Progress {
         let total = Some(total).filter(|total| *total > 0);
         let progress = Self::of(Work::Reading { what, total }, total);
         if let Some(bar) = &progress.bar {
-            bar.set_message(what);
+            bar.set_message(what.to_owned());
         }
         progress
     }
@@ -63,16 +72,7 @@ impl Progress {
     }
 
     fn of(work: Work, total: Option<u64>) -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let form = bar_form(&work, total, terminal::columns(io::stderr()).unwrap_or(USUAL_COLUMNS));
-            let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
-            bar.set_draw_target(ProgressDrawTarget::stderr());
-            // A form that indicatif does not take leaves its own.
-            if let Ok(style) = ProgressStyle::with_template(&form) {
-                bar.set_style(style);
-            }
-            bar
-        });
+        let bar = Bar::on_terminal(total, |columns| bar_form(&work, total, columns));
         let now = Instant::now();
         Self { work, done: Cell::new(0), began: now, last_line: Cell::new(now), bar }
     }
@@ -102,14 +102,16 @@ impl Progress {
     /// The stage is over: a bar disappears, and there is a last line of what took long or changed anything.
     pub fn finish(self) {
         match &self.bar {
-            Some(bar) => bar.finish_and_clear(),
+            Some(bar) => bar.clear(),
             None if matches!(self.work, Work::Changing { .. }) || self.began.elapsed() >= LINE_INTERVAL => self.line(),
             None => {}
         }
     }
 
+    /// A function has no reader of such lines: its log has lines of its own.
     fn line(&self) {
         // Work goes on when nobody listens.
+        #[cfg(feature = "cli")]
         let _ = writeln!(io::stderr(), "{}", printable(self));
     }
 }

@@ -4,89 +4,39 @@
 //! source items come to, less what is not applied yet, if the item is as it was seen; with them goes a record of the repair.
 //! Records in quarantine are applied after that. In the end what was set is audited again.
 //!
-//! `mender` makes the write, `quarantine` applies what was kept, [`report`] tells what came of it.
+//! `mender` makes the write, `joint` many of them at once, `quarantine` applies what was kept, [`report`] tells what came of it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::{self, Write};
 
 use aws_config::SdkConfig;
 
-use super::CommandOutcome;
 use super::apply::Applier;
-use super::args::Shared;
 use super::audit::error::AuditError;
 use super::audit::examine::{OnlyLook, Suspect};
 use super::audit::{Audit, AuditScope};
 use super::clock::now;
-use super::commands::Commands;
-use super::operator;
-use super::slices::{SliceArgs, Slices};
-use super::stop::{Stop, until_stopped};
+use super::stop::Stop;
 use crate::config::Config;
 use crate::rollup::check::slice::Slice;
 use crate::rollup::model::view::ViewKey;
 
+#[cfg(feature = "cli")]
+mod command;
+mod joint;
 mod mender;
 mod quarantine;
 pub mod report;
+mod stored_start;
 mod zero_groups;
 
+#[cfg(feature = "cli")]
+pub use command::{Args, run};
 use mender::Mender;
-use report::{Mode, RepairReport, RepairText};
+use report::{Mode, RepairReport};
 
 /// How often items are set, and audited again after each time: a record that took longer than the settling time to appear
 /// in the stream is mended by the second time.
 const PASSES: usize = 2;
-
-/// Make every counter exact; safe while writers and the function are running
-///
-/// It also gives first counters to tables that had items before they had a function. Run it again after an interruption:
-/// what is exact is left alone.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Args {
-    #[command(flatten)]
-    scope: AuditScope,
-
-    #[command(flatten)]
-    slices: SliceArgs,
-
-    /// Show what would be written, and write nothing
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Remove groups of a `count by` that count nothing; a function that counts for one again begins it anew
-    #[arg(long, conflicts_with = "dry_run")]
-    remove_zero_groups: bool,
-}
-
-/// Repairs, and writes the report.
-///
-/// # Errors
-/// When it could not run to its end. What was set by then stays set.
-pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditError> {
-    let sdk = shared.sdk().await;
-    let mode = if args.dry_run { Mode::DryRun } else { Mode::Write };
-    let mut repairer = Repairer::new(mode, shared.config()?, operator::user_at_host());
-    if args.remove_zero_groups {
-        repairer = repairer.removing_zero_groups();
-    }
-    let slices = Slices::of(&sdk, &shared.config()?, "repair", &args.slices, args.scope.slice).await?;
-    let ended = until_stopped(async |stop| Box::pin(repairer.in_slices(&sdk, &args.scope, slices, stop)).await).await;
-    let report = match ended {
-        Ok(report) => report,
-        Err(error) => {
-            let set = repairer.mender.set;
-            if set > 0 {
-                // The error follows on the same way; it is what decides how the command ends.
-                let _ = writeln!(io::stderr(), "{set} view items were set before this: run it again to go on");
-            }
-            return Err(error);
-        }
-    };
-    let commands = args.scope.commands(Commands::of(shared), &args.slices.options());
-    shared.write(&report.json(), &RepairText { report: &report, commands: &commands })?;
-    Ok(CommandOutcome::found_unless(report.audit.is_clean()))
-}
 
 /// Repairs a view, for the ledger in the name of `who`.
 ///
@@ -146,32 +96,6 @@ impl Repairer {
         let Some(slice) = slice else { return is_set };
         self.slices_set += u32::from(is_set);
         self.slices_set == slice.of()
-    }
-
-    /// Repairs one slice after another. Records that can never be applied are closed in the end, if this run repaired all.
-    async fn in_slices(
-        &mut self,
-        sdk: &SdkConfig,
-        scope: &AuditScope,
-        mut slices: Slices,
-        stop: &Stop,
-    ) -> Result<RepairReport, AuditError> {
-        let mut all: Option<RepairReport> = None;
-        while let Some(slice) = slices.take_next() {
-            let report = Box::pin(self.repair(sdk, &AuditScope { slice, ..scope.clone() }, stop)).await?;
-            all = Some(match all {
-                Some(all) => all.joined(report),
-                None => report,
-            });
-            if stop.requested() {
-                slices.tell_how_to_go_on(slice);
-                break;
-            }
-            if self.mode == Mode::Write {
-                slices.done(slice).await?;
-            }
-        }
-        all.ok_or_else(|| AuditError::Io(io::Error::other("there is no slice left")))
     }
 
     /// Repairs what is asked for.

@@ -11,11 +11,10 @@ use crate::config::Config;
 use crate::rollup::Item;
 use crate::rollup::check::judge::NotApplied;
 use crate::rollup::check::ledger::{self, MarkerState, audited, marker_state};
-use crate::rollup::check::repair_start::{BEGAN_AT, REPAIRED, RepairStart, repaired_later};
+use crate::rollup::check::repair_start::{REPAIRED, RepairStart, repaired_later};
 use crate::rollup::model::marker::SEQUENCE_NUMBER;
 use crate::rollup::pipeline::delta::{Effect, Retention};
 use crate::rollup::pipeline::parse::{Parsed, parse_record};
-use crate::store::failure;
 
 /// The idempotency table, as far as the beginnings of repairs are concerned.
 #[derive(Debug)]
@@ -53,23 +52,6 @@ pub(super) struct DividedRecords {
     pub(super) applicable: Vec<String>,
     /// Those that a later repair may have counted.
     pub(super) refused: Vec<RefusedRecord>,
-}
-
-/// Stores that a repair begins, unless a later one is stored.
-///
-/// # Errors
-/// When the table cannot be written.
-pub(super) async fn store(client: &Client, table: &str, start: &RepairStart) -> Result<(), TableError> {
-    let put = client.put_item().table_name(table).set_item(Some(start.stored().into()));
-    let put = put.condition_expression("attribute_not_exists(#began) OR #began < :began");
-    let put = put.expression_attribute_names("#began", BEGAN_AT);
-    let put = put.expression_attribute_values(":began", sdk_text(&start.began_at()));
-    match put.send().await {
-        Err(error) if !failure(&error).is_unmet_condition() => {
-            Err(TableError::new("write", table, failure_text(&error)))
-        }
-        _ => Ok(()),
-    }
 }
 
 impl<'a> RepairStarts<'a> {

@@ -8,15 +8,13 @@ use aws_sdk_dynamodb::Client;
 use super::clock::now;
 use super::commands::option;
 use super::error::{TableError, failure_text};
-use super::marker_table::marker_key;
+use super::marker_table::{SLICES_DONE, marker_key};
+use super::stop::Stop;
 use crate::config::Config;
 use crate::rollup::check::slice::Slice;
 use crate::rollup::model::marker::{RECORDED_AT, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
-
-/// The sequence number of the items that say which slices are done; no stream record can have it.
-pub const SLICES_DONE: &str = "slices";
 
 /// How many slices are done.
 const DONE: &str = "Done";
@@ -40,6 +38,13 @@ impl SliceArgs {
     pub(super) fn options(&self) -> String {
         self.slices.map(|slices| option("--slices", &slices.to_string())).unwrap_or_default()
     }
+}
+
+/// What a slice came to, which that of another slice can be added to.
+pub trait SliceReport {
+    /// The report of both.
+    #[must_use]
+    fn joined(self, other: Self) -> Self;
 }
 
 /// The slices that are left.
@@ -84,16 +89,39 @@ impl Slices {
         Ok(Self { left: left.collect::<Vec<_>>().into_iter().rev().collect(), saved: Some(saved) })
     }
 
-    /// The next one; none within it is all view items.
-    pub fn take_next(&mut self) -> Option<Option<Slice>> {
-        self.left.pop()
+    /// The same, of which nothing is stored.
+    #[must_use]
+    pub fn unsaved(self) -> Self {
+        Self { saved: None, ..self }
+    }
+
+    /// Does one slice after another, and adds up what they come to, until it is to stop.
+    ///
+    /// # Errors
+    /// When the work fails, or when it cannot be stored what is done.
+    pub async fn work_through<R: SliceReport, E: From<TableError> + From<io::Error>>(
+        mut self,
+        stop: &Stop,
+        mut work: impl AsyncFnMut(Option<Slice>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let mut all: Option<R> = None;
+        while let Some(slice) = self.left.pop() {
+            let report = work(slice).await?;
+            all = Some(match all {
+                Some(all) => all.joined(report),
+                None => report,
+            });
+            if stop.requested() {
+                self.tell_how_to_go_on(slice);
+                break;
+            }
+            self.done(slice).await?;
+        }
+        all.ok_or_else(|| E::from(io::Error::other("there is no slice left")))
     }
 
     /// A slice is done. After the last one nothing is stored any more.
-    ///
-    /// # Errors
-    /// When that cannot be stored.
-    pub async fn done(&self, slice: Option<Slice>) -> Result<(), TableError> {
+    async fn done(&self, slice: Option<Slice>) -> Result<(), TableError> {
         match (&self.saved, slice) {
             (Some(saved), Some(slice)) if slice.number() < slice.of() => saved.save(slice.number()).await,
             (Some(saved), Some(_)) => saved.forget().await,
@@ -102,7 +130,7 @@ impl Slices {
     }
 
     /// Says after a stop how to go on.
-    pub fn tell_how_to_go_on(&self, slice: Option<Slice>) {
+    fn tell_how_to_go_on(&self, slice: Option<Slice>) {
         if let (Some(_), Some(slice)) = (&self.saved, slice) {
             let done = slice.number() - 1;
             let _ = writeln!(io::stderr(), "stopped in slice {slice}; {done} are done: run the same command to go on");

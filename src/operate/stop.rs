@@ -2,42 +2,62 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 /// Tells every [`Stop`] that it was made with.
 #[derive(Debug)]
-pub struct Stopper(watch::Sender<bool>);
+pub struct Stopper {
+    stop: watch::Sender<bool>,
+    scanned: Arc<AtomicBool>,
+}
 
 /// Whether to stop, to be looked at between steps that should not be cut in two.
 #[derive(Debug, Clone)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct Stop {
+    stop: watch::Receiver<bool>,
+    scanned: Arc<AtomicBool>,
+}
 
 /// A way to stop work, and the side that the work looks at. Dropping the first stops too.
 #[must_use]
 pub fn stop() -> (Stopper, Stop) {
     let (sender, receiver) = watch::channel(false);
-    (Stopper(sender), Stop(receiver))
+    let scanned = Arc::<AtomicBool>::default();
+    (Stopper { stop: sender, scanned: Arc::clone(&scanned) }, Stop { stop: receiver, scanned })
 }
 
 impl Stopper {
     /// Asks the work to stop.
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.stop.send_replace(true);
+    }
+
+    /// Whether the work has read whole tables to their ends: what is left of it grows with what differs.
+    #[must_use]
+    pub fn tables_are_scanned(&self) -> bool {
+        self.scanned.load(Ordering::Relaxed)
     }
 }
 
 impl Stop {
+    /// The work has read whole tables to their ends.
+    pub fn tables_scanned(&self) {
+        self.scanned.store(true, Ordering::Relaxed);
+    }
+
     /// Whether the work was asked to stop.
     #[must_use]
     pub fn requested(&self) -> bool {
-        *self.0.borrow() || self.0.has_changed().is_err()
+        *self.stop.borrow() || self.stop.has_changed().is_err()
     }
 
     /// Returns when the work is asked to stop.
     pub async fn wait(&self) {
-        let mut changes = self.0.clone();
+        let mut changes = self.stop.clone();
         // An error means that nobody is left who could ask.
         let _ = changes.wait_for(|stop| *stop).await;
     }

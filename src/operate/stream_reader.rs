@@ -39,6 +39,9 @@ const AT_END_FOR: Duration = Duration::from_secs(30);
 /// The time without a record after which such a shard is read to its end again.
 const AT_END_QUIET: Duration = Duration::from_millis(50);
 
+/// The time without a record after which the rest of a reading is most likely a wait.
+const SILENT_FOR: Duration = Duration::from_millis(100);
+
 /// Shards that are read in parallel.
 const SHARDS_AT_ONCE: usize = 16;
 
@@ -87,6 +90,17 @@ pub struct ReadToEnd {
     list_again: bool,
     /// A shard was read to its end since it was looked at which can begin.
     look_at_shards: bool,
+    /// Shards that have had no record for [`SILENT_FOR`].
+    silent: HashSet<String>,
+}
+
+/// What one step of a reading brought.
+#[derive(Debug)]
+pub enum Step {
+    /// Records of one shard, in their order; there may be none.
+    Records(Vec<EventRecord>),
+    /// The end of the reading.
+    End,
 }
 
 impl StreamReader {
@@ -127,7 +141,18 @@ impl StreamReader {
             pages: FuturesUnordered::new(),
             list_again: false,
             look_at_shards: true,
+            silent: HashSet::new(),
         })
+    }
+
+    /// Whether all shards that are left have had no record for a moment: what remains of the reading is a wait, for all that
+    /// is known.
+    #[must_use]
+    pub fn is_silent(&self, reading: &ReadToEnd) -> bool {
+        let is_read = |shard: &Shard| {
+            self.progress.get(&shard.id).is_some_and(|progress| progress.ended) || reading.begun.contains(&shard.id)
+        };
+        reading.silent.len() == reading.pages.len() && !reading.list_again && self.shards.iter().all(is_read)
     }
 
     /// The next records of one shard, in their order; none at the end.
@@ -136,38 +161,53 @@ impl StreamReader {
     /// When a shard cannot be read.
     pub async fn next(&mut self, reading: &mut ReadToEnd) -> Result<Option<Vec<EventRecord>>, StreamError> {
         loop {
-            if std::mem::take(&mut reading.look_at_shards) {
-                self.begin_shards(reading);
-            }
-            let Some(page) = reading.pages.next().await else {
-                if !std::mem::take(&mut reading.list_again) || self.past.is_some() {
-                    return Ok(None);
-                }
-                self.shards = self.stream.shards().await?;
-                reading.look_at_shards = true;
-                continue;
-            };
-            let ReadPage { shard, records, place } = page?;
-            reading.look_at_shards = !matches!(place, Place::More { .. });
-            match place {
-                Place::More { pause } => reading.pages.push(self.page(shard, pause)),
-                Place::End { proved } => {
-                    if !proved {
-                        self.taken_as_read.insert(shard.id.clone());
-                    }
-                    let progress = ShardProgress { cursor: shard.cursor, at_end: Some(Instant::now()), ended: false };
-                    self.progress.insert(shard.id, progress);
-                }
-                Place::Closed => {
-                    reading.list_again = true;
-                    self.taken_as_read.remove(&shard.id);
-                    self.progress.insert(shard.id, ShardProgress { ended: true, ..ShardProgress::default() });
-                }
-            }
-            if !records.is_empty() {
-                return Ok(Some(records));
+            match self.step(reading).await? {
+                Step::Records(records) if records.is_empty() => {}
+                Step::Records(records) => return Ok(Some(records)),
+                Step::End => return Ok(None),
             }
         }
+    }
+
+    /// Reads one page of any shard.
+    ///
+    /// # Errors
+    /// When the shard cannot be read.
+    pub async fn step(&mut self, reading: &mut ReadToEnd) -> Result<Step, StreamError> {
+        if std::mem::take(&mut reading.look_at_shards) {
+            self.begin_shards(reading);
+        }
+        let Some(page) = reading.pages.next().await else {
+            if !std::mem::take(&mut reading.list_again) || self.past.is_some() {
+                return Ok(Step::End);
+            }
+            self.shards = self.stream.shards().await?;
+            reading.look_at_shards = true;
+            return Ok(Step::Records(Vec::new()));
+        };
+        let ReadPage { shard, records, place } = page?;
+        reading.look_at_shards = !matches!(place, Place::More { .. });
+        if matches!(place, Place::More { .. }) && shard.silent_for() >= SILENT_FOR {
+            reading.silent.insert(shard.id.clone());
+        } else {
+            reading.silent.remove(&shard.id);
+        }
+        match place {
+            Place::More { pause } => reading.pages.push(self.page(shard, pause)),
+            Place::End { proved } => {
+                if !proved {
+                    self.taken_as_read.insert(shard.id.clone());
+                }
+                let progress = ShardProgress { cursor: shard.cursor, at_end: Some(Instant::now()), ended: false };
+                self.progress.insert(shard.id, progress);
+            }
+            Place::Closed => {
+                reading.list_again = true;
+                self.taken_as_read.remove(&shard.id);
+                self.progress.insert(shard.id, ShardProgress { ended: true, ..ShardProgress::default() });
+            }
+        }
+        Ok(Step::Records(records))
     }
 
     /// Begins with the shards whose turn has come: after their parents' ends.

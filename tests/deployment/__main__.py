@@ -7,7 +7,9 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import audit_template  # noqa: F401, it adds its checks
 import template
+from audits_itself import AuditsItself
 from cloud import Cloud
 from company import Company
 from defaults import Defaults
@@ -51,8 +53,10 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--endpoint", required=True)
     options.add_argument("--bootstrap", required=True, type=Path)
+    options.add_argument("--auditor", required=True, type=Path)
     options.add_argument("--architecture", required=True)
     options.add_argument("--command", required=True, type=Path)
+    options.add_argument("story", nargs="?", default="", help="only stories whose title has this text")
     given = options.parse_args()
 
     results = [
@@ -65,6 +69,7 @@ def main() -> int:
     cloud = Cloud(given.endpoint, given.architecture, given.command)
     cloud.wait_until_up()
     cloud.upload_code(given.bootstrap, "one.zip", "two.zip")
+    cloud.upload_code(given.auditor, "auditor.zip")
     stories = {
         "A stack with defaults only": Defaults(cloud),
         "A stack on tables that are there": ExistingTables(cloud),
@@ -72,8 +77,11 @@ def main() -> int:
         "A stack over the view of a stack": ViewOfView(cloud),
         "A stack as a company has it": Company(cloud),
         "A role that loses its rights": LostRights(cloud),
+        "A stack that audits itself": AuditsItself(cloud),
     }
     for title, story in stories.items():
+        if given.story not in title:
+            continue
         results.append(run(title, chapters(story), independent=False))
     passed, failed = (sum(column) for column in zip(*results, strict=True))
     print(f"\n{passed} passed, {failed} failed")

@@ -79,6 +79,8 @@ class Cloud:
         self.logs = client("logs")
         self.queues = client("sqs")
         self.s3 = client("s3")
+        self.schedules = client("scheduler")
+        self.workflows = client("stepfunctions")
 
     def wait_until_up(self) -> None:
         def up() -> bool:
@@ -91,7 +93,7 @@ class Cloud:
         wait_until("the emulator answers", up)
 
     def upload_code(self, bootstrap: Path, *keys: str) -> None:
-        """A zip with nothing but the bootstrap, executable, under these keys."""
+        """A zip with nothing but the binary, as bootstrap and executable, under these keys."""
         self.s3.create_bucket(Bucket=BUCKET)
         entry = zipfile.ZipInfo("bootstrap")
         entry.external_attr = 0o755 << 16
@@ -198,7 +200,9 @@ class Stack:
             "DependsOn": "EventSourceMapping",
             "Properties": {"Metrics": [{"Id": "none", "Expression": "1"}], "EvaluationPeriods": 1, "Threshold": 1},
         }
-        self.cloud.cloudformation.create_stack(**self._request() | {"TemplateBody": json.dumps(template)})
+        # Without spaces, or it would be too long for a request.
+        body = json.dumps(template, separators=(",", ":"))
+        self.cloud.cloudformation.create_stack(**self._request() | {"TemplateBody": body})
         wait_until(f"the stack {self.name} settles", lambda: not self.status().endswith("IN_PROGRESS"))
         assert self.status() == "ROLLBACK_COMPLETE", self.status()
 
@@ -282,9 +286,10 @@ class Stack:
         assert (code, report["wrong"]) == (1 if wrong else 0, len(wrong)), report
         return wrong
 
-    def log_lines(self) -> list[Item]:
-        """What the function wrote, as far as it is JSON."""
-        pages = self.cloud.logs.get_paginator("filter_log_events").paginate(logGroupName=self.outputs["LogGroupName"])
+    def log_lines(self, group: str | None = None) -> list[Item]:
+        """What the function wrote, or another one into its log group, as far as it is JSON."""
+        group = group or self.outputs["LogGroupName"]
+        pages = self.cloud.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
         messages = [event["message"] for page in pages for event in page["events"]]
         lines = [line for message in messages for line in message.splitlines()]
         return [json.loads(line) for line in lines if line.startswith("{")]

@@ -89,6 +89,8 @@ class Template:
                 return substituted(text, self.parameters)
             case {"Fn::Sub": [text, names]}:
                 return substituted(text, self.parameters | {name: as_text(self._value(names[name])) for name in names})
+            case {"Fn::Join": [separator, parts]}:
+                return separator.join(map(as_text, self._value(parts)))
             case {"Fn::Split": [separator, text]}:
                 return self._value(text).split(separator)
             case {"Fn::Select": [index, items]}:

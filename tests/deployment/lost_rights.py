@@ -105,7 +105,7 @@ def without(policy: Item, action: str, of: str | None = None) -> Item:
     less = copy.deepcopy(policy)
     removed = 0
     for statement in less["Statement"]:
-        if of not in (None, statement["Sid"]):
+        if of not in (None, statement.get("Sid")):
             continue
         allowed = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         removed += action in allowed

@@ -114,6 +114,8 @@ async fn the_demo_tells_its_story_and_ends_well() {
         "1 REMOVE by dynamodb.amazonaws.com",
         "6  Every one of the 12 stream records is delivered again, three times",
         "33 duplicates found",
+        "8  Somebody writes to a counter of Seattle, past the function",
+        "SeattleMapId TotalPoints was 5, and a recount says 2: it is set to 2",
         "Exact: every counter equals the recount, and nothing was counted twice.",
     ] {
         assert!(story.contains(line), "{line:?} is missing in:\n{story}");
@@ -138,7 +140,7 @@ async fn the_demo_as_json_is_one_object() {
         (&json!(12), &json!(48), &json!(33))
     );
     let steps = summary["steps"].as_array().unwrap();
-    assert_eq!(steps.len(), 7);
+    assert_eq!((steps.len(), &summary["tampering_mended"]), (9, &json!(true)));
     assert_eq!(
         steps[0]["counters"],
         json!({
@@ -265,4 +267,42 @@ fn other_table(file: &Path) {
         "KeySchema": [{"AttributeName": "Id", "KeyType": "HASH"}],
     });
     database.create_table(serde_json::from_value(request).unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn a_counter_that_is_tampered_with_is_found_and_mended_by_the_next_audits() {
+    if without_embedded_engine(OWN_ENGINE) {
+        return;
+    }
+    let mut local = Local::start(&["--audit-every", "1s", "--repair"]).await;
+    local.put_point("Seattle", "p", "Bar").await;
+    while local.line().await != "Seattle  TotalPoints 1  CategoryCounts Bar 1" {}
+    let tampered = local.db().update_item().table_name("Map").key("MapId", s("Seattle"));
+    let tampered = tampered.update_expression("SET TotalPoints = :v").expression_attribute_values(":v", n(9));
+    tampered.send().await.unwrap();
+    let mut told = String::new();
+    while !told.contains("audit: set Seattle: TotalPoints from 9 to 1\n1 view item repaired\n1 view item: 1 exact") {
+        told += &(local.line().await + "\n");
+    }
+    local.end("-INT").await;
+}
+
+#[tokio::test]
+async fn without_a_repair_each_finding_is_told_once_with_the_command_that_mends_it() {
+    if without_embedded_engine(OWN_ENGINE) {
+        return;
+    }
+    let mut local = Local::start(&["--audit-every", "1s"]).await;
+    let map = local.db().put_item().table_name("Map").item("MapId", s("Seattle")).item("TotalPoints", n(3));
+    map.item("RollupVersion", n(1)).send().await.unwrap();
+    let mut told = String::new();
+    while !told.contains("ddb-rollup repair") {
+        told += &(local.line().await + "\n");
+    }
+    assert!(told.contains("drifted   Seattle\n    TotalPoints is 3, should be 0\n"), "{told}");
+    let repair = format!("--endpoint-url {}", local.url);
+    assert!(told.lines().any(|line| line.contains("ddb-rollup repair") && line.contains(&repair)), "{told}");
+    sleep(Duration::from_secs(4)).await;
+    let (left, code) = local.end("-INT").await;
+    assert_eq!((left.iter().filter(|line| line.starts_with("drifted")).count(), code), (0, Some(0)), "{left:?}");
 }

@@ -10,6 +10,7 @@ mod audit_memory;
 mod audit_page;
 mod audit_requests;
 mod audit_speed;
+mod auditor;
 mod bootstrap;
 mod command;
 mod correction;

@@ -6,6 +6,7 @@
 mod server;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +35,27 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Settings {
     variables: BTreeMap<String, String>,
     extensions: Extensions,
+    program: Program,
+}
+
+/// Which process is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// The function.
+    Bootstrap,
+    /// The auditor.
+    Auditor,
+}
+
+impl Program {
+    /// The program's file: the one that was built for the test, unless the environment names another.
+    fn file(self) -> OsString {
+        let (variable, built) = match self {
+            Self::Bootstrap => ("DDB_ROLLUP_BOOTSTRAP", env!("CARGO_BIN_EXE_bootstrap")),
+            Self::Auditor => ("DDB_ROLLUP_AUDITOR", env!("CARGO_BIN_EXE_auditor")),
+        };
+        std::env::var_os(variable).unwrap_or_else(|| built.into())
+    }
 }
 
 impl Settings {
@@ -61,7 +83,7 @@ impl Settings {
             ("AWS_SECRET_ACCESS_KEY", "local"),
         ];
         let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { variables, extensions: Extensions::Served }
+        Self { variables, extensions: Extensions::Served, program: Program::Bootstrap }
     }
 
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -71,6 +93,11 @@ impl Settings {
 
     pub fn without(mut self, name: &str) -> Self {
         self.variables.remove(name);
+        self
+    }
+
+    pub fn program(mut self, program: Program) -> Self {
+        self.program = program;
         self
     }
 
@@ -149,9 +176,7 @@ impl Sandbox {
         let listener = TcpListener::from_std(listener).unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
 
-        let program =
-            std::env::var_os("DDB_ROLLUP_BOOTSTRAP").unwrap_or_else(|| env!("CARGO_BIN_EXE_bootstrap").into());
-        let mut process = Command::new(program)
+        let mut process = Command::new(settings.program.file())
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", address)
             .envs(&settings.variables)

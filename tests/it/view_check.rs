@@ -92,7 +92,7 @@ fn rights(checked: &Value) -> BTreeMap<String, BTreeSet<String>> {
     let mut rights: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for right in checked["rights"].as_array().unwrap() {
         let sid = match right["resource"].as_str().unwrap() {
-            "*" => "ListStreams",
+            "*" => "ListStreamsAndTrace",
             "table/Idempotency" => "WriteMarkers",
             stream if stream.ends_with("/stream/*") => "ReadStream",
             _ => "UpdateViews",

@@ -1,7 +1,7 @@
 //! View items that a first pass does not explain, looked at until their counters and their records are seen as of one
 //! moment.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::operate::clock::pause;
 use crate::operate::stop::Stop;
 use crate::operate::stream_reader::Reach;
 use crate::rollup::Item;
+use crate::rollup::check::balance::Balances;
 use crate::rollup::check::judge::{ItemVerdict, PendingRecord, StoredCounters, expected, judge};
 use crate::rollup::check::recount::SourceTotals;
 use crate::rollup::model::change::{Sums, of_views};
@@ -81,6 +82,14 @@ pub fn chunks(suspects: &[Suspect]) -> Vec<&[Suspect]> {
 
 /// What is done about view items after each look at a part of them.
 pub trait AfterLook {
+    /// Takes view items that are at rest, as far as is known; gives those that were changed by somebody, which are to be
+    /// recounted. What was set or changed is no longer among what was seen.
+    fn at_rest(
+        &mut self,
+        examiner: &Examiner<'_>,
+        seen: &mut HashMap<ViewKey, Examined>,
+    ) -> impl Future<Output = Result<HashSet<ViewKey>, AuditError>>;
+
     /// Takes what was seen; looks again at what it changed.
     fn after(
         &mut self,
@@ -93,6 +102,14 @@ pub trait AfterLook {
 pub(in crate::operate) struct OnlyLook;
 
 impl AfterLook for OnlyLook {
+    async fn at_rest(
+        &mut self,
+        _: &Examiner<'_>,
+        _: &mut HashMap<ViewKey, Examined>,
+    ) -> Result<HashSet<ViewKey>, AuditError> {
+        Ok(HashSet::new())
+    }
+
     async fn after(&mut self, _: &mut Examiner<'_>, _: &mut HashMap<ViewKey, Examined>) -> Result<(), AuditError> {
         Ok(())
     }
@@ -147,6 +164,8 @@ pub struct Examiner<'a> {
     pub(super) scope: Compared,
     /// Their records.
     pub(super) records: &'a mut StreamRecords,
+    /// What the first pass added up.
+    pub(super) balances: &'a mut Balances,
     /// How long a record may take from its write to the stream.
     pub(super) settle: Duration,
     /// Whether to cut the wait for that short.
@@ -176,7 +195,7 @@ impl Examiner<'_> {
     }
 
     /// Waits until a record that was written before that moment has got to the stream.
-    async fn settle(&mut self, since: Instant) -> Result<(), AuditError> {
+    pub(super) async fn settle(&mut self, since: Instant) -> Result<(), AuditError> {
         if self.records.is_followed() {
             self.stop.within(self.settle.saturating_sub(since.elapsed())).await;
             self.records.catch_up(self.tables, Reach::Thorough).await?;
@@ -223,7 +242,11 @@ impl Examiner<'_> {
         self.records.look_again(self.tables, keys).await?;
         let after = self.tables.view_items(keys).await?;
         let at_rest = keys.iter().filter(|key| before.get(key) == after.get(key));
-        Ok(at_rest.map(|key| (key.clone(), self.judge(key, after.get(key)))).collect())
+        let judged = at_rest.map(|key| {
+            let truth = self.records.truth(key).unwrap_or_default();
+            (key.clone(), self.judge(key, after.get(key), truth))
+        });
+        Ok(judged.collect())
     }
 
     /// One look at a view item that may be written all the time.
@@ -232,11 +255,13 @@ impl Examiner<'_> {
     /// When a table or the stream cannot be read.
     pub async fn look_at_once(&mut self, key: &ViewKey) -> Result<Option<Examined>, AuditError> {
         let found = self.records.at_once(self.tables, key).await?;
-        Ok(found.map(|found| self.judge(key, found.item.as_ref())))
+        let truth = self.records.truth(key).unwrap_or_default();
+        Ok(found.map(|found| self.judge(key, found.item.as_ref(), truth)))
     }
 
-    fn judge(&self, key: &ViewKey, item: Option<&Item>) -> Examined {
-        let (truth, open) = (self.records.truth(key), self.records.open.of(key));
+    /// What follows from an item and its source items.
+    pub(super) fn judge(&self, key: &ViewKey, item: Option<&Item>, truth: SourceTotals) -> Examined {
+        let open = self.records.open.of(key);
         let definition = self.tables.definition();
         let mut contributing = truth.views;
         for record in &open {

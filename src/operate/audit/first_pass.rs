@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
 
+use tokio::time::Instant;
+
 use super::Audit;
 use super::error::AuditError;
 use super::examine::Suspect;
@@ -23,46 +25,66 @@ use crate::rollup::pipeline::contribution::contribution;
 impl Audit {
     /// Finds the view items that have to be looked at alone.
     pub(in crate::operate) async fn first_pass(&mut self) -> Result<Vec<Suspect>, AuditError> {
-        self.records.catch_up(&self.tables, Reach::Thorough).await?;
-        self.records.recounts_begin();
+        // A shard without a record is waited for while the tables are read. What it brings by then counts as written in the
+        // meantime.
+        let mut reading = self.records.read_history(&self.tables).await?;
         if let Some(key) = self.only.clone() {
+            if let Some(reading) = &mut reading {
+                self.records.read_on(&self.tables, reading).await?;
+            }
+            self.records.recounts_begin();
             return Ok(vec![Suspect { key, source_items: 0, bytes: 0 }]);
         }
+        self.records.recounts_begin();
 
         let definition = self.tables.definition().clone();
         let (balances, unreadable) = (RefCell::new(Balances::of_slice(self.slice)), RefCell::new(0));
         let uncountable = RefCell::new(Vec::new());
         let progress = Progress::reading("source items", self.tables.source.items);
-        let sources = self.tables.sources(Some(&progress), |item| match contribution(&definition, Image::New, &item) {
+        let Self { tables, records, .. } = &mut *self;
+        let source_key = &tables.source.key;
+        let sources = tables.sources(Some(&progress), |item| match contribution(&definition, Image::New, &item) {
             Ok(found) => {
                 for (view, reason) in &found.uncountable {
-                    let (view, key) = (definition[*view].name(), &self.tables.source.key);
-                    uncountable.borrow_mut().push(UncountableItem::new(view, key, &item, reason));
+                    let view = definition[*view].name();
+                    uncountable.borrow_mut().push(UncountableItem::new(view, source_key, &item, reason));
                 }
                 balances.borrow_mut().add_source(&found);
             }
             Err(_) => *unreadable.borrow_mut() += 1,
         });
-        let views = self.tables.views(|table, item| take_stored(&definition, table, &item, &mut balances.borrow_mut()));
-        let ledger = ledger::read(&self.tables, now());
-        let ((), (), ledger) = futures_util::future::try_join3(sources, views, ledger).await?;
+        let views = tables.views(|table, item| take_stored(&definition, table, &item, &mut balances.borrow_mut()));
+        let ledger = ledger::read(tables, now());
+        let stream = async {
+            match &mut reading {
+                Some(reading) => records.read_on(tables, reading).await,
+                None => Ok(()),
+            }
+        };
+        let read = async {
+            let ((), (), ledger) = futures_util::future::try_join3(sources, views, ledger).await?;
+            Ok::<_, AuditError>((ledger, Instant::now()))
+        };
+        let ((ledger, read_at), ()) = futures_util::future::try_join(read, stream).await?;
         progress.finish();
+        self.seen_at = read_at;
         self.ledger = ledger;
         self.take_quarantined();
         self.records.catch_up(&self.tables, Reach::Thorough).await?;
         self.unreadable = unreadable.into_inner();
         self.uncountable = uncountable.into_inner();
-        let balances = balances.into_inner();
+        self.balances = balances.into_inner();
         let mut unsettled = std::mem::take(&mut self.records.touched);
         unsettled.extend(self.records.open.items().cloned());
         unsettled.retain(|key| self.wants(key));
         loop {
-            let suspects = self.sort_out(&balances, &unsettled);
+            let suspects = self.sort_out(&unsettled);
             // An older record that is not applied may concern more view items: those are equal to what they should not be.
-            let keys = suspects.iter().map(|suspect| suspect.key.clone()).collect();
+            let keys: HashSet<ViewKey> = suspects.iter().map(|suspect| suspect.key.clone()).collect();
             let mut more = self.records.look_back(&self.tables, &keys).await?;
             more.retain(|key| self.wants(key));
             if more.is_empty() {
+                self.balances.keep(|key| keys.contains(key));
                 return Ok(suspects);
             }
             unsettled.extend(more);
@@ -70,7 +92,8 @@ impl Audit {
     }
 
     /// What is equal, and was not written meanwhile, is exact; the others are looked at alone.
-    fn sort_out(&mut self, balances: &Balances, unsettled: &HashSet<ViewKey>) -> Vec<Suspect> {
+    fn sort_out(&mut self, unsettled: &HashSet<ViewKey>) -> Vec<Suspect> {
+        let balances = &self.balances;
         (self.equal, self.sources, self.sizes) = (0, 0, ItemSizes::default());
         (self.orphans, self.others) = (Orphans::default(), Vec::new());
         let definition = self.tables.definition().clone();

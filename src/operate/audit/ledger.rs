@@ -10,8 +10,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use super::error::AuditError;
 use super::stream_records::FINDINGS;
 use super::table_reader::TableReader;
-use crate::operate::marker_table::{MIGRATION, record_id};
-use crate::operate::slices::SLICES_DONE;
+use crate::operate::marker_table::{is_of_commands, record_id};
 use crate::rollup::check::judge::NotApplied;
 use crate::rollup::check::ledger::{Finding, MarkerState, OpenEffect, inspect, marker_state, quarantined_effect};
 use crate::rollup::check::repair_start::REPAIRED;
@@ -83,7 +82,8 @@ impl Ledger {
     fn take(&mut self, tables: &TableReader, marker: Item, now: DateTime<Utc>) {
         let Some(id) = record_id(&marker) else { return };
         // What was migrated, repaired or done, the definition, and parts of records are no markers.
-        if [MIGRATION, DEFINITION, REPAIRED, SLICES_DONE].contains(&id.sequence_number.as_str()) || is_part(&marker) {
+        let number = id.sequence_number.as_str();
+        if [DEFINITION, REPAIRED].contains(&number) || is_of_commands(number) || is_part(&marker) {
             return;
         }
         let text = |name: &str| match marker.get(name) {

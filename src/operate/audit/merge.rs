@@ -1,20 +1,30 @@
 //! Reports of slices, added up.
 
+#[cfg(feature = "cli")]
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+#[cfg(feature = "cli")]
 use super::error::AuditError;
+
+/// The sum of two reports; either may be null, which is no report.
+#[must_use]
+pub fn sum(one: Value, other: Value) -> Value {
+    added("", one, other)
+}
 
 /// Reads reports and adds them up.
 ///
 /// # Errors
 /// When a file is no report.
+#[cfg(feature = "cli")]
 pub(super) fn read(files: &[PathBuf]) -> Result<Value, AuditError> {
     let reports = files.iter().map(|file| report(file)).collect::<Result<Vec<_>, _>>()?;
-    Ok(reports.into_iter().reduce(|sum, report| added("", sum, report)).unwrap_or_default())
+    Ok(reports.into_iter().reduce(sum).unwrap_or_default())
 }
 
+#[cfg(feature = "cli")]
 fn report(file: &Path) -> Result<Value, AuditError> {
     let refuse = |cause: String| AuditError::Merge { file: file.to_owned(), cause };
     let text = std::fs::read_to_string(file).map_err(|error| refuse(error.to_string()))?;
@@ -26,7 +36,8 @@ fn report(file: &Path) -> Result<Value, AuditError> {
 }
 
 /// Whether a report leaves nothing to do.
-pub(super) fn is_clean(report: &Value) -> bool {
+#[must_use]
+pub fn is_clean(report: &Value) -> bool {
     let none = |name: &str| report[name].as_u64().unwrap_or_default() == 0;
     let empty = |name: &str| report[name].as_array().is_none_or(Vec::is_empty);
     ["drifted", "unstable", "quarantined", "not_examined"].into_iter().all(none)
@@ -35,8 +46,17 @@ pub(super) fn is_clean(report: &Value) -> bool {
 
 /// What a slice counts for itself is added; what each of them reads whole is the same in all.
 fn added(name: &str, one: Value, other: Value) -> Value {
-    const OF_ALL: [&str; 6] =
-        ["markers", "repairs", "stream_records", "unreadable_source_items", "shards_taken_as_read", "seconds"];
+    const OF_ALL: [&str; 9] = [
+        "markers",
+        "repairs",
+        "stream_records",
+        "unreadable_source_items",
+        "shards_taken_as_read",
+        "seconds",
+        "oldest_unmarked_seconds",
+        "uncountable_items",
+        "ledger_findings",
+    ];
     match (one, other) {
         (Value::Null, value) | (value, Value::Null) if name != "slice" => value,
         (Value::Object(one), Value::Object(mut other)) if name == "largest_view_item" => {
@@ -64,7 +84,10 @@ fn added(name: &str, one: Value, other: Value) -> Value {
             _ => (one.as_f64().unwrap_or_default() + other.as_f64().unwrap_or_default()).into(),
         },
         // The oldest record without a marker.
-        (Value::String(one), Value::String(other)) if name == "oldest_unmarked" => one.min(other).into(),
+        (Value::String(one), Value::String(other)) if ["oldest_unmarked", "began"].contains(&name) => {
+            one.min(other).into()
+        }
+        (Value::String(one), Value::String(other)) if name == "ended" => one.max(other).into(),
         _ => Value::Null,
     }
 }

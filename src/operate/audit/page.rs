@@ -18,7 +18,7 @@ mod plots;
 const ROWS: usize = 500;
 
 /// Colours differ for a light and a dark page. No colour is the only sign of anything.
-const STYLE: &str = "\
+pub(crate) const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1d2530;--dim:#566374;--paper:#fff;--card:#f4f6f9;--line:#d7dde5;--good:#176e41;\
 --lag:#8a5c00;--bad:#b52a2a;--bar:#3b6fd4}\
 @media(prefers-color-scheme:dark){:root{--ink:#e6ebf2;--dim:#9aa8b9;--paper:#12161c;--card:#1b2129;--line:#2f3844;\
@@ -40,7 +40,7 @@ svg .bar{fill:var(--bar)}svg .less{fill:url(#hatch);stroke:var(--lag);stroke-wid
 svg line{stroke:var(--line)}svg .hatch{stroke:var(--lag);stroke-width:3}";
 
 /// Text in a page: what is in an item must not become a part of it.
-struct Text<T>(T);
+pub(crate) struct Text<T>(pub(crate) T);
 
 impl<T: Display> Display for Text<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

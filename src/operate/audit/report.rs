@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::item_sizes::ItemSizes;
 use super::judged::{DriftedCounter, JudgedCounters, JudgedItem};
 use crate::operate::audit::uncountable::UncountableItem;
+use crate::operate::slices::SliceReport;
 use crate::rollup::check::judge::{Difference, Orphans, StoredValue};
 use crate::rollup::check::ledger::Finding;
 use crate::rollup::check::slice::Slice;
@@ -110,35 +111,6 @@ impl AuditReport {
             JudgedCounters::Unstable => self.unstable.push(key),
             JudgedCounters::Drifted(counters) => self.drifted.push(Drifted { key, counters }),
         }
-    }
-
-    /// The report of two slices.
-    #[must_use]
-    pub(in crate::operate) fn joined(mut self, other: Self) -> Self {
-        self.slice = None;
-        self.exact += other.exact;
-        self.behind.extend(other.behind);
-        self.unstable.extend(other.unstable);
-        self.drifted.extend(other.drifted);
-        self.not_examined += other.not_examined;
-        self.quarantined += other.quarantined;
-        self.source_items += other.source_items;
-        self.orphans.without_sources.extend(other.orphans.without_sources);
-        self.orphans.without_view_item.extend(other.orphans.without_view_item);
-        self.others.extend(other.others);
-        // Each slice reads all of these.
-        self.findings.extend(other.findings);
-        self.findings.sort_by(|a, b| (a.invariant, &a.subject, &a.what).cmp(&(b.invariant, &b.subject, &b.what)));
-        self.findings.dedup();
-        self.markers = self.markers.max(other.markers);
-        self.repairs = self.repairs.max(other.repairs);
-        self.stream_records = self.stream_records.max(other.stream_records);
-        self.oldest_unmarked = self.oldest_unmarked.into_iter().chain(other.oldest_unmarked).min();
-        self.shards_taken_as_read = self.shards_taken_as_read.max(other.shards_taken_as_read);
-        self.sizes.join(other.sizes);
-        self.read_units += other.read_units;
-        self.took += other.took;
-        self
     }
 
     /// View items in all.
@@ -248,6 +220,35 @@ impl AuditReport {
     /// A view item for people: its key, and its table where there are several.
     pub(in crate::operate) fn item_name(&self, key: &ViewKey) -> String {
         if self.definition.tables().len() == 1 { key.to_string() } else { self.definition.named(key) }
+    }
+}
+
+impl SliceReport for AuditReport {
+    fn joined(mut self, other: Self) -> Self {
+        self.slice = None;
+        self.exact += other.exact;
+        self.behind.extend(other.behind);
+        self.unstable.extend(other.unstable);
+        self.drifted.extend(other.drifted);
+        self.not_examined += other.not_examined;
+        self.quarantined += other.quarantined;
+        self.source_items += other.source_items;
+        self.orphans.without_sources.extend(other.orphans.without_sources);
+        self.orphans.without_view_item.extend(other.orphans.without_view_item);
+        self.others.extend(other.others);
+        // Each slice reads all of these.
+        self.findings.extend(other.findings);
+        self.findings.sort_by(|a, b| (a.invariant, &a.subject, &a.what).cmp(&(b.invariant, &b.subject, &b.what)));
+        self.findings.dedup();
+        self.markers = self.markers.max(other.markers);
+        self.repairs = self.repairs.max(other.repairs);
+        self.stream_records = self.stream_records.max(other.stream_records);
+        self.oldest_unmarked = self.oldest_unmarked.into_iter().chain(other.oldest_unmarked).min();
+        self.shards_taken_as_read = self.shards_taken_as_read.max(other.shards_taken_as_read);
+        self.sizes.join(other.sizes);
+        self.read_units += other.read_units;
+        self.took += other.took;
+        self
     }
 }
 

@@ -20,7 +20,7 @@ use crate::operate::args::Pace;
 use crate::operate::clock::now;
 use crate::operate::event::EventRecord;
 use crate::operate::stream::DynamoStream;
-use crate::operate::stream_reader::{Reach, StreamReader, quiet};
+use crate::operate::stream_reader::{Reach, ReadToEnd, Step, StreamReader, quiet};
 use crate::rollup::Item;
 use crate::rollup::check::judge::NotApplied;
 use crate::rollup::check::ledger::{self, AuditedRecord, Finding, MarkerState, OpenEffect};
@@ -81,6 +81,8 @@ pub struct StreamRecords {
     watched: HashMap<ViewKey, Watched>,
     /// View items with a change since this was last taken.
     pub(super) touched: HashSet<ViewKey>,
+    /// View items with a change since the first recount began.
+    written: HashSet<ViewKey>,
     /// View items of records that were applied already when they were read, since this was last cleared.
     read_applied: HashSet<ViewKey>,
     /// What contradicts itself.
@@ -129,13 +131,42 @@ impl StreamRecords {
     pub(super) async fn catch_up(&mut self, tables: &TableReader, reach: Reach) -> Result<(), AuditError> {
         let Some(reader) = &mut self.reader else { return Ok(()) };
         let mut reading = reader.begin(reach).await?;
+        self.read_on(tables, &mut reading).await
+    }
+
+    /// Begins to read the stream to its end, as far as there are records; gives the reading, whose rest is most likely a
+    /// wait.
+    ///
+    /// # Errors
+    /// When the stream or the markers cannot be read.
+    pub(super) async fn read_history(&mut self, tables: &TableReader) -> Result<Option<ReadToEnd>, AuditError> {
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        let mut reading = reader.begin(Reach::Thorough).await?;
         while let Some(reader) = &mut self.reader
-            && let Some(records) = reader.next(&mut reading).await?
+            && !reader.is_silent(&reading)
+            && let Step::Records(records) = reader.step(&mut reading).await?
         {
-            self.count += u64::try_from(records.len()).unwrap_or_default();
-            self.take(tables, &records, Pass::Ahead).await?;
+            self.take_ahead(tables, &records).await?;
+        }
+        Ok(Some(reading))
+    }
+
+    /// Goes on with a reading, to its end.
+    ///
+    /// # Errors
+    /// When the stream or the markers cannot be read.
+    pub(super) async fn read_on(&mut self, tables: &TableReader, reading: &mut ReadToEnd) -> Result<(), AuditError> {
+        while let Some(reader) = &mut self.reader
+            && let Some(records) = reader.next(reading).await?
+        {
+            self.take_ahead(tables, &records).await?;
         }
         Ok(())
+    }
+
+    async fn take_ahead(&mut self, tables: &TableReader, records: &[EventRecord]) -> Result<(), AuditError> {
+        self.count += u64::try_from(records.len()).unwrap_or_default();
+        if records.is_empty() { Ok(()) } else { self.take(tables, records, Pass::Ahead).await }
     }
 
     /// Reads what was read before once more, and asks the records of these view items for their markers; gives the view
@@ -203,6 +234,9 @@ impl StreamRecords {
             };
             if matches!(pass, Pass::Ahead) || unmarked.contains(&id) {
                 self.touched.extend(items.iter().cloned());
+            }
+            if matches!(pass, Pass::Ahead) && self.began.is_some() {
+                self.written.extend(items.iter().cloned());
             }
             match ledger::marker_state(markers.get(&id)) {
                 MarkerState::Pending(waiting) => {
@@ -274,10 +308,17 @@ impl StreamRecords {
         watched.recount = Some(recount);
     }
 
-    /// What the source items of a watched view item come to, as of the place up to which the stream was read.
-    pub(super) fn truth(&self, key: &ViewKey) -> SourceTotals {
-        let recount = self.watched.get(key).and_then(|watched| watched.recount.as_ref());
-        recount.map(Recount::tally).unwrap_or_default()
+    /// What the source items of a watched view item come to, as of the place up to which the stream was read; none of one
+    /// that is not watched.
+    pub(super) fn truth(&self, key: &ViewKey) -> Option<SourceTotals> {
+        let recount = self.watched.get(key)?.recount.as_ref();
+        Some(recount.map(Recount::tally).unwrap_or_default())
+    }
+
+    /// Whether the stream has no record of a view item since the first recount began: what its source items came to then,
+    /// they still come to.
+    pub(super) fn is_unwritten(&self, key: &ViewKey) -> bool {
+        self.began.is_some() && !self.written.contains(key)
     }
 
     /// Notes a record in quarantine that the whole table has told of.

@@ -5,6 +5,7 @@
 //! 1. [`changes`]: the tutorial's points are written and changed.
 //! 2. [`redelivery`]: every record is delivered again.
 //! 3. [`recount`]: the points are counted one by one.
+//! 4. [`tampering`]: a counter is written past the function, found by an audit, and repaired.
 
 mod changes;
 mod observed_stack;
@@ -13,6 +14,7 @@ mod recording_function;
 mod recount;
 mod redelivery;
 pub(super) mod table;
+mod tampering;
 
 use std::io;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use self::output::DemoOutput;
 use self::recording_function::RecordingFunction;
 use self::recount::{CounterDifference, CountersByMap, differences};
 use self::redelivery::Redelivered;
+use self::tampering::Tampering;
 use super::engine::EngineError;
 use super::error::LocalError;
 use super::function::LocalFunction;
@@ -55,7 +58,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, 
     let observed = ObservedStack::new(&stack, &clock, &poller);
     let (stopper, stop) = stop::stop();
     let steps = async {
-        let ended = run_steps(&observed, DemoOutput::new(shared.json), began).await;
+        let ended = Box::pin(run_steps(&observed, shared, DemoOutput::new(shared.json), began)).await;
         stopper.stop();
         ended
     };
@@ -94,6 +97,7 @@ fn poller(stack: &RunningStack, args: &Args, clock: &ManualClock) -> Poller<Dyna
 
 async fn run_steps(
     stack: &ObservedStack<'_>,
+    shared: &Shared,
     mut output: DemoOutput,
     began: Instant,
 ) -> Result<CommandOutcome, LocalError> {
@@ -107,11 +111,12 @@ async fn run_steps(
     let (stored, recounted) = (stack.counters().await?, stack.recounted().await?);
     let drift = differences(&stored, &recounted);
     show_recount(&mut output, &stored, &recounted, &drift)?;
-    let result = DemoResult { records: written, redelivered, stored, drift, took: began.elapsed() };
+    let tampering = tampering::tamper(stack, shared, &mut output).await?;
+    let result = DemoResult { records: written, redelivered, stored, drift, tampering, took: began.elapsed() };
     Ok(conclude(stack, output, &result)?)
 }
 
-/// The last step: the counters beside a recount.
+/// The counters beside a recount.
 fn show_recount(
     output: &mut DemoOutput,
     stored: &CountersByMap,
@@ -135,13 +140,15 @@ struct DemoResult {
     redelivered: Redelivered,
     stored: CountersByMap,
     drift: Vec<CounterDifference>,
+    tampering: Tampering,
     took: Duration,
 }
 
 /// The verdict, and the figures that it rests on.
 fn conclude(stack: &ObservedStack<'_>, output: DemoOutput, result: &DemoResult) -> io::Result<CommandOutcome> {
-    let DemoResult { records, redelivered, stored, drift, took } = result;
-    let exact = drift.is_empty() && *redelivered == Redelivered::NothingMoved;
+    let DemoResult { records, redelivered, stored, drift, tampering, took } = result;
+    let exact =
+        drift.is_empty() && *redelivered == Redelivered::NothingMoved && *tampering == Tampering::FoundAndMended;
     let (delivered, batches) = (stack.delivered_records(), stack.function().deliveries().len());
     let counts = stack.function().counts();
     output.line(&format!(
@@ -159,6 +166,7 @@ fn conclude(stack: &ObservedStack<'_>, output: DemoOutput, result: &DemoResult) 
         "view_items": stored.len(),
         "drift": drift.iter().map(CounterDifference::json).collect::<Vec<_>>(),
         "moved_by_redelivery": *redelivered == Redelivered::SomethingMoved,
+        "tampering_mended": *tampering == Tampering::FoundAndMended,
         "records": records,
         "delivered": delivered,
         "batches": batches,

@@ -8,6 +8,7 @@ use super::own_tables::OwnTablesError;
 use super::table_setup::TableSetupError;
 use super::template::TemplateError;
 use crate::config::ConfigError;
+use crate::operate::audit::error::AuditError;
 use crate::operate::error::TableError;
 use crate::operate::stream::StreamError;
 
@@ -49,6 +50,9 @@ pub enum LocalError {
     /// The engine refuses something to the demo.
     #[error(transparent)]
     DemoTable(#[from] DemoTableError),
+    /// An audit of the demo.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// Output, or signals.
     #[error(transparent)]
     Io(#[from] io::Error),

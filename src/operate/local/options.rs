@@ -1,6 +1,7 @@
 //! What `ddb-rollup local` is told.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::operate::args;
 
@@ -32,11 +33,19 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "demo")]
     pub load: Option<PathBuf>,
 
+    /// Audit the stack at this interval (10s, 5m, 1h) while it runs, and print what is found, with the commands that mend it
+    #[arg(long, value_name = "TIME", value_parser = interval, conflicts_with = "demo")]
+    pub audit_every: Option<Duration>,
+
+    /// Repair what an audit finds
+    #[arg(long, requires = "audit_every")]
+    pub repair: bool,
+
     /// Another value for a parameter of the template; can be given several times
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     pub parameters: Vec<(String, String)>,
 
-    /// Tell a story: load the tutorial's maps and points, change them, deliver everything again, and recount
+    /// Tell a story: load the tutorial's maps and points, change them, deliver everything again, recount, tamper and repair
     #[arg(long)]
     pub demo: bool,
 }
@@ -48,4 +57,36 @@ fn port(text: &str) -> Result<u16, String> {
 fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// A time between two audits, as `10s`; a number alone is seconds.
+fn interval(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let seconds = match &text[digits.len()..] {
+        "" | "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3_600),
+        _ => None,
+    };
+    let interval = seconds.zip(digits.parse().ok()).and_then(|(unit, number): (u64, u64)| number.checked_mul(unit));
+    let interval = interval.filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs);
+    interval.ok_or_else(|| "expected a time from 1s to 24h, such as 10s, 5m or 1h".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_a_number_with_its_unit() {
+        let seconds = |text| interval(text).map(|interval| interval.as_secs());
+        for (text, expected) in [("10s", 10), ("10", 10), ("5m", 300), ("24h", 86_400)] {
+            assert_eq!(seconds(text), Ok(expected), "{text}");
+        }
+        for text in
+            ["", "s", "0s", "25h", "1d", "1.5s", "-1s", "10 s", "99999999999999999999h", "18446744073709551615m"]
+        {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
 }

@@ -19,6 +19,7 @@ use super::own_tables;
 use super::poller::failure_destination::FailureDestination;
 use super::poller::{Clock, POLL_INTERVAL, Poller};
 use super::running_stack::{Declared, Own, RunningStack};
+use super::self_audit::{OnDrift, SelfAudit};
 use super::stack_definition::{StackDefinition, TableDefinition};
 use super::view_printer::{Format, ViewPrinter};
 use crate::operate::args::Shared;
@@ -69,7 +70,13 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Result<(), LocalError> 
             () = stop.wait() => {}
         }
     };
-    tokio::join!(poller.run(&stop), delete_expired(&stack.database, &stop), stop_at_signal);
+    let audits = async {
+        if let Some(interval) = args.audit_every {
+            let on_drift = if args.repair { OnDrift::Repair } else { OnDrift::Tell };
+            SelfAudit::new(&stack, shared, on_drift).repeat(interval, format, &stop).await;
+        }
+    };
+    tokio::join!(poller.run(&stop), delete_expired(&stack.database, &stop), audits, stop_at_signal);
     stack.engine.stop().await;
     writeln!(io::stderr(), "stopped")?;
     Ok(())

@@ -1,6 +1,6 @@
 //! View items set right, each in one transaction with the record of that.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::report::{CounterChange, CounterWrite, Mode};
+use super::stored_start;
 use crate::commit::Randomness;
 use crate::config::Config;
 use crate::operate::audit::error::AuditError;
@@ -16,7 +17,6 @@ use crate::operate::audit::report::{counter_name, reading_text};
 use crate::operate::audit::table_reader::TableReader;
 use crate::operate::clock::{now, pause};
 use crate::operate::error::{TableError, failure_text};
-use crate::operate::repair_starts;
 use crate::randomness::OsRandomness;
 use crate::rollup::Item;
 use crate::rollup::check::correction::{claim, correct};
@@ -38,7 +38,7 @@ const ATTEMPTS_BEFORE_CLAIM: usize = 3;
 
 /// Sets counters.
 pub(super) struct Mender {
-    mode: Mode,
+    pub(super) mode: Mode,
     config: Config,
     who: String,
     pub(super) run: String,
@@ -80,14 +80,14 @@ impl Mender {
     }
 
     /// Stores that the repair began, once: a replay must know it before a counter is set.
-    async fn store_start(&mut self, tables: &TableReader) -> Result<(), AuditError> {
+    pub(super) async fn store_start(&mut self, tables: &TableReader) -> Result<(), AuditError> {
         for start in std::mem::take(&mut self.starts) {
-            repair_starts::store(&tables.client, &self.config.idempotency_table, &start).await?;
+            stored_start::store(&tables.client, &self.config.idempotency_table, &start).await?;
         }
         Ok(())
     }
 
-    fn write(definition: &Definition, key: &ViewKey, differences: &[Difference]) -> CounterWrite {
+    pub(super) fn write(definition: &Definition, key: &ViewKey, differences: &[Difference]) -> CounterWrite {
         let changes = differences.iter().map(|difference| CounterChange {
             counter: counter_name(definition, difference),
             from: reading_text(&difference.stored),
@@ -138,7 +138,7 @@ impl Mender {
     }
 
     /// The counters, and the record of the repair.
-    fn actions(
+    pub(super) fn actions(
         &self,
         definition: &Definition,
         key: &ViewKey,
@@ -164,6 +164,15 @@ impl Mender {
 }
 
 impl AfterLook for Mender {
+    /// Sets what drifted, many in one transaction.
+    async fn at_rest(
+        &mut self,
+        examiner: &Examiner<'_>,
+        seen: &mut HashMap<ViewKey, Examined>,
+    ) -> Result<HashSet<ViewKey>, AuditError> {
+        self.set_jointly(examiner.tables, examiner.stop, seen).await
+    }
+
     /// Sets what drifted, many at once, and looks again at what others changed meanwhile.
     async fn after(
         &mut self,
@@ -238,6 +247,6 @@ impl AfterLook for Mender {
     }
 }
 
-fn refused(table: &str, cause: String) -> AuditError {
+pub(super) fn refused(table: &str, cause: String) -> AuditError {
     TableError::new("repair", table, cause).into()
 }

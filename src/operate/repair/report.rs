@@ -8,6 +8,7 @@ use crate::operate::audit::report::AuditReport;
 use crate::operate::audit::text::ReportText;
 use crate::operate::commands::Commands;
 use crate::operate::printable::{counted, printable};
+use crate::operate::slices::SliceReport;
 use crate::rollup::model::view::ViewKey;
 
 /// Whether a repair writes.
@@ -63,7 +64,9 @@ pub struct CounterChange {
 }
 
 impl CounterWrite {
-    fn json(&self) -> Value {
+    /// The write as an object.
+    #[must_use]
+    pub fn json(&self) -> Value {
         let changes = self
             .changes
             .iter()
@@ -83,10 +86,8 @@ impl fmt::Display for CounterWrite {
     }
 }
 
-impl RepairReport {
-    /// The report of two slices.
-    #[must_use]
-    pub(super) fn joined(mut self, other: Self) -> Self {
+impl SliceReport for RepairReport {
+    fn joined(mut self, other: Self) -> Self {
         self.repaired += other.repaired;
         // Those that one slice applied are found applied by the next.
         self.applied += other.applied;
@@ -96,7 +97,9 @@ impl RepairReport {
         self.writes.extend(other.writes);
         Self { audit: self.audit.joined(other.audit), ..self }
     }
+}
 
+impl RepairReport {
     /// The report as an object: that of the audit, and what was written.
     #[must_use]
     pub fn json(&self) -> Value {

@@ -66,6 +66,11 @@ impl ShardReading {
         Self { id, cursor, quiet, until, silence: Silence::default(), end: ShardEnd::default() }
     }
 
+    /// How long it has been without a record.
+    pub(super) fn silent_for(&self) -> Duration {
+        self.silence.waited
+    }
+
     /// Reads the next page.
     pub(super) async fn next(mut self, stream: &DynamoStream) -> Result<ReadPage, StreamError> {
         let mut page = self.read(stream).await?;

@@ -1,17 +1,22 @@
 //! What a first pass keeps of each view item: how far its counters are from what its source items come to. One number for
-//! each counter that differs so far, in few bytes: there may be millions of them.
+//! each counter that differs so far, in few bytes: there may be millions of them. With the counters as they were read, that
+//! is what the source items come to, too.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::rollup::Item;
 use crate::rollup::check::judge::{StoredCounters, StoredValue};
+use crate::rollup::check::recount::SourceTotals;
 use crate::rollup::check::slice::Slice;
 use crate::rollup::check::zero_groups::ZeroGroups;
 use crate::rollup::model::change::Counter;
 use crate::rollup::model::definition::Definition;
+use crate::rollup::model::digest::ContentDigest;
 use crate::rollup::model::item_size;
-use crate::rollup::model::measure::{ViewId, ViewSet};
+use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::number::Number;
+use crate::rollup::model::set_attribute::SetTexts;
 use crate::rollup::model::view::{ROLLUP_VERSION, ViewKey};
 use crate::rollup::pipeline::contribution::Contribution;
 
@@ -21,9 +26,9 @@ pub struct Balances {
     /// Only these; none for all.
     slice: Option<Slice>,
     items: HashMap<ViewKey, Balance>,
-    /// Each counter that there is on any of them, and the view that it is of, by its place.
-    places: HashMap<Counter, u32>,
-    views: Vec<ViewId>,
+    /// The place of each counter that there is on any of them.
+    places: HashMap<Arc<Counter>, u32>,
+    counters: Vec<Arc<Counter>>,
 }
 
 /// One view item.
@@ -35,8 +40,31 @@ pub struct Balance {
     pub contributing: ViewSet,
     /// What is stored; none if the item was not met.
     pub stored: Option<StoredItem>,
-    /// By the place of the counter: what the source items come to, less what is stored. Never a zero.
+    /// What the amounts are.
+    of: AmountsOf,
+    /// By the place of the counter. Never a zero.
     amounts: Vec<(u32, Amount)>,
+    /// The texts that its source items set, where they set any.
+    texts: Option<Box<SetTexts>>,
+}
+
+/// What the amounts of a view item are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum AmountsOf {
+    /// What the source items come to, less what was stored when the item was read.
+    #[default]
+    Difference,
+    /// What the source items come to.
+    Sources,
+}
+
+/// What a view item must be like to be at rest since it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadBefore {
+    /// As the pass read it: absent, or with this content.
+    InThePass(Option<ContentDigest>),
+    /// What its source items come to is known, however it was read.
+    AnyTime,
 }
 
 /// What a pass keeps of a view item that is stored, besides its counters.
@@ -52,6 +80,8 @@ pub struct StoredItem {
     pub unusable: ViewSet,
     /// Groups that count nothing.
     pub zero_groups: ZeroGroups,
+    /// What is of the views on it.
+    pub content: Option<ContentDigest>,
 }
 
 /// A number that is small as long as it can be.
@@ -73,15 +103,15 @@ impl Amount {
             *self = Self::Whole(sum);
             return;
         }
-        let mut sum = std::mem::replace(self, Self::Whole(0)).number();
-        sum += &other.number();
+        let mut sum = self.to_number();
+        sum += &other.to_number();
         *self = Self::of(&sum);
     }
 
-    fn number(self) -> Number {
+    fn to_number(&self) -> Number {
         match self {
-            Self::Whole(number) => Number::from(number),
-            Self::Exact(number) => *number,
+            Self::Whole(number) => Number::from(*number),
+            Self::Exact(number) => (**number).clone(),
         }
     }
 
@@ -100,6 +130,7 @@ impl StoredItem {
             bytes: item_size::bytes(item),
             unusable: ViewSet::default(),
             zero_groups: ZeroGroups::of(definition, views, item),
+            content: Some(ContentDigest::of(None, Some(item))),
         }
     }
 }
@@ -121,11 +152,16 @@ impl Balances {
             self.item(item).sources += 1;
         }
         for part in &source.parts {
-            for (item, _) in &part.items {
+            for (item, texts) in &part.items {
                 if !self.wants(item) {
                     continue;
                 }
-                self.item(item).contributing.insert(part.view);
+                let balance = self.item(item);
+                balance.contributing.insert(part.view);
+                if !texts.is_empty() && balance.texts.as_deref().is_none_or(|known| known.len() < texts.len()) {
+                    let known = balance.texts.get_or_insert_default();
+                    known.extend(texts.iter().map(|(attribute, text)| (attribute.clone(), text.clone())));
+                }
                 for (counter, amount) in &part.amounts {
                     self.add(item, counter, Amount::of(amount));
                 }
@@ -187,10 +223,58 @@ impl Balances {
         if let Some(place) = self.places.get(counter) {
             return *place;
         }
-        let place = u32::try_from(self.views.len()).unwrap_or(u32::MAX);
-        self.views.push(counter.measure.view);
-        self.places.insert(counter.clone(), place);
+        let place = u32::try_from(self.counters.len()).unwrap_or(u32::MAX);
+        let counter = Arc::new(counter.clone());
+        self.counters.push(Arc::clone(&counter));
+        self.places.insert(counter, place);
         place
+    }
+
+    fn counter(&self, place: u32) -> Option<&Counter> {
+        usize::try_from(place).ok().and_then(|place| self.counters.get(place)).map(Arc::as_ref)
+    }
+
+    /// Forgets the other view items.
+    pub fn keep(&mut self, wanted: impl Fn(&ViewKey) -> bool) {
+        self.items.retain(|key, _| wanted(key));
+        self.items.shrink_to_fit();
+    }
+
+    /// How a view item must have been read before, so that one more reading tells that it is at rest; none where it is not
+    /// known.
+    #[must_use]
+    pub fn read_before(&self, key: &ViewKey) -> Option<ReadBefore> {
+        let balance = self.items.get(key)?;
+        Some(match balance.of {
+            AmountsOf::Difference => ReadBefore::InThePass(balance.stored.and_then(|stored| stored.content)),
+            AmountsOf::Sources => ReadBefore::AnyTime,
+        })
+    }
+
+    /// These are the counters of a view item that is as the pass read it: from here on, what its source items come to is
+    /// known, whatever becomes of it.
+    pub fn add_back(&mut self, key: &ViewKey, counters: &StoredCounters) {
+        if self.items.get(key).is_none_or(|balance| balance.of == AmountsOf::Sources) {
+            return;
+        }
+        for (counter, value) in &counters.counters {
+            if let StoredValue::Number(number) = value {
+                self.add(key, counter, Amount::of(number));
+            }
+        }
+        self.item(key).of = AmountsOf::Sources;
+    }
+
+    /// What the source items of a view item come to; none before [`Balances::add_back`].
+    #[must_use]
+    pub fn truth(&self, key: &ViewKey) -> Option<SourceTotals> {
+        let balance = self.items.get(key).filter(|balance| balance.of == AmountsOf::Sources)?;
+        let sums = balance
+            .amounts
+            .iter()
+            .filter_map(|(place, amount)| Some((self.counter(*place)?.clone(), amount.to_number())));
+        let texts = balance.texts.as_deref().cloned().unwrap_or_default();
+        Some(SourceTotals { sums: sums.collect(), sources: balance.sources, views: balance.contributing, texts })
     }
 
     /// What is known of a view item; nothing where no source item counts for it and none is stored.
@@ -208,8 +292,7 @@ impl Balances {
     #[must_use]
     pub fn differs(&self, balance: &Balance, views: ViewSet) -> bool {
         let of_views = |(place, _): &(u32, Amount)| {
-            let view = usize::try_from(*place).ok().and_then(|place| self.views.get(place));
-            view.is_some_and(|view| views.contains(*view))
+            self.counter(*place).is_some_and(|counter| views.contains(counter.measure.view))
         };
         let unusable = balance.stored.is_some_and(|stored| !stored.unusable.and(views).is_empty());
         unusable || balance.amounts.iter().any(of_views)

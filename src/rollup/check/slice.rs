@@ -7,7 +7,7 @@ use crate::rollup::model::language::shard;
 use crate::rollup::model::view::ViewKey;
 
 /// The most slices.
-const SLICES: u32 = 10_000;
+pub const SLICES: u32 = 10_000;
 
 /// One of so many slices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,29 @@ impl Slice {
     #[must_use]
     pub fn of(self) -> u32 {
         self.of
+    }
+
+    /// The first half of it. The hash of a key is a remainder, so the Kth of N slices is the Kth and the (K+N)th of 2N.
+    /// None where there would be more slices than there may be.
+    #[must_use]
+    pub fn first_half(self) -> Option<Self> {
+        let of = self.of * 2;
+        (of <= SLICES).then_some(Self { of, ..self })
+    }
+
+    /// The slice that comes next, of a pass that began with so many slices and has halved what was left of them, once or
+    /// more, up to this one. Together all of them are every view item once.
+    #[must_use]
+    pub fn next(self, began_with: u32) -> Option<Self> {
+        let (mut before, mut of) = (self.number - 1, self.of);
+        while of > began_with {
+            of /= 2;
+            if before < of {
+                return Some(Self { number: before + of + 1, ..self });
+            }
+            before -= of;
+        }
+        (before + 1 < of).then_some(Self { number: before + 2, ..self })
     }
 
     /// Whether a view item is in it.
@@ -79,6 +102,31 @@ mod tests {
             sizes[of[0].number() as usize - 1] += 1;
         }
         assert!(sizes.iter().all(|size| (60..140).contains(size)), "{sizes:?}");
+    }
+
+    #[test]
+    fn a_pass_that_halves_what_is_left_sees_every_view_item_once() {
+        // Every way to halve up to twice, before any of the first slices.
+        for began_with in 1..=5_u32 {
+            for halved in (0..64_u32).map(|places| places.wrapping_mul(0x9e37_79b9)) {
+                let mut seen = [0; 60];
+                let mut slice = Slice::all(began_with).next();
+                let mut step = 0;
+                while let Some(now) = slice {
+                    step += 1;
+                    let wanted = halved >> (step % 32) & 1 == 1 && now.of() < began_with * 4;
+                    if let Some(half) = now.first_half().filter(|_| wanted) {
+                        slice = Some(half);
+                        continue;
+                    }
+                    let holds = |hash: &usize| hash % now.of() as usize == now.number() as usize - 1;
+                    (0..seen.len()).filter(holds).for_each(|hash| seen[hash] += 1);
+                    slice = now.next(began_with);
+                }
+                assert!(seen.iter().all(|times| *times == 1), "{began_with}, {halved:b}: {seen:?}");
+            }
+        }
+        assert_eq!("1/5001".parse::<Slice>().unwrap().first_half(), None);
     }
 
     #[test]

@@ -57,6 +57,14 @@ impl DemoTable {
         sent.map(|_| ()).map_err(|e| refused("change a point", e))
     }
 
+    /// Sets one attribute of a map.
+    pub(super) async fn set_of_map(&self, map: &str, name: &str, value: AttributeValue) -> Result<(), DemoTableError> {
+        let request = self.client.update_item().table_name(&self.table).key("MapId", text(map));
+        let request = request.update_expression("SET #name = :value").expression_attribute_names("#name", name);
+        let sent = request.expression_attribute_values(":value", value).send().await;
+        sent.map(|_| ()).map_err(|e| refused("change a map", e))
+    }
+
     /// Deletes a point.
     pub(super) async fn delete(&self, map: &str, point: &str) -> Result<(), DemoTableError> {
         let request = self.client.delete_item().table_name(&self.table).set_key(Some(point_key(map, point)));

@@ -1,0 +1,86 @@
+//! What the auditor found, in numbers: the names of its metrics, and their line.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use super::{DIMENSION, NAMESPACE};
+
+/// What a run of the auditor tells; what it does not know is not in its line.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AuditNumbers {
+    /// View items of a whole pass.
+    pub view_items: Option<u64>,
+    /// View items that were found drifted, repaired since or not, of the pass as far as it got.
+    pub drifted: Option<u64>,
+    /// View items that never came to rest, likewise.
+    pub unstable: Option<u64>,
+    /// View items that were set, likewise.
+    pub repaired: Option<u64>,
+    /// Records in quarantine at the end of a pass.
+    pub quarantined: Option<u64>,
+    /// Source items that a view cannot count.
+    pub uncountable: Option<u64>,
+    /// The age of the oldest record without a marker, in seconds; zero where every record has one.
+    pub oldest_unmarked_seconds: Option<u64>,
+    /// Read capacity units of a whole pass.
+    pub read_units: Option<u64>,
+    /// How long a whole pass took, from its first run to its last, in seconds.
+    pub pass_seconds: Option<u64>,
+    /// How long ago the last whole pass ended, in seconds; before the first one, how long ago that began.
+    pub since_last_pass: Option<u64>,
+    /// Runs that could not judge and will not be able to: 0 or 1.
+    pub refused: u64,
+}
+
+/// One metric of the auditor.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditMetric {
+    /// Its name in CloudWatch.
+    pub name: &'static str,
+    /// Its unit, as CloudWatch writes it.
+    pub unit: &'static str,
+    value: fn(&AuditNumbers) -> Option<u64>,
+}
+
+const fn metric(name: &'static str, unit: &'static str, value: fn(&AuditNumbers) -> Option<u64>) -> AuditMetric {
+    AuditMetric { name, unit, value }
+}
+
+/// Every metric that the auditor has.
+pub const AUDIT_METRICS: [AuditMetric; 11] = [
+    metric("AuditViewItems", "Count", |numbers| numbers.view_items),
+    metric("AuditDrifted", "Count", |numbers| numbers.drifted),
+    metric("AuditUnstable", "Count", |numbers| numbers.unstable),
+    metric("AuditRepaired", "Count", |numbers| numbers.repaired),
+    metric("AuditQuarantined", "Count", |numbers| numbers.quarantined),
+    metric("AuditUncountable", "Count", |numbers| numbers.uncountable),
+    metric("AuditOldestUnmarkedSeconds", "Seconds", |numbers| numbers.oldest_unmarked_seconds),
+    metric("AuditReadUnits", "Count", |numbers| numbers.read_units),
+    metric("AuditPassSeconds", "Seconds", |numbers| numbers.pass_seconds),
+    metric("AuditSecondsSinceLastPass", "Seconds", |numbers| numbers.since_last_pass),
+    metric("AuditRefused", "Count", |numbers| Some(numbers.refused)),
+];
+
+/// The line of a run: one JSON object, without a line's end.
+#[must_use]
+pub fn line(numbers: &AuditNumbers, function: &str, request_id: &str, at: DateTime<Utc>) -> String {
+    let known: Vec<_> = AUDIT_METRICS.iter().filter_map(|metric| Some((metric, (metric.value)(numbers)?))).collect();
+    let definitions = known.iter().map(|(metric, _)| json!({ "Name": metric.name, "Unit": metric.unit }));
+    let mut line = Map::from_iter([
+        (
+            "_aws".to_owned(),
+            json!({
+                "Timestamp": at.timestamp_millis(),
+                "CloudWatchMetrics": [{
+                    "Namespace": NAMESPACE,
+                    "Dimensions": [[DIMENSION]],
+                    "Metrics": definitions.collect::<Vec<_>>(),
+                }],
+            }),
+        ),
+        (DIMENSION.to_owned(), json!(function)),
+        ("requestId".to_owned(), json!(request_id)),
+    ]);
+    line.extend(known.iter().map(|(metric, value)| (metric.name.to_owned(), json!(value))));
+    Value::Object(line).to_string()
+}

@@ -1,0 +1,129 @@
+//! View items that the stream has no record of since the first pass began. What the first pass added up is still what their
+//! source items come to, so these are not read again.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+
+use super::Audit;
+use super::error::AuditError;
+use super::examine::{AfterLook, Examined, Examiner, Suspect, chunks};
+use super::judged::JudgedItem;
+use crate::operate::progress::Progress;
+use crate::operate::stop::Stop;
+use crate::operate::stream_reader::Reach;
+use crate::rollup::Item;
+use crate::rollup::check::balance::ReadBefore;
+use crate::rollup::check::judge::StoredCounters;
+use crate::rollup::model::definition::Definition;
+use crate::rollup::model::digest::ContentDigest;
+use crate::rollup::model::view::ViewKey;
+
+impl Audit {
+    /// Looks at those view items to which nothing was written since the first pass; gives those that are to be recounted.
+    ///
+    /// What differs is believed when it differs once more, as a record may have taken longer than the settling time. All of
+    /// them settle together.
+    pub(super) async fn examine_unwritten(
+        &mut self,
+        suspects: &[Suspect],
+        stop: &Stop,
+        after: &mut impl AfterLook,
+    ) -> Result<Vec<Suspect>, AuditError> {
+        let is_known = |suspect: &Suspect| self.balances.read_before(&suspect.key).is_some();
+        let (mut left, mut written): (Vec<_>, Vec<_>) = suspects.iter().cloned().partition(is_known);
+        let progress = Progress::reading("view items", u64::try_from(left.len()).unwrap_or_default());
+        let Self { tables, records, compared, settle, balances, examined, seen_at, .. } = &mut *self;
+        let definition = tables.definition();
+        let mut examiner = Examiner { tables, scope: *compared, records, balances, settle: *settle, stop };
+        for look in [Look::First, Look::Again] {
+            let looked_at = std::mem::take(&mut left);
+            if looked_at.is_empty() || stop.requested() {
+                break;
+            }
+            examiner.settle(*seen_at).await?;
+            for chunk in chunks(&looked_at) {
+                if stop.requested() {
+                    break;
+                }
+                let mut seen = examiner.look_at_rest(chunk).await?;
+                *seen_at = Instant::now();
+                let is_unseen = |suspect: &&Suspect| !seen.contains_key(&suspect.key);
+                written.extend(chunk.iter().filter(is_unseen).cloned());
+                if look == Look::Again {
+                    let changed = after.at_rest(&examiner, &mut seen).await?;
+                    written.extend(chunk.iter().filter(|suspect| changed.contains(&suspect.key)).cloned());
+                }
+                for suspect in chunk {
+                    match seen.get(&suspect.key) {
+                        None => {}
+                        Some(found) if found.is_drifted() && look == Look::First => left.push(suspect.clone()),
+                        Some(found) => {
+                            examined.insert(suspect.key.clone(), JudgedItem::of(definition, found));
+                            progress.add(1);
+                        }
+                    }
+                }
+            }
+        }
+        progress.finish();
+        Ok(written)
+    }
+}
+
+/// Which look at a view item it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    First,
+    Again,
+}
+
+impl Examiner<'_> {
+    /// One look at view items whose source items are known: those that nothing touched since they were read before.
+    ///
+    /// As with any look, the counters are read first, the stream and the markers next, and the counters again in the end.
+    /// For the first look at an item, the first reading is that of the first pass.
+    async fn look_at_rest(&mut self, suspects: &[Suspect]) -> Result<HashMap<ViewKey, Examined>, AuditError> {
+        let before: Vec<(ViewKey, ReadBefore)> = suspects
+            .iter()
+            .filter_map(|suspect| Some((suspect.key.clone(), self.balances.read_before(&suspect.key)?)))
+            .collect();
+        let is_to_read =
+            |(key, read): &&(ViewKey, ReadBefore)| *read == ReadBefore::AnyTime && self.records.is_unwritten(key);
+        let to_read: Vec<ViewKey> = before.iter().filter(is_to_read).map(|(key, _)| key.clone()).collect();
+        let read = self.tables.view_items(&to_read).await?;
+        self.records.catch_up(self.tables, Reach::Thorough).await?;
+        let keys: Vec<ViewKey> = suspects.iter().map(|suspect| suspect.key.clone()).collect();
+        self.records.look_again(self.tables, &keys).await?;
+        let keys: Vec<ViewKey> = keys.into_iter().filter(|key| self.records.is_unwritten(key)).collect();
+        let after = self.tables.view_items(&keys).await?;
+        let definition = self.tables.definition();
+        let is_at_rest = |key: &ViewKey, before: ReadBefore| match before {
+            ReadBefore::InThePass(content) => {
+                content == after.get(key).and_then(|item| content_of(definition, key, item))
+            }
+            ReadBefore::AnyTime => read.get(key) == after.get(key),
+        };
+        let mut seen = HashMap::new();
+        for (key, before) in before {
+            if !self.records.is_unwritten(&key) || !is_at_rest(&key, before) {
+                continue;
+            }
+            let item = after.get(&key);
+            let counters = StoredCounters::read(definition, definition.fitting(&key), item);
+            self.balances.add_back(&key, &counters);
+            let Some(truth) = self.balances.truth(&key) else { continue };
+            let found = self.judge(&key, item, truth);
+            seen.insert(key, found);
+        }
+        Ok(seen)
+    }
+}
+
+/// What the first pass took of an item. In a table that is source and view, it took one without a trace of a view for a source
+/// item.
+fn content_of(definition: &Definition, key: &ViewKey, item: &Item) -> Option<ContentDigest> {
+    let counters = || StoredCounters::read(definition, definition.fitting(key), Some(item));
+    let is_taken = !definition.is_source(key.table) || counters().has_counters;
+    is_taken.then(|| ContentDigest::of(None, Some(item)))
+}

@@ -1,0 +1,53 @@
+//! A counter is written past the function: an audit finds it, and a repair mends it.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::observed_stack::ObservedStack;
+use super::output::DemoOutput;
+use super::recount::differences;
+use crate::operate::args::Shared;
+use crate::operate::local::error::LocalError;
+use crate::operate::local::self_audit::{Audited, OnDrift, SelfAudit};
+use crate::operate::repair::report::CounterChange;
+use crate::operate::stop;
+
+/// The map whose counter is written, which of its counters, and what.
+const MAP: &str = "SeattleMapId";
+const COUNTER: &str = "TotalPoints";
+const WRITTEN: &str = "5";
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tampering {
+    /// It was found, and nothing else; then it was mended.
+    FoundAndMended,
+    /// It was not found, or something else was, or it is still there.
+    Missed,
+}
+
+/// Writes to a counter, and lets the stack audit itself once.
+pub(super) async fn tamper(
+    stack: &ObservedStack<'_>,
+    shared: &Shared,
+    output: &mut DemoOutput,
+) -> Result<Tampering, LocalError> {
+    let exact = stack.counters().await?;
+    stack.maps.set_of_map(MAP, COUNTER, AttributeValue::N(WRITTEN.to_owned())).await?;
+    let tampered = stack.counters().await?;
+    output.step("Somebody writes to a counter of Seattle, past the function", &[], &exact, &tampered)?;
+
+    let (_stopper, stop) = stop::stop();
+    let audit = SelfAudit::new(stack.stack, shared, OnDrift::Repair);
+    let Audited::Repaired(report) = Box::pin(audit.once(&stop)).await? else { return Ok(Tampering::Missed) };
+    let changes = report.writes.iter().flat_map(|write| write.changes.iter().map(move |change| (&write.name, change)));
+    let seen: Vec<_> = changes
+        .map(|(map, CounterChange { counter, from, to })| {
+            format!("{map} {counter} was {from}, and a recount says {to}: it is set to {to}")
+        })
+        .collect();
+    let (mended, recounted) = (stack.counters().await?, stack.recounted().await?);
+    let title = "An audit finds it and repairs it; `local --audit-every 10s --repair` does so every 10 seconds";
+    output.step(title, &seen, &tampered, &mended)?;
+    let all = seen.len() == 1 && report.repaired == 1 && differences(&mended, &recounted).is_empty();
+    Ok(if all && report.audit.is_clean() { Tampering::FoundAndMended } else { Tampering::Missed })
+}

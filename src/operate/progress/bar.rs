@@ -1,0 +1,44 @@
+//! The bar on a terminal.
+
+use std::io::{self, IsTerminal};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::USUAL_COLUMNS;
+use crate::operate::terminal;
+
+/// A bar on standard error.
+#[derive(Debug)]
+pub(super) struct Bar(ProgressBar);
+
+impl Bar {
+    /// A bar of the form for a terminal's columns, of so many steps if that is known; none where standard error is no terminal.
+    pub(super) fn on_terminal(total: Option<u64>, form: impl Fn(usize) -> String) -> Option<Self> {
+        io::stderr().is_terminal().then(|| {
+            let form = form(terminal::columns(io::stderr()).unwrap_or(USUAL_COLUMNS));
+            let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            // A form that indicatif does not take leaves its own.
+            if let Ok(style) = ProgressStyle::with_template(&form) {
+                bar.set_style(style);
+            }
+            Self(bar)
+        })
+    }
+
+    pub(super) fn set_message(&self, message: String) {
+        self.0.set_message(message);
+    }
+
+    pub(super) fn set_prefix(&self, prefix: String) {
+        self.0.set_prefix(prefix);
+    }
+
+    pub(super) fn inc(&self, steps: u64) {
+        self.0.inc(steps);
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,74 @@
+//! `ddb-rollup repair`: its options, and how its report is written.
+
+use std::io::{self, Write};
+
+use super::Repairer;
+use super::report::{Mode, RepairText};
+use crate::operate::CommandOutcome;
+use crate::operate::args::Shared;
+use crate::operate::audit::AuditScope;
+use crate::operate::audit::error::AuditError;
+use crate::operate::commands::Commands;
+use crate::operate::operator;
+use crate::operate::slices::{SliceArgs, Slices};
+use crate::operate::stop::until_stopped;
+
+/// Make every counter exact; safe while writers and the function are running
+///
+/// It also gives first counters to tables that had items before they had a function. Run it again after an interruption:
+/// what is exact is left alone.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    scope: AuditScope,
+
+    #[command(flatten)]
+    slices: SliceArgs,
+
+    /// Show what would be written, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Remove groups of a `count by` that count nothing; a function that counts for one again begins it anew
+    #[arg(long, conflicts_with = "dry_run")]
+    remove_zero_groups: bool,
+}
+
+/// Repairs, and writes the report.
+///
+/// # Errors
+/// When it could not run to its end. What was set by then stays set.
+pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditError> {
+    let sdk = shared.sdk().await;
+    let mode = if args.dry_run { Mode::DryRun } else { Mode::Write };
+    let mut repairer = Repairer::new(mode, shared.config()?, operator::user_at_host());
+    if args.remove_zero_groups {
+        repairer = repairer.removing_zero_groups();
+    }
+    let mut slices = Slices::of(&sdk, &shared.config()?, "repair", &args.slices, args.scope.slice).await?;
+    if mode == Mode::DryRun {
+        slices = slices.unsaved();
+    }
+    let ended = until_stopped(async |stop| {
+        let of_slice = async |slice| {
+            let scope = AuditScope { slice, ..args.scope.clone() };
+            Box::pin(repairer.repair(&sdk, &scope, stop)).await
+        };
+        slices.work_through(stop, of_slice).await
+    });
+    let ended = ended.await;
+    let report = match ended {
+        Ok(report) => report,
+        Err(error) => {
+            let set = repairer.mender.set;
+            if set > 0 {
+                // The error follows on the same way; it is what decides how the command ends.
+                let _ = writeln!(io::stderr(), "{set} view items were set before this: run it again to go on");
+            }
+            return Err(error);
+        }
+    };
+    let commands = args.scope.commands(Commands::of(shared), &args.slices.options());
+    shared.write(&report.json(), &RepairText { report: &report, commands: &commands })?;
+    Ok(CommandOutcome::found_unless(report.audit.is_clean()))
+}
