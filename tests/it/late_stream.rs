@@ -1,6 +1,6 @@
 //! A stream that shows writes late: the settling time is there for it, and what comes later still is mended.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,19 +16,36 @@ use crate::engine::{Engine, n, s};
 /// The settling time of these tests.
 const SETTLE: Duration = Duration::from_millis(800);
 
-/// When the stream shows what is in it: so long after the first recount of an item has begun.
+/// Since when the stream is late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// Since source items are added up.
+    Recount,
+    /// Since the first look at what differs: the stream is looked at for the third time.
+    Look,
+}
+
+/// When the stream shows what is in it: so long after that.
 #[derive(Debug, Clone)]
 struct Lag {
-    from_the_recount: Duration,
+    since: Since,
+    looks: Arc<AtomicUsize>,
+    by: Duration,
     over: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Lag {
     /// Whether this request sees a stream in which nothing has arrived yet.
     fn hides(&self, request: &str) -> bool {
+        let looks = usize::from(request.contains("DynamoDBStreams_20120810.DescribeStream"));
+        let looks = self.looks.fetch_add(looks, Ordering::SeqCst) + looks;
+        let begins = match self.since {
+            Since::Recount => is_recount(request),
+            Since::Look => looks == 3,
+        };
         let mut over = self.over.lock().unwrap();
-        if over.is_none() && is_recount(request) {
-            *over = Some(Instant::now() + self.from_the_recount);
+        if over.is_none() && begins {
+            *over = Some(Instant::now() + self.by);
         }
         request.contains("DynamoDBStreams_20120810.GetRecords") && over.is_none_or(|over| Instant::now() < over)
     }
@@ -107,12 +124,12 @@ async fn message(from: &mut TcpStream) -> Option<Vec<u8>> {
 async fn with_a_late_record(command: &str, settling_times: f32) -> (Engine, Ran) {
     let (engine, _) = points(6, 6).await;
     engine.put_point("m0", "late", Some("Bar")).await;
-    late(engine, command, settling_times).await
+    late(engine, command, Since::Recount, settling_times).await
 }
 
 /// A command on an engine whose stream shows everything so many settling times late.
-async fn late(engine: Engine, command: &str, settling_times: f32) -> (Engine, Ran) {
-    let lag = Lag { from_the_recount: SETTLE.mul_f32(settling_times), over: Arc::default() };
+async fn late(engine: Engine, command: &str, since: Since, settling_times: f32) -> (Engine, Ran) {
+    let lag = Lag { since, looks: Arc::default(), by: SETTLE.mul_f32(settling_times), over: Arc::default() };
     let url = hiding(&engine.url, move |request| lag.hides(request)).await;
     let settle = SETTLE.as_secs_f64().to_string();
     let ran = run(&engine, &[command, "--json", "--settle", &settle, "--endpoint-url", &url]).await;
@@ -182,7 +199,7 @@ async fn a_repair_leaves_to_the_function_what_has_no_marker_yet() {
     let (engine, _) = points(6, 6).await;
     engine.put_point("m0", "late", Some("Bar")).await;
     set_total(&engine, 99).await;
-    let (engine, ran) = late(engine, "repair", 0.5).await;
+    let (engine, ran) = late(engine, "repair", Since::Look, 0.5).await;
     assert_eq!((ran.code, &ran.json()["repaired"]), (0, &1.into()), "{ran:?}");
     assert_eq!(repairs(&engine).await, 1, "what was set was right at once");
     assert_eq!(engine.counters("m0").await.unwrap().total, 2);

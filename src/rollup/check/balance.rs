@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::rollup::Item;
 use crate::rollup::check::judge::{StoredCounters, StoredValue};
 use crate::rollup::check::recount::SourceTotals;
+use crate::rollup::check::repair::version;
 use crate::rollup::check::slice::Slice;
 use crate::rollup::check::zero_groups::ZeroGroups;
 use crate::rollup::model::change::Counter;
@@ -56,6 +57,8 @@ enum AmountsOf {
     Difference,
     /// What the source items come to.
     Sources,
+    /// The same, of an item that a repair has set, to this version.
+    SourcesOfSet(i64),
 }
 
 /// What a view item must be like to be at rest since it was read.
@@ -65,6 +68,8 @@ pub enum ReadBefore {
     InThePass(Option<ContentDigest>),
     /// What its source items come to is known, however it was read.
     AnyTime,
+    /// A repair set it, to this version.
+    Set(i64),
 }
 
 /// What a pass keeps of a view item that is stored, besides its counters.
@@ -248,13 +253,21 @@ impl Balances {
         Some(match balance.of {
             AmountsOf::Difference => ReadBefore::InThePass(balance.stored.and_then(|stored| stored.content)),
             AmountsOf::Sources => ReadBefore::AnyTime,
+            AmountsOf::SourcesOfSet(version) => ReadBefore::Set(version),
         })
+    }
+
+    /// A repair has set a view item whose source items are known, from the version that it had.
+    pub fn set(&mut self, key: &ViewKey, seen: Option<&Item>) {
+        let Some(balance) = self.items.get_mut(key).filter(|balance| balance.of != AmountsOf::Difference) else { return };
+        let before = version(seen);
+        balance.of = before.to_i64().map_or(AmountsOf::Sources, |before| AmountsOf::SourcesOfSet(before.saturating_add(1)));
     }
 
     /// These are the counters of a view item that is as the pass read it: from here on, what its source items come to is
     /// known, whatever becomes of it.
     pub fn add_back(&mut self, key: &ViewKey, counters: &StoredCounters) {
-        if self.items.get(key).is_none_or(|balance| balance.of == AmountsOf::Sources) {
+        if self.items.get(key).is_none_or(|balance| balance.of != AmountsOf::Difference) {
             return;
         }
         for (counter, value) in &counters.counters {
@@ -268,7 +281,7 @@ impl Balances {
     /// What the source items of a view item come to; none before [`Balances::add_back`].
     #[must_use]
     pub fn truth(&self, key: &ViewKey) -> Option<SourceTotals> {
-        let balance = self.items.get(key).filter(|balance| balance.of == AmountsOf::Sources)?;
+        let balance = self.items.get(key).filter(|balance| balance.of != AmountsOf::Difference)?;
         let sums = balance.amounts.iter().filter_map(|(place, amount)| Some((self.counter(*place)?.clone(), amount.to_number())));
         let texts = balance.texts.as_deref().cloned().unwrap_or_default();
         Some(SourceTotals { sums: sums.collect(), sources: balance.sources, views: balance.contributing, texts })
