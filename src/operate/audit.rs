@@ -48,10 +48,10 @@ mod read_meter;
 pub mod report;
 mod snapshot;
 mod source_search;
-mod unwritten;
 pub mod stream_records;
 pub mod table_reader;
 mod uncountable;
+mod unwritten;
 
 use compared::{Compared, item_key};
 use error::AuditError;

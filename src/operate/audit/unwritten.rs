@@ -91,7 +91,8 @@ impl Examiner<'_> {
             .iter()
             .filter_map(|suspect| Some((suspect.key.clone(), self.balances.read_before(&suspect.key)?)))
             .collect();
-        let is_to_read = |(key, read): &&(ViewKey, ReadBefore)| *read == ReadBefore::AnyTime && self.records.is_unwritten(key);
+        let is_to_read =
+            |(key, read): &&(ViewKey, ReadBefore)| *read == ReadBefore::AnyTime && self.records.is_unwritten(key);
         let to_read: Vec<ViewKey> = before.iter().filter(is_to_read).map(|(key, _)| key.clone()).collect();
         let read = self.tables.view_items(&to_read).await?;
         self.records.catch_up(self.tables, Reach::Thorough).await?;
@@ -101,7 +102,9 @@ impl Examiner<'_> {
         let after = self.tables.view_items(&keys).await?;
         let definition = self.tables.definition();
         let is_at_rest = |key: &ViewKey, before: ReadBefore| match before {
-            ReadBefore::InThePass(content) => content == after.get(key).and_then(|item| content_of(definition, key, item)),
+            ReadBefore::InThePass(content) => {
+                content == after.get(key).and_then(|item| content_of(definition, key, item))
+            }
             ReadBefore::AnyTime => read.get(key) == after.get(key),
             ReadBefore::Set(to) => version(after.get(key)) == Number::from(to),
         };

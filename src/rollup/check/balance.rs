@@ -259,9 +259,12 @@ impl Balances {
 
     /// A repair has set a view item whose source items are known, from the version that it had.
     pub fn set(&mut self, key: &ViewKey, seen: Option<&Item>) {
-        let Some(balance) = self.items.get_mut(key).filter(|balance| balance.of != AmountsOf::Difference) else { return };
+        let Some(balance) = self.items.get_mut(key).filter(|balance| balance.of != AmountsOf::Difference) else {
+            return;
+        };
         let before = version(seen);
-        balance.of = before.to_i64().map_or(AmountsOf::Sources, |before| AmountsOf::SourcesOfSet(before.saturating_add(1)));
+        balance.of =
+            before.to_i64().map_or(AmountsOf::Sources, |before| AmountsOf::SourcesOfSet(before.saturating_add(1)));
     }
 
     /// These are the counters of a view item that is as the pass read it: from here on, what its source items come to is
@@ -282,7 +285,10 @@ impl Balances {
     #[must_use]
     pub fn truth(&self, key: &ViewKey) -> Option<SourceTotals> {
         let balance = self.items.get(key).filter(|balance| balance.of != AmountsOf::Difference)?;
-        let sums = balance.amounts.iter().filter_map(|(place, amount)| Some((self.counter(*place)?.clone(), amount.to_number())));
+        let sums = balance
+            .amounts
+            .iter()
+            .filter_map(|(place, amount)| Some((self.counter(*place)?.clone(), amount.to_number())));
         let texts = balance.texts.as_deref().cloned().unwrap_or_default();
         Some(SourceTotals { sums: sums.collect(), sources: balance.sources, views: balance.contributing, texts })
     }
