@@ -368,6 +368,37 @@ mod tests {
     }
 
     #[test]
+    fn what_the_source_items_come_to_is_known_once_the_counters_are_added_back() {
+        let (definition, mut balances) = (definition(), Balances::default());
+        let key = definition.own_key(TableId(0), &item(json!({"MapId": {"S": "m"}}))).unwrap();
+        let mut expected = SourceTotals::default();
+        for (number, category) in ["A", "A", "B"].into_iter().enumerate() {
+            let point = json!({"MapId": {"S": "m"}, "PointId": {"S": number.to_string()}, "Category": {"S": category}});
+            let found = contribution(&definition, Image::New, &item(point)).unwrap();
+            balances.add_source(&found);
+            expected.add(&found.of(&key).unwrap());
+        }
+        let stored = item(json!({
+            "MapId": {"S": "m"}, "TotalPoints": {"N": "7"}, "RollupVersion": {"N": "4"},
+            "CategoryCounts": {"M": {"A": {"N": "2"}, "Gone": {"N": "1"}}},
+        }));
+        let counters = StoredCounters::read(&definition, definition.all(), Some(&stored));
+        balances.add_stored(&key, &counters, StoredItem::of(&definition, definition.all(), &stored));
+        let content = ContentDigest::of(None, Some(&stored));
+        assert_eq!(balances.read_before(&key), Some(ReadBefore::InThePass(Some(content))));
+        assert_eq!(balances.truth(&key), None, "a difference alone tells nothing");
+        for _ in 0..2 {
+            balances.add_back(&key, &counters);
+            assert_eq!(balances.truth(&key).as_ref(), Some(&expected), "added back once");
+        }
+        assert_eq!(balances.read_before(&key), Some(ReadBefore::AnyTime));
+        balances.set(&key, Some(&stored));
+        assert_eq!(balances.read_before(&key), Some(ReadBefore::Set(5)));
+        balances.keep(|_| false);
+        assert_eq!((balances.read_before(&key), balances.truth(&key)), (None, None));
+    }
+
+    #[test]
     fn amounts_are_exact_whatever_their_size() {
         let number = |text: &str| text.parse::<Number>().unwrap();
         let mut amount = Amount::of(&number("9223372036854775807"));
