@@ -1,13 +1,16 @@
 //! An audit and an adoption beside the least that they can be: a scan of the same items, and writes of the same view items.
 //!
 //! `cargo bench --bench end_to_end -- --audits` measures only these; `AUDIT_BENCH_POINTS` and `AUDIT_BENCH_ITEMS` say how
-//! much, and `AUDIT_BENCH_SETTLE` how many seconds a record may take to the stream.
+//! much, and `AUDIT_BENCH_SETTLE` how many seconds a record may take to the stream. Times are told of the clock, and of the
+//! processor: engine and reader together, without what is waited for.
 
 use std::collections::HashMap;
-use std::env;
 use std::time::Duration;
+use std::{env, fs};
 
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, StreamSpecification, StreamViewType, WriteRequest};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Put, PutRequest, StreamSpecification, StreamViewType, TransactWriteItem, WriteRequest,
+};
 use ddb_rollup::config::{Config, VIEW_DEFINITION};
 use ddb_rollup::operate::args::Pace;
 use ddb_rollup::operate::audit::AuditScope;
@@ -23,6 +26,9 @@ use crate::{IN_FLIGHT, median};
 
 /// Items that one request can write.
 const BATCH_WRITE: usize = 25;
+
+/// View items that one transaction can write, each with an item beside it.
+const TRANSACTION_ITEMS: usize = 50;
 
 /// Segments of the bare scan.
 const SEGMENTS: i32 = 4;
@@ -47,6 +53,51 @@ struct Load {
     maps: usize,
     settle: Duration,
     rounds: usize,
+}
+
+/// How long something took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Took {
+    seconds: f64,
+    /// Seconds of processor time of this process.
+    busy: f64,
+}
+
+/// When something began.
+struct Timer {
+    began: Instant,
+    busy: f64,
+}
+
+impl Timer {
+    fn start() -> Self {
+        Self { began: Instant::now(), busy: busy_seconds() }
+    }
+
+    fn stop(&self) -> Took {
+        Took { seconds: self.began.elapsed().as_secs_f64(), busy: busy_seconds() - self.busy }
+    }
+}
+
+/// The processor time of this process; zero where the system does not tell it. A tick is a hundredth of a second.
+fn busy_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let ticks = after_name.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
+}
+
+/// The largest resident memory of this process, in MiB, since it was forgotten last.
+fn peak_mib() -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.and_then(|rest| rest.split_whitespace().next()).and_then(|kib| kib.parse::<f64>().ok());
+    kib.unwrap_or_default() / 1024.0
+}
+
+/// Forgets the peak: from here on it begins with what is resident now.
+fn forget_peak() {
+    let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
 /// A number that the environment may set.
@@ -145,7 +196,10 @@ impl Load {
 async fn begin(load: Load) -> World {
     let world = World::begin(Storage::Memory, Maps { count: 0, padding: 0 }).await;
     world.create_table("Point", &["MapId", "PointId"], false).await;
-    world.create_table("Bare", &["MapId"], false).await;
+    for table in ["Bare", "BareBatches"] {
+        world.create_table(table, &["MapId"], false).await;
+    }
+    world.create_table("BareNotes", &["SequenceNumber", "Stream"], false).await;
     write(&world, "Point", (0..load.points).map(|number| load.keys.point(number, load.maps))).await;
     let stream = StreamSpecification::builder().stream_enabled(true);
     let stream = stream.stream_view_type(StreamViewType::NewAndOldImages).build().unwrap();
@@ -154,22 +208,45 @@ async fn begin(load: Load) -> World {
 }
 
 /// Writes items, and nothing else.
-async fn write(world: &World, table: &str, items: impl Iterator<Item = HashMap<String, AttributeValue>>) -> Duration {
+async fn write(world: &World, table: &str, items: impl Iterator<Item = HashMap<String, AttributeValue>>) -> Took {
     let put =
         |item| WriteRequest::builder().put_request(PutRequest::builder().set_item(Some(item)).build().unwrap()).build();
     let requests: Vec<WriteRequest> = items.map(put).collect();
-    let began = Instant::now();
+    let timer = Timer::start();
     let batches = requests.chunks(BATCH_WRITE).map(|batch| {
         let request = world.client.batch_write_item().request_items(table, batch.to_vec());
         async move { request.send().await.map(drop) }
     });
     stream::iter(batches).buffer_unordered(IN_FLIGHT).try_collect::<()>().await.unwrap();
-    began.elapsed()
+    timer.stop()
+}
+
+/// Writes items that must not be there yet, in transactions, each with a small item beside it: what an adoption has to do to
+/// be safe beside writers, and to be told of.
+async fn transact(world: &World, items: Vec<HashMap<String, AttributeValue>>) -> Took {
+    let put = |table: &str, absent: &str, item: HashMap<String, AttributeValue>| {
+        let put = Put::builder().table_name(table).set_item(Some(item));
+        let put = put.condition_expression(format!("attribute_not_exists({absent})")).build().unwrap();
+        TransactWriteItem::builder().put(put).build()
+    };
+    let both = |(number, item): (usize, HashMap<String, AttributeValue>)| {
+        let beside = [("SequenceNumber", format!("bare-{number}")), ("Stream", "bare".to_owned())];
+        let beside = beside.into_iter().map(|(name, value)| (name.to_owned(), world::text(&value))).collect();
+        [put("Bare", "MapId", item), put("BareNotes", "SequenceNumber", beside)]
+    };
+    let actions: Vec<TransactWriteItem> = items.into_iter().enumerate().flat_map(both).collect();
+    let timer = Timer::start();
+    let sent = actions.chunks(2 * TRANSACTION_ITEMS).map(|actions| {
+        let request = world.client.transact_write_items().set_transact_items(Some(actions.to_vec()));
+        async move { request.send().await.map(drop) }
+    });
+    stream::iter(sent).buffer_unordered(IN_FLIGHT).try_collect::<()>().await.unwrap();
+    timer.stop()
 }
 
 /// Reads every item of a table by a parallel scan, and does nothing with it.
-async fn scan(world: &World, table: &str, items: usize) -> Duration {
-    let began = Instant::now();
+async fn scan(world: &World, table: &str, items: usize) -> Took {
+    let timer = Timer::start();
     let segments = (0..SEGMENTS).map(|segment| async move {
         let scan = world.client.scan().table_name(table).consistent_read(true);
         let scan = scan.segment(segment).total_segments(SEGMENTS).into_paginator().items().send();
@@ -177,55 +254,88 @@ async fn scan(world: &World, table: &str, items: usize) -> Duration {
     });
     let counts: Vec<usize> = stream::iter(segments).buffer_unordered(IN_FLIGHT).try_collect().await.unwrap();
     assert_eq!(counts.iter().sum::<usize>(), items);
-    began.elapsed()
+    timer.stop()
 }
 
-async fn adopt(world: &World, load: Load) -> RepairReport {
+async fn adopt(world: &World, load: Load) -> (Took, RepairReport) {
     let (_stopper, stop) = stop::stop();
-    repair::repair(&world.sdk, load.config(), &load.scope(), "bench", &stop).await.unwrap()
+    let timer = Timer::start();
+    let report = repair::repair(&world.sdk, load.config(), &load.scope(), "bench", &stop).await.unwrap();
+    (timer.stop(), report)
 }
 
-async fn audit(world: &World, load: Load) -> (Duration, AuditReport) {
+async fn audit(world: &World, load: Load) -> (Took, AuditReport) {
     let (_stopper, stop) = stop::stop();
-    let began = Instant::now();
+    let timer = Timer::start();
     let report = Box::pin(audit::audit(&world.sdk, load.config(), &load.scope(), &stop)).await.unwrap();
-    (began.elapsed(), report)
+    (timer.stop(), report)
+}
+
+/// What one round took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Round {
+    scan: Took,
+    batches: Took,
+    transactions: Took,
+    adoption: Took,
+    scan_of_all: Took,
+    audit: Took,
+    /// By how many MiB the process grew in an audit, at the most.
+    audit_mib: f64,
+}
+
+impl Round {
+    async fn measure(load: Load) -> Self {
+        let (points, maps) = (load.points, load.maps);
+        let world = begin(load).await;
+        let mut round = Self { scan: scan(&world, "Point", points).await, ..Self::default() };
+        round.batches = write(&world, "BareBatches", load.view_items().into_iter()).await;
+        round.transactions = transact(&world, load.view_items()).await;
+        let (took, report) = adopt(&world, load).await;
+        round.adoption = took;
+        assert_eq!((report.repaired, report.audit.exact), (maps as u64, maps as u64));
+        let timer = Timer::start();
+        // The record of a repair for each view item, and one that the repair began.
+        tokio::join!(scan(&world, "Point", points), scan(&world, "Map", maps), scan(&world, "Idempotency", maps + 1));
+        round.scan_of_all = timer.stop();
+        forget_peak();
+        let before = peak_mib();
+        let (took, report) = audit(&world, load).await;
+        (round.audit, round.audit_mib) = (took, peak_mib() - before);
+        assert_eq!((report.exact, report.source_items), (maps as u64, points as u64));
+        world.end().await;
+        round
+    }
 }
 
 async fn compare(load: Load) -> Value {
-    let Load { keys, points, maps, settle, rounds } = load;
-    let (mut scans, mut writes, mut adoptions) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut audits, mut scans_of_all) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        let world = begin(load).await;
-        scans.push(scan(&world, "Point", points).await);
-        writes.push(write(&world, "Bare", load.view_items().into_iter()).await);
-        let began = Instant::now();
-        let report = adopt(&world, load).await;
-        adoptions.push(began.elapsed());
-        assert_eq!((report.repaired, report.audit.exact), (maps as u64, maps as u64));
-        let began = Instant::now();
-        tokio::join!(scan(&world, "Point", points), scan(&world, "Map", maps), scan(&world, "Idempotency", maps + 1));
-        scans_of_all.push(began.elapsed());
-        let (took, report) = audit(&world, load).await;
-        audits.push(took);
-        assert_eq!((report.exact, report.source_items), (maps as u64, points as u64));
-        world.end().await;
+    let mut rounds = Vec::new();
+    for _ in 0..load.rounds {
+        rounds.push(Round::measure(load).await);
     }
-    let seconds = |times: &[Duration]| median(times.iter().map(Duration::as_secs_f64));
-    let ratio = |least: &dyn Fn(usize) -> Duration, of: &[Duration]| {
-        median(of.iter().enumerate().map(|(round, took)| least(round).as_secs_f64() / took.as_secs_f64()))
+    let seconds = |of: fn(&Round) -> Took| {
+        let rounds = || rounds.iter().map(of);
+        json!({ "seconds": median(rounds().map(|took| took.seconds)), "busy": median(rounds().map(|took| took.busy)) })
+    };
+    let ratio = |least: fn(&Round) -> Vec<Took>, of: fn(&Round) -> Took| {
+        let by = |part: fn(&Took) -> f64| {
+            median(rounds.iter().map(|round| least(round).iter().map(part).sum::<f64>() / part(&of(round))))
+        };
+        json!({ "seconds": by(|took| took.seconds), "busy": by(|took| took.busy) })
     };
     json!({
-        "keys": keys.name(),
-        "settle_seconds": settle.as_secs(),
-        "scan_seconds": seconds(&scans),
-        "write_seconds": seconds(&writes),
-        "adoption_seconds": seconds(&adoptions),
-        "scan_of_all_seconds": seconds(&scans_of_all),
-        "audit_seconds": seconds(&audits),
-        "adoption_ratio": ratio(&|round| scans[round] + writes[round], &adoptions),
-        "audit_ratio": ratio(&|round| scans[round], &audits),
-        "audit_of_all_ratio": ratio(&|round| scans_of_all[round], &audits),
+        "keys": load.keys.name(),
+        "settle_seconds": load.settle.as_secs(),
+        "scan": seconds(|round| round.scan),
+        "batches": seconds(|round| round.batches),
+        "transactions": seconds(|round| round.transactions),
+        "adoption": seconds(|round| round.adoption),
+        "scan_of_all": seconds(|round| round.scan_of_all),
+        "audit": seconds(|round| round.audit),
+        "audit_mib": median(rounds.iter().map(|round| round.audit_mib)),
+        "adoption_to_batches": ratio(|round| vec![round.scan, round.batches], |round| round.adoption),
+        "adoption_to_transactions": ratio(|round| vec![round.scan, round.transactions], |round| round.adoption),
+        "audit_to_scan": ratio(|round| vec![round.scan], |round| round.audit),
+        "audit_to_scan_of_all": ratio(|round| vec![round.scan_of_all], |round| round.audit),
     })
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use serde_json::{Value, json};
 
-use crate::audit::{numbers, points, settled};
+use crate::audit::{numbers, points, settled, switch_stream};
 use crate::command::run;
 use crate::engine::{Engine, n, s};
 use crate::proxy::{Code, Fault, Proxy, Request};
@@ -67,9 +67,9 @@ async fn requests(engine: &Engine, arguments: &[&str]) -> (BTreeMap<String, usiz
     let ran = run(engine, &[arguments, &common, &["--definition", file, "--endpoint-url", &url]].concat()).await;
     assert!(ran.code < 2, "{ran:?}");
     let mut requests = std::mem::take(&mut *seen.lock().unwrap());
-    // One transaction for each view item that is set, and no other request for it.
+    // A transaction has two actions for each view item that is set, and there is no other request for it.
     let set = ran.json()["repaired"].as_u64().unwrap_or_default();
-    assert_eq!(requests.remove("TransactWriteItems").unwrap_or_default() as u64, set);
+    assert_eq!(requests.remove("TransactWriteItems").unwrap_or_default() as u64, set.div_ceil(50));
     (requests, ran.json())
 }
 
@@ -95,6 +95,46 @@ async fn requests_do_not_grow_with_view_items() {
     for (what, requests) in of_all {
         assert!(requests.iter().all(|of_many| *of_many <= requests[0] + 2), "{what}: {requests:?} of {CUSTOMERS:?}");
     }
+}
+
+/// The readings of the source and of the stream that a command sends, in their order.
+async fn readings(engine: &Engine, arguments: &[&str]) -> Vec<&'static str> {
+    let seen = Arc::<Mutex<Vec<&'static str>>>::default();
+    let noted = Arc::clone(&seen);
+    let proxy = Proxy::start(&engine.url, move |request: &Request| {
+        match (request.body["TableName"].as_str(), request.body["ShardIterator"].is_string()) {
+            (Some("Point"), _) if !request.body["TotalSegments"].is_null() => noted.lock().unwrap().push("scan"),
+            (Some("Point"), _) if !request.body["KeyConditionExpression"].is_null() => {
+                noted.lock().unwrap().push("query");
+            }
+            (_, true) => noted.lock().unwrap().push("stream"),
+            _ => {}
+        }
+        None
+    })
+    .await;
+    let ran = run(engine, &[arguments, &["--settle", "0", "--json", "--endpoint-url", &proxy.url]].concat()).await;
+    assert!(ran.code < 2, "{ran:?}");
+    std::mem::take(&mut *seen.lock().unwrap())
+}
+
+#[tokio::test]
+async fn what_nobody_writes_to_is_read_once_and_the_stream_is_waited_for_meanwhile() {
+    let engine = Engine::start().await;
+    switch_stream(&engine, false).await;
+    for map in 0..60 {
+        engine.put_point(&format!("m{map}"), "p", Some("Park")).await;
+    }
+    switch_stream(&engine, true).await;
+    let adoption = readings(&engine, &["repair", "--adopt"]).await;
+    let audit = readings(&engine, &["audit"]).await;
+    engine.assert_exact().await;
+    let count = |of: &[&str], what| of.iter().filter(|one| **one == what).count();
+    let scans = count(&audit, "scan");
+    assert!(scans > 0 && count(&adoption, "scan") == scans && count(&adoption, "query") == 0, "{adoption:?}");
+    let first = adoption.iter().position(|one| *one == "scan").unwrap();
+    let (before, after) = adoption.split_at(first);
+    assert!(count(before, "stream") > 0 && count(after, "stream") > count(before, "stream"), "{adoption:?}");
 }
 
 #[tokio::test]

@@ -92,8 +92,9 @@ async fn a_dry_run_shows_each_write_and_makes_none() {
 
 #[tokio::test]
 async fn a_run_that_is_killed_in_the_middle_is_gone_on_with() {
-    const MAPS: usize = 30;
-    const BEFORE_IT_HANGS: usize = 8;
+    const MAPS: usize = 150;
+    const BEFORE_IT_HANGS: usize = 1;
+    const MAPS_IN_A_TRANSACTION: usize = 50;
     let engine = uncounted(MAPS).await;
     let (url, mut hung) = hang_after(&engine.url, "TransactWriteItems", BEFORE_IT_HANGS).await;
     let arguments = ["migrate", "--by", "ann", "--settle", "0", "--endpoint-url", &url];
@@ -103,7 +104,7 @@ async fn a_run_that_is_killed_in_the_middle_is_gone_on_with() {
     assert_eq!(status["migrations"][1]["state"], json!("pending"));
     first.kill().await.unwrap();
     let set = engine.scan("Map").await.len();
-    assert_eq!(set, BEFORE_IT_HANGS);
+    assert_eq!(set, BEFORE_IT_HANGS * MAPS_IN_A_TRANSACTION);
 
     let ran = settled(&engine, "migrate", &["--by", "bob"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");

@@ -86,7 +86,7 @@ pub trait AfterLook {
     /// recounted. What was set or changed is no longer among what was seen.
     fn at_rest(
         &mut self,
-        examiner: &Examiner<'_>,
+        examiner: &mut Examiner<'_>,
         seen: &mut HashMap<ViewKey, Examined>,
     ) -> impl Future<Output = Result<HashSet<ViewKey>, AuditError>>;
 
@@ -104,7 +104,7 @@ pub(in crate::operate) struct OnlyLook;
 impl AfterLook for OnlyLook {
     async fn at_rest(
         &mut self,
-        _: &Examiner<'_>,
+        _: &mut Examiner<'_>,
         _: &mut HashMap<ViewKey, Examined>,
     ) -> Result<HashSet<ViewKey>, AuditError> {
         Ok(HashSet::new())
@@ -165,7 +165,7 @@ pub struct Examiner<'a> {
     /// Their records.
     pub(super) records: &'a mut StreamRecords,
     /// What the first pass added up.
-    pub(super) balances: &'a mut Balances,
+    pub(in crate::operate) balances: &'a mut Balances,
     /// How long a record may take from its write to the stream.
     pub(super) settle: Duration,
     /// Whether to cut the wait for that short.

@@ -14,7 +14,7 @@ use crate::operate::marker_table::{is_of_commands, record_id};
 use crate::rollup::check::judge::NotApplied;
 use crate::rollup::check::ledger::{Finding, MarkerState, OpenEffect, inspect, marker_state, quarantined_effect};
 use crate::rollup::check::repair_start::REPAIRED;
-use crate::rollup::model::kept_record::{is_part, part_count, part_ids};
+use crate::rollup::model::kept_record::{is_part, part_count};
 use crate::rollup::model::marker::{
     DEFINITION, DELTAS, EVENT_ID, FINGERPRINT, MarkerOutcome, OUTCOME, PARTS, REASON, RECORD, RECORDED_AT,
     SEQUENCE_NUMBER, SOURCE_KEY, STREAM,
@@ -69,9 +69,7 @@ pub async fn read(tables: &TableReader, now: DateTime<Utc>) -> Result<Ledger, Au
     tables.markers(&attributes, |marker| ledger.borrow_mut().take(tables, marker, now)).await?;
     let mut ledger = ledger.into_inner();
     for (id, marker) in std::mem::take(&mut ledger.in_parts) {
-        let ids: Vec<RecordId> = part_ids(&id, part_count(&marker)).collect();
-        let mut found = tables.markers_of(&ids, &[SEQUENCE_NUMBER, STREAM, RECORD]).await?;
-        let parts: Vec<Item> = ids.iter().filter_map(|id| found.remove(id)).collect();
+        let parts = tables.parts_of(&id, &marker).await?;
         let effect = quarantined_effect(tables.definition(), &marker, &parts);
         ledger.quarantined.push((id, effect));
     }

@@ -23,7 +23,9 @@ use crate::operate::marker_table::{marker_key, record_id};
 use crate::operate::progress::Progress;
 use crate::rollup::Item;
 use crate::rollup::model::definition::Definition;
+use crate::rollup::model::kept_record::{part_count, part_ids};
 use crate::rollup::model::limits;
+use crate::rollup::model::marker::{RECORD, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::{TableId, ViewKey};
 
@@ -238,6 +240,16 @@ impl TableReader {
         let items =
             self.get(&self.config.idempotency_table, ids.iter().map(marker_key), attributes.iter().copied()).await?;
         Ok(items.into_iter().filter_map(|item| Some((record_id(&item)?, item))).collect())
+    }
+
+    /// The parts of a record in quarantine that is kept in several items, in their order; one that is missing is left out.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn parts_of(&self, id: &RecordId, marker: &Item) -> Result<Vec<Item>, AuditError> {
+        let ids: Vec<RecordId> = part_ids(id, part_count(marker)).collect();
+        let mut found = self.markers_of(&ids, &[SEQUENCE_NUMBER, STREAM, RECORD]).await?;
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
     }
 
     async fn get<'a>(

@@ -15,8 +15,10 @@ use crate::operate::stream_reader::Reach;
 use crate::rollup::Item;
 use crate::rollup::check::balance::ReadBefore;
 use crate::rollup::check::judge::StoredCounters;
+use crate::rollup::check::repair::version;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::digest::ContentDigest;
+use crate::rollup::model::number::Number;
 use crate::rollup::model::view::ViewKey;
 
 impl Audit {
@@ -51,7 +53,7 @@ impl Audit {
                 let is_unseen = |suspect: &&Suspect| !seen.contains_key(&suspect.key);
                 written.extend(chunk.iter().filter(is_unseen).cloned());
                 if look == Look::Again {
-                    let changed = after.at_rest(&examiner, &mut seen).await?;
+                    let changed = after.at_rest(&mut examiner, &mut seen).await?;
                     written.extend(chunk.iter().filter(|suspect| changed.contains(&suspect.key)).cloned());
                 }
                 for suspect in chunk {
@@ -82,7 +84,8 @@ impl Examiner<'_> {
     /// One look at view items whose source items are known: those that nothing touched since they were read before.
     ///
     /// As with any look, the counters are read first, the stream and the markers next, and the counters again in the end.
-    /// For the first look at an item, the first reading is that of the first pass.
+    /// For the first look at an item, the first reading is that of the first pass; for one that a repair has set, its own
+    /// write stands for it: each transaction of the function raises the version.
     async fn look_at_rest(&mut self, suspects: &[Suspect]) -> Result<HashMap<ViewKey, Examined>, AuditError> {
         let before: Vec<(ViewKey, ReadBefore)> = suspects
             .iter()
@@ -103,6 +106,7 @@ impl Examiner<'_> {
                 content == after.get(key).and_then(|item| content_of(definition, key, item))
             }
             ReadBefore::AnyTime => read.get(key) == after.get(key),
+            ReadBefore::Set(to) => version(after.get(key)) == Number::from(to),
         };
         let mut seen = HashMap::new();
         for (key, before) in before {

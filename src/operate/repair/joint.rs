@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::mender::{Mender, refused};
 use super::report::Mode;
 use crate::operate::audit::error::AuditError;
-use crate::operate::audit::examine::Examined;
+use crate::operate::audit::examine::{Examined, Examiner};
 use crate::operate::audit::table_reader::TableReader;
 use crate::operate::error::failure_text;
 use crate::operate::stop::Stop;
@@ -51,10 +51,10 @@ impl Mender {
     /// be set so. In a dry run it notes what it would set.
     pub(super) async fn set_jointly(
         &mut self,
-        tables: &TableReader,
-        stop: &Stop,
+        examiner: &mut Examiner<'_>,
         seen: &mut HashMap<ViewKey, Examined>,
     ) -> Result<HashSet<ViewKey>, AuditError> {
+        let (tables, stop) = (examiner.tables, examiner.stop);
         let drifted = seen.iter().filter_map(|(key, examined)| match &examined.verdict {
             ItemVerdict::Drifted(differences) => Some(Drifted { key, examined, differences }),
             _ => None,
@@ -77,7 +77,10 @@ impl Mender {
         let (mut set, mut changed) = (HashSet::new(), HashSet::new());
         for (of_set, of_changed) in ended {
             self.writes.extend(of_set.iter().map(|one| Self::write(definition, one.key, one.differences)));
-            set.extend(of_set.into_iter().map(|one| one.key.clone()));
+            for one in of_set {
+                examiner.balances.set(one.key, one.examined.item.as_ref());
+                set.insert(one.key.clone());
+            }
             changed.extend(of_changed.into_iter().map(|one| one.key.clone()));
         }
         seen.retain(|key, _| !set.contains(key) && !changed.contains(key));

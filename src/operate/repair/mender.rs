@@ -167,10 +167,10 @@ impl AfterLook for Mender {
     /// Sets what drifted, many in one transaction.
     async fn at_rest(
         &mut self,
-        examiner: &Examiner<'_>,
+        examiner: &mut Examiner<'_>,
         seen: &mut HashMap<ViewKey, Examined>,
     ) -> Result<HashSet<ViewKey>, AuditError> {
-        self.set_jointly(examiner.tables, examiner.stop, seen).await
+        self.set_jointly(examiner, seen).await
     }
 
     /// Sets what drifted, many at once, and looks again at what others changed meanwhile.

@@ -23,12 +23,11 @@ pub(super) async fn apply(audit: &Audit, sdk: &SdkConfig, count: &mut usize) -> 
     let ids = audit.applicable();
     let tables = &audit.tables;
     let mut applier = Applier::from_quarantine(tables.config.clone(), sdk);
-    let parts = RecordParts::new(tables.client.clone(), &tables.config.idempotency_table);
     for ids in ids.chunks(AT_ONCE) {
         let markers = tables.markers_of(ids, &[SEQUENCE_NUMBER, STREAM, OUTCOME, RECORD, PARTS]).await?;
         let mut records = Vec::new();
-        for marker in ids.iter().filter_map(|id| markers.get(id)) {
-            records.extend(kept_record(marker, &parts.of(marker).await?));
+        for (id, marker) in ids.iter().filter_map(|id| Some((id, markers.get(id)?))) {
+            records.extend(kept_record(marker, &tables.parts_of(id, marker).await?));
         }
         applier.apply(&records).await?;
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::rollup::Item;
 use crate::rollup::check::judge::{StoredCounters, StoredValue};
 use crate::rollup::check::recount::SourceTotals;
+use crate::rollup::check::repair::version;
 use crate::rollup::check::slice::Slice;
 use crate::rollup::check::zero_groups::ZeroGroups;
 use crate::rollup::model::change::Counter;
@@ -56,6 +57,8 @@ enum AmountsOf {
     Difference,
     /// What the source items come to.
     Sources,
+    /// The same, of an item that a repair has set, to this version.
+    SourcesOfSet(i64),
 }
 
 /// What a view item must be like to be at rest since it was read.
@@ -65,6 +68,8 @@ pub enum ReadBefore {
     InThePass(Option<ContentDigest>),
     /// What its source items come to is known, however it was read.
     AnyTime,
+    /// A repair set it, to this version.
+    Set(i64),
 }
 
 /// What a pass keeps of a view item that is stored, besides its counters.
@@ -248,13 +253,24 @@ impl Balances {
         Some(match balance.of {
             AmountsOf::Difference => ReadBefore::InThePass(balance.stored.and_then(|stored| stored.content)),
             AmountsOf::Sources => ReadBefore::AnyTime,
+            AmountsOf::SourcesOfSet(version) => ReadBefore::Set(version),
         })
+    }
+
+    /// A repair has set a view item whose source items are known, from the version that it had.
+    pub fn set(&mut self, key: &ViewKey, seen: Option<&Item>) {
+        let Some(balance) = self.items.get_mut(key).filter(|balance| balance.of != AmountsOf::Difference) else {
+            return;
+        };
+        let before = version(seen);
+        balance.of =
+            before.to_i64().map_or(AmountsOf::Sources, |before| AmountsOf::SourcesOfSet(before.saturating_add(1)));
     }
 
     /// These are the counters of a view item that is as the pass read it: from here on, what its source items come to is
     /// known, whatever becomes of it.
     pub fn add_back(&mut self, key: &ViewKey, counters: &StoredCounters) {
-        if self.items.get(key).is_none_or(|balance| balance.of == AmountsOf::Sources) {
+        if self.items.get(key).is_none_or(|balance| balance.of != AmountsOf::Difference) {
             return;
         }
         for (counter, value) in &counters.counters {
@@ -268,7 +284,7 @@ impl Balances {
     /// What the source items of a view item come to; none before [`Balances::add_back`].
     #[must_use]
     pub fn truth(&self, key: &ViewKey) -> Option<SourceTotals> {
-        let balance = self.items.get(key).filter(|balance| balance.of == AmountsOf::Sources)?;
+        let balance = self.items.get(key).filter(|balance| balance.of != AmountsOf::Difference)?;
         let sums = balance
             .amounts
             .iter()
@@ -306,6 +322,7 @@ mod tests {
     use super::*;
     use crate::rollup::check::example::{definition, item, map_key, point};
     use crate::rollup::model::poison::Image;
+    use crate::rollup::model::view::TableId;
     use crate::rollup::pipeline::contribution::contribution;
 
     fn differs(points: &[&str], stored: Option<serde_json::Value>) -> bool {
@@ -341,6 +358,37 @@ mod tests {
             Some(json!({"TotalPoints": {"S": "2"}, "CategoryCounts": {"M": {"A": {"N": "2"}}}}))
         ));
         assert!(differs(&[], Some(json!({"CategoryCounts": {"N": "0"}}))), "it is no map");
+    }
+
+    #[test]
+    fn what_the_source_items_come_to_is_known_once_the_counters_are_added_back() {
+        let (definition, mut balances) = (definition(), Balances::default());
+        let key = definition.own_key(TableId(0), &item(json!({"MapId": {"S": "m"}}))).unwrap();
+        let mut expected = SourceTotals::default();
+        for (number, category) in ["A", "A", "B"].into_iter().enumerate() {
+            let point = json!({"MapId": {"S": "m"}, "PointId": {"S": number.to_string()}, "Category": {"S": category}});
+            let found = contribution(&definition, Image::New, &item(point)).unwrap();
+            balances.add_source(&found);
+            expected.add(&found.of(&key).unwrap());
+        }
+        let stored = item(json!({
+            "MapId": {"S": "m"}, "TotalPoints": {"N": "7"}, "RollupVersion": {"N": "4"},
+            "CategoryCounts": {"M": {"A": {"N": "2"}, "Gone": {"N": "1"}}},
+        }));
+        let counters = StoredCounters::read(&definition, definition.all(), Some(&stored));
+        balances.add_stored(&key, &counters, StoredItem::of(&definition, definition.all(), &stored));
+        let content = ContentDigest::of(None, Some(&stored));
+        assert_eq!(balances.read_before(&key), Some(ReadBefore::InThePass(Some(content))));
+        assert_eq!(balances.truth(&key), None, "a difference alone tells nothing");
+        for _ in 0..2 {
+            balances.add_back(&key, &counters);
+            assert_eq!(balances.truth(&key).as_ref(), Some(&expected), "added back once");
+        }
+        assert_eq!(balances.read_before(&key), Some(ReadBefore::AnyTime));
+        balances.set(&key, Some(&stored));
+        assert_eq!(balances.read_before(&key), Some(ReadBefore::Set(5)));
+        balances.keep(|_| false);
+        assert_eq!((balances.read_before(&key), balances.truth(&key)), (None, None));
     }
 
     #[test]

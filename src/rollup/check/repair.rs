@@ -64,12 +64,8 @@ pub fn set(definition: &Definition, item: &TouchedItem, seen: Option<&Item>, wan
         };
         attribute(&format!("m{place}"), &measure.attribute, value);
     }
-    let version = match seen.and_then(|item| item.get(ROLLUP_VERSION)) {
-        Some(AttributeValue::N(text)) => text.parse::<Number>().unwrap_or_default(),
-        _ => Number::zero(),
-    };
     let mut next = Number::from(1);
-    next += &version;
+    next += &version(seen);
     attribute("v", ROLLUP_VERSION, AttributeValue::N(next.to_string()));
     for (place, set_attribute) in definition.set(*views).enumerate() {
         let Some(value) = set_attribute.on(texts) else { continue };
@@ -84,6 +80,15 @@ pub fn set(definition: &Definition, item: &TouchedItem, seen: Option<&Item>, wan
         condition: Some(condition.join(" AND ")),
         names,
         values,
+    }
+}
+
+/// The version that a view item has; zero where it has none.
+#[must_use]
+pub fn version(item: Option<&Item>) -> Number {
+    match item.and_then(|item| item.get(ROLLUP_VERSION)) {
+        Some(AttributeValue::N(text)) => text.parse().unwrap_or_default(),
+        _ => Number::zero(),
     }
 }
 
