@@ -33,6 +33,7 @@ use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 
+mod at_once;
 pub mod compared;
 pub mod error;
 pub mod examine;

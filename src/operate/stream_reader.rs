@@ -49,6 +49,17 @@ pub enum Reach {
     Thorough,
     /// Neither, unless a shard has ended: for the short look at an item that is written all the time.
     Quick,
+    /// One page of each shard, whatever is behind it.
+    Page,
+}
+
+/// Records of one shard, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardRecords {
+    /// The records.
+    pub records: Vec<EventRecord>,
+    /// How many of them, from the first on, may have been there when the reading began; the others came after that.
+    pub before: usize,
 }
 
 /// How long an open shard must be without a record to be taken as read to its end, where writes need so long to appear.
@@ -135,6 +146,14 @@ impl StreamReader {
     /// # Errors
     /// When a shard cannot be read.
     pub async fn next(&mut self, reading: &mut ReadToEnd) -> Result<Option<Vec<EventRecord>>, StreamError> {
+        Ok(self.next_of_shard(reading).await?.map(|page| page.records))
+    }
+
+    /// The same, with how many of them may have been there when the reading began.
+    ///
+    /// # Errors
+    /// When a shard cannot be read.
+    pub async fn next_of_shard(&mut self, reading: &mut ReadToEnd) -> Result<Option<ShardRecords>, StreamError> {
         loop {
             if std::mem::take(&mut reading.look_at_shards) {
                 self.begin_shards(reading);
@@ -147,7 +166,7 @@ impl StreamReader {
                 reading.look_at_shards = true;
                 continue;
             };
-            let ReadPage { shard, records, place } = page?;
+            let ReadPage { shard, records, before, place } = page?;
             reading.look_at_shards = !matches!(place, Place::More { .. });
             match place {
                 Place::More { pause } => reading.pages.push(self.page(shard, pause)),
@@ -163,9 +182,13 @@ impl StreamReader {
                     self.taken_as_read.remove(&shard.id);
                     self.progress.insert(shard.id, ShardProgress { ended: true, ..ShardProgress::default() });
                 }
+                Place::Page => {
+                    let progress = ShardProgress { cursor: shard.cursor, at_end: shard.at_end, ended: false };
+                    self.progress.insert(shard.id, progress);
+                }
             }
             if !records.is_empty() {
-                return Ok(Some(records));
+                return Ok(Some(ShardRecords { records, before }));
             }
         }
     }
@@ -183,21 +206,23 @@ impl StreamReader {
         let room = SHARDS_AT_ONCE.saturating_sub(reading.pages.len());
         let begin: Vec<String> = free.take(room).map(|shard| shard.id.clone()).collect();
         for id in begin {
-            let ShardProgress { cursor, at_end, .. } = self.progress.remove(&id).unwrap_or_default();
-            let at_end = at_end.is_some_and(|at_end| at_end.elapsed() < AT_END_FOR);
+            let ShardProgress { cursor, at_end: since, .. } = self.progress.remove(&id).unwrap_or_default();
+            let at_end = since.is_some_and(|since| since.elapsed() < AT_END_FOR);
             let has_children = self.shards.iter().any(|shard| shard.parent.as_ref() == Some(&id));
             let until = match self.past.as_ref().and_then(|past| past.get(&id)) {
                 Some(until) => until.clone(),
+                None if reading.reach == Reach::Page => Until::Page,
                 None if has_children => Until::Closed,
+                None if reading.reach == Reach::Quick => Until::NowAtOnce { at_end },
                 None => Until::Now { at_end },
             };
             reading.begun.insert(id.clone());
             let quiet = match (&until, reading.reach) {
-                (Until::Now { at_end: true }, Reach::Quick) => Duration::ZERO,
-                (Until::Now { at_end: true }, Reach::Thorough) => AT_END_QUIET,
+                (Until::NowAtOnce { at_end: true }, _) => Duration::ZERO,
+                (Until::Now { at_end: true }, _) => AT_END_QUIET,
                 _ => self.quiet,
             };
-            let shard = ShardReading::new(id, cursor, quiet, until);
+            let shard = ShardReading::new(id, cursor, since, quiet, until);
             reading.pages.push(self.page(shard, Duration::ZERO));
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod balance;
 pub mod correction;
+pub mod elimination;
 pub mod judge;
 pub mod ledger;
 pub mod ownership;
