@@ -116,9 +116,10 @@ const WRITES: i64 = 5;
 async fn an_item_that_is_written_without_pause_gets_its_verdict_at_each_audit() {
     let engine = engine().await;
     let hot = Hot::run(&engine);
-    for _ in 0..3 {
+    for late in [Duration::ZERO, INTERVAL, 2 * INTERVAL] {
+        let slow = Proxy::always(&engine.url, Fault::AnswerLate(late)).await;
         let before = version(&engine).await;
-        let ran = settled(&engine, "audit", &[]).await;
+        let ran = settled(&engine, "audit", &["--endpoint-url", &slow.url]).await;
         let [view_items, exact, behind, unstable, drifted, _] = numbers(&ran.json());
         assert_eq!((view_items, exact + behind, unstable, drifted), (1, 1, 0, 0), "{ran:?}");
         let writes = version(&engine).await - before;
@@ -135,7 +136,8 @@ async fn drift_of_such_an_item_is_found_to_the_number() {
     let update = engine.db.update_item().table_name("Map").key("MapId", s("hot"));
     let update = update.update_expression("ADD TotalPoints :v").expression_attribute_values(":v", n(-2));
     update.send().await.unwrap();
-    for options in [&[][..], &["--item", "hot"]] {
+    let slow = Proxy::always(&engine.url, Fault::AnswerLate(2 * INTERVAL)).await;
+    for options in [&[][..], &["--item", "hot"], &["--endpoint-url", &slow.url]] {
         let before = version(&engine).await;
         let ran = settled(&engine, "audit", options).await;
         let drift = &ran.json()["drift"];

@@ -79,11 +79,7 @@ impl StreamRecords {
     ///
     /// # Errors
     /// When the tables or the stream cannot be read.
-    pub(super) async fn at_once(
-        &mut self,
-        tables: &TableReader,
-        key: &ViewKey,
-    ) -> Result<Option<Moment>, AuditError> {
+    pub(super) async fn at_once(&mut self, tables: &TableReader, key: &ViewKey) -> Result<Option<Moment>, AuditError> {
         let pages = self.next_pages().await?;
         let expected: HashSet<RecordId> = pages.iter().flat_map(|page| self.expect(tables, page)).collect();
         let ids = self.open.oldest_first(key);

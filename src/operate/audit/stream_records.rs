@@ -38,7 +38,8 @@ use crate::rollup::pipeline::delta::{Effect, Retention};
 pub(super) const FINDINGS: usize = 1_000;
 
 /// What of a marker tells how its record stands.
-pub(super) const MARKER: [&str; 9] = [SEQUENCE_NUMBER, STREAM, OUTCOME, REASON, DELTAS, EVENT_ID, SOURCE_KEY, FINGERPRINT, DIGEST];
+pub(super) const MARKER: [&str; 9] =
+    [SEQUENCE_NUMBER, STREAM, OUTCOME, REASON, DELTAS, EVENT_ID, SOURCE_KEY, FINGERPRINT, DIGEST];
 
 /// By how much the clocks of operator and service may differ: requests of a clock that is further off are refused.
 const CLOCKS: Duration = Duration::from_mins(5);

@@ -74,13 +74,7 @@ pub(super) struct ReadPage {
 }
 
 impl ShardReading {
-    pub(super) fn new(
-        id: String,
-        cursor: Cursor,
-        at_end: Option<Instant>,
-        quiet: Duration,
-        until: Until,
-    ) -> Self {
+    pub(super) fn new(id: String, cursor: Cursor, at_end: Option<Instant>, quiet: Duration, until: Until) -> Self {
         Self { id, cursor, at_end, quiet, until, silence: Silence::default(), end: ShardEnd::default() }
     }
 

@@ -113,7 +113,7 @@ fn inserted(places: &BTreeSet<usize>, place: usize) -> BTreeSet<usize> {
 
 /// What several looks at one view item leave. Whoever else writes its counters between two looks, a repair or a user,
 /// changes what they are off by: then no possibility is left, or a wrong one, so that drift must be seen twice.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Elimination {
     version: Option<Number>,
     left: Option<BTreeSet<Sums>>,
@@ -141,5 +141,73 @@ impl Elimination {
         });
         self.left = Some(left);
         open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::rollup::check::judge::NotApplied;
+    use crate::rollup::model::change::Counter;
+    use crate::rollup::model::definition::Definition;
+    use crate::rollup::model::measure::MeasureId;
+    use crate::rollup::model::record::RecordId;
+
+    fn total(amount: i64) -> Sums {
+        [(Counter { measure: MeasureId::first_view(0), group: None }, Number::from(amount))].into()
+    }
+
+    fn inserted(number: usize, many: i64) -> PendingRecord {
+        let id = RecordId { sequence_number: number.to_string(), stream: "s".to_owned() };
+        PendingRecord { id, waiting: NotApplied::Unmarked, sums: total(many) }
+    }
+
+    /// A look at a total where the source items come to ten; how many unsure records are not in it, if that is known.
+    fn look(
+        elimination: &mut Elimination,
+        version: i64,
+        stored: StoredValue,
+        unsure: &[PendingRecord],
+    ) -> Option<usize> {
+        let counter = Counter { measure: MeasureId::first_view(0), group: None };
+        let stored = StoredCounters { counters: BTreeMap::from([(counter, stored)]), ..StoredCounters::default() };
+        let views = Definition::points_of_maps("Point", "Map").unwrap().all();
+        let version = Some(Number::from(version));
+        let look = Look { version, stored: &stored, truth: &total(10), open: &[], unsure, views };
+        elimination.take(&look).map(|open| open.len())
+    }
+
+    fn stored(total: i64) -> StoredValue {
+        StoredValue::Number(Number::from(total))
+    }
+
+    #[test]
+    fn what_is_possible_in_both_looks_is_true() {
+        let mut elimination = Elimination::default();
+        assert_eq!(look(&mut elimination, 7, stored(10), &[inserted(1, 1)]), None, "off by 0 or 1");
+        assert_eq!(look(&mut elimination, 8, stored(9), &[inserted(2, 1)]), Some(1), "off by -1 or 0");
+        assert_eq!(
+            look(&mut elimination, 9, stored(12), &[inserted(3, 1)]),
+            None,
+            "off by 2 or 3: somebody else wrote"
+        );
+    }
+
+    #[test]
+    fn an_item_that_was_put_anew_has_another_history() {
+        let mut elimination = Elimination::default();
+        assert_eq!(look(&mut elimination, 7, stored(10), &[inserted(1, 1)]), None);
+        assert_eq!(look(&mut elimination, 1, stored(9), &[inserted(2, 1)]), None);
+    }
+
+    #[test]
+    fn what_is_no_number_or_has_too_many_possibilities_tells_nothing() {
+        let mut elimination = Elimination::default();
+        assert_eq!(look(&mut elimination, 7, StoredValue::Other("S"), &[inserted(1, 1)]), None);
+        let many: Vec<_> = (0..13).map(|number| inserted(number, 1 << number)).collect();
+        assert_eq!(look(&mut elimination, 7, stored(10), &many), None);
+        assert_eq!(look(&mut elimination, 7, stored(10), &[inserted(1, 0)]), Some(0), "neither of them was kept");
     }
 }
