@@ -276,7 +276,8 @@ mod tests {
 
     #[test]
     fn a_sum_may_be_below_zero_and_a_count_may_not() {
-        let defaults = Defaults { source_table: "Order", view_table: "Customer", on_missing: OnMissingViewItem::Create };
+        let defaults =
+            Defaults { source_table: "Order", view_table: "Customer", on_missing: OnMissingViewItem::Create };
         let text = r#"{ "key": [{ "attribute": "Id", "type": "S" }],
             "measures": { "Orders": "count", "Balance": "sum Amount", "ByDay": "sum Amount by Day" } }"#;
         let definition = definition::read(text, &defaults).unwrap();

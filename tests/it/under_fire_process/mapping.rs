@@ -57,7 +57,7 @@ impl Mapping {
                 if !mapping.due.is_empty() {
                     mapping.deliver().await;
                 }
-                tokio::time::sleep(Duration::from_millis(mapping.rng.u64(5..150))).await;
+                tokio::time::sleep(Duration::from_millis(mapping.rng.u64(30..250))).await;
             }
         });
         is_ready.await.unwrap();
@@ -77,7 +77,7 @@ impl Mapping {
         };
         self.counts.invocations += 1;
         self.counts.twice += again;
-        let kill_after = (self.rng.u8(..3) == 0).then(|| Duration::from_millis(self.rng.u64(1..120)));
+        let kill_after = (self.rng.u8(..3) == 0).then(|| Duration::from_millis(self.rng.u64(1..60)));
         let kill = async {
             match kill_after {
                 Some(after) => tokio::time::sleep(after).await,

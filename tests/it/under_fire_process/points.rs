@@ -66,7 +66,7 @@ impl Writer {
     }
 
     pub fn pause(&mut self) -> Duration {
-        Duration::from_millis(self.rng.u64(20..90))
+        Duration::from_millis(self.rng.u64(60..240))
     }
 
     /// What its points count as.
