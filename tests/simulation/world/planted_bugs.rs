@@ -298,7 +298,8 @@ impl Store for PlantedBugs {
                     let of = move |stream| RecordId { sequence_number: number.clone(), stream: Streams::name(stream) };
                     (0..STREAMS).map(of)
                 };
-                let others: Vec<RecordId> = ids.iter().flat_map(of_streams).filter(|other| !ids.contains(other)).collect();
+                let others: Vec<RecordId> =
+                    ids.iter().flat_map(of_streams).filter(|other| !ids.contains(other)).collect();
                 for used in self.border.look_up_markers(&others).await?.into_keys() {
                     let same = ids.iter().filter(|id| id.sequence_number == used.sequence_number);
                     found.extend(same.map(|id| (id.clone(), Item::default())));
