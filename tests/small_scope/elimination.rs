@@ -85,7 +85,9 @@ impl World<'_> {
     fn total(&self, records: impl IntoIterator<Item = usize>, more: Delta) -> Sums {
         let mut total = sums(more);
         for record in records {
-            sums(self.deltas[record]).iter().for_each(|(counter, amount)| change::add(&mut total, counter, amount));
+            for (counter, amount) in sums(self.deltas[record]) {
+                change::add(&mut total, &counter, &amount);
+            }
         }
         total
     }
@@ -104,7 +106,7 @@ impl World<'_> {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Page => self.reader.known = (0..self.written).collect(),
+            Step::Page | Step::ReadOn => self.reader.known = (0..self.written).collect(),
             Step::Moment => {
                 let open = self.reader.known.difference(&self.reader.closed);
                 self.reader.asked = open.copied().take(self.fitting).collect();
@@ -113,7 +115,6 @@ impl World<'_> {
                 self.reader.version = self.applied.len();
             }
             Step::AskEnd => self.reader.end = self.written,
-            Step::ReadOn => self.reader.known = (0..self.written).collect(),
             Step::Markers => self.conclude(),
         }
     }
