@@ -31,6 +31,7 @@ use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 
+mod at_once;
 #[cfg(feature = "cli")]
 mod command;
 pub mod compared;

@@ -52,6 +52,17 @@ pub enum Reach {
     Thorough,
     /// Neither, unless a shard has ended: for the short look at an item that is written all the time.
     Quick,
+    /// One page of each shard, whatever is behind it.
+    Page,
+}
+
+/// Records of one shard, in their order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ShardRecords {
+    /// The records.
+    pub records: Vec<EventRecord>,
+    /// How many of them, from the first on, may have been there when the reading began; the others came after that.
+    pub before: usize,
 }
 
 /// How long an open shard must be without a record to be taken as read to its end, where writes need so long to appear.
@@ -97,8 +108,8 @@ pub struct ReadToEnd {
 /// What one step of a reading brought.
 #[derive(Debug)]
 pub enum Step {
-    /// Records of one shard, in their order; there may be none.
-    Records(Vec<EventRecord>),
+    /// Records of one shard; there may be none.
+    Page(ShardRecords),
     /// The end of the reading.
     End,
 }
@@ -160,10 +171,18 @@ impl StreamReader {
     /// # Errors
     /// When a shard cannot be read.
     pub async fn next(&mut self, reading: &mut ReadToEnd) -> Result<Option<Vec<EventRecord>>, StreamError> {
+        Ok(self.next_of_shard(reading).await?.map(|page| page.records))
+    }
+
+    /// The same, with how many of them may have been there when the reading began.
+    ///
+    /// # Errors
+    /// When a shard cannot be read.
+    pub async fn next_of_shard(&mut self, reading: &mut ReadToEnd) -> Result<Option<ShardRecords>, StreamError> {
         loop {
             match self.step(reading).await? {
-                Step::Records(records) if records.is_empty() => {}
-                Step::Records(records) => return Ok(Some(records)),
+                Step::Page(page) if page.records.is_empty() => {}
+                Step::Page(page) => return Ok(Some(page)),
                 Step::End => return Ok(None),
             }
         }
@@ -183,9 +202,9 @@ impl StreamReader {
             }
             self.shards = self.stream.shards().await?;
             reading.look_at_shards = true;
-            return Ok(Step::Records(Vec::new()));
+            return Ok(Step::Page(ShardRecords::default()));
         };
-        let ReadPage { shard, records, place } = page?;
+        let ReadPage { shard, records, before, place } = page?;
         reading.look_at_shards = !matches!(place, Place::More { .. });
         if matches!(place, Place::More { .. }) && shard.silent_for() >= SILENT_FOR {
             reading.silent.insert(shard.id.clone());
@@ -206,8 +225,12 @@ impl StreamReader {
                 self.taken_as_read.remove(&shard.id);
                 self.progress.insert(shard.id, ShardProgress { ended: true, ..ShardProgress::default() });
             }
+            Place::Page => {
+                let progress = ShardProgress { cursor: shard.cursor, at_end: shard.at_end, ended: false };
+                self.progress.insert(shard.id, progress);
+            }
         }
-        Ok(Step::Records(records))
+        Ok(Step::Page(ShardRecords { records, before }))
     }
 
     /// Begins with the shards whose turn has come: after their parents' ends.
@@ -223,21 +246,23 @@ impl StreamReader {
         let room = SHARDS_AT_ONCE.saturating_sub(reading.pages.len());
         let begin: Vec<String> = free.take(room).map(|shard| shard.id.clone()).collect();
         for id in begin {
-            let ShardProgress { cursor, at_end, .. } = self.progress.remove(&id).unwrap_or_default();
-            let at_end = at_end.is_some_and(|at_end| at_end.elapsed() < AT_END_FOR);
+            let ShardProgress { cursor, at_end: since, .. } = self.progress.remove(&id).unwrap_or_default();
+            let at_end = since.is_some_and(|since| since.elapsed() < AT_END_FOR);
             let has_children = self.shards.iter().any(|shard| shard.parent.as_ref() == Some(&id));
             let until = match self.past.as_ref().and_then(|past| past.get(&id)) {
                 Some(until) => until.clone(),
+                None if reading.reach == Reach::Page => Until::Page,
                 None if has_children => Until::Closed,
+                None if reading.reach == Reach::Quick => Until::NowAtOnce { at_end },
                 None => Until::Now { at_end },
             };
             reading.begun.insert(id.clone());
             let quiet = match (&until, reading.reach) {
-                (Until::Now { at_end: true }, Reach::Quick) => Duration::ZERO,
-                (Until::Now { at_end: true }, Reach::Thorough) => AT_END_QUIET,
+                (Until::NowAtOnce { at_end: true }, _) => Duration::ZERO,
+                (Until::Now { at_end: true }, _) => AT_END_QUIET,
                 _ => self.quiet,
             };
-            let shard = ShardReading::new(id, cursor, quiet, until);
+            let shard = ShardReading::new(id, cursor, since, quiet, until);
             reading.pages.push(self.page(shard, Duration::ZERO));
         }
     }

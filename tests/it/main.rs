@@ -60,6 +60,7 @@ mod stream_service;
 mod summary;
 mod terminal;
 mod under_fire;
+mod under_fire_process;
 mod view_added_live;
 mod view_check;
 mod view_command;

@@ -12,6 +12,7 @@ mod blame;
 mod collisions;
 mod deadline;
 mod deliveries;
+mod elimination;
 #[cfg(feature = "cli")]
 mod engine_agreement;
 mod expression;

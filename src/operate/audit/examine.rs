@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::at_once::Moment;
 use super::compared::Compared;
 use super::error::AuditError;
 use super::stream_records::StreamRecords;
@@ -14,15 +15,16 @@ use super::table_reader::TableReader;
 use crate::operate::clock::pause;
 use crate::operate::stop::Stop;
 use crate::operate::stream_reader::Reach;
-use crate::rollup::Item;
 use crate::rollup::check::balance::Balances;
+use crate::rollup::check::elimination::{Elimination, Look};
 use crate::rollup::check::judge::{ItemVerdict, PendingRecord, StoredCounters, expected, judge};
 use crate::rollup::check::recount::SourceTotals;
 use crate::rollup::model::change::{Sums, of_views};
 use crate::rollup::model::definition::views_of;
 use crate::rollup::model::measure::ViewSet;
-use crate::rollup::model::view::OnMissingViewItem;
-use crate::rollup::model::view::ViewKey;
+use crate::rollup::model::number::Number;
+use crate::rollup::model::view::{OnMissingViewItem, ROLLUP_VERSION, ViewKey};
+use crate::rollup::{AttributeValue, Item};
 
 /// Bytes of what is looked at together, as estimated; the next as many are read meanwhile.
 const CHUNK_BYTES: usize = 128 * 1024 * 1024;
@@ -40,7 +42,7 @@ const COUNTERS_SHARE: usize = 16;
 const JOINT_LOOKS: usize = 2;
 
 /// Looks at one view item alone, before it is called unstable.
-pub(in crate::operate) const LOOKS: usize = 40;
+const LOOKS: usize = 40;
 
 /// A view item that has to be looked at alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,9 +223,14 @@ impl Examiner<'_> {
         Ok(examined)
     }
 
-    async fn look_until_seen(&mut self, key: &ViewKey) -> Result<Option<Examined>, AuditError> {
+    /// Looks at a view item that may be written all the time, until it is known what its counters are off by.
+    ///
+    /// # Errors
+    /// When a table or the stream cannot be read.
+    pub async fn look_until_seen(&mut self, key: &ViewKey) -> Result<Option<Examined>, AuditError> {
+        let mut elimination = Elimination::default();
         for _ in 0..LOOKS {
-            if let Some(found) = self.look_at_once(key).await? {
+            if let Some(found) = self.look_at_once(key, &mut elimination).await? {
                 return Ok(Some(found));
             }
             pause().await;
@@ -244,34 +251,68 @@ impl Examiner<'_> {
         let at_rest = keys.iter().filter(|key| before.get(key) == after.get(key));
         let judged = at_rest.map(|key| {
             let truth = self.records.truth(key).unwrap_or_default();
-            (key.clone(), self.judge(key, after.get(key), truth))
+            (key.clone(), self.judge(key, after.get(key), truth, self.records.open.of(key)))
         });
         Ok(judged.collect())
     }
 
-    /// One look at a view item that may be written all the time.
-    ///
-    /// # Errors
-    /// When a table or the stream cannot be read.
-    pub async fn look_at_once(&mut self, key: &ViewKey) -> Result<Option<Examined>, AuditError> {
-        let found = self.records.at_once(self.tables, key).await?;
+    /// One look at a view item that may be written all the time: it is seen once one possibility is left.
+    async fn look_at_once(
+        &mut self,
+        key: &ViewKey,
+        elimination: &mut Elimination,
+    ) -> Result<Option<Examined>, AuditError> {
+        let Some(Moment { item, open, unsure }) = self.records.at_once(self.tables, key).await? else {
+            return Ok(None);
+        };
         let truth = self.records.truth(key).unwrap_or_default();
-        Ok(found.map(|found| self.judge(key, found.item.as_ref(), truth)))
+        if unsure.is_empty() {
+            return Ok(Some(self.judge(key, item.as_ref(), truth, open)));
+        }
+        let views = self.views(key, item.as_ref(), &truth, open.iter().chain(&unsure));
+        let stored = StoredCounters::read(self.tables.definition(), views, item.as_ref());
+        let version = version(item.as_ref());
+        let look = Look { version, stored: &stored, truth: &truth.sums, open: &open, unsure: &unsure, views };
+        let found = elimination.take(&look);
+        Ok(found.map(|more| self.judge(key, item.as_ref(), truth, [open, more].concat())))
     }
 
-    /// What follows from an item and its source items.
-    pub(super) fn judge(&self, key: &ViewKey, item: Option<&Item>, truth: SourceTotals) -> Examined {
-        let open = self.records.open.of(key);
-        let definition = self.tables.definition();
+    /// The views that a view item belongs to.
+    fn views<'r>(
+        &self,
+        key: &ViewKey,
+        item: Option<&Item>,
+        truth: &SourceTotals,
+        records: impl IntoIterator<Item = &'r PendingRecord>,
+    ) -> ViewSet {
         let mut contributing = truth.views;
-        for record in &open {
+        for record in records {
             contributing.extend(views_of(&record.sums));
         }
-        let views = self.scope.owners(definition, key, item, contributing);
+        self.scope.owners(self.tables.definition(), key, item, contributing)
+    }
+
+    /// Judges a view item by its source items and its records that are not applied.
+    pub(super) fn judge(
+        &self,
+        key: &ViewKey,
+        item: Option<&Item>,
+        truth: SourceTotals,
+        open: Vec<PendingRecord>,
+    ) -> Examined {
+        let views = self.views(key, item, &truth, &open);
+        let definition = self.tables.definition();
         let skipped = item.is_none() && definition.on_missing(views) == OnMissingViewItem::Skip;
         let stored = StoredCounters::read(definition, views, item);
         let verdict = if skipped { ItemVerdict::Exact } else { judge(&stored, &truth.sums, &open, views) };
         Examined { item: item.cloned(), truth, open, views, verdict }
+    }
+}
+
+fn version(item: Option<&Item>) -> Option<Number> {
+    match item?.get(ROLLUP_VERSION)? {
+        AttributeValue::N(version) => version.parse().ok(),
+        _ => None,
     }
 }
 

@@ -51,7 +51,9 @@ impl JudgedItem {
     #[must_use]
     pub(super) fn of(definition: &Definition, examined: &Examined) -> Self {
         let stored = StoredCounters::read(definition, examined.views, examined.item.as_ref());
-        let negative = match stored.negative() {
+        // What records explain that are not applied, such as a deletion that came before, is no missing history.
+        let negative = match stored.negative(definition) {
+            _ if !examined.is_drifted() => None,
             0 => None,
             count => Some(("XO-4", format!("{count} of its counters are below zero: history is missing"))),
         };

@@ -11,17 +11,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::at_once::Noted;
 use super::error::AuditError;
 use super::open_records::{OpenRecord, OpenRecords};
-use super::snapshot::{MARKERS_BESIDE_AN_ITEM, Snapshot};
 use super::table_reader::TableReader;
 use crate::operate::apply::Applier;
 use crate::operate::args::Pace;
 use crate::operate::clock::now;
 use crate::operate::event::EventRecord;
 use crate::operate::stream::DynamoStream;
-use crate::operate::stream_reader::{Reach, ReadToEnd, Step, StreamReader, quiet};
+use crate::operate::stream_reader::{Reach, ReadToEnd, ShardRecords, Step, StreamReader, quiet};
 use crate::rollup::Item;
+use crate::rollup::check::elimination::ReadAt;
 use crate::rollup::check::judge::NotApplied;
 use crate::rollup::check::ledger::{self, AuditedRecord, Finding, MarkerState, OpenEffect};
 use crate::rollup::check::recount::{Recount, SourceKey, SourceTotals};
@@ -37,7 +38,8 @@ use crate::rollup::pipeline::delta::{Effect, Retention};
 pub(super) const FINDINGS: usize = 1_000;
 
 /// What of a marker tells how its record stands.
-const MARKER: [&str; 9] = [SEQUENCE_NUMBER, STREAM, OUTCOME, REASON, DELTAS, EVENT_ID, SOURCE_KEY, FINGERPRINT, DIGEST];
+pub(super) const MARKER: [&str; 9] =
+    [SEQUENCE_NUMBER, STREAM, OUTCOME, REASON, DELTAS, EVENT_ID, SOURCE_KEY, FINGERPRINT, DIGEST];
 
 /// By how much the clocks of operator and service may differ: requests of a clock that is further off are refused.
 const CLOCKS: Duration = Duration::from_mins(5);
@@ -59,6 +61,8 @@ pub(super) enum MarkersAsked {
 enum Pass<'a> {
     /// In the reading on.
     Ahead,
+    /// The same, after it was laid over the recounts.
+    Expected,
     /// Once more, of these view items.
     Back(&'a HashSet<ViewKey>),
 }
@@ -83,8 +87,8 @@ pub struct StreamRecords {
     pub(super) touched: HashSet<ViewKey>,
     /// View items with a change since the first recount began.
     written: HashSet<ViewKey>,
-    /// View items of records that were applied already when they were read, since this was last cleared.
-    read_applied: HashSet<ViewKey>,
+    /// What is noted of the records of a view item while it is looked at alone.
+    pub(super) noted: Option<Noted>,
     /// What contradicts itself.
     pub(super) findings: Vec<Finding>,
     /// How many records were read.
@@ -144,9 +148,9 @@ impl StreamRecords {
         let mut reading = reader.begin(Reach::Thorough).await?;
         while let Some(reader) = &mut self.reader
             && !reader.is_silent(&reading)
-            && let Step::Records(records) = reader.step(&mut reading).await?
+            && let Step::Page(page) = reader.step(&mut reading).await?
         {
-            self.take_ahead(tables, &records).await?;
+            self.take_ahead(tables, &page).await?;
         }
         Ok(Some(reading))
     }
@@ -157,16 +161,69 @@ impl StreamRecords {
     /// When the stream or the markers cannot be read.
     pub(super) async fn read_on(&mut self, tables: &TableReader, reading: &mut ReadToEnd) -> Result<(), AuditError> {
         while let Some(reader) = &mut self.reader
-            && let Some(records) = reader.next(reading).await?
+            && let Some(page) = reader.next_of_shard(reading).await?
         {
-            self.take_ahead(tables, &records).await?;
+            self.take_ahead(tables, &page).await?;
         }
         Ok(())
     }
 
-    async fn take_ahead(&mut self, tables: &TableReader, records: &[EventRecord]) -> Result<(), AuditError> {
+    async fn take_ahead(&mut self, tables: &TableReader, page: &ShardRecords) -> Result<(), AuditError> {
+        let ShardRecords { records, before } = page;
         self.count += u64::try_from(records.len()).unwrap_or_default();
-        if records.is_empty() { Ok(()) } else { self.take(tables, records, Pass::Ahead).await }
+        let parts = if self.noted.is_some() { records.split_at(*before) } else { (&records[..], &[][..]) };
+        for (part, read_at) in [(parts.0, ReadAt::Unordered), (parts.1, ReadAt::After)] {
+            self.note_as(read_at);
+            if !part.is_empty() {
+                self.take(tables, part, Pass::Ahead).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next page of each shard, of which no marker is asked for; it is still to be taken.
+    pub(super) async fn next_pages(&mut self) -> Result<Vec<Vec<EventRecord>>, AuditError> {
+        let mut pages = Vec::new();
+        let Some(reader) = &mut self.reader else { return Ok(pages) };
+        let mut reading = reader.begin(Reach::Page).await?;
+        while let Some(records) = reader.next(&mut reading).await? {
+            self.count += u64::try_from(records.len()).unwrap_or_default();
+            pages.push(records);
+        }
+        Ok(pages)
+    }
+
+    /// Lays a page over the recounts, and notes its records as not applied until they are taken; tells which they are.
+    pub(super) fn expect(&mut self, tables: &TableReader, page: &[EventRecord]) -> Vec<RecordId> {
+        let retention = retention(tables);
+        let mut expected = Vec::new();
+        for record in page {
+            let Some(trace) = ledger::audited(tables.definition(), &record.json, &retention) else { continue };
+            let items = trace.items();
+            self.lay_over_recounts(tables, &trace, &items);
+            let deltas = match trace.effect {
+                Effect::None { .. } => continue,
+                Effect::Apply(change) => change.sums(),
+                Effect::Quarantine(_) => BTreeMap::new(),
+            };
+            let (id, created_at) = (trace.record.head.id, trace.record.created_at);
+            expected.push(id.clone());
+            let effect = OpenEffect { items, deltas };
+            self.open.add(id, OpenRecord { waiting: NotApplied::Unmarked, created_at, effect });
+        }
+        expected
+    }
+
+    /// Takes a page that was expected.
+    pub(super) async fn take_expected(&mut self, tables: &TableReader, page: &[EventRecord]) -> Result<(), AuditError> {
+        self.note_as(ReadAt::Unordered);
+        self.take(tables, page, Pass::Expected).await
+    }
+
+    fn note_as(&mut self, read_at: ReadAt) {
+        if let Some(noted) = &mut self.noted {
+            noted.read_at = read_at;
+        }
     }
 
     /// Reads what was read before once more, and asks the records of these view items for their markers; gives the view
@@ -199,7 +256,7 @@ impl StreamRecords {
             MarkersAsked::Of(key) => items.contains(key),
         };
         match pass {
-            Pass::Ahead => self.began.is_some() || of_before,
+            Pass::Ahead | Pass::Expected => self.began.is_some() || of_before,
             Pass::Back(wanted) => !of_before && items.iter().any(|item| wanted.contains(item)),
         }
     }
@@ -211,7 +268,7 @@ impl StreamRecords {
         let traces = records.iter().filter_map(|record| ledger::audited(definition, &record.json, &retention));
         let traces: Vec<AuditedRecord<'_>> = traces.collect();
         let (asked, unasked): (Vec<_>, Vec<_>) = traces.into_iter().partition(|trace| self.asks(trace, pass));
-        if matches!(pass, Pass::Ahead) {
+        if !matches!(pass, Pass::Back(_)) {
             self.unasked += u64::try_from(unasked.len()).unwrap_or_default();
         }
         let (markers, unmarked) = self.markers_of(tables, &asked).await?;
@@ -232,19 +289,23 @@ impl StreamRecords {
                 }
                 Effect::Quarantine(_) => BTreeMap::new(),
             };
-            if matches!(pass, Pass::Ahead) || unmarked.contains(&id) {
+            if !matches!(pass, Pass::Back(_)) || unmarked.contains(&id) {
                 self.touched.extend(items.iter().cloned());
             }
-            if matches!(pass, Pass::Ahead) && self.began.is_some() {
+            if !matches!(pass, Pass::Back(_)) && self.began.is_some() {
                 self.written.extend(items.iter().cloned());
             }
-            match ledger::marker_state(markers.get(&id)) {
+            let state = ledger::marker_state(markers.get(&id));
+            if let Some(noted) = &mut self.noted {
+                noted.note(&id, state, &deltas);
+            }
+            match state {
                 MarkerState::Pending(waiting) => {
                     let known = markers.get(&id).is_none_or(ledger::can_be_applied);
                     let effect = OpenEffect { items, deltas: if known { deltas } else { BTreeMap::new() } };
                     self.open.add(id, OpenRecord { waiting, created_at: trace.record.created_at, effect });
                 }
-                MarkerState::Closed => self.read_applied.extend(items),
+                MarkerState::Closed => self.open.remove(&id),
             }
         }
         Ok(())
@@ -335,32 +396,6 @@ impl StreamRecords {
         let markers = tables.markers_of(&ids, &MARKER).await?;
         self.open.update(&ids, &markers);
         Ok(())
-    }
-
-    /// A view item as of a moment at which it is known which of its records are in its counters, and its records as of that
-    /// moment too; none when that could not be had. Nobody needs to pause for it.
-    ///
-    /// The item is read together with the markers of its records that are not applied. Whatever else is in its counters is
-    /// in the stream, which is read after that: when that brings a record which is applied already, it cannot be told
-    /// whether the item had it.
-    ///
-    /// # Errors
-    /// When the tables or the stream cannot be read.
-    pub(super) async fn at_once(
-        &mut self,
-        tables: &TableReader,
-        key: &ViewKey,
-    ) -> Result<Option<Snapshot>, AuditError> {
-        self.catch_up(tables, Reach::Quick).await?;
-        let ids = self.open.oldest_first(key);
-        let (with, later) = ids.split_at(ids.len().min(MARKERS_BESIDE_AN_ITEM));
-        self.read_applied.clear();
-        let Some(found) = tables.snapshot(key, with, &MARKER).await? else { return Ok(None) };
-        self.open.update(with, &found.markers);
-        self.catch_up(tables, Reach::Quick).await?;
-        // Those that did not fit: without a marker even now, they were not in the counters.
-        let closed = self.open.update(later, &tables.markers_of(later, &MARKER).await?);
-        Ok((closed == 0 && !self.read_applied.contains(key)).then_some(found))
     }
 }
 

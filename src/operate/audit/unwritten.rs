@@ -117,7 +117,7 @@ impl Examiner<'_> {
             let counters = StoredCounters::read(definition, definition.fitting(&key), item);
             self.balances.add_back(&key, &counters);
             let Some(truth) = self.balances.truth(&key) else { continue };
-            let found = self.judge(&key, item, truth);
+            let found = self.judge(&key, item, truth, self.records.open.of(&key));
             seen.insert(key, found);
         }
         Ok(seen)

@@ -12,7 +12,7 @@ use super::stored_start;
 use crate::commit::Randomness;
 use crate::config::Config;
 use crate::operate::audit::error::AuditError;
-use crate::operate::audit::examine::{AfterLook, Examined, Examiner, LOOKS};
+use crate::operate::audit::examine::{AfterLook, Examined, Examiner};
 use crate::operate::audit::report::{counter_name, reading_text};
 use crate::operate::audit::table_reader::TableReader;
 use crate::operate::clock::{now, pause};
@@ -32,6 +32,9 @@ use crate::rollup::pipeline::coalesce::TouchedItem;
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::pipeline::verdict::Failure;
 use crate::store::{failure, sdk_update, transaction_failure};
+
+/// Attempts to set a view item. Each of them looks until it sees the item, and somebody else has to be quicker than that.
+const ATTEMPTS: usize = 10;
 
 /// Attempts to set a view item that others change each time, before it is claimed and corrected instead.
 const ATTEMPTS_BEFORE_CLAIM: usize = 3;
@@ -181,7 +184,7 @@ impl AfterLook for Mender {
     ) -> Result<(), AuditError> {
         let mut left: BTreeSet<ViewKey> = seen.keys().cloned().collect();
         let mut claims: HashMap<ViewKey, String> = HashMap::new();
-        for attempt in 1..=LOOKS {
+        for attempt in 1..=ATTEMPTS {
             let (tables, stop) = (examiner.tables, examiner.stop);
             let drifted = left.iter().filter_map(|key| match seen.get(key) {
                 Some(found) => match &found.verdict {
@@ -237,7 +240,7 @@ impl AfterLook for Mender {
                 {
                     claims.insert(key.clone(), claim);
                 }
-                if let Some(again) = examiner.look_at_once(key).await? {
+                if let Some(again) = examiner.look_until_seen(key).await? {
                     seen.insert(key.clone(), again);
                 }
             }

@@ -1,6 +1,7 @@
 //! Where a shard ended a moment ago. Where writers never pause, no reading of a shard comes to an empty page; it is read up
 //! to now when it has passed the place that was its end.
 
+use crate::operate::event::EventRecord;
 use crate::operate::sequence::order;
 use crate::operate::stream::{Cursor, DynamoStream, Page, Stream, StreamError};
 
@@ -14,8 +15,27 @@ pub(super) struct ShardEnd {
 }
 
 impl ShardEnd {
-    /// Whether a page that was just read reaches the end that the shard had when this was first called. It never says so
-    /// of the first page.
+    /// The end that the shard has now, if it was not asked for before.
+    ///
+    /// # Errors
+    /// When the shard cannot be looked at.
+    pub(super) async fn ask(&mut self, stream: &DynamoStream, shard: &str) -> Result<(), StreamError> {
+        if self.end.is_none() {
+            self.end = Some(stream.newest(shard).await?);
+        }
+        Ok(())
+    }
+
+    /// How many of these records, from the first on, may have been before that end.
+    pub(super) fn before(&self, records: &[EventRecord]) -> usize {
+        let is_before = |record: &&EventRecord| {
+            self.next.as_deref().is_none_or(|next| order(&record.sequence_number) < order(next))
+        };
+        records.iter().take_while(is_before).count()
+    }
+
+    /// Whether a page that was just read reaches the end that the shard had when it was first asked for, by this or by
+    /// [`Self::ask`].
     ///
     /// # Errors
     /// When the shard cannot be read.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Silence;
 use super::shard_end::ShardEnd;
 use crate::operate::clock::pause;
@@ -25,6 +27,8 @@ const MUST_COME_WITHIN: Duration = Duration::from_mins(2);
 pub(super) struct ShardReading {
     pub(super) id: String,
     pub(super) cursor: Cursor,
+    /// When it was read to its end before.
+    pub(super) at_end: Option<Instant>,
     quiet: Duration,
     until: Until,
     silence: Silence,
@@ -36,6 +40,10 @@ pub(super) struct ShardReading {
 pub(super) enum Until {
     /// To the end that an open shard has now; it may have been there a moment ago.
     Now { at_end: bool },
+    /// The same, where the end is asked for along with the first page: as early as it can be.
+    NowAtOnce { at_end: bool },
+    /// One page, whatever is behind it.
+    Page,
     /// To the end of a closed shard: nothing but the service's word tells it.
     Closed,
     /// To this record, which was read before.
@@ -51,6 +59,8 @@ pub(super) enum Place {
     End { proved: bool },
     /// At the end of a closed shard.
     Closed,
+    /// Behind the page that was asked for.
+    Page,
 }
 
 /// A page that was read, and the shard that goes on behind it.
@@ -58,12 +68,14 @@ pub(super) enum Place {
 pub(super) struct ReadPage {
     pub(super) shard: ShardReading,
     pub(super) records: Vec<EventRecord>,
+    /// How many of them, from the first on, may have been there before the reading began.
+    pub(super) before: usize,
     pub(super) place: Place,
 }
 
 impl ShardReading {
-    pub(super) fn new(id: String, cursor: Cursor, quiet: Duration, until: Until) -> Self {
-        Self { id, cursor, quiet, until, silence: Silence::default(), end: ShardEnd::default() }
+    pub(super) fn new(id: String, cursor: Cursor, at_end: Option<Instant>, quiet: Duration, until: Until) -> Self {
+        Self { id, cursor, at_end, quiet, until, silence: Silence::default(), end: ShardEnd::default() }
     }
 
     /// How long it has been without a record.
@@ -73,12 +85,22 @@ impl ShardReading {
 
     /// Reads the next page.
     pub(super) async fn next(mut self, stream: &DynamoStream) -> Result<ReadPage, StreamError> {
-        let mut page = self.read(stream).await?;
+        let mut page = self.first_or_next(stream).await?;
         let place = self.place(&page, stream).await?;
         if let Until::Record(until) = &self.until {
             page.records.retain(|record| order(&record.sequence_number) <= order(until));
         }
-        Ok(ReadPage { shard: self, records: page.records, place })
+        let before = self.end.before(&page.records);
+        Ok(ReadPage { shard: self, records: page.records, before, place })
+    }
+
+    async fn first_or_next(&mut self, stream: &DynamoStream) -> Result<Page, StreamError> {
+        let Until::NowAtOnce { .. } = self.until else { return self.read(stream).await };
+        let (mut end, id) = (std::mem::take(&mut self.end), self.id.clone());
+        let (page, asked) = tokio::join!(self.read(stream), end.ask(stream, &id));
+        self.end = end;
+        asked?;
+        page
     }
 
     async fn read(&mut self, stream: &DynamoStream) -> Result<Page, StreamError> {
@@ -99,23 +121,27 @@ impl ShardReading {
         if page.ended {
             return Ok(Place::Closed);
         }
+        if self.until == Until::Page {
+            return Ok(Place::Page);
+        }
         if let Some(last) = page.records.last() {
             self.silence = Silence::default();
             let at_end = match &self.until {
                 // Where writers never pause, there is always one more record.
-                Until::Now { .. } => self.end.is_in(page, stream, &self.id).await?,
-                Until::Closed => false,
+                Until::Now { .. } | Until::NowAtOnce { .. } => self.end.is_in(page, stream, &self.id).await?,
+                Until::Closed | Until::Page => false,
                 Until::Record(until) => order(&last.sequence_number) >= order(until),
             };
             return Ok(if at_end { Place::End { proved: true } } else { Place::More { pause: Duration::ZERO } });
         }
         let quiet = match self.until {
-            Until::Now { .. } => self.quiet,
+            Until::Now { .. } | Until::NowAtOnce { .. } | Until::Page => self.quiet,
             Until::Closed | Until::Record(_) => MUST_COME_WITHIN,
         };
         match (self.silence.goes_on(quiet), &self.until) {
             (Some(pause), _) => Ok(Place::More { pause }),
-            (None, Until::Now { at_end }) => Ok(Place::End { proved: *at_end }),
+            (None, Until::Now { at_end } | Until::NowAtOnce { at_end }) => Ok(Place::End { proved: *at_end }),
+            (None, Until::Page) => Ok(Place::Page),
             (None, Until::Closed | Until::Record(_)) => {
                 let cause = format!("the end of {} does not come; run the command again", self.id);
                 Err(StreamError { action: "read a shard", stream: stream.arn().to_owned(), cause })

@@ -110,14 +110,14 @@ impl StoredCounters {
         found
     }
 
-    /// Counters below zero.
+    /// Counters that are below zero and must not be: sums of numbers may be.
     #[must_use]
-    pub fn negative(&self) -> usize {
+    pub fn negative(&self, definition: &Definition) -> usize {
         let zero = Number::zero();
-        self.counters
-            .values()
-            .filter(|reading| matches!(reading, StoredValue::Number(number) if *number < zero))
-            .count()
+        let is_negative = |(counter, value): &(&Counter, &StoredValue)| {
+            definition[counter.measure].is_count() && matches!(value, StoredValue::Number(number) if *number < zero)
+        };
+        self.counters.iter().filter(is_negative).count()
     }
 }
 
@@ -211,8 +211,11 @@ mod tests {
     use super::*;
     use crate::rollup::check::example::{definition, item, point};
     use crate::rollup::check::recount::SourceTotals;
+    use crate::rollup::model::definition::{self, Defaults};
     use crate::rollup::model::poison::Image;
+    use crate::rollup::model::view::{OnMissingViewItem, TableId};
     use crate::rollup::pipeline::contribution::{ItemContribution, contribution};
+    use crate::rollup::pipeline::view_item::negative_counters;
 
     fn amounts(category: &str) -> ItemContribution {
         let found = contribution(&definition(), Image::New, &item(point("p", category))).unwrap();
@@ -254,8 +257,22 @@ mod tests {
             "TotalPoints": {"N": "-3"}, "CategoryCounts": {"M": {"A": {"N": "0.0"}, "B": {"N": "2"}, "C": {"N": "-1"}}},
         }));
         let groups: Vec<_> = found.counters.keys().map(|counter| counter.group.as_deref()).collect();
-        assert_eq!((groups, found.negative()), (vec![None, Some("B"), Some("C")], 2));
-        assert_eq!(StoredCounters::read(&definition(), definition().all(), None).negative(), 0);
+        assert_eq!((groups, found.negative(&definition())), (vec![None, Some("B"), Some("C")], 2));
+        assert_eq!(StoredCounters::read(&definition(), definition().all(), None).negative(&definition()), 0);
+    }
+
+    #[test]
+    fn a_sum_may_be_below_zero_and_a_count_may_not() {
+        let defaults =
+            Defaults { source_table: "Order", view_table: "Customer", on_missing: OnMissingViewItem::Create };
+        let text = r#"{ "key": [{ "attribute": "Id", "type": "S" }],
+            "measures": { "Orders": "count", "Balance": "sum Amount", "ByDay": "sum Amount by Day" } }"#;
+        let definition = definition::read(text, &defaults).unwrap();
+        let below = item(json!({
+            "Orders": {"N": "-1"}, "Balance": {"N": "-2"}, "ByDay": {"M": {"a day": {"N": "-3"}}},
+        }));
+        let found = StoredCounters::read(&definition, definition.all(), Some(&below));
+        assert_eq!((found.negative(&definition), negative_counters(&definition, TableId(0), &below)), (1, 1));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod balance;
 pub mod correction;
+pub mod elimination;
 #[cfg(test)]
 mod example;
 pub mod judge;

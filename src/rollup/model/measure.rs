@@ -1,6 +1,6 @@
 //! What is measured, and the numbers by which views and their measures are known inside a definition.
 
-use crate::rollup::model::language::{MeasureExpression, SyntaxError};
+use crate::rollup::model::language::{MeasureExpression, MeasureKind, SyntaxError};
 
 /// One thing that a view item tells about its source items.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,12 @@ impl Measure {
     #[must_use]
     pub fn is_grouped(&self) -> bool {
         self.expression.is_grouped()
+    }
+
+    /// Whether it counts items or elements, so that none of its counters may be below zero; a sum may.
+    #[must_use]
+    pub fn is_count(&self) -> bool {
+        matches!(self.expression.kind, MeasureKind::Count)
     }
 }
 

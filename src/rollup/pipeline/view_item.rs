@@ -109,7 +109,7 @@ pub fn overflow(definition: &Definition, item: &Item, sums: &Sums) -> Option<Str
         .then(|| format!("it has {bytes} of {} bytes, and a new group does not fit", limits::ITEM_BYTES))
 }
 
-/// How many counters of a view item are below zero, of all views of its table.
+/// How many counters of a view item are below zero and must not be, of all views of its table: sums of numbers may be.
 #[must_use]
 pub fn negative_counters(definition: &Definition, table: TableId, item: &Item) -> usize {
     let negative = |value: &AttributeValue| matches!(value, AttributeValue::N(text) if text.starts_with('-'));
@@ -118,7 +118,8 @@ pub fn negative_counters(definition: &Definition, table: TableId, item: &Item) -
         Some(value) => usize::from(negative(value)),
         None => 0,
     };
-    definition.measures(definition.of_table(table)).map(|(_, measure)| of(measure)).sum()
+    let counts = definition.measures(definition.of_table(table)).filter(|(_, measure)| measure.is_count());
+    counts.map(|(_, measure)| of(measure)).sum()
 }
 
 fn not_a(attribute: &str, found: &AttributeValue, wanted: &str) -> String {

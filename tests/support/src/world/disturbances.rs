@@ -8,6 +8,7 @@ use super::World;
 use super::database::FaultRates;
 use super::measures::key_of;
 use super::rule::Checked;
+use super::stream::STREAMS;
 
 impl World {
     /// One thing goes wrong, or is mended.
@@ -20,7 +21,7 @@ impl World {
                 self.log("split", words);
                 self.follow_shards();
             }
-            3 if self.streams.count() < 3 => {
+            3 if self.streams.count() < STREAMS => {
                 let words = self.streams.switch();
                 self.log("new stream", words);
                 self.follow_shards();

@@ -26,8 +26,8 @@ use super::{BEGINNING, World};
 /// A process that is kept from one invocation to the next.
 pub struct Instance {
     pub number: usize,
-    /// Whether it is the operator's command, which may end a quarantine.
-    pub operator: bool,
+    /// Which markers its records may have: the operator's command may end a quarantine.
+    pub guard: Guard,
     /// What it counts.
     measures: Measures,
     rollup: Arc<Rollup<PlantedBugs, Dice>>,
@@ -76,11 +76,19 @@ impl Running {
     }
 }
 
+/// What a job's records may have for a marker, as the function and the operator's command ask for it.
+fn guard(job: Job) -> Guard {
+    match job {
+        Job::Poll { .. } => Guard::Absent,
+        Job::GivenUp { .. } => Guard::AbsentOrQuarantined,
+        Job::Quarantine => Guard::Quarantined,
+    }
+}
+
 impl World {
     /// Invokes a function with the records of a batch; the texts are what its event carries.
     pub(super) fn invoke(&mut self, job: Job, batch: Vec<usize>, texts: &[String], time_left: Duration) {
-        let operator = !matches!(job, Job::Poll { .. });
-        let instance = self.instance(operator);
+        let instance = self.instance(guard(job));
         let bug = self.wanted.bug;
         let read: Vec<String> = texts.iter().map(|record| misread(bug, record)).collect();
         let event = format!("{{\"Records\":[{}]}}", read.join(","));
@@ -99,18 +107,18 @@ impl World {
         // Without tokio's budget, which would make it wait for a turn that no scheduler gives it.
         let handling = Box::pin(tokio::task::unconstrained(handling));
         let words = format!("{number} on instance {instance} for {job:?}: records {batch:?}, {time_left:?}");
-        self.log(if operator { "replay" } else { "invocation" }, words);
+        self.log(if guard(job) == Guard::Absent { "invocation" } else { "replay" }, words);
         let ends_at = Instant::now() + time_left;
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         self.running.push(Running { number, instance, measures, job, batch, ends_at, handling, woken });
     }
 
     /// An instance that is free, or a new one.
-    fn instance(&mut self, operator: bool) -> usize {
+    fn instance(&mut self, guard: Guard) -> usize {
         let busy = |instance: &Instance| self.running.iter().any(|running| running.instance == instance.number);
         let measures = self.deployed;
         let free = |(_, instance): &(usize, &Instance)| {
-            instance.operator == operator && instance.measures == measures && !busy(instance)
+            instance.guard == guard && instance.measures == measures && !busy(instance)
         };
         let free: Vec<usize> = self.instances.iter().enumerate().filter(free).map(|(place, _)| place).collect();
         if !free.is_empty() && self.choices.below(8) > 0 {
@@ -124,11 +132,11 @@ impl World {
         config.marker_retention_days = Bug::retention_days(bug, self.retention_days);
         config.definition = config.definition.with_missing(Bug::on_missing(bug, self.on_missing));
         config.max_in_flight = Bug::max_in_flight(bug, self.max_in_flight);
-        config.guard = if operator { Guard::AbsentOrQuarantined } else { Guard::Absent };
+        config.guard = guard;
         let planted_bugs = PlantedBugs::new(Border::new(self.wire.clone(), number), bug, self.retention_days);
         let dice = Dice::new(self.choices.fork());
         let rollup = Arc::new(Rollup::new(config, planted_bugs.clone(), dice));
-        self.instances.push(Instance { number, operator, measures, rollup, planted_bugs });
+        self.instances.push(Instance { number, guard, measures, rollup, planted_bugs });
         self.instances.len() - 1
     }
 

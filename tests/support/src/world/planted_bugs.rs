@@ -23,6 +23,7 @@ use super::planted_actions::{
     drop_what_comes_to_zero, expire_markers, forget_what_is_taken_away, is_quarantined, markers, markers_mut, text,
     updates, with_bug_of_several_views,
 };
+use super::stream::{STREAMS, Streams};
 use super::wire::Border;
 use crate::tables::made;
 
@@ -292,12 +293,16 @@ impl Store for PlantedBugs {
             }
             Some(Bug::FoundMarkerNotCompared) => {
                 // A number that some stream has used is known, whoever used it.
-                let known = self.memory.lock().unwrap();
-                for id in ids {
-                    let of_another = known.committed.get(&id.sequence_number).is_some_and(|of| *of != id.stream);
-                    if of_another {
-                        found.insert(id.clone(), Item::default());
-                    }
+                let of_streams = |id: &RecordId| {
+                    let number = id.sequence_number.clone();
+                    let of = move |stream| RecordId { sequence_number: number.clone(), stream: Streams::name(stream) };
+                    (0..STREAMS).map(of)
+                };
+                let others: Vec<RecordId> =
+                    ids.iter().flat_map(of_streams).filter(|other| !ids.contains(other)).collect();
+                for used in self.border.look_up_markers(&others).await?.into_keys() {
+                    let same = ids.iter().filter(|id| id.sequence_number == used.sequence_number);
+                    found.extend(same.map(|id| (id.clone(), Item::default())));
                 }
             }
             _ => {}

@@ -6,6 +6,9 @@ use super::source::Record;
 /// How long a stream holds a record, in seconds.
 pub const HELD_SECONDS: i64 = 24 * 3_600;
 
+/// The most streams that the table has, one after another.
+pub const STREAMS: usize = 3;
+
 /// Items are spread over so many ranges; a shard has at least one of them.
 const RANGES: usize = 4;
 

@@ -1,0 +1,116 @@
+//! A view item as of one moment, while it is written: with what is known of its records as of that moment.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::error::AuditError;
+use super::snapshot::{MARKERS_BESIDE_AN_ITEM, Snapshot};
+use super::stream_records::{MARKER, StreamRecords};
+use super::table_reader::TableReader;
+use crate::operate::stream_reader::Reach;
+use crate::rollup::Item;
+use crate::rollup::check::elimination::{AtMoment, ReadAt};
+use crate::rollup::check::judge::{NotApplied, PendingRecord};
+use crate::rollup::check::ledger::{MarkerState, marker_state};
+use crate::rollup::model::change::Sums;
+use crate::rollup::model::record::RecordId;
+use crate::rollup::model::view::ViewKey;
+
+/// A view item as of a moment.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Moment {
+    /// The item; none when it is not there.
+    pub(super) item: Option<Item>,
+    /// The records that are not in its counters.
+    pub(super) open: Vec<PendingRecord>,
+    /// The records that are in its counters or not.
+    pub(super) unsure: Vec<PendingRecord>,
+}
+
+/// What is noted of a view item's records that are read after the moment of a look.
+#[derive(Debug)]
+pub(super) struct Noted {
+    key: ViewKey,
+    /// Records whose markers were read in the moment.
+    asked: HashSet<RecordId>,
+    /// Where in the look the records are read that are noted now.
+    pub(super) read_at: ReadAt,
+    open: Vec<PendingRecord>,
+    unsure: Vec<PendingRecord>,
+    /// Records that were known, and whose markers were not read in the moment.
+    others: Vec<PendingRecord>,
+}
+
+impl Noted {
+    /// Nothing yet, but of the records that were not applied in the moment as far as that is known.
+    fn new(key: &ViewKey, asked: HashSet<RecordId>, known: Vec<PendingRecord>) -> Self {
+        let (open, others) = known.into_iter().partition(|record| asked.contains(&record.id));
+        Self { key: key.clone(), asked, read_at: ReadAt::Unordered, open, unsure: Vec::new(), others }
+    }
+
+    /// Notes a record as its marker says.
+    pub(super) fn note(&mut self, id: &RecordId, state: MarkerState, deltas: &BTreeMap<ViewKey, Sums>) {
+        if let Some(sums) = deltas.get(&self.key).filter(|_| !self.asked.contains(id)) {
+            self.put(state, PendingRecord { id: id.clone(), waiting: NotApplied::Unmarked, sums: sums.clone() });
+        }
+    }
+
+    fn put(&mut self, state: MarkerState, record: PendingRecord) {
+        let (is_closed, waiting) = match state {
+            MarkerState::Pending(waiting) => (false, waiting),
+            MarkerState::Closed => (true, NotApplied::Unmarked),
+        };
+        match AtMoment::of(self.read_at, is_closed) {
+            AtMoment::Open => self.open.push(PendingRecord { waiting, ..record }),
+            AtMoment::Unsure => self.unsure.push(record),
+            AtMoment::Closed => {}
+        }
+    }
+}
+
+impl StreamRecords {
+    /// A view item as of a moment; none when a write was in the way. Nobody needs to pause for it.
+    ///
+    /// The item is read together with the markers of its records that are not applied. Whatever else is in its counters is
+    /// in the stream, which is read after that, to the end that it had after the moment. Of a record that this brings, or
+    /// that did not fit into the transaction, and that is applied by then, it cannot be told whether the item had it.
+    ///
+    /// Between the page that is read before the moment and the end that is asked for after it is no other request: the
+    /// fewer records come in between, the better.
+    ///
+    /// # Errors
+    /// When the tables or the stream cannot be read.
+    pub(super) async fn at_once(&mut self, tables: &TableReader, key: &ViewKey) -> Result<Option<Moment>, AuditError> {
+        let pages = self.next_pages().await?;
+        let expected: HashSet<RecordId> = pages.iter().flat_map(|page| self.expect(tables, page)).collect();
+        let ids = self.open.oldest_first(key);
+        let (asked, _) = ids.split_at(ids.len().min(MARKERS_BESIDE_AN_ITEM));
+        let found = tables.snapshot(key, asked, &MARKER).await?;
+        if let Some(found) = &found {
+            self.open.update(asked, &found.markers);
+            self.noted = Some(Noted::new(key, asked.iter().cloned().collect(), self.open.of(key)));
+            self.catch_up(tables, Reach::Quick).await?;
+        }
+        for page in pages {
+            self.take_expected(tables, &page).await?;
+        }
+        self.ask_others(tables, &expected).await?;
+        let noted = self.noted.take();
+        let moment = |(found, Noted { open, unsure, .. }): (Snapshot, _)| Moment { item: found.item, open, unsure };
+        Ok(found.zip(noted).map(moment))
+    }
+
+    /// Asks the records that were known, and did not fit into the transaction.
+    async fn ask_others(&mut self, tables: &TableReader, expected: &HashSet<RecordId>) -> Result<(), AuditError> {
+        let Some(noted) = &mut self.noted else { return Ok(()) };
+        let others = std::mem::take(&mut noted.others);
+        let others: Vec<_> = others.into_iter().filter(|record| !expected.contains(&record.id)).collect();
+        let ids: Vec<RecordId> = others.iter().map(|record| record.id.clone()).collect();
+        let markers = tables.markers_of(&ids, &MARKER).await?;
+        for record in others {
+            let state = marker_state(markers.get(&record.id));
+            noted.put(state, record);
+        }
+        self.open.update(&ids, &markers);
+        Ok(())
+    }
+}
