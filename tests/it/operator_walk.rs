@@ -158,7 +158,9 @@ async fn the_commands_that_a_report_names_end_exact() {
     for part in ["repair ", "quarantine list", "quarantine replay --all", "repair --remove-zero-groups"] {
         assert!(named.iter().any(|command| command.starts_with(&format!("ddb-rollup {part}"))), "{part}: {first:?}");
     }
+    let options = audit.strip_prefix("ddb-rollup audit").unwrap().split(" --settle").next().unwrap();
     for command in named {
+        assert!(command.contains(options), "{options} is not in {command}");
         let ran = shell(&engine, command, &[]).await;
         assert_ne!(ran.code, 2, "{command}: {ran:?}");
     }
