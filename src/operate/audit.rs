@@ -6,8 +6,8 @@
 //! 2. `first_pass`: the source added up per view item, beside the view items ([`table_reader`], within the rate of the
 //!    `read_meter`) and the markers ([`ledger`]).
 //! 3. [`examine`]: what differs, or was written meanwhile, recounted (`source_search`) and seen at one moment (`snapshot`).
-//! 4. [`judged`]: what is kept of it. [`report`]: what came of it; [`text`] and [`page`], the same for a terminal and for a
-//!    browser, with `notes` and [`remedies`]; `merge`, the sum of several.
+//! 4. [`judged`]: what is kept of it. [`report`]: what came of it; `text` and [`page`], the same for a terminal and for a
+//!    browser, with `notes` and `remedies`; [`merge`], the sum of several.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
