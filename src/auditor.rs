@@ -17,8 +17,8 @@
 //!
 //! # How it works
 //!
-//! [`event`] is what is asked for, and [`settings`] is what the environment says besides the function's own settings. `pass` is
-//! the loop over the slices, within the [`time_limit`] of a run; `position` is where the next run goes on. `slice_audit` audits
+//! [`event`] is what is asked for, and `settings` is what the environment says besides the function's own settings. `pass` is
+//! the loop over the slices, within the `time_limit` of a run; `position` is where the next run goes on. `slice_audit` audits
 //! one slice, `bounded` keeps its report small, and `told` writes what came of it into the log. `bucket` keeps it as JSON and as
 //! a `page`.
 

@@ -7,7 +7,7 @@
 //!    `read_meter`) and the markers ([`ledger`]).
 //! 3. [`examine`]: what differs, or was written meanwhile, recounted (`source_search`) and seen at one moment (`snapshot`).
 //! 4. [`judged`]: what is kept of it. [`report`]: what came of it; `text` and [`page`], the same for a terminal and for a
-//!    browser, with `notes` and `remedies`; `merge`, the sum of several.
+//!    browser, with `notes` and `remedies`; [`merge`], the sum of several.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;

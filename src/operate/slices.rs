@@ -6,6 +6,7 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 
 use super::clock::now;
+#[cfg(feature = "cli")]
 use super::commands::option;
 use super::error::{TableError, failure_text};
 use super::marker_table::{SLICES_DONE, marker_key};
@@ -32,6 +33,7 @@ pub struct SliceArgs {
     from_start: bool,
 }
 
+#[cfg(feature = "cli")]
 impl SliceArgs {
     /// How the view items are divided, as an option of a later command.
     #[must_use]

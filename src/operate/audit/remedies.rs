@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+#[cfg(feature = "cli")]
 use super::AuditScope;
 use super::report::{AuditReport, key_json};
+#[cfg(feature = "cli")]
 use crate::operate::args::Pace;
 use crate::operate::audit::uncountable::UncountableItem;
 use crate::operate::commands::{Commands, option};
@@ -33,6 +35,7 @@ impl fmt::Display for Remedy {
     }
 }
 
+#[cfg(feature = "cli")]
 impl AuditScope {
     /// The commands that a report of a run within this scope names.
     #[must_use]
@@ -53,6 +56,7 @@ impl AuditScope {
 }
 
 /// The options of a pace, without those that have their defaults.
+#[cfg(feature = "cli")]
 fn pace_options(pace: &Pace) -> String {
     let Pace { settle, concurrency, lag, max_read_units } = pace;
     let default = Pace::default();
