@@ -10,6 +10,13 @@ from template import AUDIT_METRICS
 
 REPORTS = "reports"
 RIGHT = {"m": (2, {"Park": 2}), "n": (1, {"Park": 1})}
+# What these tables are too small and too quiet for: a query instead of a scan, a view item that is written all the time;
+# and what only a repair reads, the index of the quarantine.
+SELDOM_USED = {
+    ("ReadSource", "dynamodb:Query"),
+    ("ReadViews", "dynamodb:GetItem"),
+    ("ReadMarkers", "dynamodb:Query"),
+}
 # A rate is a minute at the least; then the emulator looks once in some seconds.
 SCHEDULED_SECONDS = 180.0
 
@@ -59,13 +66,12 @@ class AuditsItself:
     def it_needs_each_of_its_rights_to_read(self) -> None:
         role = self._role()
         name, policy = role.policy()
-        for one in policy["Statement"]:
-            if not one.get("Sid", "").startswith("Read"):
-                continue
-            for action in one["Action"]:
-                role.put(name, without(policy, action, one["Sid"]))
-                answer = self._invoke()
-                print(one["Sid"], action, "FunctionError" in answer)
+        rights = {(one["Sid"], action) for one in policy["Statement"] if "Sid" in one for action in one["Action"]}
+        reading = {(sid, action) for sid, action in rights if sid.startswith("Read")}
+        assert reading > SELDOM_USED
+        for sid, action in sorted(reading - SELDOM_USED):
+            role.put(name, without(policy, action, sid))
+            assert "FunctionError" in self._invoke(), f"{sid}: {action} is not needed"
         role.put(name, policy)
 
     def an_auditor_that_would_repair_is_denied_unless_the_parameter_allows_it(self) -> None:
