@@ -10,8 +10,8 @@ from template import AUDIT_METRICS
 
 REPORTS = "reports"
 RIGHT = {"m": (2, {"Park": 2}), "n": (1, {"Park": 1})}
-# What these tables are too small and too quiet for: a query instead of a scan, a view item that is written all the time;
-# and what only a repair reads, the index of the quarantine.
+# What these tables are too small and too quiet for: a query instead of a scan, a view item that is written all the time.
+# And what only a repair reads: the index of the quarantine.
 SELDOM_USED = {
     ("ReadSource", "dynamodb:Query"),
     ("ReadViews", "dynamodb:GetItem"),
@@ -117,10 +117,14 @@ class AuditsItself:
         wait_for_equal("the counter is right again", lambda: stored(self.stack), RIGHT)
 
     def the_report_of_a_whole_audit_is_in_the_bucket(self) -> None:
-        pages = self.cloud.s3.list_objects_v2(Bucket=REPORTS).get("Contents", [])
-        assert pages, "no report"
-        page = self.cloud.s3.get_object(Bucket=REPORTS, Key=pages[-1]["Key"])["Body"].read().decode()
-        assert "<html" in page and "TotalPoints" in page
+        objects = self.cloud.s3.list_objects_v2(Bucket=REPORTS).get("Contents", [])
+        keys = [one["Key"] for one in objects]
+        assert all(key.startswith(f"ddb-rollup/{self.stack.outputs['AuditorName']}/") for key in keys), keys
+        pages = [key for key in keys if key.endswith("/report.html")]
+        assert len(pages) * 2 == len(keys) > 0, "a page, and the same as JSON"
+        texts = [self.cloud.s3.get_object(Bucket=REPORTS, Key=key)["Body"].read().decode() for key in pages]
+        assert any("TotalPoints" in text and "99" in text for text in texts), "the counter that was tampered with"
+        assert all("<html" in text for text in texts)
 
     def the_stack_goes_on_without_an_auditor(self) -> None:
         self.stack.update(AuditSchedule="")
