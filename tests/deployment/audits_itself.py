@@ -10,7 +10,7 @@ from template import AUDIT_METRICS
 
 REPORTS = "reports"
 RIGHT = {"m": (2, {"Park": 2}), "n": (1, {"Park": 1})}
-# What these tables are too small and too quiet for: a query instead of a scan, a view item that is written all the time.
+# What these tables are too small and too quiet for: a query instead of a scan, a view item that is written constantly.
 # And what only a repair reads: the index of the quarantine.
 SELDOM_USED = {
     ("ReadSource", "dynamodb:Query"),
