@@ -5,6 +5,18 @@ use serde_json::{Value, json};
 /// The largest report that is kept, in bytes: an item has room for 400 KB, and an answer of a state machine for 256 KB.
 pub(super) const REPORT_BYTES: usize = 200 * 1024;
 
+/// The smallest report that a worker stores, in bytes: its numbers, and a few findings of each kind.
+const WORKER_BYTES_MIN: usize = 8 * 1024;
+
+/// The reports of all workers together, in bytes: they are read and added up in one run.
+const WORKERS_BYTES: usize = 16 * 1024 * 1024;
+
+/// The largest report that one of so many workers stores, in bytes.
+pub(super) fn worker_bytes(of: u32) -> usize {
+    let share = WORKERS_BYTES / usize::try_from(of.max(1)).unwrap_or(usize::MAX);
+    share.clamp(WORKER_BYTES_MIN, REPORT_BYTES)
+}
+
 /// The lists of a report, each with what counts its entries.
 const LISTS: [(&[&str], &str); 8] = [
     (&["drift"], "drifted_counters"),
@@ -27,8 +39,14 @@ pub(super) fn with_counts(mut report: Value) -> Value {
     report
 }
 
-/// The same report, with its longest lists cut until it has room in so many bytes.
+/// The same report, with its longest lists cut until it has room in so many bytes. What slices found alike is one entry of a sum,
+/// and what they found for themselves are several: a list may be longer than the largest count of one slice.
 pub(super) fn bounded(mut report: Value, bytes: usize) -> Value {
+    for (path, count) in LISTS {
+        let entries = list(&mut report, path).map_or(0, |list| list.len());
+        let counted = report[count].as_u64().unwrap_or_default();
+        report[count] = json!(counted.max(entries as u64));
+    }
     while report.to_string().len() > bytes {
         let sizes = LISTS.map(|(path, _)| list(&mut report, path).map_or(0, |list| json!(list).to_string().len()));
         let Some((longest, _)) = LISTS.iter().zip(sizes).max_by_key(|(_, size)| *size).filter(|(_, size)| *size > 2)
@@ -65,6 +83,7 @@ fn list<'a>(report: &'a mut Value, path: &[&str]) -> Option<&'a mut Vec<Value>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operate::audit::merge;
 
     #[test]
     fn a_report_is_cut_where_it_is_longest_and_keeps_its_counts() {
@@ -77,6 +96,18 @@ mod tests {
         assert_eq!((&short["ledger"], &short["ledger_findings"]), (&json!(["one"]), &json!(1)));
         assert_eq!(bounded(report.clone(), 1_000_000), report);
         // What has no list cannot be cut.
-        assert_eq!(bounded(json!({ "drifted": 1 }), 1), json!({ "drifted": 1 }));
+        assert_eq!(bounded(json!({ "drifted": 1 }), 1)["drifted"], 1);
+    }
+
+    #[test]
+    fn a_sum_counts_at_least_what_it_lists() {
+        let ledger = |what: &str| with_counts(json!({ "ledger": [{ "what": what }, { "what": "of all" }] }));
+        let sum = bounded(merge::sum(ledger("of one"), ledger("of the other")), REPORT_BYTES);
+        assert_eq!((&sum["ledger_findings"], entries(&sum, "ledger").len()), (&json!(3), 3));
+    }
+
+    #[test]
+    fn the_reports_of_many_workers_are_small() {
+        assert_eq!([1, 80, 1_000, 10_000].map(worker_bytes), [REPORT_BYTES, REPORT_BYTES, 16_777, WORKER_BYTES_MIN]);
     }
 }

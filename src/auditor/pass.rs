@@ -109,6 +109,7 @@ impl Auditor {
             match end {
                 Ok(SliceEnd::Done(report)) => {
                     self.teller.findings_of_slice(&report);
+                    let report = bounded(report, REPORT_BYTES);
                     let sum = merge::sum(std::mem::take(&mut position.report), report);
                     position.report = bounded(sum, REPORT_BYTES);
                     position.done += 1;

@@ -54,7 +54,8 @@ async fn size(client: &Client, table: &str) -> Result<TableSize, TableError> {
 }
 
 fn slices(views: TableSize, memory: u64) -> u32 {
-    let needed = views.items * ITEM_BYTES + views.bytes.saturating_mul(COUNTERS_SHARE);
+    let counters = views.bytes.saturating_mul(COUNTERS_SHARE);
+    let needed = views.items.saturating_mul(ITEM_BYTES).saturating_add(counters);
     let room = (memory.saturating_sub(PROCESS_BYTES) / MEMORY_SHARE).max(PROCESS_BYTES / 4);
     u32::try_from(needed.div_ceil(room)).unwrap_or(SLICES).clamp(1, SLICES)
 }

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use super::Auditor;
-use super::bounded::{REPORT_BYTES, bounded};
+use super::bounded::{REPORT_BYTES, bounded, worker_bytes};
 use super::error::AuditorError;
 use super::position::{LastPass, Positions};
 use super::slice_audit::SliceEnd;
@@ -63,14 +63,9 @@ impl Auditor {
             }
         };
         self.teller.findings_of_slice(&report);
-        let report = bounded(report, REPORT_BYTES);
-        match run {
-            Some(run) => {
-                self.store_report(&run, slice, &report).await?;
-                Ok(json!({ "slice": slice.to_string() }))
-            }
-            None => Ok(report),
-        }
+        let Some(run) = run else { return Ok(bounded(report, REPORT_BYTES)) };
+        self.store_report(&run, slice, &bounded(report, worker_bytes(slice.of()))).await?;
+        Ok(json!({ "slice": slice.to_string() }))
     }
 
     /// Adds up the reports of a run, and tells what they come to.

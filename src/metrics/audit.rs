@@ -84,3 +84,52 @@ pub fn line(numbers: &AuditNumbers, function: &str, request_id: &str, at: DateTi
     line.extend(known.iter().map(|(metric, value)| (metric.name.to_owned(), json!(value))));
     Value::Object(line).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(numbers: &AuditNumbers) -> Vec<(String, u64)> {
+        let line: Value = serde_json::from_str(&line(numbers, "auditor", "request", DateTime::UNIX_EPOCH)).unwrap();
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(
+            (&directive["Namespace"], &directive["Dimensions"]),
+            (&json!("ddb-rollup"), &json!([["FunctionName"]]))
+        );
+        assert_eq!((&line["FunctionName"], &line["requestId"]), (&json!("auditor"), &json!("request")));
+        let names = directive["Metrics"].as_array().unwrap().iter().map(|metric| metric["Name"].as_str().unwrap());
+        names.map(|name| (name.to_owned(), line[name].as_u64().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_line_has_what_is_known() {
+        assert_eq!(values(&AuditNumbers::default()), [("AuditRefused".to_owned(), 0)]);
+        let numbers = AuditNumbers {
+            view_items: Some(1),
+            drifted: Some(2),
+            unstable: Some(3),
+            repaired: Some(4),
+            quarantined: Some(5),
+            uncountable: Some(6),
+            oldest_unmarked_seconds: Some(7),
+            read_units: Some(8),
+            pass_seconds: Some(9),
+            since_last_pass: Some(10),
+            refused: 11,
+        };
+        let expected = [
+            "AuditViewItems",
+            "AuditDrifted",
+            "AuditUnstable",
+            "AuditRepaired",
+            "AuditQuarantined",
+            "AuditUncountable",
+            "AuditOldestUnmarkedSeconds",
+            "AuditReadUnits",
+            "AuditPassSeconds",
+            "AuditSecondsSinceLastPass",
+            "AuditRefused",
+        ];
+        assert_eq!(values(&numbers), expected.map(str::to_owned).into_iter().zip(1..).collect::<Vec<_>>());
+    }
+}

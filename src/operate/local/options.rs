@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "demo")]
     pub load: Option<PathBuf>,
 
-    /// Audit the stack at this interval (10s, 5m, 1h) while it runs, and print what is found, with the commands that mend it
+    /// Audit the stack at this interval (10s, 5m, 1h) while it runs, and print what is found, with the commands that repair it
     #[arg(long, value_name = "TIME", value_parser = interval, conflicts_with = "demo")]
     pub audit_every: Option<Duration>,
 

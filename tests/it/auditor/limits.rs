@@ -12,7 +12,7 @@ use super::{AMPLE, kept, log, metric, pass, settings, tamper, told};
 use crate::audit::{audit, numbers, points};
 use crate::engine::{Engine, text};
 use crate::request_hook::{before_each_request, hang_after};
-use crate::runtime_api::{Ended, Sandbox};
+use crate::runtime_api::{Ended, Program, Sandbox, Settings};
 
 /// The slice that the position names.
 async fn next_slice(engine: &Engine) -> String {
@@ -26,10 +26,10 @@ async fn hanging(engine: &Engine, operation: &'static str) -> (String, Arc<Atomi
     let hangs = Arc::new(AtomicBool::new(true));
     let hung = Arc::clone(&hangs);
     let url = before_each_request(&engine.url, move |requested| {
-        let hang = requested == operation && hung.load(Ordering::SeqCst);
+        let (hangs, hung) = (requested == operation, Arc::clone(&hung));
         async move {
-            if hang {
-                sleep(Duration::from_hours(1)).await;
+            while hangs && hung.load(Ordering::SeqCst) {
+                sleep(Duration::from_millis(20)).await;
             }
         }
     })
@@ -119,4 +119,36 @@ async fn what_cannot_be_looked_at_in_a_run_is_divided_further() {
     hangs.store(false, Ordering::SeqCst);
     let (summary, _) = pass(&sandbox, AMPLE).await;
     assert_eq!(numbers(&summary), numbers(&whole), "{slices:?}: {summary}");
+}
+
+#[tokio::test]
+async fn a_run_of_seconds_waits_less_for_the_stream_and_says_so() {
+    let (engine, _) = points(6, 6).await;
+    tamper(&engine, "m1").await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine).program(Program::Auditor)).await;
+    let (summary, _) = pass(&sandbox, Duration::from_secs(12)).await;
+    assert_eq!(numbers(&summary), [3, 2, 0, 0, 1, 0], "{summary}");
+    let log = log(&sandbox).await;
+    let said = told(&log, "the run is too short to wait as long for the stream as it should");
+    assert!(said[0]["settle_seconds"].as_f64().unwrap() < 2.0 && said[0]["wanted_seconds"] == 5.0, "{said:?}");
+}
+
+#[tokio::test]
+async fn of_two_runs_at_once_one_does_not_count() {
+    let (engine, _) = points(6, 6).await;
+    let (url, hangs) = hanging(&engine, "Scan").await;
+    let wanted = settings(&engine).with("ROLLUP_AUDIT_SLICES", "2");
+    let late = Sandbox::ready(&wanted.clone().with("AWS_ENDPOINT_URL", &url)).await;
+    let prompt = Sandbox::ready(&wanted).await;
+    let first = async {
+        while kept(&engine, "position").await.is_none() {
+            sleep(Duration::from_millis(20)).await;
+        }
+        let (summary, _) = pass(&prompt, AMPLE).await;
+        hangs.store(false, Ordering::SeqCst);
+        summary
+    };
+    let (ended, summary) = tokio::join!(late.invoke("{}", AMPLE), first);
+    assert_eq!(numbers(&summary), [3, 3, 0, 0, 0, 0]);
+    assert!(matches!(&ended, Ended::Error { kind, .. } if kind == "Audit.OtherRun"), "{ended:?}");
 }
