@@ -99,7 +99,7 @@ def the_auditor_writes_a_report_and_uses_keys_on_request() -> None:
     (report,) = (
         one for one in statements(audited(AuditReportBucket="reports"), "AuditRole") if one["Action"] == "s3:PutObject"
     )
-    assert report["Resource"] == "arn:${AWS::Partition}:s3:::reports/*"
+    assert report["Resource"] == "arn:${AWS::Partition}:s3:::reports/ddb-rollup/*"
     use = statement(audited(TableKmsKeyArns=KEY), "UseKey")
     assert use["Resource"] in (KEY, [KEY]) and "kms:ViaService" in use["Condition"]["StringEquals"]
 

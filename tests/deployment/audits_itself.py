@@ -10,6 +10,13 @@ from template import AUDIT_METRICS
 
 REPORTS = "reports"
 RIGHT = {"m": (2, {"Park": 2}), "n": (1, {"Park": 1})}
+# What these tables are too small and too quiet for: a query instead of a scan, a view item that is written constantly.
+# And what only a repair reads: the index of the quarantine.
+SELDOM_USED = {
+    ("ReadSource", "dynamodb:Query"),
+    ("ReadViews", "dynamodb:GetItem"),
+    ("ReadMarkers", "dynamodb:Query"),
+}
 # A rate is a minute at the least; then the emulator looks once in some seconds.
 SCHEDULED_SECONDS = 180.0
 
@@ -59,13 +66,12 @@ class AuditsItself:
     def it_needs_each_of_its_rights_to_read(self) -> None:
         role = self._role()
         name, policy = role.policy()
-        for one in policy["Statement"]:
-            if not one.get("Sid", "").startswith("Read"):
-                continue
-            for action in one["Action"]:
-                role.put(name, without(policy, action, one["Sid"]))
-                answer = self._invoke()
-                print(one["Sid"], action, "FunctionError" in answer)
+        rights = {(one["Sid"], action) for one in policy["Statement"] if "Sid" in one for action in one["Action"]}
+        reading = {(sid, action) for sid, action in rights if sid.startswith("Read")}
+        assert reading > SELDOM_USED
+        for sid, action in sorted(reading - SELDOM_USED):
+            role.put(name, without(policy, action, sid))
+            assert "FunctionError" in self._invoke(), f"{sid}: {action} is not needed"
         role.put(name, policy)
 
     def an_auditor_that_would_repair_is_denied_unless_the_parameter_allows_it(self) -> None:
@@ -111,10 +117,14 @@ class AuditsItself:
         wait_for_equal("the counter is right again", lambda: stored(self.stack), RIGHT)
 
     def the_report_of_a_whole_audit_is_in_the_bucket(self) -> None:
-        pages = self.cloud.s3.list_objects_v2(Bucket=REPORTS).get("Contents", [])
-        assert pages, "no report"
-        page = self.cloud.s3.get_object(Bucket=REPORTS, Key=pages[-1]["Key"])["Body"].read().decode()
-        assert "<html" in page and "TotalPoints" in page
+        objects = self.cloud.s3.list_objects_v2(Bucket=REPORTS).get("Contents", [])
+        keys = [one["Key"] for one in objects]
+        assert all(key.startswith(f"ddb-rollup/{self.stack.outputs['AuditorName']}/") for key in keys), keys
+        pages = [key for key in keys if key.endswith("/report.html")]
+        assert len(pages) * 2 == len(keys) > 0, "a page, and the same as JSON"
+        texts = [self.cloud.s3.get_object(Bucket=REPORTS, Key=key)["Body"].read().decode() for key in pages]
+        assert any("TotalPoints" in text and "99" in text for text in texts), "the counter that was tampered with"
+        assert all("<html" in text for text in texts)
 
     def the_stack_goes_on_without_an_auditor(self) -> None:
         self.stack.update(AuditSchedule="")
