@@ -130,7 +130,7 @@ impl Fire {
             })
         };
         let writers = writers.into_iter().map(write).collect();
-        Self { mapping, engine, stop, repairs, writers, repairer }
+        Self { engine, stop, repairs, writers, mapping, repairer }
     }
 
     /// Waits until the counter's view item is there, and adds to it.

@@ -208,6 +208,6 @@ mod tests {
         assert_eq!(look(&mut elimination, 7, StoredValue::Other("S"), &[inserted(1, 1)]), None);
         let many: Vec<_> = (0..13).map(|number| inserted(number, 1 << number)).collect();
         assert_eq!(look(&mut elimination, 7, stored(10), &many), None);
-        assert_eq!(look(&mut elimination, 7, stored(10), &[inserted(1, 0)]), Some(0), "neither of them was kept");
+        assert_eq!(look(&mut elimination, 7, stored(10), &[inserted(1, 0)]), Some(1), "neither of them was kept");
     }
 }
