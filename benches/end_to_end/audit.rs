@@ -17,6 +17,10 @@ use ddb_rollup::operate::audit::AuditScope;
 use ddb_rollup::operate::audit::report::AuditReport;
 use ddb_rollup::operate::repair::report::RepairReport;
 use ddb_rollup::operate::{audit, repair, stop};
+use ddb_rollup::rollup::Item;
+use ddb_rollup::rollup::check::balance::Balances;
+use ddb_rollup::rollup::model::poison::Image;
+use ddb_rollup::rollup::pipeline::contribution::contribution;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -100,6 +104,32 @@ fn forget_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
+/// Bytes that are resident now.
+fn resident_bytes() -> f64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok());
+    pages.unwrap_or_default() * 4_096.0
+}
+
+/// The most bytes that a first pass may keep for each view item and each of its groups.
+const AT_REST_MAX: f64 = 300.0;
+
+/// Bytes that a first pass keeps for each view item and each of its groups; none where the system does not tell.
+fn bytes_at_rest(maps: usize) -> Option<f64> {
+    let load = Load { keys: Keys::Align, points: maps * CATEGORIES, maps, settle: Duration::ZERO, rounds: 1 };
+    let config = load.config();
+    let before = resident_bytes();
+    let mut balances = Balances::default();
+    for number in 0..load.points {
+        let point = Item::from(load.keys.point(number, maps));
+        balances.add_source(&contribution(&config.definition, Image::New, &point).unwrap());
+    }
+    let bytes = (resident_bytes() - before) / (maps * (1 + CATEGORIES)) as f64;
+    assert_eq!(balances.keys().count(), maps);
+    assert!(bytes <= AT_REST_MAX, "{bytes} bytes for each of {maps} view items and their groups");
+    (before > 0.0).then_some(bytes)
+}
+
 /// A number that the environment may set.
 fn setting(name: &str) -> Option<usize> {
     env::var(name).ok().and_then(|value| value.parse().ok())
@@ -114,6 +144,12 @@ pub async fn measure(full: bool) -> Value {
         None if full => vec![0, 5],
         None => vec![0],
     };
+    let at_rest: Vec<Value> = [100_000, 1_000_000]
+        .into_iter()
+        .take(if full { 2 } else { 1 })
+        .map(|maps| json!({ "view_items": maps, "bytes": bytes_at_rest(maps) }))
+        .collect();
+    println!("at rest: {at_rest:?}");
     let mut found = Vec::new();
     for settle in settles {
         for keys in [Keys::Align, Keys::Cross] {
@@ -124,7 +160,7 @@ pub async fn measure(full: bool) -> Value {
             found.push(one);
         }
     }
-    json!({ "points": points, "view_items": maps, "groups": CATEGORIES, "runs": found })
+    json!({ "points": points, "view_items": maps, "groups": CATEGORIES, "runs": found, "at_rest": at_rest })
 }
 
 impl Keys {

@@ -13,7 +13,7 @@ use super::ledger;
 use super::uncountable::UncountableItem;
 use crate::operate::clock::now;
 use crate::operate::progress::Progress;
-use crate::operate::stream_reader::Reach;
+use crate::operate::stream_reader::{Reach, ReadToEnd};
 use crate::rollup::Item;
 use crate::rollup::check::balance::{Balance, Balances, StoredItem};
 use crate::rollup::check::judge::{Orphans, StoredCounters};
@@ -37,6 +37,27 @@ impl Audit {
         }
         self.records.recounts_begin();
 
+        Box::pin(self.read_tables(reading)).await?;
+        let mut unsettled = std::mem::take(&mut self.records.touched);
+        unsettled.extend(self.records.open.items().cloned());
+        unsettled.retain(|key| self.wants(key));
+        loop {
+            let suspects = self.sort_out(&unsettled);
+            // An older record that is not applied may concern more view items: those are equal to what they should not be.
+            let keys: HashSet<ViewKey> = suspects.iter().map(|suspect| suspect.key.clone()).collect();
+            let mut more = self.records.look_back(&self.tables, &keys).await?;
+            more.retain(|key| self.wants(key));
+            if more.is_empty() {
+                self.balances.keep(|key| keys.contains(key));
+                return Ok(suspects);
+            }
+            unsettled.extend(more);
+        }
+    }
+
+    /// Reads all tables beside the rest of a reading of the stream: adds the source items up, and lays the view items beside
+    /// them.
+    async fn read_tables(&mut self, mut reading: Option<ReadToEnd>) -> Result<(), AuditError> {
         let definition = self.tables.definition().clone();
         let (balances, unreadable) = (RefCell::new(Balances::of_slice(self.slice)), RefCell::new(0));
         let uncountable = RefCell::new(Vec::new());
@@ -65,7 +86,7 @@ impl Audit {
             let ((), (), ledger) = futures_util::future::try_join3(sources, views, ledger).await?;
             Ok::<_, AuditError>((ledger, Instant::now()))
         };
-        let ((ledger, read_at), ()) = futures_util::future::try_join(read, stream).await?;
+        let ((ledger, read_at), ()) = Box::pin(futures_util::future::try_join(read, stream)).await?;
         progress.finish();
         self.seen_at = read_at;
         self.ledger = ledger;
@@ -74,21 +95,7 @@ impl Audit {
         self.unreadable = unreadable.into_inner();
         self.uncountable = uncountable.into_inner();
         self.balances = balances.into_inner();
-        let mut unsettled = std::mem::take(&mut self.records.touched);
-        unsettled.extend(self.records.open.items().cloned());
-        unsettled.retain(|key| self.wants(key));
-        loop {
-            let suspects = self.sort_out(&unsettled);
-            // An older record that is not applied may concern more view items: those are equal to what they should not be.
-            let keys: HashSet<ViewKey> = suspects.iter().map(|suspect| suspect.key.clone()).collect();
-            let mut more = self.records.look_back(&self.tables, &keys).await?;
-            more.retain(|key| self.wants(key));
-            if more.is_empty() {
-                self.balances.keep(|key| keys.contains(key));
-                return Ok(suspects);
-            }
-            unsettled.extend(more);
-        }
+        Ok(())
     }
 
     /// What is equal, and was not written meanwhile, is exact; the others are looked at alone.

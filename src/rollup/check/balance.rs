@@ -101,8 +101,8 @@ impl Amount {
         number.to_i64().map_or_else(|| Self::Exact(Box::new(number.clone())), Self::Whole)
     }
 
-    fn add(&mut self, other: Self) {
-        if let (Self::Whole(sum), Self::Whole(other)) = (&*self, &other)
+    fn add(&mut self, other: &Self) {
+        if let (Self::Whole(sum), Self::Whole(other)) = (&*self, other)
             && let Some(sum) = sum.checked_add(*other)
         {
             *self = Self::Whole(sum);
@@ -213,7 +213,7 @@ impl Balances {
                 amounts.insert(at, (place, amount));
             }
             Ok(at) => {
-                amounts[at].1.add(amount);
+                amounts[at].1.add(&amount);
                 if amounts[at].1.is_zero() {
                     amounts.remove(at);
                 }
@@ -395,11 +395,11 @@ mod tests {
     fn amounts_are_exact_whatever_their_size() {
         let number = |text: &str| text.parse::<Number>().unwrap();
         let mut amount = Amount::of(&number("9223372036854775807"));
-        amount.add(Amount::of(&number("1")));
-        amount.add(Amount::of(&number("0.25")));
-        amount.add(Amount::of(&number("-9223372036854775808")));
+        amount.add(&Amount::of(&number("1")));
+        amount.add(&Amount::of(&number("0.25")));
+        amount.add(&Amount::of(&number("-9223372036854775808")));
         assert!(matches!(&amount, Amount::Exact(left) if **left == number("0.25")));
-        amount.add(Amount::of(&number("-0.25")));
+        amount.add(&Amount::of(&number("-0.25")));
         assert!(amount.is_zero());
     }
 }
