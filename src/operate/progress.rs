@@ -2,15 +2,11 @@
 
 use std::cell::Cell;
 use std::fmt;
-#[cfg(feature = "cli")]
-use std::io::{self, Write};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::printable::counted;
-#[cfg(feature = "cli")]
-use super::printable::printable;
 
 #[cfg(feature = "cli")]
 mod bar;
@@ -108,11 +104,8 @@ impl Progress {
         }
     }
 
-    /// A function has no reader of such lines: its log has lines of its own.
     fn line(&self) {
-        // Work goes on when nobody listens.
-        #[cfg(feature = "cli")]
-        let _ = writeln!(io::stderr(), "{}", printable(self));
+        bar::write_line(self);
     }
 }
 

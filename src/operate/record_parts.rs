@@ -6,12 +6,14 @@ use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use chrono::{DateTime, Utc};
 
 use super::error::{TableError, failure_text};
-use super::marker_table::{discard, marker_key, record_id};
-use crate::rollup::Item;
-use crate::rollup::model::kept_record::{part_count, part_ids};
+use super::marker_table::{discard, marker_key};
+use crate::rollup::model::kept_record::part_ids;
 use crate::rollup::model::marker::OUTCOME;
 use crate::rollup::model::record::RecordId;
 use crate::store::{sdk_update, transaction_failure};
+
+#[cfg(feature = "cli")]
+mod reading;
 
 /// The idempotency table, as far as parts are concerned.
 #[derive(Debug, Clone)]
@@ -28,26 +30,6 @@ impl RecordParts {
 
     fn error(&self, action: &'static str, cause: String) -> TableError {
         TableError::new(action, &self.table, cause)
-    }
-
-    /// The parts of a marker, in their order; one that is missing is left out.
-    ///
-    /// # Errors
-    /// When the table cannot be read.
-    pub(super) async fn of(&self, marker: &Item) -> Result<Vec<Item>, TableError> {
-        let Some(id) = record_id(marker) else { return Ok(Vec::new()) };
-        let mut parts = Vec::new();
-        for part in part_ids(&id, part_count(marker)) {
-            parts.extend(self.get(&part).await?);
-        }
-        Ok(parts)
-    }
-
-    async fn get(&self, id: &RecordId) -> Result<Option<Item>, TableError> {
-        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
-        let answer = get.set_key(Some(marker_key(id).into())).send().await;
-        let answer = answer.map_err(|error| self.error("read", failure_text(&error)))?;
-        Ok(answer.item.map(Item::from).filter(|item| !item.is_empty()))
     }
 
     /// Gives a record up, with its parts: by an operator, or by a run of a repair that counted it. Tells whether it was still in

@@ -1,11 +1,19 @@
 //! The bar on a terminal.
 
-use std::io::{self, IsTerminal};
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::USUAL_COLUMNS;
+use crate::operate::printable::printable;
 use crate::operate::terminal;
+
+/// Writes a line where there is no bar.
+pub(super) fn write_line(line: impl Display) {
+    // Work goes on when nobody listens.
+    let _ = writeln!(io::stderr(), "{}", printable(line));
+}
 
 /// A bar on standard error.
 #[derive(Debug)]
