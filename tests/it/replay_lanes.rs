@@ -139,7 +139,7 @@ async fn a_trimmed_beginning_is_said_its_rest_is_counted_and_after_the_repair_it
     engine.assert_exact().await;
     let ran = replay.run(&[]).await;
     assert_eq!(ran.code, 1);
-    assert!(ran.out.contains("nothing is to be repaired; --forget-gone deletes the messages"), "{ran:?}");
+    assert!(ran.out.contains("there is nothing to repair; --forget-gone deletes the messages"), "{ran:?}");
     assert_eq!(queue.left().len(), 2);
 
     let ran = replay.run(&["--json", "--forget-gone"]).await;
