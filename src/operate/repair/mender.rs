@@ -235,13 +235,13 @@ impl AfterLook for Mender {
             }
             claims.clear();
             for key in &changed {
-                if attempt >= ATTEMPTS_BEFORE_CLAIM
-                    && let Some(claim) = self.claim(examiner.tables, key).await?
-                {
-                    claims.insert(key.clone(), claim);
-                }
+                let is_claimed = attempt >= ATTEMPTS_BEFORE_CLAIM;
+                let claim = if is_claimed { self.claim(examiner.tables, key).await? } else { None };
                 if let Some(again) = examiner.look_until_seen(key).await? {
                     seen.insert(key.clone(), again);
+                    // Only what was seen after the claim may be corrected under it: another repair may have corrected the
+                    // item before.
+                    claims.extend(claim.map(|claim| (key.clone(), claim)));
                 }
             }
             left = changed;
