@@ -7,7 +7,7 @@ use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::{ActionVerdict, Failure};
 use serde_json::Value;
 
-use crate::answers::{Answering, Process, cancelled, insert};
+use crate::answering::{Answering, Process, cancelled, insert};
 use crate::function::config;
 
 /// What the view item is before.

@@ -7,7 +7,7 @@ use ddb_rollup::handler::{Invocation, Rollup};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::answers::insert;
+use crate::answering::insert;
 use crate::function::{Answer, Counted, answer, config, now};
 use crate::line::{Line, Passage};
 use crate::memory_store::MemoryStore;

@@ -8,7 +8,7 @@ use ddb_rollup::rollup::model::definition::{self, Defaults};
 use ddb_rollup::rollup::model::view::OnMissingViewItem;
 use serde_json::Value;
 
-use crate::answers::{Answering, Process, insert};
+use crate::answering::{Answering, Process, insert};
 use crate::function::config;
 
 /// What was sent: questions, transactions, and how many of these were cancelled.

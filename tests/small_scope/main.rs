@@ -7,6 +7,7 @@
 
 use support::{four_views, line, memory_store, service_limits, tables};
 
+mod answering;
 mod answers;
 mod blame;
 mod collisions;

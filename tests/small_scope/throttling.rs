@@ -8,7 +8,7 @@ use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::{Failure, RetryCause};
 use serde_json::{Value, json};
 
-use crate::answers::{Answering, Process, insert};
+use crate::answering::{Answering, Process, insert};
 use crate::function::{Answer, config};
 use support::item_size::item_bytes;
 

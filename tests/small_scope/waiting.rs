@@ -13,7 +13,7 @@ use ddb_rollup::rollup::{AttributeValue, Item};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::answers::{Answering, cancelled, insert};
+use crate::answering::{Answering, cancelled, insert};
 use crate::function::{Answer, answer, config, now};
 use crate::line::{Passage, Script};
 use crate::memory_store::MemoryStore;

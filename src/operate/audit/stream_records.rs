@@ -34,6 +34,8 @@ use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::contribution::ItemContribution;
 use crate::rollup::pipeline::delta::{Effect, Retention};
 
+mod expected;
+
 /// Findings of one kind that are kept.
 pub(super) const FINDINGS: usize = 1_000;
 
@@ -179,45 +181,6 @@ impl StreamRecords {
             }
         }
         Ok(())
-    }
-
-    /// The next page of each shard, of which no marker is asked for; it is still to be taken.
-    pub(super) async fn next_pages(&mut self) -> Result<Vec<Vec<EventRecord>>, AuditError> {
-        let mut pages = Vec::new();
-        let Some(reader) = &mut self.reader else { return Ok(pages) };
-        let mut reading = reader.begin(Reach::Page).await?;
-        while let Some(records) = reader.next(&mut reading).await? {
-            self.count += u64::try_from(records.len()).unwrap_or_default();
-            pages.push(records);
-        }
-        Ok(pages)
-    }
-
-    /// Lays a page over the recounts, and notes its records as not applied until they are taken; tells which they are.
-    pub(super) fn expect(&mut self, tables: &TableReader, page: &[EventRecord]) -> Vec<RecordId> {
-        let retention = retention(tables);
-        let mut expected = Vec::new();
-        for record in page {
-            let Some(trace) = ledger::audited(tables.definition(), &record.json, &retention) else { continue };
-            let items = trace.items();
-            self.lay_over_recounts(tables, &trace, &items);
-            let deltas = match trace.effect {
-                Effect::None { .. } => continue,
-                Effect::Apply(change) => change.sums(),
-                Effect::Quarantine(_) => BTreeMap::new(),
-            };
-            let (id, created_at) = (trace.record.head.id, trace.record.created_at);
-            expected.push(id.clone());
-            let effect = OpenEffect { items, deltas };
-            self.open.add(id, OpenRecord { waiting: NotApplied::Unmarked, created_at, effect });
-        }
-        expected
-    }
-
-    /// Takes a page that was expected.
-    pub(super) async fn take_expected(&mut self, tables: &TableReader, page: &[EventRecord]) -> Result<(), AuditError> {
-        self.note_as(ReadAt::Unordered);
-        self.take(tables, page, Pass::Expected).await
     }
 
     fn note_as(&mut self, read_at: ReadAt) {
