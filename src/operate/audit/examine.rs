@@ -42,7 +42,7 @@ const COUNTERS_SHARE: usize = 16;
 const JOINT_LOOKS: usize = 2;
 
 /// Looks at one view item alone, before it is called unstable.
-const LOOKS: usize = 40;
+const LOOKS: usize = 160;
 
 /// A view item that has to be looked at alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
