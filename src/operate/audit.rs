@@ -42,6 +42,7 @@ pub mod item_sizes;
 pub mod judged;
 pub mod ledger;
 pub mod merge;
+mod noted;
 mod notes;
 mod open_records;
 pub mod page;

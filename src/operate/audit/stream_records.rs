@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::at_once::Noted;
 use super::error::AuditError;
+use super::noted::Noted;
 use super::open_records::{OpenRecord, OpenRecords};
 use super::table_reader::TableReader;
 use crate::operate::apply::Applier;
