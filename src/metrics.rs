@@ -102,7 +102,18 @@ pub fn milliseconds(duration: Duration) -> usize {
 /// The line of an invocation: one JSON object, without a line's end.
 #[must_use]
 pub fn line(summary: &Summary, function: &str, request_id: &str, at: DateTime<Utc>) -> String {
-    let definitions = METRICS.iter().map(|metric| json!({ "Name": metric.name, "Unit": metric.unit }));
+    let values = METRICS.iter().map(|metric| (metric.name, metric.unit, json!((metric.value)(summary))));
+    embedded(values.collect(), function, request_id, at)
+}
+
+/// A line of metrics, each with its name, its unit and its value, in the embedded metric format.
+fn embedded(
+    metrics: Vec<(&'static str, &'static str, Value)>,
+    function: &str,
+    request_id: &str,
+    at: DateTime<Utc>,
+) -> String {
+    let definitions: Vec<_> = metrics.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
     let mut line = Map::from_iter([
         (
             "_aws".to_owned(),
@@ -111,14 +122,14 @@ pub fn line(summary: &Summary, function: &str, request_id: &str, at: DateTime<Ut
                 "CloudWatchMetrics": [{
                     "Namespace": NAMESPACE,
                     "Dimensions": [[DIMENSION]],
-                    "Metrics": definitions.collect::<Vec<_>>(),
+                    "Metrics": definitions,
                 }],
             }),
         ),
         (DIMENSION.to_owned(), json!(function)),
         ("requestId".to_owned(), json!(request_id)),
     ]);
-    line.extend(METRICS.iter().map(|metric| (metric.name.to_owned(), json!((metric.value)(summary)))));
+    line.extend(metrics.into_iter().map(|(name, _, value)| (name.to_owned(), value)));
     Value::Object(line).to_string()
 }
 

@@ -1,8 +1,8 @@
 //! An audit and an adoption beside the least that they can be: a scan of the same items, and writes of the same view items.
 //!
 //! `cargo bench --bench end_to_end -- --audits` measures only these; `AUDIT_BENCH_POINTS` and `AUDIT_BENCH_ITEMS` say how
-//! much, and `AUDIT_BENCH_SETTLE` how many seconds a record may take to the stream. Times are told of the clock, and of the
-//! processor: engine and reader together, without what is waited for.
+//! much, and `AUDIT_BENCH_SETTLE` how many seconds a record may take to the stream. Times are those of the clock, and the
+//! processor time of engine and reader together, which has no waiting in it.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -34,7 +34,7 @@ impl Store for AtOnce {
     }
 }
 
-/// Makes the items that a transaction puts, as whoever sends it has to.
+/// Makes the items that a transaction puts, as its sender must.
 pub fn put(transaction: &Transaction<'_>) {
     for action in &transaction.actions {
         if let Action::PutMarker { marker, .. } = action {

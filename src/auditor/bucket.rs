@@ -34,11 +34,11 @@ struct Refused {
 /// How long a bucket may take to answer: a run is nearly at its end.
 const PUT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Bytes of an answer that are told.
+/// Bytes of an answer that the log quotes.
 const TOLD_BYTES: usize = 300;
 
 impl Auditor {
-    /// Puts the report of a pass into a bucket. The pass is whole without it, so a bucket that cannot be written is told in
+    /// Puts the report of a pass into a bucket. The pass is whole without it, so a failed write is a line of
     /// the log and fails nothing.
     pub(super) async fn put_report(&self, bucket: &str, report: &Value, summary: &Value) {
         let now = now();

@@ -38,9 +38,9 @@ pub const AUDIT_SETTINGS: [&str; SETTINGS.len() + OWN.len()] = {
 /// What is done about what an audit finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDrift {
-    /// It is told.
+    /// Report it.
     Tell,
-    /// It is told and repaired.
+    /// Report and repair it.
     Repair,
 }
 

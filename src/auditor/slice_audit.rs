@@ -33,7 +33,7 @@ pub(super) enum SliceEnd {
 impl Auditor {
     /// Audits a slice until the end of the run's time; repairs it, if that is wanted.
     ///
-    /// Work that the time cuts off is as good as killed: what it wrote is right by itself, and what it found is not kept, as
+    /// Work that the time cuts off is as good as killed: each write is correct alone, and what it found is not kept, as
     /// nobody could tell it from what it would have found.
     pub(super) async fn audit_slice(
         &self,

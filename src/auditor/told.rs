@@ -1,4 +1,4 @@
-//! What is told of an audit: findings, a summary and metrics, each as one line of JSON in the log.
+//! The log of an audit: findings, a summary and metrics, each as one line of JSON.
 
 use std::time::Duration;
 

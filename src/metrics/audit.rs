@@ -1,9 +1,7 @@
 //! What the auditor found, in numbers: the names of its metrics, and their line.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value, json};
-
-use super::{DIMENSION, NAMESPACE};
+use serde_json::json;
 
 /// What a run of the auditor tells; what it does not know is not in its line.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -64,25 +62,8 @@ pub const AUDIT_METRICS: [AuditMetric; 11] = [
 /// The line of a run: one JSON object, without a line's end.
 #[must_use]
 pub fn line(numbers: &AuditNumbers, function: &str, request_id: &str, at: DateTime<Utc>) -> String {
-    let known: Vec<_> = AUDIT_METRICS.iter().filter_map(|metric| Some((metric, (metric.value)(numbers)?))).collect();
-    let definitions = known.iter().map(|(metric, _)| json!({ "Name": metric.name, "Unit": metric.unit }));
-    let mut line = Map::from_iter([
-        (
-            "_aws".to_owned(),
-            json!({
-                "Timestamp": at.timestamp_millis(),
-                "CloudWatchMetrics": [{
-                    "Namespace": NAMESPACE,
-                    "Dimensions": [[DIMENSION]],
-                    "Metrics": definitions.collect::<Vec<_>>(),
-                }],
-            }),
-        ),
-        (DIMENSION.to_owned(), json!(function)),
-        ("requestId".to_owned(), json!(request_id)),
-    ]);
-    line.extend(known.iter().map(|(metric, value)| (metric.name.to_owned(), json!(value))));
-    Value::Object(line).to_string()
+    let known = |metric: &AuditMetric| Some((metric.name, metric.unit, json!((metric.value)(numbers)?)));
+    super::embedded(AUDIT_METRICS.iter().filter_map(known).collect(), function, request_id, at)
 }
 
 #[cfg(test)]
@@ -90,7 +71,8 @@ mod tests {
     use super::*;
 
     fn values(numbers: &AuditNumbers) -> Vec<(String, u64)> {
-        let line: Value = serde_json::from_str(&line(numbers, "auditor", "request", DateTime::UNIX_EPOCH)).unwrap();
+        let line: serde_json::Value =
+            serde_json::from_str(&line(numbers, "auditor", "request", DateTime::UNIX_EPOCH)).unwrap();
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(
             (&directive["Namespace"], &directive["Dimensions"]),

@@ -112,7 +112,7 @@ fn remedy(page: &mut String, Remedy { does, commands }: &Remedy) -> fmt::Result 
     commands.iter().try_for_each(|command| write!(page, "<pre><code>{}</code></pre>", Text(command)))
 }
 
-/// The beginning of a table that scrolls by itself where the page is narrow; the headings of numbers begin with a space.
+/// The beginning of a table that scrolls alone where the page is narrow; the headings of numbers begin with a space.
 fn begin_table(page: &mut String, id: &str, label: &str, headings: &[&str]) -> fmt::Result {
     write!(
         page,

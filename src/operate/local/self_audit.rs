@@ -24,9 +24,9 @@ use crate::operate::stop::Stop;
 /// What is done about what an audit finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnDrift {
-    /// It is told.
+    /// Report it.
     Tell,
-    /// It is told and repaired.
+    /// Report and repair it.
     Repair,
 }
 
