@@ -15,6 +15,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::sleep;
 
 use super::error::AuditError;
+use super::parallel_scan::ParallelScan;
 use super::read_meter::ReadMeter;
 use crate::config::Config;
 use crate::operate::args::Pace;
@@ -120,31 +121,19 @@ impl TableReader {
     ) -> Result<(), AuditError> {
         let Projection { expression, names } = projection(attributes);
         let segments = self.segments(table).await?;
-        let (visit, expression, names) = (&visit, &expression, &names);
-        let units = &Mutex::new(0.0);
-        let scans = (0..segments).map(|segment| async move {
-            let mut from = None;
-            loop {
-                let request = self.client.scan().table_name(table).consistent_read(true);
-                let request = request.segment(segment).total_segments(segments).set_exclusive_start_key(from);
-                let request = request.projection_expression(expression);
-                let request = request.set_expression_attribute_names(Some(names.clone()));
-                let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-                let answer = answer.map_err(|e| error("scan", table, failure_text(&e)))?;
-                if let Some(progress) = progress {
-                    progress.add(u64::try_from(answer.scanned_count).unwrap_or_default());
-                }
-                answer.items.unwrap_or_default().into_iter().map(Item::from).for_each(visit);
-                *units.lock().unwrap_or_else(PoisonError::into_inner) +=
-                    self.meter.consumed(&answer.consumed_capacity).await;
-                from = answer.last_evaluated_key.filter(|key| !key.is_empty());
-                if from.is_none() {
-                    return Ok::<_, AuditError>(());
-                }
+        let request = self.client.scan().table_name(table).consistent_read(true).total_segments(segments);
+        let request = request.projection_expression(expression).set_expression_attribute_names(Some(names));
+        let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let mut scan = ParallelScan::start(request, segments, &self.meter);
+        let mut units = 0.0;
+        while let Some(page) = scan.next().await {
+            let page = page.map_err(|cause| error("scan", table, cause))?;
+            if let Some(progress) = progress {
+                progress.add(page.scanned);
             }
-        });
-        stream::iter(scans).buffer_unordered(self.concurrency).try_collect::<()>().await?;
-        let units = *units.lock().unwrap_or_else(PoisonError::into_inner);
+            page.items.into_iter().for_each(&visit);
+            units += page.units;
+        }
         self.scans.lock().unwrap_or_else(PoisonError::into_inner).insert(table.to_owned(), units);
         Ok(())
     }
