@@ -22,6 +22,7 @@ use crate::operate::args::Pace;
 use crate::operate::error::{TableError, failure_text};
 use crate::operate::marker_table::{marker_key, record_id};
 use crate::operate::progress::Progress;
+use crate::operate::threads::on_any_thread;
 use crate::rollup::Item;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::kept_record::{part_count, part_ids};
@@ -251,30 +252,39 @@ impl TableReader {
         let wanted: Vec<SdkItem> = wanted.map(Into::into).collect();
         let (expression, names) = (&expression, &names);
         let gets = wanted.chunks(limits::BATCH_GET_KEYS).map(|keys| async move {
-            let refuse = |cause: String| error("read", table, cause);
             let request = KeysAndAttributes::builder().set_keys(Some(keys.to_vec())).consistent_read(true);
             let request = request.projection_expression(expression).set_expression_attribute_names(Some(names.clone()));
-            let request = request.build().map_err(|e| refuse(e.to_string()))?;
-            let mut left = Some(HashMap::from([(table.to_owned(), request)]));
-            let (mut found, mut backoff) = (Vec::new(), BACKOFF_MIN);
-            while let Some(request) = left {
-                let sent = self.client.batch_get_item().set_request_items(Some(request));
-                let answer = sent.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-                let answer = answer.map_err(|e| refuse(failure_text(&e)))?;
-                // The answer names the table as it wants to, when it was asked for by its ARN.
-                found.extend(answer.responses.unwrap_or_default().into_values().flatten().map(Item::from));
-                self.meter.consumed(answer.consumed_capacity.iter().flatten()).await;
-                left = answer.unprocessed_keys.filter(|left| !left.is_empty());
-                if left.is_some() {
-                    // The table gives no more at the moment.
-                    sleep(backoff).await;
-                    backoff = (2 * backoff).min(BACKOFF_MAX);
-                }
-            }
-            Ok::<_, AuditError>(found)
+            let request = request.build().map_err(|e| error("read", table, e))?;
+            let wanted = HashMap::from([(table.to_owned(), request)]);
+            let found = on_any_thread(get_all(self.client.clone(), self.meter.clone(), wanted)).await;
+            found.map_err(|cause| error("read", table, cause))
         });
         stream::iter(gets).buffer_unordered(self.concurrency).try_concat().await
     }
+}
+
+/// Gets items, until the table has given them all.
+async fn get_all(
+    client: Client,
+    meter: ReadMeter,
+    wanted: HashMap<String, KeysAndAttributes>,
+) -> Result<Vec<Item>, String> {
+    let (mut left, mut found, mut backoff) = (Some(wanted), Vec::new(), BACKOFF_MIN);
+    while let Some(request) = left {
+        let sent = client.batch_get_item().set_request_items(Some(request));
+        let answer = sent.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let answer = answer.map_err(|error| failure_text(&error))?;
+        // The answer names the table as it wants to, when it was asked for by its ARN.
+        found.extend(answer.responses.unwrap_or_default().into_values().flatten().map(Item::from));
+        meter.consumed(answer.consumed_capacity.iter().flatten()).await;
+        left = answer.unprocessed_keys.filter(|left| !left.is_empty());
+        if left.is_some() {
+            // The table gives no more at the moment.
+            sleep(backoff).await;
+            backoff = (2 * backoff).min(BACKOFF_MAX);
+        }
+    }
+    Ok(found)
 }
 
 fn source(table: &TableDescription) -> Source {

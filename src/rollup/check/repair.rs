@@ -81,12 +81,7 @@ pub fn set(definition: &Definition, item: &TouchedItem, seen: Option<&Item>, wan
         names.insert("#claim".to_owned(), REPAIR_CLAIM.to_owned());
         expression.push_str(" REMOVE #claim");
     }
-    Update {
-        expression,
-        condition: Some(condition.join(" AND ")),
-        names,
-        values,
-    }
+    Update { expression, condition: Some(condition.join(" AND ")), names, values }
 }
 
 /// The version that a view item has; zero where it has none.
