@@ -31,7 +31,7 @@ pub(super) struct ParallelScan {
 
 impl ParallelScan {
     /// Begins to read so many segments.
-    pub(super) fn start(request: ScanFluentBuilder, segments: i32, meter: &ReadMeter) -> Self {
+    pub(super) fn start(request: &ScanFluentBuilder, segments: i32, meter: &ReadMeter) -> Self {
         let (sender, pages) = mpsc::channel(PAGES_AHEAD * usize::try_from(segments).unwrap_or(1).max(1));
         let reading =
             |segment| read(request.clone().segment(segment).total_segments(segments), meter.clone(), sender.clone());

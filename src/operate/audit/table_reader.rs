@@ -122,10 +122,10 @@ impl TableReader {
     ) -> Result<(), AuditError> {
         let Projection { expression, names } = projection(attributes);
         let segments = self.segments(table).await?;
-        let request = self.client.scan().table_name(table).consistent_read(true).total_segments(segments);
+        let request = self.client.scan().table_name(table).consistent_read(true);
         let request = request.projection_expression(expression).set_expression_attribute_names(Some(names));
         let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let mut scan = ParallelScan::start(request, segments, &self.meter);
+        let mut scan = ParallelScan::start(&request, segments, &self.meter);
         let mut units = 0.0;
         while let Some(page) = scan.next().await {
             let page = page.map_err(|cause| error("scan", table, cause))?;
