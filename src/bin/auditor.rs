@@ -10,7 +10,7 @@ use lambda_runtime_api_client::BoxError;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    lambda::run(run()).await
+    lambda::run(Box::pin(run())).await
 }
 
 async fn run() -> Result<(), BoxError> {

@@ -20,7 +20,7 @@ use tracing::error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    lambda::run(run()).await
+    lambda::run(Box::pin(run())).await
 }
 
 async fn run() -> Result<(), BoxError> {
