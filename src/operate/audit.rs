@@ -46,6 +46,7 @@ mod noted;
 mod notes;
 mod open_records;
 pub mod page;
+mod parallel_scan;
 mod read_meter;
 mod remedies;
 pub mod report;
