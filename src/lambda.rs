@@ -52,8 +52,9 @@ pub fn warn_of_unknown(settings: &[&str]) {
 /// # Errors
 /// When the Runtime API cannot be asked any more.
 pub async fn serve<T: Serialize>(invoke: impl AsyncFn(&Delivery) -> Result<T, Failure>) -> Result<(), BoxError> {
-    let mut api = RuntimeApi::new(&env::var(RUNTIME_API)?)?;
-    let stop = shutdown::requested().await;
+    let address = env::var(RUNTIME_API)?;
+    let mut api = RuntimeApi::new(&address)?;
+    let stop = shutdown::requested(&address).await;
     let serve = async {
         loop {
             let delivery = api.next(Utc::now).await?;

@@ -2,14 +2,26 @@
 //!
 //! Nothing is held back in memory between two invocations, so a stop needs no flush: it only ends the process at once,
 //! instead of leaving it to be killed.
+//!
+//! The two requests of an extension are made here: its library brings the APIs for logs and telemetry, a tenth of the
+//! whole binary.
 
 use std::future::Future;
 use std::time::Duration;
 
-use lambda_extension::Extension;
+use http::{HeaderValue, Method, StatusCode};
+use lambda_runtime_api_client::body::Body;
+use lambda_runtime_api_client::{BoxError, PooledClient, build_request};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::debug;
+
+/// Lambda's Extensions API, on the address of the Runtime API:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>.
+const EXTENSION: &str = "/2020-01-01/extension";
+
+/// What tells one extension from another, once it is registered.
+const IDENTIFIER: &str = "lambda-extension-identifier";
 
 /// How long the registration may hold up the start.
 const REGISTRATION_TIMEOUT: Duration = Duration::from_millis(500);
@@ -21,18 +33,20 @@ const EXTENSION_NAME: &str = "ddb-rollup-graceful-shutdown";
 ///
 /// Lambda sends SIGTERM only to a function that has an extension, so one is registered that subscribes to nothing. Where
 /// that cannot be done the function works all the same.
-pub async fn requested() -> impl Future<Output = &'static str> {
+pub async fn requested(address: &str) -> impl Future<Output = &'static str> {
     let (registered, answered) = oneshot::channel();
+    let address = address.parse();
     // The task outlives the wait: Lambda holds up the start until an extension that it has registered asks for its next
     // event, however late its answer was.
     tokio::spawn(async move {
-        let extension = Extension::new().with_events(&[]).with_extension_name(EXTENSION_NAME);
-        let registration = extension.register().await;
-        let _ = registered.send(());
-        let ended = match registration {
-            Ok(extension) => extension.run().await,
-            Err(error) => Err(error),
+        let until_the_end = async {
+            let client = PooledClient::builder().with_endpoint(address?).build();
+            let registration = register(&client).await;
+            let _ = registered.send(());
+            // It subscribes to nothing, so this is answered when the environment ends.
+            next_event(&client, registration?).await
         };
+        let ended = until_the_end.await;
         debug!(?ended, "no shutdown extension");
     });
     let _ = tokio::time::timeout(REGISTRATION_TIMEOUT, answered).await;
@@ -47,4 +61,18 @@ pub async fn requested() -> impl Future<Output = &'static str> {
             _ = interrupt.recv() => "SIGINT",
         }
     }
+}
+
+/// Registers the extension; gives its identifier.
+async fn register(client: &PooledClient) -> Result<HeaderValue, BoxError> {
+    let request = build_request().method(Method::POST).uri(format!("{EXTENSION}/register"));
+    let request = request.header("lambda-extension-name", EXTENSION_NAME).body(Body::from(r#"{"events":[]}"#))?;
+    let answer = client.call(request).await?;
+    let identifier = answer.headers().get(IDENTIFIER).filter(|_| answer.status() == StatusCode::OK);
+    Ok(identifier.ok_or_else(|| format!("the Extensions API answers {}", answer.status()))?.clone())
+}
+
+async fn next_event(client: &PooledClient, identifier: HeaderValue) -> Result<StatusCode, BoxError> {
+    let request = build_request().uri(format!("{EXTENSION}/event/next")).header(IDENTIFIER, identifier);
+    Ok(client.call(request.body(Body::empty())?).await?.status())
 }
