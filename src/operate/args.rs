@@ -6,6 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 #[cfg(feature = "cli")]
+use super::commands::option;
+#[cfg(feature = "cli")]
 use crate::config::endpoint;
 
 #[cfg(feature = "cli")]
@@ -34,8 +36,26 @@ pub struct Pace {
     pub max_read_units: Option<f64>,
 }
 
+impl Pace {
+    /// The options that differ from their defaults, each with a space before it.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn options(&self) -> String {
+        let Self { settle, concurrency, lag, max_read_units } = self;
+        let default = Self::default();
+        let given = |is: bool, name, value: String| if is { option(name, &value) } else { String::new() };
+        [
+            given(*settle != default.settle, "--settle", settle.as_secs_f64().to_string()),
+            given(*concurrency != default.concurrency, "--concurrency", concurrency.to_string()),
+            given(*lag != default.lag, "--lag", lag.as_secs_f64().to_string()),
+            given(max_read_units.is_some(), "--max-read-units", max_read_units.unwrap_or_default().to_string()),
+        ]
+        .concat()
+    }
+}
+
 impl Default for Pace {
-    /// As the command reads when nothing else is said.
+    /// The defaults of the options.
     fn default() -> Self {
         Self { settle: Duration::from_secs(5), concurrency: 8, lag: Duration::from_mins(15), max_read_units: None }
     }

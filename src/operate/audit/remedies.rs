@@ -5,8 +5,6 @@ use std::fmt;
 #[cfg(feature = "cli")]
 use super::AuditScope;
 use super::report::{AuditReport, key_json};
-#[cfg(feature = "cli")]
-use crate::operate::args::Pace;
 use crate::operate::audit::uncountable::UncountableItem;
 use crate::operate::commands::{Commands, option};
 use crate::rollup::check::ledger::Finding;
@@ -49,25 +47,9 @@ impl AuditScope {
             value("--slice", slice.map(|slice| slice.to_string())),
             slices.to_owned(),
         ];
-        let how = [flag("--adopt", *adopt), flag("--all-markers", *all_markers), pace_options(pace)];
-        let any = flag("--any-definition", agreement.any_definition);
-        commands.reading(how.concat() + &any, part.concat())
+        let how = [flag("--adopt", *adopt), flag("--all-markers", *all_markers), pace.options()];
+        commands.reading(how.concat() + &agreement.options(), part.concat())
     }
-}
-
-/// The options of a pace, without those that have their defaults.
-#[cfg(feature = "cli")]
-fn pace_options(pace: &Pace) -> String {
-    let Pace { settle, concurrency, lag, max_read_units } = pace;
-    let default = Pace::default();
-    let given = |is: bool, name, value: String| if is { option(name, &value) } else { String::new() };
-    [
-        given(*settle != default.settle, "--settle", settle.as_secs_f64().to_string()),
-        given(*concurrency != default.concurrency, "--concurrency", concurrency.to_string()),
-        given(*lag != default.lag, "--lag", lag.as_secs_f64().to_string()),
-        given(max_read_units.is_some(), "--max-read-units", max_read_units.unwrap_or_default().to_string()),
-    ]
-    .concat()
 }
 
 /// What to do about the findings of one report.

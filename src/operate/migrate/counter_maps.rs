@@ -95,7 +95,7 @@ async fn create_on(live: &LiveTables, table: TableId, mut item: Item, mode: Mode
             }
             // The item cannot take the update, as when it is full.
             Failure::Refused(_) => {
-                let reason = error.message().unwrap_or("it was refused without a reason");
+                let reason = error.message().unwrap_or("DynamoDB refused the update without a reason");
                 return Ok(refused(reason.to_owned()));
             }
             _ => return Err(TableError::new("write", table, failure_text(&error)).into()),
