@@ -69,7 +69,7 @@ pub enum InvocationError {
     /// A stream of another table.
     #[error(
         "the event comes from the stream {found}, but the source table is {source_table}; connect the function to the source \
-         table's stream, or name the other table as the source"
+         table's stream, or set ROLLUP_SOURCE_TABLE to the other table"
     )]
     OtherTable {
         /// The stream's ARN.
@@ -79,13 +79,14 @@ pub enum InvocationError {
     },
     /// The deployment is at fault.
     #[error(
-        "the tables cannot be written, and no record is at fault: {0}; check that they exist and that the function's role may write them"
+        "the tables cannot be written, and no record is at fault: {0}; check that they exist and that the function's role can write to them"
     )]
     Broken(#[from] Broken),
     /// Records that can be neither marked nor reported. What could be done about the others of the batch is done.
     #[error(
-        "{count} of the event's {records} records have no sequence number, so they cannot be reported to Lambda; \
-         {kept} of them are in quarantine, the first as {marker}"
+        "{count} of the event's {records} records {have} no sequence number and cannot be reported to Lambda; {kept} in \
+         quarantine, the first as {marker}. To read them, run `ddb-rollup quarantine list`",
+        have = if *count == 1 { "has" } else { "have" }
     )]
     Unnumbered {
         /// How many.
@@ -360,8 +361,8 @@ fn log(batch: &Batch<'_>, report: &CommitReport, summary: &Summary) {
     if let Some(words) = &report.look_ups_denied {
         warn!(
             reason = words,
-            "markers cannot be looked up: a batch that is delivered again costs more until the role may dynamodb:BatchGetItem \
-             the idempotency table"
+            "markers cannot be looked up: every record is counted, but a batch that is delivered again costs more. Allow the role \
+             dynamodb:BatchGetItem on the idempotency table"
         );
     }
     if report.outcomes.contains(&EntryOutcome::Unresolved(Unresolved::OutOfTime)) {

@@ -60,7 +60,7 @@ pub enum RuntimeApiError {
     #[error("the Runtime API answers {0} to the request for an invocation; restart the environment")]
     Status(StatusCode),
     /// An invocation that cannot be answered.
-    #[error("the Runtime API sent an invocation without a Lambda-Runtime-Aws-Request-Id, so nobody can be answered")]
+    #[error("the Runtime API sent an invocation without a Lambda-Runtime-Aws-Request-Id, so it cannot be answered")]
     NoRequestId,
 }
 

@@ -37,7 +37,7 @@ pub enum Event {
 /// An event that asks for nothing that the auditor knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the event asks for nothing that the auditor knows: {0}. Send {{}} to go on with the pass, or {{\"plan\": true}}, \
+    "the auditor does not know this request: {0}. Send {{}} to continue the pass, or {{\"plan\": true}}, \
      {{\"slice\": \"3/8\", \"run\": \"...\"}}, {{\"sum\": {{\"run\": \"...\", \"of\": 8}}}}"
 )]
 pub struct EventError(String);
@@ -153,7 +153,7 @@ mod tests {
             (r#"{"sum":[]}"#, "invalid length 0"),
         ] {
             let error = Event::read(event.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains(reason) && error.contains("Send {} to go on"), "{event}: {error}");
+            assert!(error.contains(reason) && error.contains("Send {} to continue"), "{event}: {error}");
         }
     }
 }

@@ -142,7 +142,7 @@ mod tests {
             (REPAIRS, "TRUE", "\"true\" or \"false\""),
             (REPORT_BUCKET, "s3://reports", "empty, or a bucket's name (3 to 63 of a-z, 0-9, '-', '.')"),
             (SETTLE_SECONDS, "-1", "0 to 300 seconds, fractions included"),
-            (BUCKET_ENDPOINTS[0], "s3", "a URL of http or https with a host, as http://127.0.0.1:8000"),
+            (BUCKET_ENDPOINTS[0], "s3", "a URL of http or https with a host, such as http://127.0.0.1:8000"),
             (SETTLE_SECONDS, "301", "0 to 300 seconds, fractions included"),
         ] {
             assert_eq!(read(name, value), Err(format!("{name} is {value:?}; expected {accepted}")));

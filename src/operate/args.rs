@@ -71,7 +71,7 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|seconds| *seconds <= Duration::from_hours(1))
-        .ok_or_else(|| "expected 0 to 3600, fractions included".to_owned())
+        .ok_or_else(|| "expected a number from 0 to 3600, fractions allowed".to_owned())
 }
 
 fn units(text: &str) -> Result<f64, String> {

@@ -138,7 +138,7 @@ impl fmt::Display for Progress {
                 write!(f, "{done}{of} {what}, {rate:.0} a second")
             }
             Work::Changing { title, changed } => {
-                write!(f, "{title}: {} looked at, {} to change", counted(done, "item", "items"), changed.get())
+                write!(f, "{title}: {} examined, {} to change", counted(done, "item", "items"), changed.get())
             }
         }
     }

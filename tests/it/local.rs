@@ -239,7 +239,7 @@ async fn what_keeps_it_from_running_is_said_with_what_to_do() {
     other_table(Path::new(&file("other.db")));
 
     for (arguments, problem) in [
-        (&["--port", &port][..], format!("port {port} is taken, perhaps by another `ddb-rollup local`; choose another one with --port")),
+        (&["--port", &port][..], format!("port {port} is in use, perhaps by another `ddb-rollup local`; choose another port with --port")),
         (&["--data", &file("text")], "cannot keep the tables in".into()),
         (&["--port", "0", "--data", &file("other.db")], "the table Point is there, but has the key HASH Id (S), where the template declares the key HASH MapId (S), RANGE PointId (S)".into()),
         (&["--parameter", "Batch=1"], "the template has no parameter Batch".into()),

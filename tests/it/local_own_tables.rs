@@ -129,7 +129,7 @@ async fn what_is_wrong_with_a_file_is_said_before_anything_is_counted() {
         (vec!["--table-schema", &app, "--load", &no_item], "line 1 of"),
         (
             vec!["--table-schema", &app, "--load", &no_sort_key],
-            "no-sort-key.jsonl is no item of the table App: it has no key attribute SK",
+            "no-sort-key.jsonl is not an item of the table App: it has no key attribute SK",
         ),
         (vec!["--table-schema", &app, "--load", &number], "its key attribute SK is of type N, not S"),
         (vec!["--table-schema", &app, "--load", &empty], "line 2 of"),

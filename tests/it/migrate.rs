@@ -67,7 +67,7 @@ async fn what_view_items_lack_is_made_once() {
         (one["name"].clone(), one["outcome"].clone(), one["looked_at"].clone(), one["changed"].clone())
     };
     assert_eq!(outcome(0), (json!("counter_maps_of_view_items"), json!("applied"), json!(3), json!(2)));
-    assert!(ran.err.contains("V1__counter_maps_of_view_items: 3 items looked at, 2 to change"), "{}", ran.err);
+    assert!(ran.err.contains("V1__counter_maps_of_view_items: 3 items examined, 2 to change"), "{}", ran.err);
 
     let mut after = markers(&engine).await;
     after.retain(|marker| marker["Outcome"] != s("REPAIRED"));

@@ -110,7 +110,7 @@ async fn a_run_that_is_killed_in_the_middle_is_gone_on_with() {
     let ran = settled(&engine, "migrate", &["--by", "bob"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(of_the_adoption(&ran.json())["changed"], json!(MAPS - set), "what was set is not set again");
-    let line = format!("V2__counters_of_source_items: {MAPS} items looked at, {} to change\n", MAPS - set);
+    let line = format!("V2__counters_of_source_items: {MAPS} items examined, {} to change\n", MAPS - set);
     assert!(ran.err.contains(&line), "{}", ran.err);
     engine.assert_exact().await;
     assert!(history(&engine).await.contains_key("migration Map#V0002"));

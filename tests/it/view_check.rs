@@ -155,7 +155,7 @@ async fn what_is_wrong_is_told_with_the_place_in_the_file_and_in_the_expression(
         ),
         (ONE_VIEW.replace("Kind = ", "Kind LIKE "), "LIKE 'order'", "where: at character 6, \"LIKE\""),
         (ONE_VIEW.replace("Buyer}", "Buyer"), "\" }],", "the key attribute \"CustomerId\": at the end"),
-        (ONE_VIEW.replace("\"Revenue\"", "\"Orders\""), "\": \"sum Price", "\"Orders\" stands there twice"),
+        (ONE_VIEW.replace("\"Revenue\"", "\"Orders\""), "\": \"sum Price", "\"Orders\" appears twice"),
         (
             two("\"Visits\": \"count\"", "\"Visits\": \"count by\\t day(At, 7)\""),
             "7)\"",
@@ -167,7 +167,7 @@ async fn what_is_wrong_is_told_with_the_place_in_the_file_and_in_the_expression(
         (two("\"Days\"", "\"Totals\""), "\"Totals\", \"table\": \"Day\"", "two views have the name \"Totals\""),
         (two("\"Days\"", "\"All days\""), "\"All days\"", "the name \"All days\" is not"),
         (two("begins_with(SK, 'ORDER#')", "Orders = 1"), "{ \"name\": \"Totals\"", "reads the attribute \"Orders\""),
-        (two("\"Day\", \"on_missing\": \"skip\"", "\"Order\""), "[{ \"attribute\": \"Shop\"", "a table has one key"),
+        (two("\"Day\", \"on_missing\": \"skip\"", "\"Order\""), "[{ \"attribute\": \"Shop\"", "give them the same key"),
     ] {
         bench.file("definition.json", &broken);
         let ran = bench.view(&["check"]).await;

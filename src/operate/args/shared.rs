@@ -144,7 +144,7 @@ impl Shared {
 /// The SDK makes it a part of a host's name.
 fn region(text: &str) -> Result<String, String> {
     let usable = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    usable.then(|| text.to_owned()).ok_or_else(|| "expected the name of a Region, as eu-west-1".to_owned())
+    usable.then(|| text.to_owned()).ok_or_else(|| "expected the name of a Region, such as eu-west-1".to_owned())
 }
 
 #[cfg(test)]

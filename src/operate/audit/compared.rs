@@ -91,7 +91,8 @@ fn key_of(definition: &Definition, table: TableId, given: &str) -> Result<ViewKe
         [(attribute, KeyType::S)] => Some(attribute),
         _ => None,
     };
-    let wanted = if whole.is_some() { "its string" } else { r#"an object of attribute to value, as {"Id":{"N":"1"}}"# };
+    let wanted =
+        if whole.is_some() { "its string" } else { r#"an object of attribute to value, such as {"Id":{"N":"1"}}"# };
     let item = match whole {
         Some(attribute) => Item::from(HashMap::from([(attribute.clone(), AttributeValue::S(given.to_owned()))])),
         None => serde_json::from_str(given).map_err(|error| (error.to_string(), wanted))?,

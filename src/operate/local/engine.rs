@@ -35,7 +35,9 @@ pub struct Engine {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The file is no database, or cannot be written.
-    #[error("cannot keep the tables in {file}: {cause}; give --data a file that this command made, or a new one")]
+    #[error(
+        "cannot keep the tables in {file}: {cause}; with --data, give a file that this command created, or a new one"
+    )]
     Data {
         file: PathBuf,
         /// What the engine says.
@@ -45,10 +47,10 @@ pub enum EngineError {
     #[error("cannot start the engine: {0}")]
     Memory(String),
     /// Somebody else has the port.
-    #[error("port {port} is taken, perhaps by another `ddb-rollup local`; choose another one with --port")]
+    #[error("port {port} is in use, perhaps by another `ddb-rollup local`; choose another port with --port")]
     PortTaken { port: u16 },
     /// The port cannot be had for another reason.
-    #[error("cannot listen on port {port}: {cause}; choose another one with --port")]
+    #[error("cannot listen on port {port}: {cause}; choose another port with --port")]
     Port {
         port: u16,
         /// What the system says.

@@ -33,12 +33,12 @@ pub enum OwnTablesError {
     },
     /// Nothing says what the source table's key is.
     #[error(
-        "nothing tells the key of the source table {0}; give its schema, the JSON of its create-table request, by \
-         --table-schema FILE, or name the source table by --source-table"
+        "the key of the source table {0} is not known; give its create-table request as JSON with --table-schema FILE, or \
+         name another source table with --source-table"
     )]
     NoSourceSchema(String),
     /// A schema whose table is not one of the definition's.
-    #[error("{file} is the schema of the table {table}, which is none of the tables at work: {tables}")]
+    #[error("{file} is the schema of the table {table}, which is not in use; the tables in use are {tables}")]
     Unused {
         file: PathBuf,
         table: String,
@@ -46,14 +46,14 @@ pub enum OwnTablesError {
         tables: String,
     },
     /// Two schemas of one table.
-    #[error("{file} is a second schema of the table {table}; give one")]
+    #[error("{file} is a second schema of the table {table}; give only one")]
     Twice {
         /// The second file.
         file: PathBuf,
         table: String,
     },
     /// A table whose key is not the one that is needed.
-    #[error("the table {table} has the key {found}{}, but {user} need the key {needed}: change one of them", in_file(.file.as_deref()))]
+    #[error("the table {table} has the key {found}{}, but {user} need the key {needed}; change either", in_file(.file.as_deref()))]
     Key {
         /// The file with its schema; none for the table that the template declares.
         file: Option<PathBuf>,
@@ -66,7 +66,7 @@ pub enum OwnTablesError {
         needed: String,
     },
     /// A line that is no item of the source table.
-    #[error("line {line} of {file} is no item of the table {table}: {cause}; nothing was loaded")]
+    #[error("line {line} of {file} is not an item of the table {table}: {cause}; nothing was loaded")]
     Line {
         /// The line, from 1.
         line: usize,

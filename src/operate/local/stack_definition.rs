@@ -357,7 +357,7 @@ mod tests {
             assert!(error.starts_with(problem), "{error}");
         }
         for (name, value, problem) in [
-            ("ExistingSourceStreamArn", "arn:x", "the condition SourceTableIsNew does not hold"),
+            ("ExistingSourceStreamArn", "arn:x", "the condition SourceTableIsNew is false"),
             ("MappingEnabled", "false", "EventSourceMapping.Enabled in the template: it must be true"),
             ("FilterPattern4", "{}", "EventSourceMapping.FilterCriteria in the template: records are not filtered"),
         ] {

@@ -32,7 +32,7 @@ pub enum TemplateError {
         parameters: String,
     },
     /// A value that the parameter does not take.
-    #[error("the template's parameter {name} does not take {value:?}: {accepted}")]
+    #[error("the template's parameter {name} cannot be {value:?}: {accepted}")]
     Parameter {
         /// The parameter.
         name: String,
@@ -87,7 +87,7 @@ impl StackTemplate {
             let name = condition.as_str().unwrap_or_default();
             if !self.condition(name, &properties.place)? {
                 return Err(properties.wrong(format!(
-                    "the condition {name} does not hold with these parameters, so that there is no such resource"
+                    "the condition {name} is false with these parameters, so this resource does not exist"
                 )));
             }
         }
@@ -292,7 +292,7 @@ fn check_parameter(name: &str, value: &str, declaration: &Value) -> Result<(), T
     }
     let limit = |field: &str| declaration.get(field).and_then(text_of).and_then(|text| text.parse::<f64>().ok());
     let (measured, unit, least, most) = if declaration["Type"] == "Number" {
-        let Ok(number) = value.parse::<f64>() else { return fail("it is a number".into()) };
+        let Ok(number) = value.parse::<f64>() else { return fail("expected a number".into()) };
         (number, "", limit("MinValue"), limit("MaxValue"))
     } else {
         let length = u32::try_from(value.chars().count()).unwrap_or(u32::MAX);

@@ -105,8 +105,8 @@ impl fmt::Display for ReplayText<'_> {
         self.refused(f)?;
         self.gone(f)?;
         if self.report.foreign > 0 {
-            let messages = counted(self.report.foreign, "message is", "messages are");
-            writeln!(f, "{messages} not from a failure destination, and stay in the queue")?;
+            let messages = counted(self.report.foreign, "message", "messages");
+            writeln!(f, "{messages} left in the queue: not from a failure destination")?;
         }
         Ok(())
     }

@@ -84,7 +84,7 @@ pub enum Reason {
     },
     /// Another event has its sequence number.
     #[error(
-        "another event has the sequence number {sequence_number}; which of them is counted cannot be decided here: repair the \
+        "another event has the sequence number {sequence_number}; the function cannot decide which of the two is counted: repair the \
          view items of this one"
     )]
     NumberTaken { sequence_number: String },

@@ -42,14 +42,14 @@ pub enum Parsed<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
     /// It is not text, so it is no JSON.
-    #[error("the event is not UTF-8 text: byte {bytes} begins no character; send it as JSON")]
+    #[error("the event is not UTF-8 text: no character begins at byte {bytes}; send it as JSON")]
     NotText {
         /// How many bytes of it are text.
         bytes: usize,
     },
     /// No `Records` in it.
     #[error(
-        "the event is not one of a DynamoDB stream: no list of Records up to line {line}, column {column}; connect the \
+        "the event is not from a DynamoDB stream: no list of Records up to line {line}, column {column}; connect the \
          function to a stream by an event source mapping"
     )]
     NotAStreamEvent {

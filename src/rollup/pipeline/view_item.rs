@@ -88,7 +88,7 @@ pub fn out_of_bounds(definition: &Definition, item: &Item, sums: &Sums) -> Optio
         let AttributeValue::N(text) = stored else { return None };
         let sum = &text.parse::<Number>().ok()? + amount;
         (!sum.is_storable())
-            .then(|| format!("its {name} is {text}, and {amount} on top of it is no number that an item can hold"))
+            .then(|| format!("its {name} is {text}, and adding {amount} gives a number that an item cannot hold"))
     })
 }
 

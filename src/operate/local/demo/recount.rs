@@ -90,7 +90,7 @@ pub(super) fn differences(stored: &CountersByMap, recounted: &CountersByMap) -> 
 }
 
 fn number_text(count: Option<i64>) -> String {
-    count.map_or_else(|| "no number".to_owned(), |count| count.to_string())
+    count.map_or_else(|| "not a number".to_owned(), |count| count.to_string())
 }
 
 impl fmt::Display for Counters {
@@ -178,7 +178,7 @@ mod tests {
                 vec![map("a", "2", &[("Bar", "1"), ("Zoo", "1"), ("Inn", "-1")])],
                 "a CategoryCounts.Inn is -1, recounted 0",
             ),
-            (vec![map("a", "x", &[("Bar", "1"), ("Zoo", "1")])], "a TotalPoints is no number, recounted 2"),
+            (vec![map("a", "x", &[("Bar", "1"), ("Zoo", "1")])], "a TotalPoints is not a number, recounted 2"),
             (vec![map("a", "2", &[("Bar", "1"), ("Zoo", "1")]), map("b", "1", &[])], "b TotalPoints is 1, recounted 0"),
         ] {
             assert_eq!(found(&maps, &points), [expected]);

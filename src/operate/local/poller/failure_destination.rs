@@ -102,7 +102,7 @@ pub enum FailureDestination {
 
 /// Records that could not be kept.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write to {path}, where records go that are given up: {cause}")]
+#[error("cannot write to {path}, the failure destination: {cause}")]
 pub(super) struct FailureDestinationError {
     path: String,
     cause: std::io::Error,

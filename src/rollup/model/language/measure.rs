@@ -341,7 +341,7 @@ mod tests {
             ("count by Plan, Status", 13, "where or the end"),
             ("count by each Tags + 1", 19, "expected where or the end"),
             ("count where", 11, "expected a value"),
-            ("count where Paid", 16, "a path alone is no condition"),
+            ("count where Paid", 16, "a path alone is not a condition"),
             ("count where Paid = true by Plan", 24, "by is written before where"),
             ("count where Paid = true LIMIT 5", 24, "expected AND, OR or the end"),
             ("count by Plan by Status", 14, "where or the end"),

@@ -71,7 +71,7 @@ impl Template {
                 template.rest.push((hole, String::new()));
                 at = end;
             } else if rest.starts_with('}') {
-                return Err(SyntaxError::new(text, at..at + 1, "there is no { before it; a brace alone is written }}"));
+                return Err(SyntaxError::new(text, at..at + 1, "there is no { before it; write a single brace as }}"));
             }
         }
         Ok(template)
@@ -223,7 +223,7 @@ fn hole(text: &str, at: usize, has_each: bool) -> Result<(Hole, usize), SyntaxEr
     let start = parser.range();
     let hole = if parser.take_keyword("each")? {
         if has_each {
-            return Err(parser.refuse(start, "expected a value: a template has one each at the most"));
+            return Err(parser.refuse(start, "expected a value: a template has at most one each"));
         }
         Hole::Each(parser.path()?)
     } else {
