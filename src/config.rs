@@ -265,7 +265,7 @@ pub(crate) fn number<T: std::str::FromStr + PartialOrd + Display>(
     }
 }
 
-/// A record that left quarantine before the marker of a counted one would expire could be taken for one that is new.
+/// A record that left quarantine before the marker of a counted one would expire could be treated as one that is new.
 fn quarantine_retention(variable: impl Fn(&str) -> Option<String>, least: u32) -> Result<Option<u32>, ConfigError> {
     let Some(value) = variable(QUARANTINE_RETENTION_DAYS).filter(|value| !value.is_empty()) else { return Ok(None) };
     match value.parse() {

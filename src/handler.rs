@@ -44,12 +44,12 @@ pub struct Rollup<S, E> {
     complete_items: CompleteItems,
     redelivery: Redelivery,
     environment: Option<Environment>,
-    /// The streams for which the definition was written down.
+    /// The streams for which the definition was recorded.
     announced: Mutex<HashSet<String>>,
     observe: Option<Observer>,
 }
 
-/// What an invocation comes with, besides its event.
+/// What an invocation comes with, in addition to its event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
     /// Its request id.
@@ -148,7 +148,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
     /// Deals with one event.
     ///
     /// # Errors
-    /// When nothing of the event can be dealt with, or a record can be neither marked nor reported.
+    /// When the event cannot be processed, or a record can be neither marked nor reported.
     pub async fn handle(&self, event: &str, invocation: &Invocation) -> Result<DynamoDbEventResponse, InvocationError> {
         let began = Instant::now();
         let deadline = began + working_time(invocation.time_left);
@@ -221,7 +221,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         }
     }
 
-    /// Whether a raw record, by itself, changes nothing.
+    /// Whether a raw record, alone, changes nothing.
     #[must_use]
     pub fn has_no_effect(&self, raw: &str, now: DateTime<Utc>) -> bool {
         let retention = Retention { days: self.config.marker_retention_days, until: now };

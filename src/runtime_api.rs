@@ -68,7 +68,7 @@ impl RuntimeApi {
     /// The Runtime API at a host and a port.
     ///
     /// # Errors
-    /// When that is no address.
+    /// When that is not an address.
     pub fn new(address: &str) -> Result<Self, http::uri::InvalidUri> {
         let client = PooledClient::builder().with_endpoint(address.parse()?).build();
         Ok(Self { client, warned: false })

@@ -20,7 +20,7 @@ const EXTENSION_NAME: &str = "ddb-rollup-graceful-shutdown";
 /// Waits, once polled, for SIGTERM or SIGINT, and tells which.
 ///
 /// Lambda sends SIGTERM only to a function that has an extension, so one is registered that subscribes to nothing. Where
-/// that cannot be done the function works all the same.
+/// that cannot be done, the function still works.
 pub async fn requested() -> impl Future<Output = &'static str> {
     let (registered, answered) = oneshot::channel();
     // The task outlives the wait: Lambda holds up the start until an extension that it has registered asks for its next

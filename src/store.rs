@@ -281,7 +281,7 @@ impl Store for DynamoStore {
     }
 }
 
-/// What a failed request means, of any operation that is no transaction.
+/// What a failed request means, of any operation that is not a transaction.
 pub fn failure<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E, HttpResponse>) -> Failure {
     match error {
         SdkError::ServiceError(answer) => verdict::single(&error_answer(answer.err(), answer.raw())),

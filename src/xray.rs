@@ -40,7 +40,7 @@ impl Place {
     }
 }
 
-/// A store whose requests are told to the daemon.
+/// A store that reports its requests to the X-Ray daemon.
 #[derive(Debug)]
 pub struct Traced<S, E> {
     store: S,

@@ -72,7 +72,7 @@ impl Event {
     /// Reads an event.
     ///
     /// # Errors
-    /// When it is no object, or asks for something with other fields than it may have.
+    /// When it is not an object, or asks for something with other fields than it may have.
     pub fn read(event: &[u8]) -> Result<Self, EventError> {
         let object: Map<String, Value> = read(event)?;
         match FIELDS.into_iter().find(|field| object.contains_key(*field)) {

@@ -114,7 +114,9 @@ mod tests {
         let report = json!({ "drift": drift, "drifted_counters": 3, "ledger": [], "uncountable": [] });
         let summary = json!({ "drifted": 2, "exact": 5, "clean": false, "began": "a", "ended": "b" });
         let page = page(&definition, &report, &summary);
-        for part in ["<b>2</b>drifted", "<td>TotalPoints</td>", "<td>&lt;script&gt;</td>", "and 2 more", "There are findings."] {
+        for part in
+            ["<b>2</b>drifted", "<td>TotalPoints</td>", "<td>&lt;script&gt;</td>", "and 2 more", "There are findings."]
+        {
             assert!(page.contains(part), "{part}: {page}");
         }
         assert!(!page.contains("<script>") && !page.contains("ledger"), "{page}");

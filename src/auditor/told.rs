@@ -13,16 +13,16 @@ use crate::operate::audit::merge;
 use crate::operate::clock::now;
 use crate::operate::repair::report::CounterWrite;
 
-/// Findings of one kind that have a line each, of one slice; the rest is counted.
+/// Findings of one kind and slice that get a line each; the rest is only counted.
 const LINES: usize = 100;
 
-/// What a slice finds for itself, each with the number of them in all and the command that looks closer.
+/// The lists of findings in a slice's report: log kind, field of the count, and the command that shows more.
 const OF_SLICE: [(&str, &str, &str); 2] = [
     ("drift", "drifted_counters", "ddb-rollup repair --item KEY"),
     ("unstable_items", "unstable", "ddb-rollup audit --item KEY"),
 ];
 
-/// What every slice finds, as it reads whole tables.
+/// The lists that every slice reports in full, because each reads whole tables.
 const OF_ALL: [(&str, &str, &str); 2] =
     [("ledger", "ledger_findings", "ddb-rollup audit"), ("uncountable", "uncountable_items", "ddb-rollup view try")];
 
@@ -41,14 +41,14 @@ impl Teller {
         &self.function
     }
 
-    /// The findings of one slice.
+    /// Logs the findings of one slice.
     pub(super) fn findings_of_slice(&self, report: &Value) {
         for of in OF_SLICE {
             self.findings(report, of);
         }
     }
 
-    /// What all slices found alike.
+    /// The findings that all slices report alike.
     pub(super) fn findings_of_all(&self, report: &Value) {
         for of in OF_ALL {
             self.findings(report, of);
@@ -76,7 +76,7 @@ impl Teller {
         }
     }
 
-    /// What a whole pass came to.
+    /// The result of a whole pass.
     pub(super) fn summary(&self, summary: &Value) {
         let level = if summary["clean"] == true { "INFO" } else { "WARN" };
         self.line(level, "audit summary", &json!({ "summary": summary }));
@@ -87,7 +87,7 @@ impl Teller {
         logging::line(&audit::line(numbers, &self.function, request_id, now()));
     }
 
-    /// That the stream is given less time than the settings ask for.
+    /// Warns that the run waits less for the stream than the settings say.
     pub(super) fn shortened(settle: Duration, wanted: Duration) {
         warn!(
             settle_seconds = settle.as_secs_f64(),
@@ -147,7 +147,7 @@ impl AuditNumbers {
 
     /// What a pass has found so far.
     ///
-    /// What was repaired had drifted: a repair that mends everything is no reason to be silent about it.
+    /// What was repaired had drifted: it is reported even if the repair fixed everything.
     pub(super) fn so_far(self, report: &Value) -> Self {
         let number = |name: &str| report[name].as_u64().unwrap_or_default();
         let (drifted, repaired) = (number("drifted"), number("repaired"));

@@ -5,7 +5,8 @@
 //! 1. [`stream_records`]: the stream up to now, and which of its records are not applied (`open_records`).
 //! 2. `first_pass`: the source added up per view item, beside the view items ([`table_reader`], within the rate of the
 //!    `read_meter`) and the markers ([`ledger`]).
-//! 3. [`examine`]: what differs, or was written meanwhile, recounted (`source_search`) and seen at one moment (`snapshot`).
+//! 3. [`examine`]: what differs, or was written in between, recounted (`source_search`) and seen at one moment
+//!    (`snapshot`).
 //! 4. [`judged`]: what is kept of it. [`report`]: what came of it; `text` and [`page`], the same for a terminal and for a
 //!    browser, with `notes` and `remedies`; [`merge`], the sum of several.
 
@@ -124,7 +125,7 @@ pub async fn audit(
     Ok(audit.report())
 }
 
-/// An audit that goes on.
+/// An audit in progress.
 pub(super) struct Audit {
     pub(super) tables: TableReader,
     pub(super) records: StreamRecords,
@@ -281,7 +282,7 @@ impl Audit {
         self.only.as_ref()
     }
 
-    /// The records in quarantine that can be applied once their cause is mended, the oldest first.
+    /// The records in quarantine that can be applied once their cause is fixed, the oldest first.
     pub(super) fn applicable(&self) -> Vec<RecordId> {
         self.records.open.in_quarantine(QuarantinedKind::Applicable, |key| self.wants(key))
     }
@@ -317,7 +318,7 @@ impl Audit {
         self.listed.iter().all(is_set)
     }
 
-    /// View items that are to be looked at anew.
+    /// View items to examine again.
     fn forget(&mut self, suspects: &[Suspect]) {
         for suspect in suspects {
             self.listed.insert(suspect.key.clone());

@@ -103,7 +103,7 @@ impl Quarantined {
         Self { id, reason, recorded_at, parts: part_count(marker), record: kept_record(marker, parts) }
     }
 
-    /// Whether a replay may count it: nobody counted it before, and the marker of its number is its own.
+    /// Whether a replay may count it: it was never counted, and the marker of its number is its own.
     fn is_countable(&self) -> bool {
         !self.reason.starts_with(EXPIRED) && !self.id.sequence_number.contains(TAKEN)
     }
@@ -301,8 +301,8 @@ fn discarded_text(discarded: usize, commands: &Commands) -> String {
     )
 }
 
-/// Writes the records as one object, page by page; tells how many. An error leaves the object open, so that nobody takes a
-/// part of the list for all of it.
+/// Writes the records as one object, page by page; returns how many. An error leaves the object open, so that nobody
+/// takes a part of the list for all of it.
 async fn list_json(pages: &mut Pages<'_>) -> Result<usize, QuarantineError> {
     let mut listed = 0;
     write!(io::stdout(), "{{\"quarantined\":[")?;

@@ -35,7 +35,7 @@ use mender::Mender;
 use report::{Mode, RepairReport};
 
 /// How often items are set, and audited again after each time: a record that took longer than the settling time to appear
-/// in the stream is mended by the second time.
+/// in the stream is corrected by the second time.
 const PASSES: usize = 2;
 
 /// Repairs a view, for the ledger in the name of `who`.

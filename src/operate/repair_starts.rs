@@ -84,7 +84,7 @@ impl<'a> RepairStarts<'a> {
     }
 
     /// Divides raw records into those that may be applied, and those that a later repair may have counted: it did not see
-    /// them among those that are to be applied.
+    /// them among those to apply.
     ///
     /// # Errors
     /// When the table cannot be read.

@@ -42,7 +42,7 @@ impl SliceArgs {
     }
 }
 
-/// What a slice came to, which that of another slice can be added to.
+/// The result of a slice. Results of slices can be added up.
 pub trait SliceReport {
     /// The report of both.
     #[must_use]

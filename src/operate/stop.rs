@@ -68,7 +68,7 @@ impl Stop {
     }
 }
 
-/// Does work that comes to an end of its own when the operator asks for it: at a signal it is told to stop, not dropped.
+/// Runs work that can stop on request: a signal asks it to stop, and does not drop it.
 ///
 /// # Errors
 /// When the work fails, or the system does not let the process listen for signals.

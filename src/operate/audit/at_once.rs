@@ -26,11 +26,11 @@ pub(super) struct Moment {
 }
 
 impl StreamRecords {
-    /// A view item as of a moment; none when a write was in the way. Nobody needs to pause for it.
+    /// A view item as of one moment; `None` if a write interfered. Writers need not pause.
     ///
     /// The item is read together with the markers of its records that are not applied. Whatever else is in its counters is
     /// in the stream, which is read after that, to the end that it had after the moment. Of a record that this brings, or
-    /// that did not fit into the transaction, and that is applied by then, it cannot be told whether the item had it.
+    /// that did not fit into the transaction, and that is applied by then, it is unknown whether the item had it.
     ///
     /// Between the page that is read before the moment and the end that is asked for after it is no other request: the
     /// fewer records come in between, the better.

@@ -22,7 +22,7 @@ impl Compared {
     /// Whose counters an operator asks for: of the view of that name, or of all.
     ///
     /// # Errors
-    /// When there is no view of that name; the error has those that there are.
+    /// When no view has that name; the error lists the names.
     pub fn of(definition: &Definition, view: Option<&str>, adopt: bool) -> Result<Self, AuditError> {
         let Some(name) = view else { return Ok(Self { views: definition.all(), adopt }) };
         let known = || definition.views().iter().map(View::name).collect::<Vec<_>>().join(", ");

@@ -26,7 +26,7 @@ use crate::rollup::model::number::Number;
 use crate::rollup::model::view::{OnMissingViewItem, ROLLUP_VERSION, ViewKey};
 use crate::rollup::{AttributeValue, Item};
 
-/// Bytes of what is looked at together, as estimated; the next as many are read meanwhile.
+/// Estimated bytes that are examined together; as many are read at the same time for the next chunk.
 const CHUNK_BYTES: usize = 128 * 1024 * 1024;
 
 /// About what a source item takes in memory, beside what only it contributes.
@@ -117,7 +117,7 @@ impl AfterLook for OnlyLook {
     }
 }
 
-/// View items whose source items were recounted, and that are to be looked at.
+/// View items to examine, whose source items were recounted.
 pub struct RecountedItems {
     pub(super) keys: Vec<ViewKey>,
     /// When that was.

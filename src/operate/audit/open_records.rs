@@ -26,7 +26,7 @@ pub(super) struct OpenRecord {
 /// Records in quarantine, by what can become of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum QuarantinedKind {
-    /// They can be applied once their cause is mended.
+    /// They can be applied once their cause is fixed.
     Applicable,
     /// They can never be.
     Inapplicable,

@@ -65,7 +65,7 @@ impl<T: Display> Display for Text<T> {
     }
 }
 
-/// The page: of one report, with the commands that mend what it found.
+/// The page: of one report, with the commands that fix what it found.
 #[must_use]
 pub fn page(report: &AuditReport, commands: &Commands, now: DateTime<Utc>) -> String {
     let mut page = String::new();

@@ -28,7 +28,7 @@ pub(super) struct Snapshot {
 
 impl TableReader {
     /// Reads a view item and the markers of up to [`MARKERS_BESIDE_AN_ITEM`] records in one transaction: a marker is in the
-    /// answer if and only if its record is in the counters. None when a write was in the way.
+    /// answer if and only if its record is in the counters. `None` if a write interfered.
     ///
     /// # Errors
     /// When a table cannot be read.

@@ -46,7 +46,7 @@ pub(super) const MARKER: [&str; 9] =
 /// By how much the clocks of operator and service may differ: requests of a clock that is further off are refused.
 const CLOCKS: Duration = Duration::from_mins(5);
 
-/// Which records of before the recount are asked for their markers.
+/// Which records from before the recount are asked for their markers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum MarkersAsked {
     /// All.
@@ -345,7 +345,7 @@ impl StreamRecords {
         self.began.is_some() && !self.written.contains(key)
     }
 
-    /// Notes a record in quarantine that the whole table has told of.
+    /// Notes a record in quarantine that the scan of the table found.
     pub(super) fn add_quarantined(&mut self, id: RecordId, effect: OpenEffect) {
         self.open.add(id, OpenRecord { waiting: NotApplied::Quarantined, created_at: None, effect });
     }

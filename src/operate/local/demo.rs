@@ -133,7 +133,7 @@ fn show_recount(
     output.table(["map", "stored", "recounted"], rows.collect())
 }
 
-/// What the demo came to.
+/// The result of the demo.
 struct DemoResult {
     /// The records that the changes wrote to the stream.
     records: usize,

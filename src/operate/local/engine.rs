@@ -34,7 +34,7 @@ pub struct Engine {
 /// An engine that does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The file is no database, or cannot be written.
+    /// The file is not a database, or cannot be written.
     #[error(
         "cannot keep the tables in {file}: {cause}; with --data, give a file that this command created, or a new one"
     )]
@@ -43,7 +43,7 @@ pub enum EngineError {
         /// What the engine says.
         cause: String,
     },
-    /// There is no memory for it.
+    /// An engine in memory could not start.
     #[error("cannot start the engine: {0}")]
     Memory(String),
     /// Somebody else has the port.

@@ -24,7 +24,7 @@ pub enum OwnTablesError {
         /// What the system says.
         cause: std::io::Error,
     },
-    /// A file that is no schema of a table.
+    /// A file that is not a schema of a table.
     #[error("{file} is not the JSON of a create-table request: {cause}")]
     Schema {
         file: PathBuf,
@@ -65,7 +65,7 @@ pub enum OwnTablesError {
         /// The key that is needed.
         needed: String,
     },
-    /// A line that is no item of the source table.
+    /// A line that is not an item of the source table.
     #[error("line {line} of {file} is not an item of the table {table}: {cause}; nothing was loaded")]
     Line {
         /// The line, from 1.
@@ -122,7 +122,7 @@ impl fmt::Display for Completed {
 pub(super) struct OwnTables {
     /// The source table, with a stream that carries both images.
     pub(super) source: TableDefinition,
-    /// The tables with view items, besides the source table.
+    /// The tables with view items, in addition to the source table.
     pub(super) views: Vec<TableDefinition>,
     /// What is not as a user said, or was not said.
     pub(super) completed: Vec<Completed>,
@@ -175,7 +175,7 @@ fn text_of(file: &Path) -> Result<String, OwnTablesError> {
 /// Reads the schemas.
 ///
 /// # Errors
-/// When a file cannot be read, or is no schema of a table.
+/// When a file cannot be read, or is not a schema of a table.
 pub(super) fn schemas(files: &[PathBuf]) -> Result<Schemas, OwnTablesError> {
     let schema = |file: &PathBuf| {
         let wrong = |cause: String| OwnTablesError::Schema { file: file.clone(), cause };
@@ -260,7 +260,7 @@ pub(super) fn tables(
     Ok(OwnTables { source, views, completed })
 }
 
-/// The schemas by the name of their table, if each is of a table that is at work.
+/// The schemas by the name of their table, if each is of a table in use.
 fn by_table(config: &Config, schemas: Schemas) -> Result<BTreeMap<String, (PathBuf, TableDefinition)>, OwnTablesError> {
     let definition = &config.definition;
     let mut at_work = vec![table_name(definition.source_table())];
@@ -342,7 +342,7 @@ fn of_definition(table: &ViewTable) -> TableDefinition {
 /// Reads the items of a file, a line each.
 ///
 /// # Errors
-/// When the file cannot be read, or a line is no item of the table; the error names the line.
+/// When the file cannot be read, or a line is not an item of the table; the error names the line.
 pub(super) fn items(file: &Path, table: &TableDefinition) -> Result<Vec<Item>, OwnTablesError> {
     let text = text_of(file)?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());

@@ -1,6 +1,6 @@
 //! Reads a CloudFormation template as far as running the one that ships needs: parameters, conditions that compare
 //! values, and the functions that name other values. Only what is asked for is evaluated, so that a parameter without a
-//! value is no error until something needs it.
+//! value is not an error until something needs it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ pub(super) struct StackTemplate {
 /// A template that cannot be read, or says something that cannot be known here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// The text is no JSON.
+    /// The text is not JSON.
     #[error("the template is not JSON: {0}")]
     NotJson(String),
     /// A value for a parameter that the template does not have.

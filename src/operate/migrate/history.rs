@@ -60,7 +60,7 @@ impl History {
     /// Every migration that was applied, by number.
     ///
     /// # Errors
-    /// When the table cannot be read, or holds an item that is none of ours under our key.
+    /// When the table cannot be read, or holds an item with such a key that this command did not write.
     pub async fn applied(&self) -> Result<Vec<AppliedMigration>, MigrateError> {
         let query = self
             .client

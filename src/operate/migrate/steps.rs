@@ -17,7 +17,7 @@ use crate::operate::error::{TableError, failure_text};
 use crate::operate::progress::Progress;
 use crate::rollup::Item;
 
-/// How often one request is sent, at the most: with the SDK's waits, about two minutes of throttling.
+/// How often one request is sent, at most: with the SDK's waits, about two minutes of throttling.
 const ATTEMPTS: u32 = 12;
 
 /// Writes in flight at once: enough to hide the way to the service, few enough to leave its capacity to live writers.

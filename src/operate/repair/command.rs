@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
 
-    /// Remove groups of a `count by` that count nothing; a function that counts for one again begins it anew
+    /// Remove groups of a `count by` that count nothing; the function creates a group again when it counts for it
     #[arg(long, conflicts_with = "dry_run")]
     remove_zero_groups: bool,
 }

@@ -28,7 +28,7 @@ const ITEMS_MAX: usize = limits::TRANSACTION_ACTIONS / ACTIONS_AN_ITEM;
 /// within its bytes.
 const COUNTERS_MAX: usize = 500;
 
-/// A view item that is to be set.
+/// A view item to set.
 #[derive(Debug, Clone, Copy)]
 struct Drifted<'a> {
     key: &'a ViewKey,

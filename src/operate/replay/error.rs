@@ -23,7 +23,7 @@ pub enum ReplayError {
         /// What is wrong with it.
         cause: String,
     },
-    /// Records of a file of which nobody knows whether their markers may be gone.
+    /// Records of a file without a creation time: their markers may be gone.
     #[error(
         "{undated} of the {records} records in {file} have no creation time. A record that is older than the retention of \
          markers may be counted twice, so nothing was applied. If all of them are newer, add --assume-recent"

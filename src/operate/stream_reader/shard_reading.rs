@@ -63,7 +63,7 @@ pub(super) enum Place {
     Page,
 }
 
-/// A page that was read, and the shard that goes on behind it.
+/// A page that was read, and the shard that continues behind it.
 #[derive(Debug)]
 pub(super) struct ReadPage {
     pub(super) shard: ShardReading,

@@ -1,4 +1,4 @@
-//! What a definition changes of the previous one, and what is to be done when it is deployed.
+//! What a definition changes of the previous one, and what to do when it is deployed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,7 +33,7 @@ struct LeftBehind {
     attributes: Vec<String>,
 }
 
-/// Which counters are to be set when the definition is deployed.
+/// Which counters to set when the definition is deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Repair {
     /// Those of these views, which may be none.

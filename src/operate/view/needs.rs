@@ -28,7 +28,7 @@ pub(super) struct NeededTable {
 struct NeededIndex {
     name: &'static str,
     key: Vec<(String, KeyType)>,
-    /// What it has besides keys.
+    /// What it has in addition to keys.
     includes: &'static str,
 }
 

@@ -74,7 +74,7 @@ pub struct Look<'a> {
 type Possible = BTreeMap<Sums, BTreeSet<usize>>;
 
 impl Look<'_> {
-    /// None when there are too many possibilities, or a counter that is no number.
+    /// None when there are too many possibilities, or a counter that is not a number.
     fn possible(&self) -> Option<Possible> {
         let all = self.open.iter().chain(self.unsure);
         let mut without = Sums::new();

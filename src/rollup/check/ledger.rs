@@ -28,7 +28,7 @@ pub struct AuditedRecord<'a> {
     pub old: Contribution,
     /// What the new image contributes, and to which view items.
     pub new: Contribution,
-    /// What is to be done about it.
+    /// What to do about it.
     pub effect: Effect<'a>,
 }
 
@@ -86,7 +86,7 @@ pub fn quarantined_effect(definition: &Definition, quarantined: &Item, parts: &[
     found
 }
 
-/// Whether the record of a quarantined marker can be applied once its cause is mended.
+/// Whether the record of a quarantined marker can be applied once its cause is fixed.
 #[must_use]
 pub fn can_be_applied(quarantined: &Item) -> bool {
     matches!(quarantined.get(marker::REASON), Some(AttributeValue::S(reason)) if poison::can_be_applied(reason))
@@ -193,7 +193,7 @@ fn view_of(definition: &Definition, entry: &HashMap<String, AttributeValue>) -> 
     }
 }
 
-/// What is wrong with a marker by itself. What a marker of another definition says of its deltas is not looked at.
+/// What is wrong with a marker alone. The deltas of a marker of another definition are not checked.
 #[must_use]
 pub fn inspect(definition: &Definition, id: &RecordId, marker: &Item) -> Option<Finding> {
     let finding = |invariant, what| Some(Finding { invariant, subject: id.to_string(), what });

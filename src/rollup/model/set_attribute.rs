@@ -7,7 +7,7 @@ use crate::rollup::AttributeValue;
 use crate::rollup::model::language::Template;
 use crate::rollup::model::number::Number;
 
-/// An attribute that a view sets on its items, besides its measures.
+/// An attribute that a view sets on its items, in addition to its measures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAttribute {
     /// The attribute of the view item.

@@ -212,7 +212,7 @@ pub enum KeyError {
         /// The longest that a key may be, in bytes.
         limit: usize,
     },
-    /// A text that the view item gets besides its key is none, or too long for an index.
+    /// A text that the view sets on the item is empty, or too long for an index.
     #[error("the text that the view sets as {attribute:?} has {bytes} bytes; it must have 1 to {limit}")]
     SetText {
         /// The view item's attribute.

@@ -17,7 +17,7 @@ pub enum Failure {
     Refused(String),
     /// The token was used for another body: the transaction needs a new one.
     TokenReused,
-    /// The deployment is at fault and no record: an invocation cannot mend it.
+    /// The deployment is at fault, not a record: an invocation cannot fix it.
     Broken(String),
 }
 

@@ -41,7 +41,7 @@ impl Shape {
 /// The shape of a view item that came back, as far as these views are concerned.
 ///
 /// # Errors
-/// When a measure's attribute is there and is no map; the text says which and what it is.
+/// When a measure's attribute exists and is not a map; the text names the attribute and its type.
 pub fn shape(definition: &Definition, views: ViewSet, item: Option<&Item>) -> Result<Shape, String> {
     let Some(item) = item else { return Ok(Shape::Absent) };
     let mut lacking = BTreeSet::new();

@@ -17,7 +17,7 @@ const CATEGORY_COUNTS: &str = "CategoryCounts";
 /// The counters of every map, by its id.
 pub(super) type CountersByMap = BTreeMap<String, Counters>;
 
-/// The counters of one map. What is stored and is no number is none.
+/// The counters of one map. A stored value that is not a number is `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Counters {
     total: Option<i64>,
@@ -65,7 +65,7 @@ fn text(item: &SdkItem, attribute: &str) -> String {
     item.get(attribute).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
 }
 
-/// Where stored counters differ from a recount. A counter of zero is as good as none.
+/// Where stored counters differ from a recount. A counter of zero equals an absent one.
 pub(super) fn differences(stored: &CountersByMap, recounted: &CountersByMap) -> Vec<CounterDifference> {
     let nothing = Counters { total: Some(0), ..Counters::default() };
     let keys: BTreeSet<_> = stored.keys().chain(recounted.keys()).collect();

@@ -15,7 +15,7 @@ use crate::operate::event::{EventRecord, event};
 pub(super) enum LastInvocation {
     /// There was none.
     None,
-    /// The function responded, and named a record that it had not dealt with.
+    /// The function responded, and named a record that it had not resolved.
     Responded,
     /// The function failed, or ran out of time.
     Failed,

@@ -10,7 +10,7 @@ use crate::rollup::model::view::{OnMissingViewItem, View};
 /// Why views cannot be kept together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// There is none, or too many.
+    /// No view, or too many.
     #[error("the definition has {0} views; it must have 1 to {most}", most = limits::VIEWS)]
     Views(usize),
     /// Two have one name.

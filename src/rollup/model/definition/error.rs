@@ -25,7 +25,7 @@ pub struct DefinitionError {
 /// What is wrong with a definition.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// It is no JSON, or JSON of something else.
+    /// It is not JSON, or JSON of something else.
     #[error("not a definition, {{\"key\": [...], \"measures\": {{...}}}} or {{\"views\": [...]}}: {0}")]
     Json(String),
     /// The members of a view stand beside a list of views.

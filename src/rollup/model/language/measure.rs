@@ -98,7 +98,7 @@ impl MeasureExpression {
     }
 
     /// What an item adds to the measure: nothing if the condition is not true of it, or if what is summed has no value
-    /// or is no number.
+    /// or is not a number.
     ///
     /// # Errors
     /// When an amount is out of bounds. It is looked at whether the item has a group or not.
@@ -164,7 +164,7 @@ impl Parser<'_> {
     }
 }
 
-/// The entries of a map of numbers. What is no number is skipped, and what is no map has no entries.
+/// The entries of a map of numbers. What is not a number is skipped, and what is not a map has no entries.
 fn entries(value: Option<&AttributeValue>) -> Result<Amounts, UncountableAmount> {
     let mut found = Amounts::default();
     let Some(AttributeValue::M(map)) = value else { return Ok(found) };

@@ -1,7 +1,7 @@
 //! The grammar of values and conditions, as one function a rule.
 //!
 //! A parenthesis can begin a value or a condition, and only what follows tells which. So one set of rules reads both,
-//! and each rule says which of them it needs.
+//! and each rule says which it needs.
 
 use crate::rollup::model::language::cursor::Parser;
 use crate::rollup::model::language::error::SyntaxError;
@@ -58,7 +58,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A chain of conditions, or what is no chain.
+    /// A chain of conditions, or a single one.
     fn chain(
         &mut self,
         keyword: &str,
