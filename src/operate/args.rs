@@ -31,7 +31,7 @@ pub struct Pace {
     #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = seconds)]
     pub lag: Duration,
 
-    /// Read capacity units that may be consumed a second, in all tables; without it as many as there are
+    /// Maximum read capacity units per second, over all tables; without it there is no limit
     #[arg(long, value_name = "UNITS", value_parser = units)]
     pub max_read_units: Option<f64>,
 }

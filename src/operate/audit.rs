@@ -91,7 +91,7 @@ pub struct AuditScope {
     #[arg(long)]
     pub adopt: bool,
 
-    /// Ask every record of the stream for its marker, and not only where a view item differs or a record is younger than --lag
+    /// Look up the marker of every stream record, not only where a view item differs or a record is younger than --lag
     #[arg(long)]
     pub all_markers: bool,
 

@@ -23,7 +23,7 @@ use crate::config::{Config, ConfigError};
 
 /// Check that the tables, the stream, the event source mapping and the function are what the roll-up relies on
 ///
-/// Changes nothing. Ends with 1 when something is not as it should be.
+/// It changes nothing. Exit code 1 means that a check failed.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Function that reads the stream, by its name or ARN; needed if several functions read it

@@ -43,8 +43,8 @@ enum Command {
     Try(TryArgs),
     /// Print the filter patterns with which the function gets only records that can count
     ///
-    /// Each is a line, as a parameter of the template takes it. With --json they are one object, as the event source
-    /// mapping takes them.
+    /// It prints one pattern per line, as a parameter of the template takes it. With --json it prints one object, as the
+    /// event source mapping takes it.
     Filter(FilterArgs),
 }
 

@@ -25,11 +25,11 @@ pub struct Args {
     #[command(flatten)]
     slices: SliceArgs,
 
-    /// Show what would be written, and write nothing
+    /// Show what would be written, without writing it
     #[arg(long)]
     dry_run: bool,
 
-    /// Remove groups of a `count by` that count nothing; the function creates a group again when it counts for it
+    /// Remove groups of a `count by` that count nothing; the function creates such a group again when it is counted
     #[arg(long, conflicts_with = "dry_run")]
     remove_zero_groups: bool,
 }
