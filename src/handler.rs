@@ -216,7 +216,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
                 Ok(Ok(())) => {
                     self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(stream.to_owned());
                 }
-                failed => warn!("cannot write down the definition: {failed:?}"),
+                failed => warn!("cannot record the definition in the idempotency table: {failed:?}"),
             }
         }
     }

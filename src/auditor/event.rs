@@ -79,7 +79,7 @@ impl Event {
             None => Ok(Self::GoOn),
             Some("plan") => match read(event)? {
                 PlanEvent { plan: true } => Ok(Self::Plan),
-                PlanEvent { plan: false } => Err(EventError("plan is not true".to_owned())),
+                PlanEvent { plan: false } => Err(EventError("plan must be true".to_owned())),
             },
             Some("slice") => {
                 let SliceEvent { slice, run } = read(event)?;
@@ -141,7 +141,7 @@ mod tests {
             ("null", "invalid type: null"),
             ("[]", "invalid type: sequence"),
             (r#""{}""#, "invalid type: string"),
-            (r#"{"plan":false}"#, "plan is not true"),
+            (r#"{"plan":false}"#, "plan must be true"),
             (r#"{"plan":"yes"}"#, "expected a boolean"),
             (r#"{"plan":true,"slices":4}"#, "unknown field `slices`"),
             (r#"{"slice":"9/8"}"#, "slice is \"9/8\""),

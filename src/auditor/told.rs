@@ -92,7 +92,7 @@ impl Teller {
         warn!(
             settle_seconds = settle.as_secs_f64(),
             wanted_seconds = wanted.as_secs_f64(),
-            "the run is too short to wait as long for the stream as it should: a write that takes longer may be called drift"
+            "the run is too short to wait as long for the stream as it should: a write that takes longer may be reported as drift"
         );
     }
 

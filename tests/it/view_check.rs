@@ -162,7 +162,7 @@ async fn what_is_wrong_is_told_with_the_place_in_the_file_and_in_the_expression(
             "the view \"Days\": the measure \"Visits\": at character 19, \"7\"",
         ),
         (two("{day(At)}", "{each A}{each B}"), "each B}", "the view \"Days\": the key attribute \"Day\""),
-        (two("\"N\" }", "\"N\", \"value\": \"a{B}\" }"), "\"a{B}\"", "is of type S, not N; write S, or one hole"),
+        (two("\"N\" }", "\"N\", \"value\": \"a{B}\" }"), "\"a{B}\"", "is of type S, not N; write S, or only one hole"),
         (two("{ \"Visits\": \"count\" }", "{}"), "{} } ] }", "the view \"Days\": the view has no measure"),
         (two("\"Days\"", "\"Totals\""), "\"Totals\", \"table\": \"Day\"", "two views have the name \"Totals\""),
         (two("\"Days\"", "\"All days\""), "\"All days\"", "the name \"All days\" is not"),

@@ -69,7 +69,7 @@ impl Remedies<'_> {
     }
 
     pub(in crate::operate) fn of_the_rest(&self) -> Remedy {
-        Remedy::new("To look at the rest, run it again, as", [self.commands.read_same("audit")])
+        Remedy::new("To examine the rest, run it again", [self.commands.read_same("audit")])
     }
 
     pub(in crate::operate) fn of_unstable(&self, key: &ViewKey) -> Remedy {
@@ -87,7 +87,7 @@ impl Remedies<'_> {
 
     pub(in crate::operate) fn of_quarantine(&self) -> Remedy {
         Remedy::new(
-            "To read the reasons, then apply the records whose cause is fixed, and last settle those that can never be applied",
+            "To read the reasons, then apply the records whose cause is fixed, then close those that can never be applied",
             [
                 self.commands.run("quarantine list"),
                 self.commands.run("quarantine replay --all"),

@@ -287,7 +287,7 @@ fn check_parameter(name: &str, value: &str, declaration: &Value) -> Result<(), T
     if let Some(allowed) = declaration.get("AllowedValues").and_then(Value::as_array) {
         let allowed: Vec<_> = allowed.iter().filter_map(text_of).collect();
         if !allowed.iter().any(|one| one == value) {
-            return fail(format!("it is one of {}", allowed.join(", ")));
+            return fail(format!("expected one of {}", allowed.join(", ")));
         }
     }
     let limit = |field: &str| declaration.get(field).and_then(text_of).and_then(|text| text.parse::<f64>().ok());

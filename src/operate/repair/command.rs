@@ -9,6 +9,7 @@ use crate::operate::args::Shared;
 use crate::operate::audit::AuditScope;
 use crate::operate::audit::error::AuditError;
 use crate::operate::commands::Commands;
+use crate::operate::printable::counted;
 use crate::operate::operator;
 use crate::operate::slices::{SliceArgs, Slices};
 use crate::operate::stop::until_stopped;
@@ -62,8 +63,9 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
         Err(error) => {
             let set = repairer.mender.set;
             if set > 0 {
+                let items = counted(set, "view item was", "view items were");
                 // The error follows on the same way; it is what decides how the command ends.
-                let _ = writeln!(io::stderr(), "{set} view items were set before this: run it again to go on");
+                let _ = writeln!(io::stderr(), "{items} set before this: run the same command again to continue");
             }
             return Err(error);
         }

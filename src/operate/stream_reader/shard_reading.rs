@@ -143,7 +143,7 @@ impl ShardReading {
             (None, Until::Now { at_end } | Until::NowAtOnce { at_end }) => Ok(Place::End { proved: *at_end }),
             (None, Until::Page) => Ok(Place::Page),
             (None, Until::Closed | Until::Record(_)) => {
-                let cause = format!("the end of {} does not come; run the command again", self.id);
+                let cause = format!("the end of {} was not reached; run the command again", self.id);
                 Err(StreamError { action: "read a shard", stream: stream.arn().to_owned(), cause })
             }
         }

@@ -115,8 +115,8 @@ pub fn cancelled(reasons: Vec<CancellationReason>, actions: usize) -> Failure {
         Some(cause) => Failure::Transient(cause),
         None if verdicts.len() == actions => Failure::Transient(RetryCause::Server),
         None => Failure::Broken(format!(
-            "a transaction of {actions} actions was cancelled with {} reasons, so that none can be told; an engine has to \
-             give one for each action",
+            "a transaction of {actions} actions was cancelled with {} reasons, which cannot be matched to them; an \
+             engine must give one reason per action",
             verdicts.len()
         )),
     }

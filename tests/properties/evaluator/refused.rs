@@ -347,8 +347,8 @@ fn views_that_cannot_be_kept_together_are_refused() {
     for (views, words) in [
         (many.as_slice(), "21 views"),
         (&[one(m), view("one", "Other", "{A}", m)], "the name \"one\""),
-        (&[one(m), other_key], "one key"),
-        (&[one(m), other_type], "one key"),
+        (&[one(m), other_key], "give them the same key"),
+        (&[one(m), other_type], "give them the same key"),
         (&[one(m), two("{B}", m)], "the attribute \"M\""),
         (&[one(m), two("A#{B}", m)], "the attribute \"M\""),
         (&[view("one", "T", "A#{A}", m), two("A#B#{B}", m)], "the attribute \"M\""),

@@ -157,8 +157,8 @@ fn a_resource_must_be_there_and_of_its_type() {
 fn parameters_take_only_what_they_declare() {
     for (name, value, problem) in [
         ("Nothing", "x", "has no parameter Nothing; it has Arn, Bucket, Days, Kind, Name, Size"),
-        ("Kind", "other", "it is one of create, skip"),
-        ("Days", "2", "it is one of 1, 3"),
+        ("Kind", "other", "expected one of create, skip"),
+        ("Days", "2", "expected one of 1, 3"),
         ("Size", "many", "expected a number"),
         ("Size", "0", "A whole number from 1 to 10000."),
         ("Size", "10001", "A whole number from 1 to 10000."),

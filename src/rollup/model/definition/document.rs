@@ -301,7 +301,7 @@ mod tests {
             (r#"{ "key": [], "measures": {}, "from": "T" }"#.to_owned(), "unknown field `from`"),
             (r#"{ "key": [], "key": [], "measures": {} }"#.to_owned(), "duplicate field `key`"),
             (format!(r#"{{ {key}, "measures": {{ "M": "count", "M": "count" }} }}"#), "\"M\" appears twice"),
-            (r#"{ "views": [], "key": [] }"#.to_owned(), "\"key\" stands beside \"views\""),
+            (r#"{ "views": [], "key": [] }"#.to_owned(), "\"key\" is beside \"views\""),
             (r#"{ "views": [] }"#.to_owned(), "0 views"),
             (format!(r#"{{ "views": [{{ "name": "a b", {key}, "measures": {{}} }}] }}"#), "the name \"a b\""),
             (part(r#"{ "attribute": "Id", "type": "BOOL" }"#), "unknown variant `BOOL`"),
