@@ -92,7 +92,8 @@ fn read_units(value: String) -> Result<f64, ConfigError> {
 fn seconds(value: String) -> Result<Duration, ConfigError> {
     let seconds = value.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let seconds = seconds.filter(|seconds| *seconds <= Duration::from_mins(5));
-    seconds.ok_or_else(|| ConfigError::new(SETTLE_SECONDS, value, "a number of seconds from 0 to 300, fractions allowed"))
+    seconds
+        .ok_or_else(|| ConfigError::new(SETTLE_SECONDS, value, "a number of seconds from 0 to 300, fractions allowed"))
 }
 
 /// Names of buckets ("General purpose bucket naming rules", S3 User Guide), as far as they decide where a request goes.

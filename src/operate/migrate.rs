@@ -57,7 +57,7 @@ impl Args {
     /// The same command, without `--dry-run`.
     fn command(&self, shared: &Shared) -> String {
         let by = self.by.as_ref().map(|name| option("--by", name)).unwrap_or_default();
-        let options = by + &self.pace.options() + &self.agreement.options();
+        let options = by + &self.pace.options() + self.agreement.options();
         Commands::of(shared).reading(options, String::new()).read("migrate")
     }
 }

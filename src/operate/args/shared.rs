@@ -43,7 +43,7 @@ pub struct Shared {
     #[arg(long, global = true, value_name = "NAME", env = IDEMPOTENCY_TABLE)]
     pub idempotency_table: Option<String>,
 
-    /// File with the definition of the views, instead of ROLLUP_VIEW_DEFINITION
+    /// File with the definition of the views, instead of the one in the environment
     #[arg(long, global = true, value_name = "FILE")]
     pub definition: Option<PathBuf>,
 

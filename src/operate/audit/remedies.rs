@@ -48,7 +48,7 @@ impl AuditScope {
             slices.to_owned(),
         ];
         let how = [flag("--adopt", *adopt), flag("--all-markers", *all_markers), pace.options()];
-        commands.reading(how.concat() + &agreement.options(), part.concat())
+        commands.reading(how.concat() + agreement.options(), part.concat())
     }
 }
 

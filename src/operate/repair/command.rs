@@ -9,8 +9,8 @@ use crate::operate::args::Shared;
 use crate::operate::audit::AuditScope;
 use crate::operate::audit::error::AuditError;
 use crate::operate::commands::Commands;
-use crate::operate::printable::counted;
 use crate::operate::operator;
+use crate::operate::printable::counted;
 use crate::operate::slices::{SliceArgs, Slices};
 use crate::operate::stop::until_stopped;
 
