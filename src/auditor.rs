@@ -18,7 +18,7 @@
 //! # How it works
 //!
 //! [`event`] is the request, and `settings` are the auditor's own settings, in addition to those of the function. `pass`
-//! is the loop over the slices, within the `time_limit` of a run; `position` is where the next run goes on.
+//! is the loop over the slices, within the `time_limit` of a run; `position` is where the next run continues.
 //! `slice_audit` audits one slice, `bounded` keeps its report small, and `told` writes what came of it into the log.
 //! `bucket` keeps it as JSON and as a `page`.
 

@@ -11,7 +11,7 @@ const RUN_BYTES: usize = 64;
 /// The fields that ask for something; an object without any of them is a schedule's.
 const FIELDS: [&str; 3] = ["plan", "slice", "sum"];
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Go on with the pass.

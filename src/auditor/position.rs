@@ -64,7 +64,7 @@ pub(super) struct LastPass {
 pub(super) struct Positions<'a> {
     client: Client,
     table: &'a str,
-    /// The version of the position as it was read or written last; none where there is none.
+    /// The version of the position as it was read or written last; `None` if there is none.
     version: Option<u64>,
 }
 

@@ -39,15 +39,15 @@ pub const AUDIT_SETTINGS: [&str; SETTINGS.len() + OWN.len()] = {
 /// How the auditor works.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditorSettings {
-    /// Slices of a pass; none where the sizes of the tables decide.
+    /// Slices of a pass; `None` if the sizes of the tables decide.
     pub slices: Option<u32>,
-    /// Read capacity units a second; none where there is no limit.
+    /// Read capacity units a second; `None` if there is no limit.
     pub max_read_units: Option<f64>,
     /// What is done about drift.
     pub on_drift: OnDrift,
     /// Where reports are put.
     pub report_bucket: Option<String>,
-    /// The endpoint of the bucket; none where it is the Region's own.
+    /// The endpoint of the bucket; `None` if it is the Region's own.
     pub bucket_endpoint: Option<String>,
     /// How long a write may take to the stream.
     pub settle: Duration,

@@ -110,7 +110,7 @@ impl Teller {
     }
 }
 
-/// The summary of a pass of so many slices: its numbers, without its lists.
+/// The summary of a pass of `slices` slices: its numbers, without its lists.
 pub(super) fn summary(report: &Value, slices: u32) -> Value {
     let mut summary = numbers(report.clone());
     summary["uncountable"] = report["uncountable_items"].clone();
@@ -123,7 +123,7 @@ pub(super) fn summary(report: &Value, slices: u32) -> Value {
     summary
 }
 
-/// Whole seconds; none where a clock went back.
+/// Whole seconds; 0 if the clock went back.
 pub(super) fn seconds(time: TimeDelta) -> u64 {
     u64::try_from(time.num_seconds()).unwrap_or_default()
 }

@@ -24,7 +24,7 @@ pub trait Store: Sync {
         async { Ok(()) }
     }
 
-    /// Reads a view item as it is now; none when it is not there.
+    /// Reads a view item as it is now; `None` if it is not there.
     fn view_item(&self, key: &ViewKey) -> impl Future<Output = Result<Option<Item>, Failure>> + Send;
 
     /// Asks in one request for the key and the counter maps of some view items, [`limits::BATCH_GET_KEYS`] at most.
@@ -48,7 +48,7 @@ pub trait Store: Sync {
     }
 }
 
-/// View items as they were found; none where there is no item.
+/// View items as they were found, each `None` if it does not exist.
 pub type LookedUp = BTreeMap<ViewKey, Option<Item>>;
 
 /// Markers that were found.

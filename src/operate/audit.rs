@@ -1,4 +1,4 @@
-//! `ddb-rollup audit`: every view item against its source items, while everybody goes on writing.
+//! `ddb-rollup audit`: every view item against its source items, while writers and the function are running.
 //!
 //! One pass over the tables finds what is equal; the rest is looked at in parts. In the order of the work:
 //!
@@ -132,7 +132,7 @@ pub(super) struct Audit {
     pub(super) records: StreamRecords,
     compared: Compared,
     settle: Duration,
-    /// The only view item that is asked for.
+    /// The only view item to audit, with `--item`.
     only: Option<ViewKey>,
     /// The only slice.
     slice: Option<Slice>,
@@ -278,7 +278,7 @@ impl Audit {
         self.only.as_ref().is_none_or(|only| only == key) && self.slice.is_none_or(|slice| slice.contains(key))
     }
 
-    /// The only view item that is asked for.
+    /// The only view item to audit, with `--item`.
     pub(super) fn only(&self) -> Option<&ViewKey> {
         self.only.as_ref()
     }

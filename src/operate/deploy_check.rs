@@ -105,10 +105,10 @@ impl Display for DeploymentReport {
     }
 }
 
-/// Looks at the deployment and tells what is wrong with it.
+/// Checks the deployment and reports what is wrong.
 ///
 /// # Errors
-/// When the tables or, unless they are all that is asked for, the function cannot be looked at.
+/// When the tables cannot be read or, without `--tables-only`, the function cannot.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, DeployCheckError> {
     let config = shared.config()?;
     let commands = Commands::of(shared);

@@ -107,7 +107,7 @@ impl Repairer {
         self.slices_set == slice.of()
     }
 
-    /// Repairs what is asked for.
+    /// Repairs what the scope names.
     ///
     /// # Errors
     /// When it could not run to its end. What was set by then stays set.

@@ -1,4 +1,4 @@
-//! One slice of the view items after another. What is done is stored, so that a run that was killed goes on there.
+//! One slice of the view items after another. What is done is stored, so that a run that was killed continues there.
 
 use std::io::{self, Write};
 

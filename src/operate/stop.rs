@@ -62,7 +62,7 @@ impl Stop {
         let _ = changes.wait_for(|stop| *stop).await;
     }
 
-    /// Waits, at most until the work is asked to stop, and tells whether it was.
+    /// Waits, at most until the work is asked to stop, and returns whether it was.
     pub async fn within(&self, time: Duration) -> bool {
         tokio::time::timeout(time, self.wait()).await.is_ok()
     }

@@ -299,7 +299,7 @@ struct Silence {
 }
 
 impl Silence {
-    /// Notes one more page without a record; tells how long to wait before the next one, or nothing when that was long
+    /// Notes one more page without a record; returns how long to wait before the next one, or nothing when that was long
     /// enough.
     fn goes_on(&mut self, quiet: Duration) -> Option<Duration> {
         if self.waited >= quiet {

@@ -98,7 +98,7 @@ impl Shared {
         })
     }
 
-    /// Writes results on standard output, in the form that is asked for. What a terminal would obey is shown instead, and
+    /// Writes results on standard output, in the requested form. What a terminal would obey is shown instead, and
     /// lines for people are broken where a terminal is too narrow for them.
     ///
     /// # Errors

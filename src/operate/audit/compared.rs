@@ -1,4 +1,4 @@
-//! Which counters are compared: those of the views that are asked for, on items that belong to them.
+//! Which counters are compared: those of the requested views, on items that belong to them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,7 +12,7 @@ use crate::rollup::{AttributeValue, Item};
 /// Whose counters are compared, and set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compared {
-    /// The views that are asked for.
+    /// The requested views.
     pub views: ViewSet,
     /// Whether attributes with the names of measures are counters on every item whose key fits a view.
     pub adopt: bool,
@@ -31,7 +31,7 @@ impl Compared {
         Ok(Self { views: [view].into_iter().collect(), adopt })
     }
 
-    /// The views that an item belongs to, of those that are asked for.
+    /// The views that an item belongs to, of the requested ones.
     pub(super) fn owners(
         self,
         definition: &Definition,

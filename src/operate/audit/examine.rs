@@ -99,7 +99,7 @@ fn divided(suspects: &[Suspect], of: fn(&Suspect) -> usize) -> Vec<&[Suspect]> {
 
 /// What is done about view items after each look at a part of them.
 pub trait AfterLook {
-    /// Takes view items that are at rest, as far as is known; gives those that were changed by somebody, which are to be
+    /// Takes view items that are at rest, as far as is known; returns those that were changed by somebody, which are to be
     /// recounted. What was set or changed is no longer among what was seen.
     fn at_rest(
         &mut self,
@@ -142,7 +142,7 @@ pub struct RecountedItems {
 /// A view item as it was seen at one moment, with all that explains it.
 #[derive(Debug, Clone)]
 pub struct Examined {
-    /// The item; none when it is not there.
+    /// The item; `None` if it is not there.
     pub item: Option<Item>,
     /// Its source items.
     pub truth: SourceTotals,

@@ -48,7 +48,7 @@ impl OpenRecords {
         self.records.insert(id, record);
     }
 
-    /// Takes what markers say of records that were not applied; tells how many are by now.
+    /// Takes what markers say of records that were not applied; returns how many are by now.
     pub(super) fn update(&mut self, ids: &[RecordId], markers: &HashMap<RecordId, Item>) -> usize {
         let mut closed = 0;
         for id in ids {

@@ -20,7 +20,7 @@ pub(super) const MARKERS_BESIDE_AN_ITEM: usize = TRANSACTION_ACTIONS - 1;
 /// What was read at one moment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Snapshot {
-    /// The view item; none when it is not there.
+    /// The view item; `None` if it is not there.
     pub(super) item: Option<Item>,
     /// The markers that are there.
     pub(super) markers: HashMap<RecordId, Item>,

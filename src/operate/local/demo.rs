@@ -48,7 +48,7 @@ use crate::operate::stream::DynamoStream;
 /// How often the poller looks for new records.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Runs the demo, and tells whether it ends as it should: every counter is what a recount says, and nothing moved when
+/// Runs the demo, and returns whether it ends as it should: every counter is what a recount says, and nothing moved when
 /// all records came again.
 pub(super) async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, LocalError> {
     let began = Instant::now();

@@ -214,7 +214,7 @@ pub(super) struct Property<'a> {
 }
 
 impl<'a> Property<'a> {
-    /// What is inside under this name; none when it is absent.
+    /// What is inside under this name; `None` if it is absent.
     pub(super) fn find(&self, name: &str) -> Result<Option<Property<'a>>, TemplateError> {
         let place = format!("{}.{name}", self.place);
         let Some(value) = self.value.get(name) else { return Ok(None) };

@@ -66,7 +66,7 @@ enum Attempt {
 }
 
 impl Mender {
-    /// One that sets counters in somebody's name; in a dry run it only tells what it would set.
+    /// One that sets counters in somebody's name; in a dry run it only reports what it would set.
     pub(super) fn new(mode: Mode, config: Config, who: String) -> Self {
         let run = format!("repair-run-{}", OsRandomness.token());
         let (just_set, writes) = (BTreeSet::new(), Vec::new());

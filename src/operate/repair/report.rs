@@ -16,7 +16,7 @@ use crate::rollup::model::view::ViewKey;
 pub enum Mode {
     /// It does.
     Write,
-    /// It only tells what it would write.
+    /// It only reports what it would write.
     DryRun,
 }
 

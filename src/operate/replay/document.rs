@@ -23,7 +23,7 @@ pub struct BatchPointer {
     pub until: String,
 }
 
-/// Reads a message of a failure destination; none when it is something else.
+/// Reads a message of a failure destination; `None` if it is something else.
 #[must_use]
 pub fn pointer(message: &str) -> Option<BatchPointer> {
     #[derive(Deserialize)]

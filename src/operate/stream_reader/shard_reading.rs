@@ -22,7 +22,7 @@ const MUST_COME_WITHIN: Duration = Duration::from_mins(2);
 /// - the service says that it is closed and has no more records,
 /// - a record was read that came after the newest one there was, see [`ShardEnd`],
 /// - it was read to its end a moment ago, and the next pages are empty,
-/// - or it is open, and had no record for the time that was asked for: which proves nothing.
+/// - or it is open, and had no record for the time that was requested: which proves nothing.
 #[derive(Debug)]
 pub(super) struct ShardReading {
     pub(super) id: String,
@@ -59,7 +59,7 @@ pub(super) enum Place {
     End { proved: bool },
     /// At the end of a closed shard.
     Closed,
-    /// Behind the page that was asked for.
+    /// Behind the page that was requested.
     Page,
 }
 

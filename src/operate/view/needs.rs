@@ -13,7 +13,7 @@ pub(super) struct NeededTable {
     name: String,
     /// What it is for.
     purposes: Vec<&'static str>,
-    /// Its key attributes, the partition key first; none where any key will do.
+    /// Its key attributes, the partition key first; `None` if any key will do.
     key: Option<Vec<(String, KeyType)>>,
     /// What its stream carries, where it needs one.
     stream: Option<&'static str>,

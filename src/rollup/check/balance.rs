@@ -245,7 +245,7 @@ impl Balances {
         self.items.shrink_to_fit();
     }
 
-    /// How a view item must have been read before, so that one more reading tells that it is at rest; none where it is not
+    /// How a view item must have been read before, so that one more reading tells that it is at rest; `None` if it is not
     /// known.
     #[must_use]
     pub fn read_before(&self, key: &ViewKey) -> Option<ReadBefore> {

@@ -32,7 +32,7 @@ pub struct AuditedRecord<'a> {
     pub effect: Effect<'a>,
 }
 
-/// Reads a stream record for an audit; none when it does not parse.
+/// Reads a stream record for an audit; `None` if it does not parse.
 #[must_use]
 pub fn audited<'a>(definition: &Definition, raw: &'a str, retention: &Retention) -> Option<AuditedRecord<'a>> {
     let Ok(Parsed::Record(record)) = parse_record(raw) else { return None };

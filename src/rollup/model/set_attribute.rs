@@ -50,7 +50,7 @@ impl Constant {
 }
 
 impl SetAttribute {
-    /// What it is set to on an item with these texts; none where there is no text for it.
+    /// What it is set to on an item with these texts; `None` if there is no text for it.
     #[must_use]
     pub fn on(&self, texts: &SetTexts) -> Option<AttributeValue> {
         match &self.value {

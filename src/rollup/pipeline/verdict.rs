@@ -69,7 +69,7 @@ impl RetryCause {
 pub enum ActionVerdict {
     /// Nothing is wrong with it.
     Fine,
-    /// Its condition was not met, by this item; none when there is no item, or it did not come back.
+    /// Its condition was not met, by this item; `None` if there is no item, or it did not come back.
     ConditionFailed(Option<Item>),
     /// It will pass.
     Transient(RetryCause),

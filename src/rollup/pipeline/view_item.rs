@@ -57,7 +57,7 @@ pub fn shape(definition: &Definition, views: ViewSet, item: Option<&Item>) -> Re
     Ok(if lacking.is_empty() { Shape::Complete } else { Shape::Lacks(lacking) })
 }
 
-/// Why a view item that is there cannot take an addition to a counter; none when nothing speaks against it.
+/// Why a view item that is there cannot take an addition to a counter; `None` if nothing speaks against it.
 #[must_use]
 pub fn fault(definition: &Definition, item: &Item, counter: &Counter) -> Option<String> {
     if let Some(other) = item.get(ROLLUP_VERSION).filter(|value| !matches!(value, AttributeValue::N(_))) {

@@ -107,7 +107,7 @@ fn nullable<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str) -> serde_js
     fields.get(name).map_or(Ok(None), |raw| serde_json::from_str(raw.get()))
 }
 
-/// An image without the attributes that cannot be read; none when it has no attribute at all.
+/// An image without the attributes that cannot be read; `None` if it has no attribute at all.
 fn item(attributes: &Fields<'_>, unreadable: &mut BTreeMap<String, String>) -> Option<Item> {
     let mut item = HashMap::with_capacity(attributes.len());
     for (name, raw) in attributes {
