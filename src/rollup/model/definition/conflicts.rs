@@ -327,7 +327,7 @@ mod tests {
         }
         for (value, words) in [
             (json!("{Other}"), "the hole {Other} is not in the view's key"),
-            (json!("{Tags}"), "the hole {Tags} does not stand"),
+            (json!("{Tags}"), "the hole {Tags} is not in"),
             (json!(""), "set \"S\": \"\" cannot be set"),
             (json!("x".repeat(1_025)), "a text of 1 to 1024 bytes"),
             (json!(null), "set \"S\": null"),
