@@ -48,7 +48,7 @@ impl Teller {
         }
     }
 
-    /// The findings that all slices report alike.
+    /// Logs the findings that all slices report alike.
     pub(super) fn findings_of_all(&self, report: &Value) {
         for of in OF_ALL {
             self.findings(report, of);
@@ -66,7 +66,7 @@ impl Teller {
         }
     }
 
-    /// What a repair set.
+    /// Logs what a repair set.
     pub(super) fn writes(&self, writes: &[CounterWrite]) {
         for write in writes.iter().take(LINES) {
             self.line("WARN", "audit repaired", &write.json());
@@ -76,13 +76,13 @@ impl Teller {
         }
     }
 
-    /// The result of a whole pass.
+    /// Logs the result of a whole pass.
     pub(super) fn summary(&self, summary: &Value) {
         let level = if summary["clean"] == true { "INFO" } else { "WARN" };
         self.line(level, "audit summary", &json!({ "summary": summary }));
     }
 
-    /// The metrics of a run.
+    /// Writes the metrics of a run.
     pub(super) fn metrics(&self, numbers: &AuditNumbers, request_id: &str) {
         logging::line(&audit::line(numbers, &self.function, request_id, now()));
     }
