@@ -2,6 +2,7 @@
 
 pub mod check;
 mod filtering;
+pub mod mapping;
 mod settings;
 
 use std::fmt::{self, Display};
@@ -181,7 +182,7 @@ async fn function(
     let mut mappings = list_mappings(client, name, name.is_none().then_some(stream)).await?;
     if mappings.is_empty() && name.is_none() {
         mappings = list_mappings(client, None, None).await?;
-        mappings.retain(|mapping| mapping.event_source_arn().is_some_and(|arn| check::are_of_one_table(arn, stream)));
+        mappings.retain(|mapping| mapping.event_source_arn().is_some_and(|arn| mapping::are_of_one_table(arn, stream)));
     }
     let mut functions: Vec<&str> = mappings.iter().filter_map(|mapping| mapping.function_arn()).collect();
     functions.sort_unstable();
@@ -196,7 +197,7 @@ async fn function(
         mapping.filter_criteria = found.filter_criteria;
         mapping.filter_criteria_error = found.filter_criteria_error;
     }
-    let mut checks = check::mappings(&config.definition, source, stream, &mappings, commands);
+    let mut checks = mapping::mappings(&config.definition, source, stream, &mappings, commands);
     let reads = |mapping: &&EventSourceMappingConfiguration| mapping.event_source_arn() == Some(stream);
     if let Some(function) = mappings.iter().find(reads).and_then(|mapping| mapping.function_arn()) {
         let found = client.get_function_configuration().function_name(function).send().await;
