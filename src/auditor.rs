@@ -5,7 +5,7 @@
 //! An event is an object. What it asks for, it says by one field:
 //!
 //! - Neither `plan`, `slice` nor `sum`, as `{}` or what a schedule sends: go on with the pass. A run does as many slices as its
-//!   time allows, and the next one goes on behind them. The answer is `{"pass": "going on", "next": "3/8"}`, or
+//!   time allows, and the next one continues behind them. The answer is `{"pass": "going on", "next": "3/8"}`, or
 //!   `{"pass": "ended", "summary": {...}}`.
 //! - `{"plan": true}`: how a pass is divided among workers: `{"run": "...", "of": 8, "slices": ["1/8", ...]}`. 10,000 slices are
 //!   140 KB, less than the 256 KB of a state.
@@ -17,10 +17,10 @@
 //!
 //! # How it works
 //!
-//! [`event`] is what is asked for, and `settings` is what the environment says besides the function's own settings. `pass` is
-//! the loop over the slices, within the `time_limit` of a run; `position` is where the next run goes on. `slice_audit` audits
-//! one slice, `bounded` keeps its report small, and `told` writes what came of it into the log. `bucket` keeps it as JSON and as
-//! a `page`.
+//! [`event`] is the request, and `settings` are the auditor's own settings, in addition to those of the function. `pass`
+//! is the loop over the slices, within the `time_limit` of a run; `position` is where the next run continues.
+//! `slice_audit` audits one slice, `bounded` keeps its report small, and `told` writes what came of it into the log.
+//! `bucket` keeps it as JSON and as a `page`.
 
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ impl Auditor {
     }
 }
 
-/// An answer that a pass goes on.
+/// The answer that a pass is not finished.
 fn going_on(next: &str) -> Value {
     json!({ "pass": "going on", "next": next })
 }

@@ -3,7 +3,7 @@
 //! A batch is planned into transactions. Each is sent until it is committed, found to be done already, or refused for a
 //! reason that planning it again takes away: without the duplicates, for other shapes of its view items, or in halves
 //! until the record at fault stands alone and goes to quarantine. Transactions of the same view item follow each other,
-//! because side by side they could only conflict; others run side by side.
+//! because in parallel they could only conflict; others run in parallel.
 
 use std::future::Future;
 use std::time::Duration;
@@ -129,7 +129,7 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
         Done { job, answer }
     }
 
-    /// The only retry loop: sends a request until its answer is one that does not pass by itself, or until it was throttled
+    /// The only retry loop: sends a request until its answer is not transient, or until it was throttled
     /// too often.
     async fn until_settled<T, F>(
         &self,

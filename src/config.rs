@@ -189,11 +189,7 @@ impl Config {
 
     fn example(tables: Tables, on_missing: OnMissingViewItem) -> Result<Self, ConfigError> {
         if table_name(&tables.view) == table_name(&tables.source) {
-            return Err(ConfigError::new(
-                VIEW_TABLE,
-                tables.view,
-                format!("a table of its own, another one than {SOURCE_TABLE}'s"),
-            ));
+            return Err(ConfigError::new(VIEW_TABLE, tables.view, format!("another table than {SOURCE_TABLE}'s")));
         }
         let view = View::points_of_maps(&tables.source, &tables.view);
         let view = view.map_err(|error| ConfigError::new(VIEW_TABLE, &tables.view, error))?;
@@ -206,7 +202,7 @@ impl Config {
         let tables = definition.tables().iter().map(|table| (table.name.as_str(), VIEW_TABLE));
         for (table, of) in [(definition.source_table(), SOURCE_TABLE)].into_iter().chain(tables) {
             if table_name(&idempotency) == table_name(table) {
-                let accepted = format!("a table of its own, another one than {of}'s");
+                let accepted = format!("another table than {of}'s");
                 return Err(ConfigError::new(IDEMPOTENCY_TABLE, idempotency, accepted));
             }
         }
@@ -235,7 +231,7 @@ fn is_table(value: &str) -> bool {
 }
 
 /// What an endpoint may be.
-const ENDPOINT: &str = "a URL of http or https with a host, as http://127.0.0.1:8000";
+const ENDPOINT: &str = "a URL of http or https with a host, such as http://127.0.0.1:8000";
 
 /// An endpoint, as an option of a command has it.
 ///
@@ -269,7 +265,7 @@ pub(crate) fn number<T: std::str::FromStr + PartialOrd + Display>(
     }
 }
 
-/// A record that left quarantine before the marker of a counted one would expire could be taken for one that is new.
+/// A record that left quarantine before the marker of a counted one would expire could be treated as one that is new.
 fn quarantine_retention(variable: impl Fn(&str) -> Option<String>, least: u32) -> Result<Option<u32>, ConfigError> {
     let Some(value) = variable(QUARANTINE_RETENTION_DAYS).filter(|value| !value.is_empty()) else { return Ok(None) };
     match value.parse() {

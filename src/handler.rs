@@ -44,12 +44,12 @@ pub struct Rollup<S, E> {
     complete_items: CompleteItems,
     redelivery: Redelivery,
     environment: Option<Environment>,
-    /// The streams for which the definition was written down.
+    /// The streams for which the definition was recorded.
     announced: Mutex<HashSet<String>>,
     observe: Option<Observer>,
 }
 
-/// What an invocation comes with, besides its event.
+/// What an invocation comes with, in addition to its event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
     /// Its request id.
@@ -69,7 +69,7 @@ pub enum InvocationError {
     /// A stream of another table.
     #[error(
         "the event comes from the stream {found}, but the source table is {source_table}; connect the function to the source \
-         table's stream, or name the other table as the source"
+         table's stream, or set ROLLUP_SOURCE_TABLE to the other table"
     )]
     OtherTable {
         /// The stream's ARN.
@@ -79,13 +79,14 @@ pub enum InvocationError {
     },
     /// The deployment is at fault.
     #[error(
-        "the tables cannot be written, and no record is at fault: {0}; check that they exist and that the function's role may write them"
+        "the tables cannot be written, and no record is at fault: {0}; check that they exist and that the function's role can write to them"
     )]
     Broken(#[from] Broken),
     /// Records that can be neither marked nor reported. What could be done about the others of the batch is done.
     #[error(
-        "{count} of the event's {records} records have no sequence number, so they cannot be reported to Lambda; \
-         {kept} of them are in quarantine, the first as {marker}"
+        "{count} of the event's {records} records {have} no sequence number and cannot be reported to Lambda; {kept} in \
+         quarantine, the first as {marker}. To read them, run `ddb-rollup quarantine list`",
+        have = if *count == 1 { "has" } else { "have" }
     )]
     Unnumbered {
         /// How many.
@@ -147,7 +148,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
     /// Deals with one event.
     ///
     /// # Errors
-    /// When nothing of the event can be dealt with, or a record can be neither marked nor reported.
+    /// When the event cannot be processed, or a record can be neither marked nor reported.
     pub async fn handle(&self, event: &str, invocation: &Invocation) -> Result<DynamoDbEventResponse, InvocationError> {
         let began = Instant::now();
         let deadline = began + working_time(invocation.time_left);
@@ -215,12 +216,12 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
                 Ok(Ok(())) => {
                     self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(stream.to_owned());
                 }
-                failed => warn!("cannot write down the definition: {failed:?}"),
+                failed => warn!("cannot record the definition in the idempotency table: {failed:?}"),
             }
         }
     }
 
-    /// Whether a raw record, by itself, changes nothing.
+    /// Whether a raw record, alone, changes nothing.
     #[must_use]
     pub fn has_no_effect(&self, raw: &str, now: DateTime<Utc>) -> bool {
         let retention = Retention { days: self.config.marker_retention_days, until: now };
@@ -360,8 +361,8 @@ fn log(batch: &Batch<'_>, report: &CommitReport, summary: &Summary) {
     if let Some(words) = &report.look_ups_denied {
         warn!(
             reason = words,
-            "markers cannot be looked up: a batch that is delivered again costs more until the role may dynamodb:BatchGetItem \
-             the idempotency table"
+            "markers cannot be looked up: every record is counted, but a batch that is delivered again costs more. Allow the role \
+             dynamodb:BatchGetItem on the idempotency table"
         );
     }
     if report.outcomes.contains(&EntryOutcome::Unresolved(Unresolved::OutOfTime)) {

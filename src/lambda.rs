@@ -43,7 +43,7 @@ pub async fn run(function: impl Future<Output = Result<(), BoxError>>) -> ExitCo
 /// Warns of variables that look like a setting and are none of these.
 pub fn warn_of_unknown(settings: &[&str]) {
     for variable in config::unknown(env::vars_os().filter_map(|(name, _)| name.into_string().ok()), settings) {
-        warn!(variable, "no such setting, so it is ignored; there are {}", settings.join(", "));
+        warn!(variable, "no such setting, so it is ignored; the settings are {}", settings.join(", "));
     }
 }
 

@@ -28,7 +28,7 @@ pub fn json(level: Option<&str>) {
     tracing_subscriber::registry().with(targets).with(lines).init();
 }
 
-/// Writes a line that is no log line: one that CloudWatch reads metrics from.
+/// Writes a line that is not a log line: one that CloudWatch reads metrics from.
 pub fn line(line: &str) {
     // One write a line: a log line of another task must not come in between.
     let _ = io::Write::write_all(&mut io::stdout().lock(), format!("{line}\n").as_bytes());

@@ -60,7 +60,7 @@ pub enum RuntimeApiError {
     #[error("the Runtime API answers {0} to the request for an invocation; restart the environment")]
     Status(StatusCode),
     /// An invocation that cannot be answered.
-    #[error("the Runtime API sent an invocation without a Lambda-Runtime-Aws-Request-Id, so nobody can be answered")]
+    #[error("the Runtime API sent an invocation without a Lambda-Runtime-Aws-Request-Id, so it cannot be answered")]
     NoRequestId,
 }
 
@@ -68,7 +68,7 @@ impl RuntimeApi {
     /// The Runtime API at a host and a port.
     ///
     /// # Errors
-    /// When that is no address.
+    /// When that is not an address.
     pub fn new(address: &str) -> Result<Self, http::uri::InvalidUri> {
         let client = PooledClient::builder().with_endpoint(address.parse()?).build();
         Ok(Self { client, warned: false })

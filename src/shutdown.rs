@@ -29,10 +29,10 @@ const REGISTRATION_TIMEOUT: Duration = Duration::from_millis(500);
 /// The name under which the extension is registered; unique within a function.
 const EXTENSION_NAME: &str = "ddb-rollup-graceful-shutdown";
 
-/// Waits, once polled, for SIGTERM or SIGINT, and tells which.
+/// Waits, once polled, for SIGTERM or SIGINT, and returns which.
 ///
 /// Lambda sends SIGTERM only to a function that has an extension, so one is registered that subscribes to nothing. Where
-/// that cannot be done the function works all the same.
+/// that cannot be done, the function still works.
 pub async fn requested(address: &str) -> impl Future<Output = &'static str> {
     let (registered, answered) = oneshot::channel();
     let address = address.parse();

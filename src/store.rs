@@ -281,7 +281,7 @@ impl Store for DynamoStore {
     }
 }
 
-/// What a failed request means, of any operation that is no transaction.
+/// What a failed request means, of any operation that is not a transaction.
 pub fn failure<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E, HttpResponse>) -> Failure {
     match error {
         SdkError::ServiceError(answer) => verdict::single(&error_answer(answer.err(), answer.raw())),
@@ -313,7 +313,7 @@ pub fn transaction_failure<E: Cancellable>(error: &SdkError<E, HttpResponse>, ac
 
 /// The error of an operation that is a transaction.
 pub trait Cancellable: Error + ProvideErrorMetadata + 'static {
-    /// Why it was cancelled, an answer for each action; none when the error is another one.
+    /// Why it was cancelled, an answer for each action; `None` if the error is another one.
     fn reasons(&self) -> Option<&[SdkReason]>;
 }
 

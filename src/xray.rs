@@ -32,7 +32,7 @@ struct Place {
 }
 
 impl Place {
-    /// Reads `Root=...;Parent=...;Sampled=1`; none when the invocation is not traced.
+    /// Reads `Root=...;Parent=...;Sampled=1`; `None` if the invocation is not traced.
     fn read(header: &str) -> Option<Self> {
         let field = |name: &str| header.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
         (field("Sampled") == Some("1")).then_some(())?;
@@ -40,7 +40,7 @@ impl Place {
     }
 }
 
-/// A store whose requests are told to the daemon.
+/// A store that reports its requests to the X-Ray daemon.
 #[derive(Debug)]
 pub struct Traced<S, E> {
     store: S,

@@ -27,8 +27,8 @@ pub enum AuditorError {
     },
     /// The view items that differ cannot be looked at within a run, and the slice cannot be halved.
     #[error(
-        "what differs in slice {slice} cannot be looked at within a whole run of {seconds} seconds, or its memory. Audit more \
-         slices (ROLLUP_AUDIT_SLICES), give the function more time or memory, or run the audit elsewhere: {command}"
+        "what differs in slice {slice} cannot be examined within a whole run of {seconds} seconds, or within its memory. \
+         Audit more slices (ROLLUP_AUDIT_SLICES), give the function more time or memory, or run the audit elsewhere: {command}"
     )]
     TooMuchDiffers {
         /// The slice.
@@ -39,12 +39,12 @@ pub enum AuditorError {
         command: String,
     },
     /// Two runs at once.
-    #[error("another run of the auditor is at work: it moved the position meanwhile; one at a time is enough")]
+    #[error("another run of the auditor is in progress and has moved the position; run one at a time")]
     OtherRun,
     /// Reports of workers.
     #[error(
-        "the reports of {missing} of {of} slices of the run {run} are missing, the first of slice {first}: run these slices \
-         again with the same `run`, and `sum` after that"
+        "the reports of {missing} of {of} slices of the run {run} are missing, the first of slice {first}. Run these slices \
+         again with the same `run`, then `sum`"
     )]
     Missing {
         /// How many.

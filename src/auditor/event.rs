@@ -11,7 +11,7 @@ const RUN_BYTES: usize = 64;
 /// The fields that ask for something; an object without any of them is a schedule's.
 const FIELDS: [&str; 3] = ["plan", "slice", "sum"];
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Go on with the pass.
@@ -37,7 +37,7 @@ pub enum Event {
 /// An event that asks for nothing that the auditor knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the event asks for nothing that the auditor knows: {0}. Send {{}} to go on with the pass, or {{\"plan\": true}}, \
+    "the auditor does not know this request: {0}. Send {{}} to continue the pass, or {{\"plan\": true}}, \
      {{\"slice\": \"3/8\", \"run\": \"...\"}}, {{\"sum\": {{\"run\": \"...\", \"of\": 8}}}}"
 )]
 pub struct EventError(String);
@@ -72,14 +72,14 @@ impl Event {
     /// Reads an event.
     ///
     /// # Errors
-    /// When it is no object, or asks for something with other fields than it may have.
+    /// When it is not an object, or asks for something with other fields than it may have.
     pub fn read(event: &[u8]) -> Result<Self, EventError> {
         let object: Map<String, Value> = read(event)?;
         match FIELDS.into_iter().find(|field| object.contains_key(*field)) {
             None => Ok(Self::GoOn),
             Some("plan") => match read(event)? {
                 PlanEvent { plan: true } => Ok(Self::Plan),
-                PlanEvent { plan: false } => Err(EventError("plan is not true".to_owned())),
+                PlanEvent { plan: false } => Err(EventError("plan must be true".to_owned())),
             },
             Some("slice") => {
                 let SliceEvent { slice, run } = read(event)?;
@@ -141,7 +141,7 @@ mod tests {
             ("null", "invalid type: null"),
             ("[]", "invalid type: sequence"),
             (r#""{}""#, "invalid type: string"),
-            (r#"{"plan":false}"#, "plan is not true"),
+            (r#"{"plan":false}"#, "plan must be true"),
             (r#"{"plan":"yes"}"#, "expected a boolean"),
             (r#"{"plan":true,"slices":4}"#, "unknown field `slices`"),
             (r#"{"slice":"9/8"}"#, "slice is \"9/8\""),
@@ -153,7 +153,7 @@ mod tests {
             (r#"{"sum":[]}"#, "invalid length 0"),
         ] {
             let error = Event::read(event.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains(reason) && error.contains("Send {} to go on"), "{event}: {error}");
+            assert!(error.contains(reason) && error.contains("Send {} to continue"), "{event}: {error}");
         }
     }
 }

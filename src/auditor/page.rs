@@ -44,7 +44,7 @@ pub(super) fn page(definition: &Definition, report: &Value, summary: &Value) -> 
     let (class, words) = if summary["clean"] == true {
         ("good", "Everything is as it should be.")
     } else {
-        ("bad", "There is something to look at.")
+        ("bad", "There are findings.")
     };
     let mut page = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -114,7 +114,9 @@ mod tests {
         let report = json!({ "drift": drift, "drifted_counters": 3, "ledger": [], "uncountable": [] });
         let summary = json!({ "drifted": 2, "exact": 5, "clean": false, "began": "a", "ended": "b" });
         let page = page(&definition, &report, &summary);
-        for part in ["<b>2</b>drifted", "<td>TotalPoints</td>", "<td>&lt;script&gt;</td>", "and 2 more", "to look at"] {
+        for part in
+            ["<b>2</b>drifted", "<td>TotalPoints</td>", "<td>&lt;script&gt;</td>", "and 2 more", "There are findings."]
+        {
             assert!(page.contains(part), "{part}: {page}");
         }
         assert!(!page.contains("<script>") && !page.contains("ledger"), "{page}");

@@ -50,7 +50,7 @@ impl Auditor {
         }
     }
 
-    /// Tells what a whole pass came to; gives the answer that says so too.
+    /// Reports the result of a whole pass; returns the answer that says so too.
     pub(super) async fn whole(&self, report: &Value, summary: &Value, request_id: &str) -> Value {
         self.teller.findings_of_all(report);
         self.teller.summary(summary);

@@ -46,7 +46,7 @@ pub(super) struct Position {
     pub(super) began: DateTime<Utc>,
     /// Slices that are done.
     pub(super) done: u32,
-    /// What they came to.
+    /// Their result.
     pub(super) report: Value,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Position {
 pub(super) struct LastPass {
     /// When it ended.
     pub(super) ended: DateTime<Utc>,
-    /// What it came to.
+    /// Its result.
     pub(super) summary: Value,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct LastPass {
 pub(super) struct Positions<'a> {
     client: Client,
     table: &'a str,
-    /// The version of the position as it was read or written last; none where there is none.
+    /// The version of the position as it was read or written last; `None` if there is none.
     version: Option<u64>,
 }
 
@@ -107,7 +107,7 @@ impl<'a> Positions<'a> {
     /// Stores where the pass is.
     ///
     /// # Errors
-    /// When another run did so meanwhile, or when the table cannot be written.
+    /// When another run wrote it in between, or when the table cannot be written.
     pub(super) async fn save(&mut self, position: &Position) -> Result<(), AuditorError> {
         let next = self.version.map_or(1, |version| version + 1);
         let mut item = item(POSITION, &serde_json::to_string(position).unwrap_or_default());
@@ -128,7 +128,7 @@ impl<'a> Positions<'a> {
     /// The pass is whole: its summary is kept, and its position is not.
     ///
     /// # Errors
-    /// When another run wrote a position meanwhile, or when the table cannot be written.
+    /// When another run wrote a position in between, or when the table cannot be written.
     pub(super) async fn ended(&mut self, pass: &LastPass) -> Result<(), AuditorError> {
         self.keep(pass).await?;
         let (condition, names, values) = self.condition();
@@ -181,7 +181,7 @@ fn item(name: &str, state: &str) -> HashMap<String, SdkValue> {
     ])
 }
 
-/// One that cannot be read is of another version of the auditor, or was written by hand: the work begins anew.
+/// One that cannot be read is of another version of the auditor, or was written by hand: the pass begins again.
 fn state<T: for<'a> Deserialize<'a>>(item: &Item) -> Option<T> {
     let text = attribute_text(item, STATE).unwrap_or_default();
     serde_json::from_str(text).inspect_err(|error| warn!("what is stored of a pass cannot be read: {error}")).ok()

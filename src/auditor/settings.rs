@@ -39,15 +39,15 @@ pub const AUDIT_SETTINGS: [&str; SETTINGS.len() + OWN.len()] = {
 /// How the auditor works.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditorSettings {
-    /// Slices of a pass; none where the sizes of the tables decide.
+    /// Slices of a pass; `None` if the sizes of the tables decide.
     pub slices: Option<u32>,
-    /// Read capacity units a second; none where there is no limit.
+    /// Read capacity units a second; `None` if there is no limit.
     pub max_read_units: Option<f64>,
     /// What is done about drift.
     pub on_drift: OnDrift,
     /// Where reports are put.
     pub report_bucket: Option<String>,
-    /// The endpoint of the bucket; none where it is the Region's own.
+    /// The endpoint of the bucket; `None` if it is the Region's own.
     pub bucket_endpoint: Option<String>,
     /// How long a write may take to the stream.
     pub settle: Duration,
@@ -86,13 +86,14 @@ impl AuditorSettings {
 
 fn read_units(value: String) -> Result<f64, ConfigError> {
     let units = value.parse::<f64>().ok().filter(|units| *units >= 1.0 && units.is_finite());
-    units.ok_or_else(|| ConfigError::new(MAX_READ_UNITS, value, "empty, or a number of units a second from 1 on"))
+    units.ok_or_else(|| ConfigError::new(MAX_READ_UNITS, value, "empty, or a number of read units per second from 1"))
 }
 
 fn seconds(value: String) -> Result<Duration, ConfigError> {
     let seconds = value.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let seconds = seconds.filter(|seconds| *seconds <= Duration::from_mins(5));
-    seconds.ok_or_else(|| ConfigError::new(SETTLE_SECONDS, value, "0 to 300 seconds, fractions included"))
+    seconds
+        .ok_or_else(|| ConfigError::new(SETTLE_SECONDS, value, "a number of seconds from 0 to 300, fractions allowed"))
 }
 
 /// Names of buckets ("General purpose bucket naming rules", S3 User Guide), as far as they decide where a request goes.
@@ -128,14 +129,14 @@ mod tests {
             (SLICE_COUNT, "0", "a whole number from 1 to 10000"),
             (SLICE_COUNT, "10001", "a whole number from 1 to 10000"),
             (SLICE_COUNT, "8/8", "a whole number from 1 to 10000"),
-            (MAX_READ_UNITS, "0.5", "empty, or a number of units a second from 1 on"),
-            (MAX_READ_UNITS, "inf", "empty, or a number of units a second from 1 on"),
+            (MAX_READ_UNITS, "0.5", "empty, or a number of read units per second from 1"),
+            (MAX_READ_UNITS, "inf", "empty, or a number of read units per second from 1"),
             (REPAIRS, "yes", "\"true\" or \"false\""),
             (REPAIRS, "TRUE", "\"true\" or \"false\""),
             (REPORT_BUCKET, "s3://reports", "empty, or a bucket's name (3 to 63 of a-z, 0-9, '-', '.')"),
-            (SETTLE_SECONDS, "-1", "0 to 300 seconds, fractions included"),
-            (BUCKET_ENDPOINTS[0], "s3", "a URL of http or https with a host, as http://127.0.0.1:8000"),
-            (SETTLE_SECONDS, "301", "0 to 300 seconds, fractions included"),
+            (SETTLE_SECONDS, "-1", "a number of seconds from 0 to 300, fractions allowed"),
+            (BUCKET_ENDPOINTS[0], "s3", "a URL of http or https with a host, such as http://127.0.0.1:8000"),
+            (SETTLE_SECONDS, "301", "a number of seconds from 0 to 300, fractions allowed"),
         ] {
             assert_eq!(read(name, value), Err(format!("{name} is {value:?}; expected {accepted}")));
         }

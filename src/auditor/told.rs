@@ -13,16 +13,16 @@ use crate::operate::audit::merge;
 use crate::operate::clock::now;
 use crate::operate::repair::report::CounterWrite;
 
-/// Findings of one kind that have a line each, of one slice; the rest is counted.
+/// Findings of one kind and slice that get a line each; the rest is only counted.
 const LINES: usize = 100;
 
-/// What a slice finds for itself, each with the number of them in all and the command that looks closer.
+/// The lists of findings in a slice's report: log kind, field of the count, and the command that shows more.
 const OF_SLICE: [(&str, &str, &str); 2] = [
     ("drift", "drifted_counters", "ddb-rollup repair --item KEY"),
     ("unstable_items", "unstable", "ddb-rollup audit --item KEY"),
 ];
 
-/// What every slice finds, as it reads whole tables.
+/// The lists that every slice reports in full, because each reads whole tables.
 const OF_ALL: [(&str, &str, &str); 2] =
     [("ledger", "ledger_findings", "ddb-rollup audit"), ("uncountable", "uncountable_items", "ddb-rollup view try")];
 
@@ -41,14 +41,14 @@ impl Teller {
         &self.function
     }
 
-    /// The findings of one slice.
+    /// Logs the findings of one slice.
     pub(super) fn findings_of_slice(&self, report: &Value) {
         for of in OF_SLICE {
             self.findings(report, of);
         }
     }
 
-    /// What all slices found alike.
+    /// Logs the findings that all slices report alike.
     pub(super) fn findings_of_all(&self, report: &Value) {
         for of in OF_ALL {
             self.findings(report, of);
@@ -66,7 +66,7 @@ impl Teller {
         }
     }
 
-    /// What a repair set.
+    /// Logs what a repair set.
     pub(super) fn writes(&self, writes: &[CounterWrite]) {
         for write in writes.iter().take(LINES) {
             self.line("WARN", "audit repaired", &write.json());
@@ -76,23 +76,23 @@ impl Teller {
         }
     }
 
-    /// What a whole pass came to.
+    /// Logs the result of a whole pass.
     pub(super) fn summary(&self, summary: &Value) {
         let level = if summary["clean"] == true { "INFO" } else { "WARN" };
         self.line(level, "audit summary", &json!({ "summary": summary }));
     }
 
-    /// The metrics of a run.
+    /// Writes the metrics of a run.
     pub(super) fn metrics(&self, numbers: &AuditNumbers, request_id: &str) {
         logging::line(&audit::line(numbers, &self.function, request_id, now()));
     }
 
-    /// That the stream is given less time than the settings ask for.
+    /// Warns that the run waits less for the stream than the settings say.
     pub(super) fn shortened(settle: Duration, wanted: Duration) {
         warn!(
             settle_seconds = settle.as_secs_f64(),
             wanted_seconds = wanted.as_secs_f64(),
-            "the run is too short to wait as long for the stream as it should: a write that takes longer may be called drift"
+            "the run is too short to wait as long for the stream as it should: a write that takes longer may be reported as drift"
         );
     }
 
@@ -110,7 +110,7 @@ impl Teller {
     }
 }
 
-/// The summary of a pass of so many slices: its numbers, without its lists.
+/// The summary of a pass of `slices` slices: its numbers, without its lists.
 pub(super) fn summary(report: &Value, slices: u32) -> Value {
     let mut summary = numbers(report.clone());
     summary["uncountable"] = report["uncountable_items"].clone();
@@ -123,7 +123,7 @@ pub(super) fn summary(report: &Value, slices: u32) -> Value {
     summary
 }
 
-/// Whole seconds; none where a clock went back.
+/// Whole seconds; 0 if the clock went back.
 pub(super) fn seconds(time: TimeDelta) -> u64 {
     u64::try_from(time.num_seconds()).unwrap_or_default()
 }
@@ -147,7 +147,7 @@ impl AuditNumbers {
 
     /// What a pass has found so far.
     ///
-    /// What was repaired had drifted: a repair that mends everything is no reason to be silent about it.
+    /// What was repaired had drifted: it is reported even if the repair fixed everything.
     pub(super) fn so_far(self, report: &Value) -> Self {
         let number = |name: &str| report[name].as_u64().unwrap_or_default();
         let (drifted, repaired) = (number("drifted"), number("repaired"));

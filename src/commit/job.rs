@@ -8,19 +8,19 @@ use crate::rollup::pipeline::coalesce::{EntryId, ItemId};
 use crate::rollup::pipeline::plan::Transaction;
 use crate::rollup::pipeline::verdict::Failure;
 
-/// Some entries, and what is to be done with them next.
+/// Some entries, and what to do with them next.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) members: Vec<EntryId>,
     pub(super) items: Vec<ItemId>,
-    /// View items that wait for its answer, besides those that it touches.
+    /// View items that wait for its answer, in addition to those that it touches.
     pub(super) held: Vec<ItemId>,
     pub(super) step: JobStep,
     /// How often these entries were planned before.
     pub(super) plans: u32,
 }
 
-/// What is to be done with the entries of a job.
+/// What to do with the entries of a job.
 #[derive(Debug)]
 pub(super) enum JobStep {
     /// Commit them in one transaction.
@@ -31,7 +31,7 @@ pub(super) enum JobStep {
     Read(Vec<ItemId>),
     /// Ask for the shapes of its view items.
     LookUp,
-    /// Ask which of them have a marker.
+    /// Ask which have a marker.
     LookUpMarkers,
 }
 

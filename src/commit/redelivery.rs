@@ -17,7 +17,7 @@ impl Default for Redelivery {
 }
 
 impl Redelivery {
-    /// Begins a batch, and tells whether it may have been delivered before: until it is [resolved](Self::resolved), the
+    /// Begins a batch, and returns whether it may have been delivered before: until it is [resolved](Self::resolved), the
     /// next one may be the same.
     pub(super) fn begin(&self) -> bool {
         self.suspected.swap(true, Ordering::Relaxed)

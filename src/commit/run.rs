@@ -89,7 +89,7 @@ impl<'r, 'b> Run<'r, 'b> {
     }
 
     /// The transactions of some entries, the first entry's first: Lambda delivers again from the first on that is open, and
-    /// an invocation that only ever got to others would leave it open for ever.
+    /// an invocation that only ever got to others would never resolve it.
     fn planned(&self, members: Vec<EntryId>) -> Vec<Job> {
         let (apply, quarantine): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|&member| matches!(self.batch[member], Entry::Apply { .. }));
@@ -129,7 +129,7 @@ impl<'r, 'b> Run<'r, 'b> {
         Some(job)
     }
 
-    /// What is to be sent for a job, as far as is known now.
+    /// What to send for a job, as far as is known now.
     pub(super) fn prepare(&self, job: &Job) -> Prepared<'r> {
         match &job.step {
             JobStep::Commit => Prepared::Commit(plan::assemble(self.setting, self.batch, &self.shapes, &job.members)),

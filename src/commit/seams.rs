@@ -24,10 +24,10 @@ pub trait Store: Sync {
         async { Ok(()) }
     }
 
-    /// Reads a view item as it is now; none when it is not there.
+    /// Reads a view item as it is now; `None` if it is not there.
     fn view_item(&self, key: &ViewKey) -> impl Future<Output = Result<Option<Item>, Failure>> + Send;
 
-    /// Asks in one request for the key and the counter maps of some view items, [`limits::BATCH_GET_KEYS`] at the most.
+    /// Asks in one request for the key and the counter maps of some view items, [`limits::BATCH_GET_KEYS`] at most.
     ///
     /// The answer has an entry for each item that it tells of, without an item where there is none. It may leave some
     /// out, and it may be a little old.
@@ -35,7 +35,7 @@ pub trait Store: Sync {
     /// [`limits::BATCH_GET_KEYS`]: crate::rollup::model::limits::BATCH_GET_KEYS
     fn look_up(&self, keys: &[ViewKey]) -> impl Future<Output = Result<LookedUp, Failure>> + Send;
 
-    /// Asks in one request for some markers, [`limits::BATCH_GET_KEYS`] at the most, each with the attributes of
+    /// Asks in one request for some markers, [`limits::BATCH_GET_KEYS`] at most, each with the attributes of
     /// [`JUDGED_BY`](crate::rollup::model::existing_marker::JUDGED_BY).
     ///
     /// The answer holds markers that were found. It may leave some out, and it may be a little old. A store without a
@@ -48,7 +48,7 @@ pub trait Store: Sync {
     }
 }
 
-/// View items as they were found; none where there is no item.
+/// View items as they were found, each `None` if it does not exist.
 pub type LookedUp = BTreeMap<ViewKey, Option<Item>>;
 
 /// Markers that were found.

@@ -10,7 +10,7 @@ pub struct AuditNumbers {
     pub view_items: Option<u64>,
     /// View items that were found drifted, repaired since or not, of the pass as far as it got.
     pub drifted: Option<u64>,
-    /// View items that never came to rest, likewise.
+    /// View items that kept changing while they were read, likewise.
     pub unstable: Option<u64>,
     /// View items that were set, likewise.
     pub repaired: Option<u64>,

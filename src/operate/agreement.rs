@@ -1,6 +1,6 @@
-//! Whether the function works under the definition that a command was given.
+//! Whether the function counts under the same definition as a command.
 //!
-//! A command with another one would call right counters wrong, and a repair would make them so.
+//! An audit with another definition would report correct counters as drifted, and a repair would overwrite them.
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
@@ -12,7 +12,7 @@ use crate::rollup::model::marker::{DEFINITION, FINGERPRINT, FUNCTION, RECORDED_A
 use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
 
-/// What is done where the function works under another definition.
+/// What to do if the function counts under another definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args)]
 pub struct Agreement {
     /// Run even if the function counts under another definition than the command
@@ -23,18 +23,19 @@ pub struct Agreement {
 /// Why a command does not run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AgreementError {
-    /// The function works under another definition.
+    /// The function counts under another definition.
     #[error(
-        "the function {function} counts under another definition than this command was given: its fingerprint is {theirs}, \
-         written down at {at}, and not {ours}. Give the command the function's definition (--definition FILE), or deploy the \
-         new one and wait for its first records; --any-definition runs the command all the same"
+        "the function {function} counts under another definition than this command: its fingerprint is {theirs}, recorded at \
+         {at}; the command's is {ours}. Give the command the function's definition with --definition FILE. If the command has \
+         the new definition, deploy it and wait until the function has counted its first records. To run the command anyway, \
+         add --any-definition"
     )]
     Other {
         /// The function's name.
         function: String,
         /// The fingerprint of its definition.
         theirs: String,
-        /// When it was written down.
+        /// When it was recorded.
         at: String,
         /// The fingerprint of the command's definition.
         ours: String,
@@ -44,17 +45,17 @@ pub enum AgreementError {
     Table(#[from] TableError),
 }
 
-/// What a function wrote down about its definition.
+/// What a function recorded about its definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
     pub fingerprint: String,
     /// The function's name.
     pub function: String,
-    /// When.
+    /// When it was recorded.
     pub at: String,
 }
 
-/// What is written down for a stream; none where no function did.
+/// What a function recorded for a stream, if one did.
 ///
 /// # Errors
 /// When the idempotency table cannot be read.
@@ -74,7 +75,14 @@ pub async fn announced(client: &Client, table: &str, stream: &str) -> Result<Opt
 }
 
 impl Agreement {
-    /// Compares the definition with what is written down for the source table's stream.
+    /// The option, if it was given, with a space before it.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn options(self) -> &'static str {
+        if self.any_definition { " --any-definition" } else { "" }
+    }
+
+    /// Compares the definition with the one recorded for the source table's stream.
     ///
     /// # Errors
     /// When it is another one, unless that is allowed, or when a table cannot be read.

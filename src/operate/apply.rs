@@ -33,7 +33,7 @@ pub struct AppliedRecords {
     pub no_effect: usize,
     /// In quarantine, now or still.
     pub quarantined: usize,
-    /// Not dealt with.
+    /// Not resolved.
     pub unresolved: usize,
 }
 
@@ -73,7 +73,7 @@ impl Applier {
         self.rollup.has_no_effect(raw, now())
     }
 
-    /// Applies raw records, in their order; returns when each is dealt with, or was tried until its time was over.
+    /// Applies raw records, in their order; returns when each is resolved, or was tried until its time was over.
     ///
     /// # Errors
     /// When the tables cannot be written at all.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 #[cfg(feature = "cli")]
+use super::commands::option;
+#[cfg(feature = "cli")]
 use crate::config::endpoint;
 
 #[cfg(feature = "cli")]
@@ -29,13 +31,31 @@ pub struct Pace {
     #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = seconds)]
     pub lag: Duration,
 
-    /// Read capacity units that may be consumed a second, in all tables; without it as many as there are
+    /// Maximum read capacity units per second, over all tables; without it there is no limit
     #[arg(long, value_name = "UNITS", value_parser = units)]
     pub max_read_units: Option<f64>,
 }
 
+impl Pace {
+    /// The options that differ from their defaults, each with a space before it.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn options(&self) -> String {
+        let Self { settle, concurrency, lag, max_read_units } = self;
+        let default = Self::default();
+        let given = |is: bool, name, value: String| if is { option(name, &value) } else { String::new() };
+        [
+            given(*settle != default.settle, "--settle", settle.as_secs_f64().to_string()),
+            given(*concurrency != default.concurrency, "--concurrency", concurrency.to_string()),
+            given(*lag != default.lag, "--lag", lag.as_secs_f64().to_string()),
+            given(max_read_units.is_some(), "--max-read-units", max_read_units.unwrap_or_default().to_string()),
+        ]
+        .concat()
+    }
+}
+
 impl Default for Pace {
-    /// As the command reads when nothing else is said.
+    /// The defaults of the options.
     fn default() -> Self {
         Self { settle: Duration::from_secs(5), concurrency: 8, lag: Duration::from_mins(15), max_read_units: None }
     }
@@ -51,7 +71,7 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|seconds| *seconds <= Duration::from_hours(1))
-        .ok_or_else(|| "expected 0 to 3600, fractions included".to_owned())
+        .ok_or_else(|| "expected a number from 0 to 3600, fractions allowed".to_owned())
 }
 
 fn units(text: &str) -> Result<f64, String> {

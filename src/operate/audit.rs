@@ -1,11 +1,12 @@
-//! `ddb-rollup audit`: every view item against its source items, while everybody goes on writing.
+//! `ddb-rollup audit`: every view item against its source items, while writers and the function are running.
 //!
 //! One pass over the tables finds what is equal; the rest is looked at in parts. In the order of the work:
 //!
 //! 1. [`stream_records`]: the stream up to now, and which of its records are not applied (`open_records`).
 //! 2. `first_pass`: the source added up per view item, beside the view items ([`table_reader`], by a `parallel_scan`,
 //!    within the rate of the `read_meter`) and the markers ([`ledger`]).
-//! 3. [`examine`]: what differs, or was written meanwhile, recounted (`source_search`) and seen at one moment (`snapshot`).
+//! 3. [`examine`]: what differs, or was written in between, recounted (`source_search`) and seen at one moment
+//!    (`snapshot`).
 //! 4. [`judged`]: what is kept of it. [`report`]: what came of it; `text` and [`page`], the same for a terminal and for a
 //!    browser, with `notes` and `remedies`; [`merge`], the sum of several.
 
@@ -91,7 +92,7 @@ pub struct AuditScope {
     #[arg(long)]
     pub adopt: bool,
 
-    /// Ask every record of the stream for its marker, and not only where a view item differs or a record is younger than --lag
+    /// Look up the marker of every stream record, not only where a view item differs or a record is younger than --lag
     #[arg(long)]
     pub all_markers: bool,
 
@@ -125,13 +126,13 @@ pub async fn audit(
     Ok(audit.report())
 }
 
-/// An audit that goes on.
+/// An audit in progress.
 pub(super) struct Audit {
     pub(super) tables: TableReader,
     pub(super) records: StreamRecords,
     compared: Compared,
     settle: Duration,
-    /// The only view item that is asked for.
+    /// The only view item to audit, with `--item`.
     only: Option<ViewKey>,
     /// The only slice.
     slice: Option<Slice>,
@@ -277,12 +278,12 @@ impl Audit {
         self.only.as_ref().is_none_or(|only| only == key) && self.slice.is_none_or(|slice| slice.contains(key))
     }
 
-    /// The only view item that is asked for.
+    /// The only view item to audit, with `--item`.
     pub(super) fn only(&self) -> Option<&ViewKey> {
         self.only.as_ref()
     }
 
-    /// The records in quarantine that can be applied once their cause is mended, the oldest first.
+    /// The records in quarantine that can be applied once their cause is fixed, the oldest first.
     pub(super) fn applicable(&self) -> Vec<RecordId> {
         self.records.open.in_quarantine(QuarantinedKind::Applicable, |key| self.wants(key))
     }
@@ -318,7 +319,7 @@ impl Audit {
         self.listed.iter().all(is_set)
     }
 
-    /// View items that are to be looked at anew.
+    /// View items to examine again.
     fn forget(&mut self, suspects: &[Suspect]) {
         for suspect in suspects {
             self.listed.insert(suspect.key.clone());

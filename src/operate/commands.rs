@@ -80,7 +80,7 @@ pub fn option(name: &str, value: &str) -> String {
     format!(" {name}{between}{}", quoted(value))
 }
 
-/// A word for a shell. What a terminal would obey is not in it: `printf` makes it anew. (A shell drops line ends at the
+/// A word for a shell. What a terminal would obey is not in it: `printf` creates it. (A shell drops line ends at the
 /// end of what `printf` makes; no key of an item is known to have one.)
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./:=@%+,#".contains(c);

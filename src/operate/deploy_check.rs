@@ -2,6 +2,7 @@
 
 pub mod check;
 mod filtering;
+pub mod mapping;
 mod settings;
 
 use std::fmt::{self, Display};
@@ -16,12 +17,14 @@ use self::check::Check;
 use super::CommandOutcome;
 use super::agreement::announced;
 use super::args::Shared;
+use super::commands::Commands;
 use super::error::{TableError, failure_text};
+use super::printable::counted;
 use crate::config::{Config, ConfigError};
 
 /// Check that the tables, the stream, the event source mapping and the function are what the roll-up relies on
 ///
-/// Changes nothing. Ends with 1 when something is not as it should be.
+/// It changes nothing. Exit code 1 means that a check failed.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Function that reads the stream, by its name or ARN; needed if several functions read it
@@ -43,7 +46,7 @@ pub enum DeployCheckError {
     #[error(transparent)]
     Table(#[from] TableError),
     /// Lambda did not answer.
-    #[error("cannot {action}: {cause}; --tables-only checks what does not need Lambda")]
+    #[error("cannot {action}: {cause}; to check only the tables and the stream, add --tables-only")]
     Lambda {
         /// What was tried.
         action: String,
@@ -93,27 +96,28 @@ impl Display for DeploymentReport {
             if check.is_right() {
                 writeln!(f, "ok     {subject}: {what} is {found}")?;
             } else {
-                writeln!(f, "wrong  {subject}: {what} is {found}; needed is {needed}: {why}")?;
+                writeln!(f, "wrong  {subject}: {what} is {found}; expected {needed}: {why}")?;
             }
         }
         match self.wrong() {
-            0 => writeln!(f, "all {} checks passed", self.0.len()),
-            wrong => writeln!(f, "{wrong} of {} checks failed", self.0.len()),
+            0 => writeln!(f, "all {} passed", counted(self.0.len(), "check", "checks")),
+            wrong => writeln!(f, "{wrong} of {} failed", counted(self.0.len(), "check", "checks")),
         }
     }
 }
 
-/// Looks at the deployment and tells what is wrong with it.
+/// Checks the deployment and reports what is wrong.
 ///
 /// # Errors
-/// When the tables or, unless they are all that is asked for, the function cannot be looked at.
+/// When the tables cannot be read or, without `--tables-only`, the function cannot.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, DeployCheckError> {
     let config = shared.config()?;
+    let commands = Commands::of(shared);
     let sdk = shared.sdk().await;
     let tables = aws_sdk_dynamodb::Client::new(&sdk);
 
     let source = describe(&tables, config.definition.source_table()).await?;
-    let mut checks = check::source(&config.definition, source.as_ref());
+    let mut checks = check::source(&config.definition, source.as_ref(), &commands);
     for table in config.definition.tables() {
         checks.extend(check::view(table, describe(&tables, &table.name).await?.as_ref()));
     }
@@ -122,7 +126,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, DeployC
         Some(_) => time_to_live(&tables, &config.idempotency_table).await?,
         None => None,
     };
-    checks.extend(check::idempotency(&config.idempotency_table, markers.as_ref(), expiry.as_ref()));
+    checks.extend(check::idempotency(&config.idempotency_table, markers.as_ref(), expiry.as_ref(), &commands));
 
     let stream = source.as_ref().and_then(TableDescription::latest_stream_arn);
     if let Some(stream) = stream.filter(|_| markers.is_some())
@@ -135,7 +139,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, DeployC
         && let Some(stream) = source.latest_stream_arn()
     {
         let lambda = aws_sdk_lambda::Client::new(&sdk);
-        checks.extend(function(&lambda, &config, source, stream, args.function.as_deref()).await?);
+        checks.extend(function(&lambda, &config, source, stream, args.function.as_deref(), &commands).await?);
     }
 
     let report = DeploymentReport(checks);
@@ -161,7 +165,7 @@ async fn time_to_live(
     table: &str,
 ) -> Result<Option<TimeToLiveDescription>, DeployCheckError> {
     let answer = client.describe_time_to_live().table_name(table).send().await;
-    let answer = answer.map_err(|e| TableError::new("look at the expiry of", table, failure_text(&e)))?;
+    let answer = answer.map_err(|e| TableError::new("read the time to live of", table, failure_text(&e)))?;
     Ok(answer.time_to_live_description)
 }
 
@@ -172,12 +176,13 @@ async fn function(
     source: &TableDescription,
     stream: &str,
     name: Option<&str>,
+    commands: &Commands,
 ) -> Result<Vec<Check>, DeployCheckError> {
     // Of a named function every mapping is wanted: it may read a stream that was switched off.
     let mut mappings = list_mappings(client, name, name.is_none().then_some(stream)).await?;
     if mappings.is_empty() && name.is_none() {
         mappings = list_mappings(client, None, None).await?;
-        mappings.retain(|mapping| mapping.event_source_arn().is_some_and(|arn| check::are_of_one_table(arn, stream)));
+        mappings.retain(|mapping| mapping.event_source_arn().is_some_and(|arn| mapping::are_of_one_table(arn, stream)));
     }
     let mut functions: Vec<&str> = mappings.iter().filter_map(|mapping| mapping.function_arn()).collect();
     functions.sort_unstable();
@@ -188,16 +193,17 @@ async fn function(
     // A list leaves out what is encrypted with a key of the user's own.
     for mapping in mappings.iter_mut().filter(|mapping| mapping.kms_key_arn().is_some()) {
         let found = client.get_event_source_mapping().set_uuid(mapping.uuid.clone()).send().await;
-        let found = found.map_err(|error| lambda_error("look at an event source mapping", failure_text(&error)))?;
+        let found = found.map_err(|error| lambda_error("read an event source mapping", failure_text(&error)))?;
         mapping.filter_criteria = found.filter_criteria;
         mapping.filter_criteria_error = found.filter_criteria_error;
     }
-    let mut checks = check::mappings(&config.definition, source, stream, &mappings);
+    let mut checks = mapping::mappings(&config.definition, source, stream, &mappings, commands);
     let reads = |mapping: &&EventSourceMappingConfiguration| mapping.event_source_arn() == Some(stream);
     if let Some(function) = mappings.iter().find(reads).and_then(|mapping| mapping.function_arn()) {
         let found = client.get_function_configuration().function_name(function).send().await;
-        let found =
-            found.map_err(|error| lambda_error(&format!("look at the function {function}"), failure_text(&error)))?;
+        let found = found.map_err(|error| {
+            lambda_error(&format!("read the settings of the function {function}"), failure_text(&error))
+        })?;
         let variables = found.environment().and_then(|environment| environment.variables());
         checks.extend(settings::of_function(config, found.function_name().unwrap_or(function), variables));
     }

@@ -20,7 +20,7 @@ const SUFFIX: &str = "]}";
 pub struct EventRecord {
     /// The record's place in its shard, as text of digits.
     pub sequence_number: String,
-    /// When the write was made; none where the stream does not tell.
+    /// When the write was made; `None` if the stream does not say.
     pub created_at: Option<DateTime<Utc>>,
     /// The record as JSON.
     pub json: String,

@@ -3,10 +3,10 @@
 //! - `options`: what the command is told.
 //! - `template` evaluates the CloudFormation template, `stack_definition` is what it declares.
 //! - `own_tables` are a user's, in the place of those.
-//! - `running_stack` is that at work: an [`engine`], and its tables by `table_setup`.
+//! - `running_stack` is the running stack: an [`engine`], and its tables by `table_setup`.
 //! - [`poller`] delivers the stream to a function as Lambda does; `function` is the roll-up behind it.
 //! - `pipeline` runs it all until Ctrl-C, and `view_printer` prints the view items that change.
-//! - `self_audit` audits it meanwhile.
+//! - `self_audit` audits it while it runs.
 //! - `demo` changes points, delivers everything again, recounts, and lets an audit find a counter that was tampered with instead.
 
 mod demo;

@@ -54,7 +54,7 @@ pub fn quarantine_index(table: &TableDescription) -> String {
     format!("on {}; {status}", key.join(", "))
 }
 
-/// The update that gives a record in quarantine up: from then on it never counts, and its marker expires. It fails when
+/// The update that discards a record in quarantine: from then on it never counts, and its marker expires. It fails when
 /// the record is no longer in quarantine.
 #[must_use]
 pub fn discard(expires_at: DateTime<Utc>, repaired_by: Option<&str>) -> Update {

@@ -1,13 +1,14 @@
 //! `ddb-rollup migrate`: numbered changes of live data, applied in order and once.
 //!
-//! [`definition`] has what this build carries, [`history`] what was applied. [`mod@decide`] says from both what is to be
-//! done, and a step does it: `counter_maps`, `adoption`. A step is safe when two operators do it at once, so nobody
-//! keeps anybody out.
+//! [`definition`] has the migrations of this build, [`history`] those that were applied. [`mod@decide`] decides from both
+//! which to apply, and a step applies one: `counter_maps`, `adoption`. A step is safe when two operators run it at once, so
+//! there is no lock.
 
 use super::CommandOutcome;
 use super::agreement::{Agreement, stream_of};
 use super::args::{Pace, Shared};
 use super::clock::now;
+use super::commands::{Commands, option};
 use super::operator;
 use super::repair::report::Mode;
 use super::stop::{Stop, until_stopped};
@@ -30,14 +31,14 @@ use steps::{LiveTables, StepResult};
 
 /// Apply the numbered changes of live data that this version brings, in order and once
 ///
-/// Deploy the function of the same version first. If it is interrupted, run it again: it skips what is done.
+/// Deploy the function of the same version first. If it is interrupted, run it again: it skips what is already done.
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
 
-    /// Show what would be changed, and change nothing
+    /// Show what would be changed, without changing it
     #[arg(long)]
     dry_run: bool,
 
@@ -52,6 +53,15 @@ pub struct Args {
     agreement: Agreement,
 }
 
+impl Args {
+    /// The same command, without `--dry-run`.
+    fn command(&self, shared: &Shared) -> String {
+        let by = self.by.as_ref().map(|name| option("--by", name)).unwrap_or_default();
+        let options = by + &self.pace.options() + self.agreement.options();
+        Commands::of(shared).reading(options, String::new()).read("migrate")
+    }
+}
+
 #[derive(Debug, Clone, clap::Subcommand)]
 enum Command {
     /// List migrations: which are applied, pending, edited or missing
@@ -61,25 +71,25 @@ enum Command {
 /// Applies migrations to the tables of one view.
 #[derive(Debug)]
 pub struct Migrator {
-    /// What was applied.
+    /// The migrations that were applied.
     pub history: History,
-    /// What is changed.
+    /// The tables that are changed.
     pub tables: LiveTables,
-    /// What there is to apply.
+    /// The migrations of this build.
     pub wanted: Vec<Migration>,
 }
 
 impl Migrator {
-    /// What this build carries, for these tables.
+    /// The migrations of this build, for these tables.
     ///
     /// # Errors
-    /// When a file of the build is not what the code knows.
+    /// When a file of this build is not a migration that the code knows.
     pub fn new(tables: LiveTables) -> Result<Self, MigrateError> {
         let history = History::new(tables.client.clone(), &tables.config);
         Ok(Self { history, tables, wanted: definition::shipped()? })
     }
 
-    /// How every migration stands.
+    /// The state of every migration.
     ///
     /// # Errors
     /// When the idempotency table cannot be read.
@@ -87,10 +97,10 @@ impl Migrator {
         Ok(MigrationStatus::new(&self.history.applied().await?, &self.wanted))
     }
 
-    /// Goes through what would be applied, and writes nothing.
+    /// Reports what would be applied, and writes nothing.
     ///
     /// # Errors
-    /// When something is wrong with what was applied, or a table cannot be read.
+    /// When the applied migrations do not match this build, or a table cannot be read.
     pub async fn dry_run(&self, report: &mut MigrationReport) -> Result<(), MigrateError> {
         for migration in decide(&self.history.applied().await?, &self.wanted)? {
             let result = self.step(migration, Mode::DryRun).await?;
@@ -99,11 +109,11 @@ impl Migrator {
         Ok(())
     }
 
-    /// Applies what is pending, and records each migration when it is complete. The report has what was done also when it
-    /// ends with an error.
+    /// Applies the pending migrations, and records each when it is complete. The report has what was done, also when this
+    /// returns an error.
     ///
     /// # Errors
-    /// When something is wrong with what was applied, when a table cannot be read or written, or when it was asked to stop.
+    /// When the applied migrations do not match this build, a table cannot be read or written, or a stop was requested.
     pub async fn apply(&self, report: &mut MigrationReport, stop: &Stop) -> Result<(), MigrateError> {
         for migration in decide(&self.history.applied().await?, &self.wanted)? {
             let result = tokio::select! {
@@ -121,7 +131,7 @@ impl Migrator {
         Ok(())
     }
 
-    /// Brings a step to its end, beginning where an earlier run broke off. Dropping it in the middle is safe.
+    /// Runs a step to its end, from where an earlier run stopped. Dropping it in the middle is safe.
     async fn step(&self, migration: &Migration, mode: Mode) -> Result<StepResult, MigrateError> {
         let title = migration.to_string();
         match &migration.step {
@@ -131,10 +141,10 @@ impl Migrator {
     }
 }
 
-/// Applies, or tells how things stand, and writes the report.
+/// Applies the migrations, or compares them with those of this build, and writes the report.
 ///
 /// # Errors
-/// When it could not run to its end.
+/// When the definitions differ, a table cannot be read or written, or a stop was requested.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, MigrateError> {
     let who = args.by.clone().unwrap_or_else(operator::user);
     let (sdk, config) = (shared.sdk().await, shared.config()?);
@@ -148,13 +158,13 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, Migrate
         shared.write(&status.json(), &status)?;
         return Ok(CommandOutcome::found_unless(status.is_clean()));
     }
-    let mut report = if args.dry_run { MigrationReport::of_dry_run() } else { MigrationReport::default() };
+    let mut report = MigrationReport::new(args.dry_run, args.command(shared));
     let ended = if args.dry_run {
         migrator.dry_run(&mut report).await
     } else {
         until_stopped(async |stop| migrator.apply(&mut report, stop).await).await
     };
-    // What was applied before an error is told too; where nothing was, the error says all.
+    // Migrations that were applied before an error are reported too; without any, the error alone is enough.
     if ended.is_ok() || !report.is_empty() {
         shared.write(&report.json(), &report)?;
     }

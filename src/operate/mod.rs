@@ -4,7 +4,7 @@
 //! [`repair`], [`replay`], [`quarantine`], [`migrate`] and [`deploy_check`] work on the tables of a deployment. Below them:
 //!
 //! - What was asked for: [`args`], the options that several have; [`operator`], who asks; [`stop`], the wish to end.
-//! - The time: [`clock`]. What is told meanwhile: [`progress`]. What went wrong: [`error`]. What mends it: [`commands`]. What
+//! - The time: [`clock`]. Progress: [`progress`]. Errors: [`error`]. Commands to run next: [`commands`]. What
 //!   it is all written to: [`terminal`].
 //! - The stream: [`stream_reader`] reads a [`stream`] to its end, in the order of the [`sequence`] numbers, and [`event`]
 //!   makes Lambda's events of its records.

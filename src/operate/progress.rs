@@ -16,7 +16,7 @@ mod bar;
 
 use bar::Bar;
 
-/// How often there is a line, where there is no terminal.
+/// How often a line is written if standard error is not a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The columns of most terminals; a narrower one has no room for rates and titles.
@@ -46,7 +46,7 @@ enum Work {
 }
 
 impl Progress {
-    /// The progress of reading `what`, of about `total` of them; 0 is that nobody knows.
+    /// The progress of reading about `total` of `what`; 0 means that the total is unknown.
     #[must_use]
     pub fn reading(what: &'static str, total: u64) -> Self {
         let total = Some(total).filter(|total| *total > 0);
@@ -138,7 +138,7 @@ impl fmt::Display for Progress {
                 write!(f, "{done}{of} {what}, {rate:.0} a second")
             }
             Work::Changing { title, changed } => {
-                write!(f, "{title}: {} looked at, {} to change", counted(done, "item", "items"), changed.get())
+                write!(f, "{title}: {} examined, {} to change", counted(done, "item", "items"), changed.get())
             }
         }
     }

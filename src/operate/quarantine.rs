@@ -90,7 +90,7 @@ pub struct Quarantined {
     pub reason: String,
     /// Since when, as the marker says.
     pub recorded_at: String,
-    /// The record as it came; none when it is not kept, or not readable.
+    /// The record as it came; `None` if it is not kept, or not readable.
     pub record: Option<String>,
     /// How many parts it is kept in; zero when it is in its marker.
     parts: usize,
@@ -103,7 +103,7 @@ impl Quarantined {
         Self { id, reason, recorded_at, parts: part_count(marker), record: kept_record(marker, parts) }
     }
 
-    /// Whether a replay may count it: nobody counted it before, and the marker of its number is its own.
+    /// Whether a replay may count it: it was never counted, and the marker of its number is its own.
     fn is_countable(&self) -> bool {
         !self.reason.starts_with(EXPIRED) && !self.id.sequence_number.contains(TAKEN)
     }
@@ -160,7 +160,7 @@ impl Quarantine {
         Ok(Some(Quarantined::read(id, &marker, &parts)))
     }
 
-    /// Gives a record up, with its parts; tells whether it was still in quarantine.
+    /// Discards a record, with its parts; returns whether it was still in quarantine.
     ///
     /// # Errors
     /// When the table cannot be written.
@@ -169,7 +169,7 @@ impl Quarantine {
         Ok(self.parts.discard(&record.id, record.parts, expires_at, None).await?)
     }
 
-    /// Gives every one of these records up; tells how many were still in quarantine.
+    /// Discards all these records; returns how many were still in quarantine.
     async fn discard_all<'a>(
         &self,
         records: impl IntoIterator<Item = &'a Quarantined>,
@@ -301,8 +301,8 @@ fn discarded_text(discarded: usize, commands: &Commands) -> String {
     )
 }
 
-/// Writes the records as one object, page by page; tells how many. An error leaves the object open, so that nobody takes a
-/// part of the list for all of it.
+/// Writes the records as one object, page by page; returns how many. An error leaves the object open, so that nobody
+/// takes a part of the list for all of it.
 async fn list_json(pages: &mut Pages<'_>) -> Result<usize, QuarantineError> {
     let mut listed = 0;
     write!(io::stdout(), "{{\"quarantined\":[")?;
@@ -317,7 +317,7 @@ async fn list_json(pages: &mut Pages<'_>) -> Result<usize, QuarantineError> {
     Ok(listed)
 }
 
-/// Writes the records for people, page by page; tells how many.
+/// Writes the records for people, page by page; returns how many.
 async fn list(pages: &mut Pages<'_>) -> Result<usize, QuarantineError> {
     let (mut listed, columns) = (0, terminal::columns(io::stdout()));
     while let Some(page) = pages.next().await? {

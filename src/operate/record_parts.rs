@@ -32,7 +32,7 @@ impl RecordParts {
         TableError::new(action, &self.table, cause)
     }
 
-    /// Gives a record up, with its parts: by an operator, or by a run of a repair that counted it. Tells whether it was still in
+    /// Discards a record with its parts, for an operator or for a repair that counted it. Returns whether it was still in
     /// quarantine.
     ///
     /// # Errors

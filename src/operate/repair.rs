@@ -35,7 +35,7 @@ use mender::Mender;
 use report::{Mode, RepairReport};
 
 /// How often items are set, and audited again after each time: a record that took longer than the settling time to appear
-/// in the stream is mended by the second time.
+/// in the stream is corrected by the second time.
 const PASSES: usize = 2;
 
 /// What is done about what an audit finds.
@@ -107,7 +107,7 @@ impl Repairer {
         self.slices_set == slice.of()
     }
 
-    /// Repairs what is asked for.
+    /// Repairs what the scope names.
     ///
     /// # Errors
     /// When it could not run to its end. What was set by then stays set.

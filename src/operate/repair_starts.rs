@@ -71,7 +71,7 @@ impl<'a> RepairStarts<'a> {
         Ok(Self { client, config, starts })
     }
 
-    /// The views that were repaired after a time, of those that a raw record changes; none where it has no effect, or
+    /// The views that were repaired after a time, of those that a raw record changes; `None` if it has no effect, or
     /// cannot be applied. Without a time, it is the record's.
     pub(super) fn repaired_after(&self, raw: &str, since: Option<DateTime<Utc>>) -> Option<RefusedRecord> {
         let (definition, days) = (&self.config.definition, self.config.marker_retention_days);
@@ -84,7 +84,7 @@ impl<'a> RepairStarts<'a> {
     }
 
     /// Divides raw records into those that may be applied, and those that a later repair may have counted: it did not see
-    /// them among those that are to be applied.
+    /// them among those to apply.
     ///
     /// # Errors
     /// When the table cannot be read.

@@ -1,4 +1,4 @@
-//! One slice of the view items after another. What is done is stored, so that a run that was killed goes on there.
+//! One slice of the view items after another. What is done is stored, so that a run that was killed continues there.
 
 use std::io::{self, Write};
 
@@ -42,7 +42,7 @@ impl SliceArgs {
     }
 }
 
-/// What a slice came to, which that of another slice can be added to.
+/// The result of a slice. Results of slices can be added up.
 pub trait SliceReport {
     /// The report of both.
     #[must_use]
@@ -83,9 +83,12 @@ impl Slices {
         let done = if args.from_start { 0 } else { saved.done().await? };
         let source = config.definition.source_table();
         let mut told = io::stderr();
-        let _ = writeln!(told, "{of} slices: {source} is read once for each, and once more for what differs");
+        let _ = writeln!(told, "{of} slices: {source} is read once per slice, and once more for what differs");
         if done > 0 {
-            let _ = writeln!(told, "goes on after slice {done}, and reports the rest; --from-start begins anew");
+            let _ = writeln!(
+                told,
+                "continuing after slice {done}; the report covers the rest. To start from the first slice, add --from-start"
+            );
         }
         let left = Slice::all(of).filter(|slice| slice.number() > done).map(Some);
         Ok(Self { left: left.collect::<Vec<_>>().into_iter().rev().collect(), saved: Some(saved) })
@@ -135,7 +138,7 @@ impl Slices {
     fn tell_how_to_go_on(&self, slice: Option<Slice>) {
         if let (Some(_), Some(slice)) = (&self.saved, slice) {
             let done = slice.number() - 1;
-            let _ = writeln!(io::stderr(), "stopped in slice {slice}; {done} are done: run the same command to go on");
+            let _ = writeln!(io::stderr(), "stopped in slice {slice}; {done} done: run the same command to continue");
         }
     }
 }

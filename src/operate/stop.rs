@@ -62,13 +62,13 @@ impl Stop {
         let _ = changes.wait_for(|stop| *stop).await;
     }
 
-    /// Waits, at most until the work is asked to stop, and tells whether it was.
+    /// Waits, at most until the work is asked to stop, and returns whether it was.
     pub async fn within(&self, time: Duration) -> bool {
         tokio::time::timeout(time, self.wait()).await.is_ok()
     }
 }
 
-/// Does work that comes to an end of its own when the operator asks for it: at a signal it is told to stop, not dropped.
+/// Runs work that can stop on request: a signal asks it to stop, and does not drop it.
 ///
 /// # Errors
 /// When the work fails, or the system does not let the process listen for signals.

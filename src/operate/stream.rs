@@ -17,7 +17,7 @@ use super::event::EventRecord;
 pub struct Shard {
     /// What the shard is known by.
     pub id: String,
-    /// The shard that it goes on from: its records come first.
+    /// The shard that it continues from: its records come first.
     pub parent: Option<String>,
 }
 

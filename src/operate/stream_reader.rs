@@ -1,4 +1,4 @@
-//! Reading a stream from where the last reading ended up to its newest record: the shards side by side, parents before
+//! Reading a stream from where the last reading ended up to its newest record: the shards in parallel, parents before
 //! their children, and the records of a shard in order.
 //!
 //! The service answers with empty pages where it finds no record in the part of a shard that it looked at, so no number of
@@ -48,7 +48,7 @@ const SHARDS_AT_ONCE: usize = 16;
 /// Whether shards are looked for that came since the last reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// New shards are looked for, and one empty page is no end.
+    /// New shards are looked for, and one empty page is not an end.
     Thorough,
     /// Neither, unless a shard has ended: for the short look at an item that is written all the time.
     Quick,
@@ -78,7 +78,7 @@ pub struct StreamReader {
     quiet: Duration,
     shards: Vec<Shard>,
     progress: HashMap<String, ShardProgress>,
-    /// Shards whose end was told by the time without a record alone.
+    /// Shards that were taken as read only because no record came for some time.
     taken_as_read: HashSet<String>,
     /// How far each shard is read; a shard that is not in it is not read. None to read all that there is.
     past: Option<HashMap<String, Until>>,
@@ -92,7 +92,7 @@ struct ShardProgress {
     ended: bool,
 }
 
-/// One reading that goes on.
+/// One reading in progress.
 pub struct ReadToEnd {
     reach: Reach,
     begun: HashSet<String>,
@@ -299,7 +299,7 @@ struct Silence {
 }
 
 impl Silence {
-    /// Notes one more page without a record; tells how long to wait before the next one, or nothing when that was long
+    /// Notes one more page without a record; returns how long to wait before the next one, or nothing when that was long
     /// enough.
     fn goes_on(&mut self, quiet: Duration) -> Option<Duration> {
         if self.waited >= quiet {

@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn nothing_but_spaces_is_lost_and_each_line_fits() {
-        let text = "view items: 5 exact, 2 behind, 1 unstable,  3 drifted; the others were not looked at\n\n    indented text of a finding that is long\n";
+        let text = "view items: 5 exact, 2 behind, 1 unstable,  3 drifted; the others were not examined\n\n    indented text of a finding that is long\n";
         for columns in LEAST_COLUMNS..90 {
             let wrapped = wrapped(text, Some(columns));
             assert!(wrapped.lines().all(|line| line.chars().count() <= columns), "{columns}: {wrapped}");

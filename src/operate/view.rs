@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::CommandOutcome;
 use super::args::Shared;
+use super::commands::Commands;
 use super::error::TableError;
 use crate::config::{Config, ConfigError};
 use crate::rollup::Item;
@@ -42,8 +43,8 @@ enum Command {
     Try(TryArgs),
     /// Print the filter patterns with which the function gets only records that can count
     ///
-    /// Each is a line, as a parameter of the template takes it. With --json they are one object, as the event source
-    /// mapping takes them.
+    /// It prints one pattern per line, as a parameter of the template takes it. With --json it prints one object, as the
+    /// event source mapping takes it.
     Filter(FilterArgs),
 }
 
@@ -161,7 +162,8 @@ fn check(shared: &Shared, args: &CheckArgs) -> Result<CommandOutcome, ViewComman
             let _ = writeln!(io::stdout(), "{}", refused.json());
         }
     })?;
-    let changes = previous.map(|previous| Changes::between(&previous.definition, &config.definition));
+    let changes =
+        previous.map(|previous| Changes::between(&previous.definition, &config.definition, Commands::of(shared)));
     let checked = Checked { config: &config, changes };
     shared.write(&checked.json(), &checked)?;
     Ok(CommandOutcome::Clean)

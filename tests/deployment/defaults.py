@@ -50,7 +50,7 @@ class Defaults:
 
     def the_command_finds_everything_in_order(self) -> None:
         # The emulator does not switch on what the template says of expiry.
-        assert self.stack.wrong() == ["the attribute of expiry"]
+        assert self.stack.wrong() == ["the time-to-live attribute"]
         self.stack.markers.expire_by("ExpiresAt")
         assert self.stack.wrong() == []
         code, report = self.stack.command("audit")

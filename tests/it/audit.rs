@@ -259,7 +259,7 @@ async fn the_ledger_gives_contradictions_away() {
             finding["subject"].as_str().unwrap().contains(number) && finding["what"].as_str().unwrap().contains(words)
         })
     };
-    assert!(told(&records[0], "no list"), "{json}");
+    assert!(told(&records[0], "not a list"), "{json}");
     assert!(told(&records[1], "not what the record does"), "{json}");
     assert!(told(&records[2], "another event"), "{json}");
     assert!(told(&records[2], "under another sequence number") || told(&records[3], "under another sequence number"));

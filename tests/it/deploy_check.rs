@@ -22,7 +22,11 @@ fn wrong(ran: &Ran) -> Vec<String> {
 async fn tables_are_found_right_and_wrong() {
     let engine = Engine::start().await;
     let check = ["deploy-check", "--tables-only", "--json"];
-    assert_eq!(wrong(&run(&engine, &check).await), ["idempotency table Idempotency: the attribute of expiry"]);
+    assert_eq!(wrong(&run(&engine, &check).await), ["idempotency table Idempotency: the time-to-live attribute"]);
+    let told = run(&engine, &["deploy-check", "--tables-only", "--region", "eu-west-2"]).await.out;
+    let command = "aws dynamodb update-time-to-live --table-name Idempotency --time-to-live-specification \
+                   Enabled=true,AttributeName=ExpiresAt --region eu-west-2\n";
+    assert!(told.contains(command), "{told}");
 
     let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("ExpiresAt").build().unwrap();
     let request = engine.db.update_time_to_live().table_name("Idempotency").time_to_live_specification(expiry);
@@ -51,7 +55,7 @@ async fn every_view_table_is_looked_at() {
     let expected = [
         "view table Week: the key",
         "view table Month: the status",
-        "idempotency table Idempotency: the attribute of expiry",
+        "idempotency table Idempotency: the time-to-live attribute",
     ];
     assert_eq!(wrong(&ran), expected);
 }
@@ -103,10 +107,13 @@ async fn each_state_of_a_stopped_pipeline_is_named() {
     ] {
         let lambda = lambda_with(mappings).await;
         for function in [&[][..], &["--function", "arn:f"]] {
-            let check = [&["deploy-check", "--json"], function].concat();
+            let check = [&["deploy-check", "--json", "--region", "eu-west-1"], function].concat();
+            let is_to_repair = found == format!("on {before}") || what == "filtering";
             let ran = run_with(&engine, &check, &[("AWS_ENDPOINT_URL_LAMBDA", &lambda)]).await;
             let report = ran.json();
             let wrong: Vec<_> = report["checks"].as_array().unwrap().iter().filter(|one| one["ok"] == false).collect();
+            let is_told = |one: &Value| one["why"].to_string().contains("ddb-rollup repair --region eu-west-1");
+            assert_eq!(wrong.iter().any(|one| is_told(one)), is_to_repair, "{}", ran.out);
             let wrong: Vec<_> = wrong.iter().map(|one| (one["what"].as_str().unwrap(), &one["found"])).collect();
             let expected: Vec<(&str, Value)> = if what.is_empty() { vec![] } else { vec![(what, json!(found))] };
             assert_eq!(wrong, expected.iter().map(|(what, found)| (*what, found)).collect::<Vec<_>>(), "{ran:?}");

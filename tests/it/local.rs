@@ -237,14 +237,14 @@ async fn what_keeps_it_from_running_is_said_with_what_to_do() {
     other_table(Path::new(&file("other.db")));
 
     for (arguments, problem) in [
-        (&["--port", &port][..], format!("port {port} is taken, perhaps by another `ddb-rollup local`; choose another one with --port")),
+        (&["--port", &port][..], format!("port {port} is in use, perhaps by another `ddb-rollup local`; choose another port with --port")),
         (&["--data", &file("text")], "cannot keep the tables in".into()),
-        (&["--port", "0", "--data", &file("other.db")], "the table Point is there, but has the key HASH Id (S), where the template declares the key HASH MapId (S), RANGE PointId (S)".into()),
+        (&["--port", "0", "--data", &file("other.db")], "the table Point exists, but has the key HASH Id (S); the template declares the key HASH MapId (S), RANGE PointId (S)".into()),
         (&["--parameter", "Batch=1"], "the template has no parameter Batch".into()),
         (&["--parameter", "BatchSize=0"], "A whole number from 1 to 10000.".into()),
         (&["--parameter", "BatchSize"], "it must be NAME=VALUE".into()),
         (&["--view-table", "Point"], "ROLLUP_VIEW_TABLE".into()),
-        (&["--endpoint-url", "http://127.0.0.1:8000"], "leave out --endpoint-url".into()),
+        (&["--endpoint-url", "http://127.0.0.1:8000"], "omit --endpoint-url".into()),
         (&["--demo", "--data", "x"], "cannot be used with".into()),
     ] {
         let output = run(&[&["local"], arguments].concat()).await;

@@ -100,13 +100,13 @@ async fn what_is_wrong_with_a_file_is_said_before_anything_is_counted() {
     let narrow = files.write("narrow.json", schema("App", &["PK"]));
     let markers = files.write("markers.json", schema("Idempotency", &["SequenceNumber"]));
     for (more, words) in [
-        (vec![], "nothing tells the key of the source table App; give its schema"),
+        (vec![], "the key of the source table App is not known; give its create-table request"),
         (vec!["--table-schema", "no-such-file"], "cannot read no-such-file"),
         (vec!["--table-schema", &no_schema], "is not the JSON of a create-table request"),
         (vec!["--table-schema", &no_key], "must have a HASH key"),
         (
             vec!["--table-schema", &app, "--table-schema", &other],
-            "the schema of the table Other, which is none of the tables at work: App, Day, Idempotency",
+            "the schema of the table Other, which is not in use; the tables in use are App, Day, Idempotency",
         ),
         (vec!["--table-schema", &app, "--table-schema", &app], "is a second schema of the table App"),
         (
@@ -129,11 +129,11 @@ async fn what_is_wrong_with_a_file_is_said_before_anything_is_counted() {
         (vec!["--table-schema", &app, "--load", &no_item], "line 1 of"),
         (
             vec!["--table-schema", &app, "--load", &no_sort_key],
-            "no-sort-key.jsonl is no item of the table App: it has no key attribute SK",
+            "no-sort-key.jsonl is not an item of the table App: it has no key attribute SK",
         ),
         (vec!["--table-schema", &app, "--load", &number], "its key attribute SK is of type N, not S"),
         (vec!["--table-schema", &app, "--load", &empty], "line 2 of"),
-        (vec!["--demo"], "the demo runs the example alone; leave out --definition"),
+        (vec!["--demo"], "the demo runs only the example; omit --definition"),
     ] {
         let data = files.0.path().join("data");
         // The demo keeps nothing.

@@ -67,7 +67,7 @@ async fn what_view_items_lack_is_made_once() {
         (one["name"].clone(), one["outcome"].clone(), one["looked_at"].clone(), one["changed"].clone())
     };
     assert_eq!(outcome(0), (json!("counter_maps_of_view_items"), json!("applied"), json!(3), json!(2)));
-    assert!(ran.err.contains("V1__counter_maps_of_view_items: 3 items looked at, 2 to change"), "{}", ran.err);
+    assert!(ran.err.contains("V1__counter_maps_of_view_items: 3 items examined, 2 to change"), "{}", ran.err);
 
     let mut after = markers(&engine).await;
     after.retain(|marker| marker["Outcome"] != s("REPAIRED"));
@@ -123,7 +123,7 @@ async fn a_view_item_gets_exactly_the_maps_that_it_lacks() {
     // What the maps hold is not what the points come to, and is to be found again.
     migrator.wanted.truncate(1);
     let (_stopper, stop) = stop::stop();
-    migrator.apply(&mut MigrationReport::default(), &stop).await.unwrap();
+    migrator.apply(&mut MigrationReport::new(false, String::new()), &stop).await.unwrap();
     let maps: BTreeMap<_, _> = engine.scan("Map").await.into_iter().map(|map| (text(&map["MapId"]), map)).collect();
     let shape = |id: &str| (maps[id]["A"].clone(), maps[id]["B"].clone(), maps[id]["RollupVersion"].clone());
     assert_eq!(shape("neither"), (empty(), empty(), n(1)));
@@ -244,6 +244,11 @@ async fn a_view_item_that_cannot_be_changed_is_named_and_the_migration_not_recor
     let engine = Engine::start().await;
     engine.put("Map", [("MapId", s("bad")), ("CategoryCounts", n(7))]).await;
     engine.put("Map", [("MapId", s("worse")), ("RollupVersion", s("seven"))]).await;
+    engine.put("Map", [("MapId", s("good"))]).await;
+    let ran = run(&engine, &["migrate", "--by", "a b", "--concurrency", "3", "--any-definition"]).await;
+    let told = "Then, to continue:\n    ddb-rollup migrate --by 'a b' --concurrency 3 --any-definition\n";
+    assert!(ran.code == 1 && ran.out.contains("not complete; 1 of 3 items changed\n"), "{ran:?}");
+    assert!(ran.out.ends_with(told), "{}", ran.out);
     engine.put("Map", [("MapId", s("good"))]).await;
     let ran = run(&engine, &["migrate", "--json"]).await;
     assert_eq!(ran.code, 1, "{ran:?}");

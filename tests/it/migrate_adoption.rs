@@ -65,7 +65,7 @@ async fn records_without_a_marker_are_applied_with_one() {
     let (engine, records) = points(12, 5).await;
     let ran = run(&engine, &["migrate", "--settle", "0"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.out.contains("  7 records without a marker were applied\n"), "{}", ran.out);
+    assert!(ran.out.contains("  7 records without a marker applied\n"), "{}", ran.out);
     engine.assert_exact().await;
     let before = engine.everything().await;
     engine.function().deliver(&records).await;
@@ -83,7 +83,8 @@ async fn a_dry_run_shows_each_write_and_makes_none() {
         "V2__counters_of_source_items: would be applied; 3 of 3 items would be changed\n",
         "  would set m0: TotalPoints from 0 to 2, CategoryCounts.Park from 0 to 1\n",
         "  would set m1: TotalPoints from 0 to 2, CategoryCounts.Park from 0 to 1\n",
-        "  would apply records without a marker, of 1 view items\n",
+        "  would apply records without a marker to 1 view item\n",
+        "To apply:\n    ddb-rollup migrate --settle 0\n",
     ] {
         assert!(ran.out.contains(line), "{line} is not in {}", ran.out);
     }
@@ -109,7 +110,7 @@ async fn a_run_that_is_killed_in_the_middle_is_gone_on_with() {
     let ran = settled(&engine, "migrate", &["--by", "bob"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(of_the_adoption(&ran.json())["changed"], json!(MAPS - set), "what was set is not set again");
-    let line = format!("V2__counters_of_source_items: {MAPS} items looked at, {} to change\n", MAPS - set);
+    let line = format!("V2__counters_of_source_items: {MAPS} items examined, {} to change\n", MAPS - set);
     assert!(ran.err.contains(&line), "{}", ran.err);
     engine.assert_exact().await;
     assert!(history(&engine).await.contains_key("migration Map#V0002"));

@@ -178,7 +178,7 @@ async fn an_event_of_something_else_fails_the_invocation() {
     let engine = Engine::start().await;
     for event in ["{}", "[]", "null", "7", r#"{"Records": {}}"#, r#"{"Records": null}"#, r#"{"records": []}"#] {
         let error = engine.function().invoke(event, Duration::from_secs(5)).await.unwrap_err();
-        assert!(error.to_string().contains("not one of a DynamoDB stream"), "{event}: {error}");
+        assert!(error.to_string().contains("not from a DynamoDB stream"), "{event}: {error}");
     }
     assert_eq!(engine.function().invoke(r#"{"Records": []}"#, Duration::from_secs(5)).await.unwrap(), None);
 }

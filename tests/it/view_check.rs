@@ -155,19 +155,19 @@ async fn what_is_wrong_is_told_with_the_place_in_the_file_and_in_the_expression(
         ),
         (ONE_VIEW.replace("Kind = ", "Kind LIKE "), "LIKE 'order'", "where: at character 6, \"LIKE\""),
         (ONE_VIEW.replace("Buyer}", "Buyer"), "\" }],", "the key attribute \"CustomerId\": at the end"),
-        (ONE_VIEW.replace("\"Revenue\"", "\"Orders\""), "\": \"sum Price", "\"Orders\" stands there twice"),
+        (ONE_VIEW.replace("\"Revenue\"", "\"Orders\""), "\": \"sum Price", "\"Orders\" appears twice"),
         (
             two("\"Visits\": \"count\"", "\"Visits\": \"count by\\t day(At, 7)\""),
             "7)\"",
             "the view \"Days\": the measure \"Visits\": at character 19, \"7\"",
         ),
         (two("{day(At)}", "{each A}{each B}"), "each B}", "the view \"Days\": the key attribute \"Day\""),
-        (two("\"N\" }", "\"N\", \"value\": \"a{B}\" }"), "\"a{B}\"", "is of type S, not N; write S, or one hole"),
+        (two("\"N\" }", "\"N\", \"value\": \"a{B}\" }"), "\"a{B}\"", "is of type S, not N; write S, or only one hole"),
         (two("{ \"Visits\": \"count\" }", "{}"), "{} } ] }", "the view \"Days\": the view has no measure"),
         (two("\"Days\"", "\"Totals\""), "\"Totals\", \"table\": \"Day\"", "two views have the name \"Totals\""),
         (two("\"Days\"", "\"All days\""), "\"All days\"", "the name \"All days\" is not"),
         (two("begins_with(SK, 'ORDER#')", "Orders = 1"), "{ \"name\": \"Totals\"", "reads the attribute \"Orders\""),
-        (two("\"Day\", \"on_missing\": \"skip\"", "\"Order\""), "[{ \"attribute\": \"Shop\"", "a table has one key"),
+        (two("\"Day\", \"on_missing\": \"skip\"", "\"Order\""), "[{ \"attribute\": \"Shop\"", "give them the same key"),
     ] {
         bench.file("definition.json", &broken);
         let ran = bench.view(&["check"]).await;
@@ -200,6 +200,8 @@ async fn what_is_wrong_is_told_with_the_place_in_the_file_and_in_the_expression(
 #[tokio::test]
 async fn the_changes_from_the_previous_definition_are_told_with_what_to_do() {
     let bench = Bench::new().await;
+    let definition = bench.file("definition.json", ONE_VIEW);
+    let repair = format!("ddb-rollup repair --source-table Order --view-table Customer --definition {definition}");
     let view = |name: &str, key: &str, measures: Value| json!({ "name": name, "measures": measures, "key": [{ "attribute": "Id", "type": "S", "value": key }] });
     let views = |views: &[&Value]| json!({ "views": views }).to_string();
     let against = async |old: &str, new: &str| {
@@ -215,7 +217,7 @@ async fn the_changes_from_the_previous_definition_are_told_with_what_to_do() {
     let (same, said) = against(&views(&[&a, &b]), &views(&[&b, &a])).await;
     let none = json!({ "added": [], "removed": [], "changed": [], "left_behind": [], "repair": [] });
     assert_eq!(same, none, "their order means nothing");
-    assert!(said.contains("no counter is to be set"), "{said}");
+    assert!(said.contains("no repair is needed"), "{said}");
 
     let less = view("a", "A#{X}", json!({ "N": "count where Y > 1" }));
     let (changes, said) = against(&views(&[&a, &b]), &views(&[&less, &c])).await;
@@ -225,7 +227,7 @@ async fn the_changes_from_the_previous_definition_are_told_with_what_to_do() {
             { "view": "a", "table": "Customer", "key": ["A#{X}"], "attributes": ["Sum"] },
             { "view": "b", "table": "Customer", "key": ["B#{X}"], "attributes": ["N", "RollupVersion"] },
         ],
-        "repair": ["ddb-rollup repair --view a", "ddb-rollup repair --view c"],
+        "repair": [format!("{repair} --view a"), format!("{repair} --view c")],
     });
     assert_eq!(changes, expected);
     for words in [
@@ -234,7 +236,7 @@ async fn the_changes_from_the_previous_definition_are_told_with_what_to_do() {
         "changed  view a: measures",
         "Sum on the items A#{X} of the table Customer",
         "wait one time-out of the function",
-        "  ddb-rollup repair --view c\n",
+        &format!("  {repair} --view c\n"),
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
@@ -246,7 +248,7 @@ async fn the_changes_from_the_previous_definition_are_told_with_what_to_do() {
     let each = view("e", "E#{X}", json!({ "N": "count by each Tags" }));
     for (old, new) in [([&a, &each], vec![&a]), ([&a, &each], vec![&each, &a, &b]), ([&a, &b], vec![&a, &b, &each])] {
         let (changes, _) = against(&views(&old), &views(&new)).await;
-        assert_eq!(changes["repair"], json!(["ddb-rollup repair"]), "views with each share the bounds of an image");
+        assert_eq!(changes["repair"], json!([repair]), "views with each share the bounds of an image");
     }
 
     let old = bench.file("old.json", "{ \"views\": [] }");

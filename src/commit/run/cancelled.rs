@@ -1,4 +1,4 @@
-//! What a cancelled transaction tells, action by action.
+//! What a cancelled transaction shows, action by action.
 
 use std::collections::BTreeMap;
 

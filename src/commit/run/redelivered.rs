@@ -92,7 +92,7 @@ impl Run<'_, '_> {
         self.queue(first, JobStep::Commit, 0);
     }
 
-    /// Judges by the markers that were found. Once all requests are answered, the others are planned anew.
+    /// Judges by the markers that were found. Once all requests are answered, the others are planned again.
     pub(super) fn markers_looked_up(&mut self, job: Job, found: Result<FoundMarkers, Failure>) {
         self.open_look_ups -= 1;
         match found {

@@ -86,12 +86,12 @@ impl Run<'_, '_> {
         self.queue(first, JobStep::Commit, job.plans);
     }
 
-    /// Whether an entry is still to be dealt with by the job that has it.
+    /// Whether an entry is still to be resolved by the job that has it.
     pub(super) fn open(&self, member: EntryId) -> bool {
         self.outcomes[member.0].is_none() && !self.condemned.contains(&member)
     }
 
-    /// An entry that cannot be applied is to be kept in quarantine. One whose marker is refused there is tried without its
+    /// An entry that cannot be applied must be kept in quarantine. One whose marker is refused there is tried without its
     /// key, which is all that is in it unchecked; after that it has nowhere to go.
     pub(super) fn poison(&mut self, member: EntryId, reason: Reason) {
         if !self.open(member) {

@@ -19,11 +19,11 @@ use crate::operate::terminal;
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Shared {
-    /// Endpoint of DynamoDB and its streams, instead of the one of the Region
+    /// Endpoint of DynamoDB and its streams, instead of the Region's
     #[arg(long, global = true, value_name = "URL", value_parser = endpoint)]
     pub endpoint_url: Option<String>,
 
-    /// Region of the tables, instead of the one of the AWS settings
+    /// Region of the tables, instead of the one in the AWS settings
     #[arg(long, global = true, value_name = "REGION", value_parser = region)]
     pub region: Option<String>,
 
@@ -43,11 +43,11 @@ pub struct Shared {
     #[arg(long, global = true, value_name = "NAME", env = IDEMPOTENCY_TABLE)]
     pub idempotency_table: Option<String>,
 
-    /// File with the definition of the view, instead of the one of the environment
+    /// File with the definition of the views, instead of the one in the environment
     #[arg(long, global = true, value_name = "FILE")]
     pub definition: Option<PathBuf>,
 
-    /// Results as JSON on standard output
+    /// Print results as JSON on standard output
     #[arg(long, global = true)]
     pub json: bool,
 }
@@ -98,7 +98,7 @@ impl Shared {
         })
     }
 
-    /// Writes results on standard output, in the form that is asked for. What a terminal would obey is shown instead, and
+    /// Writes results on standard output, in the requested form. What a terminal would obey is shown instead, and
     /// lines for people are broken where a terminal is too narrow for them.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ impl Shared {
 /// The SDK makes it a part of a host's name.
 fn region(text: &str) -> Result<String, String> {
     let usable = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    usable.then(|| text.to_owned()).ok_or_else(|| "expected the name of a Region, as eu-west-1".to_owned())
+    usable.then(|| text.to_owned()).ok_or_else(|| "expected the name of a Region, such as eu-west-1".to_owned())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Which counters are compared: those of the views that are asked for, on items that belong to them.
+//! Which counters are compared: those of the requested views, on items that belong to them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,7 +12,7 @@ use crate::rollup::{AttributeValue, Item};
 /// Whose counters are compared, and set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compared {
-    /// The views that are asked for.
+    /// The requested views.
     pub views: ViewSet,
     /// Whether attributes with the names of measures are counters on every item whose key fits a view.
     pub adopt: bool,
@@ -22,7 +22,7 @@ impl Compared {
     /// Whose counters an operator asks for: of the view of that name, or of all.
     ///
     /// # Errors
-    /// When there is no view of that name; the error has those that there are.
+    /// When no view has that name; the error lists the names.
     pub fn of(definition: &Definition, view: Option<&str>, adopt: bool) -> Result<Self, AuditError> {
         let Some(name) = view else { return Ok(Self { views: definition.all(), adopt }) };
         let known = || definition.views().iter().map(View::name).collect::<Vec<_>>().join(", ");
@@ -31,7 +31,7 @@ impl Compared {
         Ok(Self { views: [view].into_iter().collect(), adopt })
     }
 
-    /// The views that an item belongs to, of those that are asked for.
+    /// The views that an item belongs to, of the requested ones.
     pub(super) fn owners(
         self,
         definition: &Definition,
@@ -91,7 +91,8 @@ fn key_of(definition: &Definition, table: TableId, given: &str) -> Result<ViewKe
         [(attribute, KeyType::S)] => Some(attribute),
         _ => None,
     };
-    let wanted = if whole.is_some() { "its string" } else { r#"an object of attribute to value, as {"Id":{"N":"1"}}"# };
+    let wanted =
+        if whole.is_some() { "its string" } else { r#"an object of attribute to value, such as {"Id":{"N":"1"}}"# };
     let item = match whole {
         Some(attribute) => Item::from(HashMap::from([(attribute.clone(), AttributeValue::S(given.to_owned()))])),
         None => serde_json::from_str(given).map_err(|error| (error.to_string(), wanted))?,

@@ -25,7 +25,7 @@ pub enum AuditError {
     #[error(transparent)]
     Agreement(#[from] AgreementError),
     /// The name of a view.
-    #[error("--view {given}: the definition has no view of that name; it has {known}")]
+    #[error("--view {given}: the definition has no view of that name; its views are {known}")]
     View {
         /// What was given.
         given: String,
@@ -33,7 +33,7 @@ pub enum AuditError {
         known: String,
     },
     /// The key of one view item.
-    #[error("--item {given} is no key of the view table: {cause}; give {wanted}")]
+    #[error("--item {given} is not a key of the view table: {cause}; expected {wanted}")]
     Item {
         /// What was given.
         given: String,
@@ -44,7 +44,7 @@ pub enum AuditError {
     },
     /// A key that items of several tables can have.
     #[error(
-        "--item {given} can be a key of several view tables: {tables}; say which with --view NAME, one of the views {views}"
+        "--item {given} can be a key of several view tables: {tables}; choose one with --view NAME, where NAME is one of {views}"
     )]
     Ambiguous {
         /// What was given.
@@ -66,7 +66,7 @@ pub enum AuditError {
         cause: io::Error,
     },
     /// A report of a slice.
-    #[error("cannot add up {file}: {cause}")]
+    #[error("cannot merge {file}: {cause}")]
     Merge {
         /// The file.
         file: PathBuf,

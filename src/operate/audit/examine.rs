@@ -26,7 +26,7 @@ use crate::rollup::model::number::Number;
 use crate::rollup::model::view::{OnMissingViewItem, ROLLUP_VERSION, ViewKey};
 use crate::rollup::{AttributeValue, Item};
 
-/// Bytes of what is looked at together, as estimated; the next as many are read meanwhile.
+/// Estimated bytes that are examined together; as many are read at the same time for the next chunk.
 const CHUNK_BYTES: usize = 128 * 1024 * 1024;
 
 /// About what a source item takes in memory, beside what only it contributes.
@@ -99,7 +99,7 @@ fn divided(suspects: &[Suspect], of: fn(&Suspect) -> usize) -> Vec<&[Suspect]> {
 
 /// What is done about view items after each look at a part of them.
 pub trait AfterLook {
-    /// Takes view items that are at rest, as far as is known; gives those that were changed by somebody, which are to be
+    /// Takes view items that are at rest, as far as is known; returns those that were changed by somebody, which are to be
     /// recounted. What was set or changed is no longer among what was seen.
     fn at_rest(
         &mut self,
@@ -132,7 +132,7 @@ impl AfterLook for OnlyLook {
     }
 }
 
-/// View items whose source items were recounted, and that are to be looked at.
+/// View items to examine, whose source items were recounted.
 pub struct RecountedItems {
     pub(super) keys: Vec<ViewKey>,
     /// When that was.
@@ -142,7 +142,7 @@ pub struct RecountedItems {
 /// A view item as it was seen at one moment, with all that explains it.
 #[derive(Debug, Clone)]
 pub struct Examined {
-    /// The item; none when it is not there.
+    /// The item; `None` if it is not there.
     pub item: Option<Item>,
     /// Its source items.
     pub truth: SourceTotals,

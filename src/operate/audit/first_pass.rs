@@ -98,7 +98,7 @@ impl Audit {
         Ok(())
     }
 
-    /// What is equal, and was not written meanwhile, is exact; the others are looked at alone.
+    /// What is equal, and was not written in between, is exact; the others are examined alone.
     fn sort_out(&mut self, unsettled: &HashSet<ViewKey>) -> Vec<Suspect> {
         let balances = &self.balances;
         (self.equal, self.sources, self.sizes) = (0, 0, ItemSizes::default());

@@ -16,7 +16,7 @@ use crate::rollup::model::number::Number;
 pub(in crate::operate) struct JudgedItem {
     /// What was found.
     pub(super) verdict: JudgedCounters,
-    /// There is no such view item: its last source item went before it had any counters.
+    /// There is no such view item: its last source item was deleted before it had any counters.
     pub(super) is_none: bool,
     /// What cannot be, by which invariant.
     pub(super) findings: Vec<(&'static str, String)>,
@@ -83,7 +83,7 @@ impl JudgedItem {
         }
     }
 
-    /// Whether it came to rest.
+    /// Whether it stopped changing while it was examined.
     pub(super) fn is_seen(&self) -> bool {
         !matches!(self.verdict, JudgedCounters::Unstable)
     }

@@ -29,7 +29,7 @@ const EVENTS: usize = 4_000_000;
 /// How far back the hours are counted, in hours.
 pub const HOURS: i64 = 48;
 
-/// What the markers tell.
+/// What the markers say.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// Markers of records.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 #[cfg(feature = "cli")]
 use super::error::AuditError;
 
-/// The sum of two reports; either may be null, which is no report.
+/// The sum of two reports; either may be null, which is not a report.
 #[must_use]
 pub fn sum(one: Value, other: Value) -> Value {
     added("", one, other)
@@ -17,7 +17,7 @@ pub fn sum(one: Value, other: Value) -> Value {
 /// Reads reports and adds them up.
 ///
 /// # Errors
-/// When a file is no report.
+/// When a file is not a report.
 #[cfg(feature = "cli")]
 pub(super) fn read(files: &[PathBuf]) -> Result<Value, AuditError> {
     let reports = files.iter().map(|file| report(file)).collect::<Result<Vec<_>, _>>()?;

@@ -95,7 +95,7 @@ fn others(of: Remedies<'_>) -> Vec<Note> {
 fn no_stream(of: Remedies<'_>) -> Option<Note> {
     let table = of.report.definition.source_table();
     let text =
-        format!("{table} has no stream: this report is right only if nobody wrote to the table during the audit");
+        format!("{table} has no stream: this report is correct only if nothing wrote to the table during the audit");
     of.report.stream_records.is_none().then(|| Note::new(text, of.of_no_stream()))
 }
 

@@ -26,7 +26,7 @@ pub(super) struct OpenRecord {
 /// Records in quarantine, by what can become of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum QuarantinedKind {
-    /// They can be applied once their cause is mended.
+    /// They can be applied once their cause is fixed.
     Applicable,
     /// They can never be.
     Inapplicable,
@@ -48,7 +48,7 @@ impl OpenRecords {
         self.records.insert(id, record);
     }
 
-    /// Takes what markers say of records that were not applied; tells how many are by now.
+    /// Takes what markers say of records that were not applied; returns how many are by now.
     pub(super) fn update(&mut self, ids: &[RecordId], markers: &HashMap<RecordId, Item>) -> usize {
         let mut closed = 0;
         for id in ids {

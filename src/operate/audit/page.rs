@@ -65,7 +65,7 @@ impl<T: Display> Display for Text<T> {
     }
 }
 
-/// The page: of one report, with the commands that mend what it found.
+/// The page: of one report, with the commands that fix what it found.
 #[must_use]
 pub fn page(report: &AuditReport, commands: &Commands, now: DateTime<Utc>) -> String {
     let mut page = String::new();
@@ -88,11 +88,8 @@ fn write(page: &mut String, remedies: Remedies<'_>, now: DateTime<Utc>) -> fmt::
          <h1>Audit of {view}</h1><p class=\"dim\">counters of {source}, {at}, {:.1} seconds</p>",
         report.took.as_secs_f64()
     )?;
-    let (class, words) = if report.is_clean() {
-        ("good", "Everything is as it should be.")
-    } else {
-        ("bad", "There is something to look at.")
-    };
+    let (class, words) =
+        if report.is_clean() { ("good", "Everything is as it should be.") } else { ("bad", "There are findings.") };
     write!(page, "<p class=\"verdict {class}\" id=\"verdict\">{words}</p>")?;
     cards(page, report)?;
     seen(page, remedies)?;
@@ -161,7 +158,7 @@ fn seen(page: &mut String, remedies: Remedies<'_>) -> fmt::Result {
     )?;
     if report.not_examined > 0 {
         let left = counted(report.not_examined, "view item was", "view items were");
-        write!(page, "<p>Interrupted: {left} not looked at.</p>")?;
+        write!(page, "<p>Interrupted: {left} not examined.</p>")?;
         remedy(page, &remedies.of_the_rest())?;
     }
     Ok(())

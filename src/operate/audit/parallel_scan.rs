@@ -22,7 +22,7 @@ pub(super) struct ScannedPage {
     pub(super) units: f64,
 }
 
-/// A scan that goes on. Dropping it ends it.
+/// A scan in progress. Dropping it ends it.
 #[derive(Debug)]
 pub(super) struct ParallelScan {
     pages: mpsc::Receiver<Result<ScannedPage, String>>,

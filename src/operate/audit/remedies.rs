@@ -5,8 +5,6 @@ use std::fmt;
 #[cfg(feature = "cli")]
 use super::AuditScope;
 use super::report::{AuditReport, key_json};
-#[cfg(feature = "cli")]
-use crate::operate::args::Pace;
 use crate::operate::audit::uncountable::UncountableItem;
 use crate::operate::commands::{Commands, option};
 use crate::rollup::check::ledger::Finding;
@@ -49,25 +47,9 @@ impl AuditScope {
             value("--slice", slice.map(|slice| slice.to_string())),
             slices.to_owned(),
         ];
-        let how = [flag("--adopt", *adopt), flag("--all-markers", *all_markers), pace_options(pace)];
-        let any = flag("--any-definition", agreement.any_definition);
-        commands.reading(how.concat() + &any, part.concat())
+        let how = [flag("--adopt", *adopt), flag("--all-markers", *all_markers), pace.options()];
+        commands.reading(how.concat() + agreement.options(), part.concat())
     }
-}
-
-/// The options of a pace, without those that have their defaults.
-#[cfg(feature = "cli")]
-fn pace_options(pace: &Pace) -> String {
-    let Pace { settle, concurrency, lag, max_read_units } = pace;
-    let default = Pace::default();
-    let given = |is: bool, name, value: String| if is { option(name, &value) } else { String::new() };
-    [
-        given(*settle != default.settle, "--settle", settle.as_secs_f64().to_string()),
-        given(*concurrency != default.concurrency, "--concurrency", concurrency.to_string()),
-        given(*lag != default.lag, "--lag", lag.as_secs_f64().to_string()),
-        given(max_read_units.is_some(), "--max-read-units", max_read_units.unwrap_or_default().to_string()),
-    ]
-    .concat()
 }
 
 /// What to do about the findings of one report.
@@ -87,7 +69,7 @@ impl Remedies<'_> {
     }
 
     pub(in crate::operate) fn of_the_rest(&self) -> Remedy {
-        Remedy::new("To look at the rest, run it again, as", [self.commands.read_same("audit")])
+        Remedy::new("To examine the rest, run it again", [self.commands.read_same("audit")])
     }
 
     pub(in crate::operate) fn of_unstable(&self, key: &ViewKey) -> Remedy {
@@ -105,7 +87,7 @@ impl Remedies<'_> {
 
     pub(in crate::operate) fn of_quarantine(&self) -> Remedy {
         Remedy::new(
-            "To read the reasons, then apply the records whose cause is fixed, and last settle those that can never be applied",
+            "To read the reasons, then apply the records whose cause is fixed, then close those that can never be applied",
             [
                 self.commands.run("quarantine list"),
                 self.commands.run("quarantine replay --all"),

@@ -61,7 +61,7 @@ pub struct AuditReport {
     pub repairs: u64,
     /// Markers by hour.
     pub hours: BTreeMap<DateTime<Utc>, u64>,
-    /// Records of the stream that were read; none when there is no stream.
+    /// Records of the stream that were read; `None` if there is no stream.
     pub stream_records: Option<u64>,
     /// When the oldest record without a marker was written.
     pub oldest_unmarked: Option<DateTime<Utc>>,

@@ -20,7 +20,7 @@ pub(super) const MARKERS_BESIDE_AN_ITEM: usize = TRANSACTION_ACTIONS - 1;
 /// What was read at one moment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Snapshot {
-    /// The view item; none when it is not there.
+    /// The view item; `None` if it is not there.
     pub(super) item: Option<Item>,
     /// The markers that are there.
     pub(super) markers: HashMap<RecordId, Item>,
@@ -28,7 +28,7 @@ pub(super) struct Snapshot {
 
 impl TableReader {
     /// Reads a view item and the markers of up to [`MARKERS_BESIDE_AN_ITEM`] records in one transaction: a marker is in the
-    /// answer if and only if its record is in the counters. None when a write was in the way.
+    /// answer if and only if its record is in the counters. `None` if a write interfered.
     ///
     /// # Errors
     /// When a table cannot be read.

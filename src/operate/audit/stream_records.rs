@@ -46,7 +46,7 @@ pub(super) const MARKER: [&str; 9] =
 /// By how much the clocks of operator and service may differ: requests of a clock that is further off are refused.
 const CLOCKS: Duration = Duration::from_mins(5);
 
-/// Which records of before the recount are asked for their markers.
+/// Which records from before the recount are asked for their markers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum MarkersAsked {
     /// All.
@@ -140,7 +140,7 @@ impl StreamRecords {
         self.read_on(tables, &mut reading).await
     }
 
-    /// Begins to read the stream to its end, as far as there are records; gives the reading, whose rest is most likely a
+    /// Begins to read the stream to its end, as far as there are records; returns the reading, whose rest is most likely a
     /// wait.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ impl StreamRecords {
         }
     }
 
-    /// Reads what was read before once more, and asks the records of these view items for their markers; gives the view
+    /// Reads what was read before once more, and asks the records of these view items for their markers; returns the view
     /// items that they are about besides, where a record was not applied.
     ///
     /// # Errors
@@ -210,7 +210,7 @@ impl StreamRecords {
         Ok(std::mem::take(&mut self.touched).into_iter().filter(|key| !keys.contains(key)).collect())
     }
 
-    /// Whether a record is asked for its marker.
+    /// Whether the marker of a record is looked up.
     fn asks(&self, record: &AuditedRecord<'_>, pass: Pass<'_>) -> bool {
         let (items, created_at) = (record.items(), record.record.created_at);
         let of_before = match &self.asked {
@@ -345,7 +345,7 @@ impl StreamRecords {
         self.began.is_some() && !self.written.contains(key)
     }
 
-    /// Notes a record in quarantine that the whole table has told of.
+    /// Notes a record in quarantine that the scan of the table found.
     pub(super) fn add_quarantined(&mut self, id: RecordId, effect: OpenEffect) {
         self.open.add(id, OpenRecord { waiting: NotApplied::Quarantined, created_at: None, effect });
     }

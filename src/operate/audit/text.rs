@@ -36,7 +36,7 @@ impl fmt::Display for ReportText<'_> {
         }
         if report.not_examined > 0 {
             let left = counted(report.not_examined, "view item was", "view items were");
-            writeln!(f, "interrupted: {left} not looked at")?;
+            writeln!(f, "interrupted: {left} not examined")?;
             write!(f, "{}", self.remedies().of_the_rest())?;
         }
         self.drifted(f)?;

@@ -22,7 +22,7 @@ use crate::rollup::model::number::Number;
 use crate::rollup::model::view::ViewKey;
 
 impl Audit {
-    /// Looks at those view items to which nothing was written since the first pass; gives those that are to be recounted.
+    /// Examines the view items that were not written since the first pass; returns those to recount.
     ///
     /// What differs is believed when it differs once more, as a record may have taken longer than the settling time. All of
     /// them settle together.

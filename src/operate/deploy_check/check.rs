@@ -1,18 +1,18 @@
 //! What a deployment must be, property by property: decisions on what the services say, without asking them.
 
-use aws_sdk_dynamodb::types::{KeySchemaElement, TableDescription, TimeToLiveDescription, TimeToLiveStatus};
-use aws_sdk_lambda::types::{EventSourceMappingConfiguration, EventSourcePosition, FunctionResponseType};
-use serde_json::Value;
+use std::borrow::Cow;
 
-use super::filtering::{self, OFF};
+use aws_sdk_dynamodb::types::{KeySchemaElement, TableDescription, TimeToLiveDescription, TimeToLiveStatus};
+
+use super::filtering::OFF;
 use crate::config::Config;
 use crate::operate::agreement::Announced;
+use crate::operate::commands::{Commands, option};
 use crate::operate::marker_table::{QUARANTINE_INDEX_USABLE, quarantine_index};
 use crate::rollup::model::definition::{Definition, ViewTable};
 use crate::rollup::model::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
 
-const ABSENT: &str = "absent";
-const ON: &str = "on";
+pub(super) const ABSENT: &str = "absent";
 
 /// One property of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub struct Check {
     pub found: String,
     /// The value that the roll-up relies on.
     pub needed: String,
-    /// What goes wrong otherwise, or what to do.
-    pub why: &'static str,
+    /// What goes wrong otherwise, and what to do.
+    pub why: Cow<'static, str>,
 }
 
 impl Check {
@@ -53,9 +53,9 @@ impl Checks {
         what: &'static str,
         found: impl Into<String>,
         needed: impl Into<String>,
-        why: &'static str,
+        why: impl Into<Cow<'static, str>>,
     ) {
-        let (found, needed) = (found.into(), needed.into());
+        let (found, needed, why) = (found.into(), needed.into(), why.into());
         self.checks.push(Check { subject: self.subject.clone(), what, found, needed, why });
     }
 
@@ -64,14 +64,19 @@ impl Checks {
         let status = table.map_or(ABSENT, |table| table.table_status().map_or("unknown", |status| status.as_str()));
         // A table is written while it is updated, too.
         let found = if status == "UPDATING" { "ACTIVE" } else { status };
-        self.that("the status", found, "ACTIVE", "name another table, deploy the template, or wait until it is made");
+        self.that(
+            "the status",
+            found,
+            "ACTIVE",
+            "wait until the table is created, name another table, or deploy the template",
+        );
         found == "ACTIVE"
     }
 }
 
 /// The table whose stream is read.
 #[must_use]
-pub fn source(definition: &Definition, table: Option<&TableDescription>) -> Vec<Check> {
+pub fn source(definition: &Definition, table: Option<&TableDescription>, commands: &Commands) -> Vec<Check> {
     let mut checks = Checks::of(format!("source table {}", definition.source_table()));
     if checks.table_is_active(table)
         && let Some(table) = table
@@ -82,8 +87,11 @@ pub fn source(definition: &Definition, table: Option<&TableDescription>) -> Vec<
             "the stream's view type",
             carries.map_or(OFF, |carries| carries.as_str()),
             "NEW_AND_OLD_IMAGES",
-            "what a write changed is told by both images; a stream of another type must be switched off and on again, and what \
-             was written between is a gap that `ddb-rollup repair` closes",
+            format!(
+                "the roll-up needs both images to compute what a write changed. The type of a stream cannot be changed: switch \
+                 the stream off, and on again with this type. Then count what was written in between: {}",
+                commands.run("repair")
+            ),
         );
     }
     checks.checks
@@ -104,7 +112,12 @@ pub fn view(needed: &ViewTable, table: Option<&TableDescription>) -> Vec<Check> 
 
 /// The table of the markers.
 #[must_use]
-pub fn idempotency(name: &str, table: Option<&TableDescription>, expiry: Option<&TimeToLiveDescription>) -> Vec<Check> {
+pub fn idempotency(
+    name: &str,
+    table: Option<&TableDescription>,
+    expiry: Option<&TimeToLiveDescription>,
+    commands: &Commands,
+) -> Vec<Check> {
     let mut checks = Checks::of(format!("idempotency table {name}"));
     if checks.table_is_active(table)
         && let Some(table) = table
@@ -116,17 +129,27 @@ pub fn idempotency(name: &str, table: Option<&TableDescription>, expiry: Option<
         };
         let attribute = expiry.filter(on).and_then(|found| found.attribute_name());
         checks.that(
-            "the attribute of expiry",
+            "the time-to-live attribute",
             attribute.unwrap_or(OFF),
             EXPIRES_AT,
-            "markers are kept, and billed, permanently; switch time to live on",
+            format!(
+                "without it, markers are kept and billed permanently. Switch it on: {}",
+                commands.aws(&format!(
+                    "dynamodb update-time-to-live{} --time-to-live-specification \
+                     Enabled=true,AttributeName={EXPIRES_AT}",
+                    option("--table-name", name)
+                ))
+            ),
         );
         checks.that(
             "the index Quarantine",
             quarantine_index(table),
             QUARANTINE_INDEX_USABLE,
-            "`ddb-rollup quarantine` reads the whole table instead; wait until the index is made, or add it as \
-             docs/operating/quarantine.md shows",
+            format!(
+                "without it, `{}` reads the whole table. Wait until the index is created, or add it as \
+                 docs/operating/quarantine.md shows",
+                commands.run("quarantine list")
+            ),
         );
     }
     checks.checks
@@ -140,7 +163,8 @@ pub fn definition(config: &Config, found: &Announced, function: Option<&str>) ->
         "the definition under which the function counts",
         &found.fingerprint,
         config.definition.fingerprint().as_str(),
-        "the commands would judge its counters by another definition; give them the function's, or wait for its first records",
+        "the commands would compare its counters with another definition. Give them the function's definition \
+         (--definition FILE). If you have just deployed a new one, wait until the function has counted its first records",
     );
     if let Some(function) = function {
         let name = function.rsplit(':').next().unwrap_or(function);
@@ -148,8 +172,8 @@ pub fn definition(config: &Config, found: &Announced, function: Option<&str>) ->
             "the function that wrote last",
             &found.function,
             name,
-            "another function has the same stream and markers, and takes its records for counted; give each function an \
-             idempotency table of its own",
+            "two functions that share a stream and its markers treat each other's records as counted. Give each function its \
+             own idempotency table",
         );
     }
     checks.checks
@@ -164,99 +188,20 @@ fn key(table: &TableDescription) -> String {
     parts.map(|name| format!("{name} ({})", kind(name))).collect::<Vec<_>>().join(", ")
 }
 
-/// What connects a function to the stream of the source table.
-#[must_use]
-pub fn mappings(
-    definition: &Definition,
-    source: &TableDescription,
-    stream: &str,
-    mappings: &[EventSourceMappingConfiguration],
-) -> Vec<Check> {
-    let reads = |mapping: &&EventSourceMappingConfiguration| mapping.event_source_arn() == Some(stream);
-    let mut checks = Checks::of(format!("stream {stream}"));
-    let mut read = mappings.iter().filter(reads).peekable();
-    let mut streams = mappings.iter().filter_map(|mapping| mapping.event_source_arn());
-    let before = streams.find(|arn| are_of_one_table(arn, stream));
-    let (found, why) = match before {
-        _ if read.peek().is_some() => (ON.to_owned(), ""),
-        Some(before) => (
-            format!("on {before}"),
-            "the table's stream was switched off and on, and the function reads the one of before, so nothing is counted: \
-             give the mapping the stream of now, and run `ddb-rollup repair` for what was written between",
-        ),
-        None => (
-            OFF.to_owned(),
-            "no function reads the stream of the table, so nothing is counted: deploy the template, or make a mapping",
-        ),
-    };
-    checks.that("the event source mapping", found, ON, why);
-    let safe = filtering::safe_patterns(definition, source);
-    checks.checks.into_iter().chain(read.flat_map(|one| mapping(one, safe.as_deref()))).collect()
-}
-
-/// Whether two ARNs are those of streams that one table has or had.
-#[must_use]
-pub fn are_of_one_table(one: &str, other: &str) -> bool {
-    let table = |arn: &str| arn.split_once("/stream/").map(|(table, _)| table.to_owned());
-    table(one).is_some() && table(one) == table(other)
-}
-
-fn mapping(mapping: &EventSourceMappingConfiguration, safe_patterns: Option<&[Value]>) -> Vec<Check> {
-    let mut checks = Checks::of(format!("event source mapping {}", mapping.uuid().unwrap_or_default()));
-    let state = match mapping.state() {
-        Some("Creating" | "Enabling" | "Updating") => "Enabled",
-        state => state.unwrap_or("unknown"),
-    };
-    checks.that(
-        "the state",
-        state,
-        "Enabled",
-        "nothing is counted, and records wait in the stream, which keeps them for 24 hours: update the stack with \
-         MappingEnabled=true, or enable the mapping",
-    );
-    let reports = mapping.function_response_types().contains(&FunctionResponseType::ReportBatchItemFailures);
-    checks.that(
-        "ReportBatchItemFailures",
-        if reports { ON } else { OFF },
-        ON,
-        "Lambda takes every answer for success, so a record that was not dealt with is lost",
-    );
-    let position = mapping.starting_position().map_or(ABSENT, EventSourcePosition::as_str);
-    checks.that(
-        "the starting position",
-        position,
-        "TRIM_HORIZON",
-        "records that were written while the mapping was being made may be missed: make it anew, and run `ddb-rollup audit`",
-    );
-    let destination = mapping.destination_config().and_then(|destination| destination.on_failure());
-    let destination = destination.and_then(|destination| destination.destination());
-    checks.that(
-        "the failure destination",
-        if destination.is_some_and(|arn| !arn.is_empty()) { ON } else { OFF },
-        ON,
-        "a batch that Lambda gives up on is gone without a trace; name a queue or a bucket",
-    );
-    let (found, needed) = filtering::found_and_needed(mapping, safe_patterns);
-    checks.that(
-        "filtering",
-        found,
-        needed,
-        "records that must be counted may be dropped: give all patterns that `ddb-rollup view filter` prints and no other, \
-         or none; then run `ddb-rollup repair`",
-    );
-    checks.checks
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use aws_sdk_dynamodb::types::{
         AttributeDefinition, GlobalSecondaryIndexDescription, IndexStatus, KeyType, ScalarAttributeType,
         StreamSpecification, StreamViewType, TableStatus,
     };
-    use aws_sdk_lambda::types::{DestinationConfig, Filter, FilterCriteria, OnFailure};
+    use aws_sdk_lambda::types::{
+        DestinationConfig, EventSourceMappingConfiguration, EventSourcePosition, Filter, FilterCriteria,
+        FunctionResponseType, OnFailure,
+    };
 
     use super::*;
     use crate::config::Tables;
+    use crate::operate::deploy_check::mapping::mappings;
 
     const STREAM_ARN: &str = "arn:aws:dynamodb:eu-west-1:1:table/Point/stream/now";
 
@@ -286,12 +231,15 @@ pub(super) mod tests {
             table.stream_specification = kind.map(|kind| {
                 StreamSpecification::builder().stream_enabled(true).stream_view_type(kind).build().unwrap()
             });
-            wrong(source(&config().definition, Some(&table)))
+            wrong(source(&config().definition, Some(&table), &Commands::default()))
         };
         assert_eq!(with(Some(StreamViewType::NewAndOldImages)), []);
         assert_eq!(with(Some(StreamViewType::KeysOnly)), [("the stream's view type", "KEYS_ONLY".to_owned())]);
         assert_eq!(with(None), [("the stream's view type", OFF.to_owned())]);
-        assert_eq!(wrong(source(&config().definition, None)), [("the status", ABSENT.to_owned())]);
+        assert_eq!(
+            wrong(source(&config().definition, None, &Commands::default())),
+            [("the status", ABSENT.to_owned())]
+        );
     }
 
     #[test]
@@ -302,7 +250,10 @@ pub(super) mod tests {
         let more = [("MapId", ScalarAttributeType::S), ("Day", ScalarAttributeType::S)];
         assert_eq!(view_of(&more), [("the key", "MapId (S), Day (S)".to_owned())]);
 
-        let expiry = |status| TimeToLiveDescription::builder().attribute_name(EXPIRES_AT).time_to_live_status(status);
+        let of_markers = |markers: &TableDescription, status| {
+            let expiry = TimeToLiveDescription::builder().attribute_name(EXPIRES_AT).time_to_live_status(status);
+            idempotency("I", Some(markers), Some(&expiry.build()), &Commands::default())
+        };
         let mut markers = table(&[(SEQUENCE_NUMBER, ScalarAttributeType::S), (STREAM, ScalarAttributeType::S)]);
         let index = |parts: &[&str], status| {
             let parts: Vec<_> = parts.iter().map(|name| (*name, ScalarAttributeType::S)).collect();
@@ -316,14 +267,14 @@ pub(super) mod tests {
             (vec![index(&key[..1], IndexStatus::Active)], "on InQuarantine; ACTIVE"),
         ] {
             markers.global_secondary_indexes = Some(indexes);
-            let wrong = wrong(idempotency("I", Some(&markers), Some(&expiry(TimeToLiveStatus::Enabled).build())));
+            let wrong = wrong(of_markers(&markers, TimeToLiveStatus::Enabled));
             assert_eq!(wrong, [("the index Quarantine", found.to_owned())]);
         }
         markers.global_secondary_indexes = Some(vec![index(&key, IndexStatus::Updating)]);
-        let with = |status| wrong(idempotency("I", Some(&markers), Some(&expiry(status).build())));
+        let with = |status| wrong(of_markers(&markers, status));
         assert_eq!(with(TimeToLiveStatus::Enabled), []);
-        assert_eq!(with(TimeToLiveStatus::Disabled), [("the attribute of expiry", OFF.to_owned())]);
-        assert_eq!(wrong(idempotency("I", None, None)), [("the status", ABSENT.to_owned())]);
+        assert_eq!(with(TimeToLiveStatus::Disabled), [("the time-to-live attribute", OFF.to_owned())]);
+        assert_eq!(wrong(idempotency("I", None, None, &Commands::default())), [("the status", ABSENT.to_owned())]);
     }
 
     #[test]
@@ -339,7 +290,7 @@ pub(super) mod tests {
         };
         let source = table(&[("MapId", ScalarAttributeType::S)]);
         let definition = config().definition;
-        let check = |mapping| wrong(mappings(&definition, &source, STREAM_ARN, &[mapping]));
+        let check = |mapping| wrong(mappings(&definition, &source, STREAM_ARN, &[mapping], &Commands::default()));
         assert_eq!(check(good().build()), []);
         assert_eq!(check(good().state("Disabled").build()), [("the state", "Disabled".to_owned())]);
         let latest = good().starting_position(EventSourcePosition::Latest).build();
@@ -355,6 +306,6 @@ pub(super) mod tests {
         let other = good().event_source_arn("arn:aws:dynamodb:eu-west-1:1:table/Points/stream/now").build();
         assert_eq!(check(other), [("the event source mapping", OFF.to_owned())]);
         let both = [good().event_source_arn(format!("{STREAM_ARN}-before")).build(), good().build()];
-        assert_eq!(wrong(mappings(&definition, &source, STREAM_ARN, &both)), []);
+        assert_eq!(wrong(mappings(&definition, &source, STREAM_ARN, &both, &Commands::default())), []);
     }
 }

@@ -10,8 +10,8 @@ use crate::rollup::model::filter::{FilterPattern, patterns};
 
 /// What a property is that is not switched on.
 pub(super) const OFF: &str = "off";
-const SAFE: &str = "what `ddb-rollup view filter` prints";
-const HIDDEN: &str = "encrypted with a key that this command may not use";
+const SAFE: &str = "the filter patterns of the definition";
+const HIDDEN: &str = "encrypted with a KMS key that this command may not use";
 
 /// The patterns with which no record is dropped that can count, if there are any.
 pub(super) fn safe_patterns(definition: &Definition, source: &TableDescription) -> Option<Vec<Value>> {

@@ -12,9 +12,8 @@ use crate::rollup::model::set_attribute::SetValue;
 use crate::rollup::model::view::{KeyPart, View, table_name};
 
 const THE_SAME: &str = "the same";
-const TABLES: &str = "the function works on another table than this command: name that table, or set the variable";
-const OTHERS: &str =
-    "the function has another setting than this command: set the variable, so that repair and replay do as it does";
+const TABLES: &str = "the function uses another table than this command. Give this command the function's table, or set the function's variable";
+const OTHERS: &str = "the function has another setting than this command, so repair and replay would not do what it does. Set the variable for this command as the function has it";
 
 /// The function's settings, beside those that the command was given.
 pub(super) fn of_function(config: &Config, function: &str, variables: Option<&HashMap<String, String>>) -> Vec<Check> {

@@ -48,7 +48,7 @@ use crate::operate::stream::DynamoStream;
 /// How often the poller looks for new records.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Runs the demo, and tells whether it ends as it should: every counter is what a recount says, and nothing moved when
+/// Runs the demo, and returns whether it ends as it should: every counter is what a recount says, and nothing moved when
 /// all records came again.
 pub(super) async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, LocalError> {
     let began = Instant::now();
@@ -133,7 +133,7 @@ fn show_recount(
     output.table(["map", "stored", "recounted"], rows.collect())
 }
 
-/// What the demo came to.
+/// The result of the demo.
 struct DemoResult {
     /// The records that the changes wrote to the stream.
     records: usize,

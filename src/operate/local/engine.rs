@@ -34,21 +34,23 @@ pub struct Engine {
 /// An engine that does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The file is no database, or cannot be written.
-    #[error("cannot keep the tables in {file}: {cause}; give --data a file that this command made, or a new one")]
+    /// The file is not a database, or cannot be written.
+    #[error(
+        "cannot keep the tables in {file}: {cause}; with --data, give a file that this command created, or a new one"
+    )]
     Data {
         file: PathBuf,
         /// What the engine says.
         cause: String,
     },
-    /// There is no memory for it.
+    /// An engine in memory could not start.
     #[error("cannot start the engine: {0}")]
     Memory(String),
     /// Somebody else has the port.
-    #[error("port {port} is taken, perhaps by another `ddb-rollup local`; choose another one with --port")]
+    #[error("port {port} is in use, perhaps by another `ddb-rollup local`; choose another port with --port")]
     PortTaken { port: u16 },
     /// The port cannot be had for another reason.
-    #[error("cannot listen on port {port}: {cause}; choose another one with --port")]
+    #[error("cannot listen on port {port}: {cause}; choose another port with --port")]
     Port {
         port: u16,
         /// What the system says.

@@ -17,11 +17,11 @@ use crate::operate::stream::StreamError;
 pub enum LocalError {
     /// Another endpoint than its own.
     #[error(
-        "local starts an engine of its own on this machine; leave out --endpoint-url, and choose its port by --port"
+        "local starts its own engine on this machine; omit --endpoint-url, and choose the engine's port with --port"
     )]
     Endpoint,
     /// A definition, which the demo would not use.
-    #[error("the demo runs the example alone; leave out --definition, and unset ROLLUP_VIEW_DEFINITION")]
+    #[error("the demo runs only the example; omit --definition, and unset ROLLUP_VIEW_DEFINITION")]
     Definition,
     /// The user's own tables.
     #[error(transparent)]
@@ -42,7 +42,7 @@ pub enum LocalError {
     #[error(transparent)]
     TableSetup(#[from] TableSetupError),
     /// The source table's stream is not there.
-    #[error("the engine gives the table {0} no stream")]
+    #[error("the engine did not create a stream for the table {0}")]
     NoStream(String),
     /// The stream cannot be read.
     #[error(transparent)]

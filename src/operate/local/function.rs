@@ -27,7 +27,7 @@ pub(super) struct LocalFunction {
     clock: Clock,
 }
 
-/// What the transactions of a function came to.
+/// The result of the transactions of a function.
 #[derive(Debug, Default)]
 pub(super) struct TransactionCounts {
     committed: AtomicUsize,
@@ -60,7 +60,7 @@ impl LocalFunction {
         Self { rollup, counts, clock }
     }
 
-    /// What its transactions came to until now.
+    /// The results of its transactions until now.
     pub(super) fn counts(&self) -> &TransactionCounts {
         &self.counts
     }

@@ -16,7 +16,7 @@ pub struct Args {
     #[arg(long, value_name = "PORT", value_parser = port)]
     pub port: Option<u16>,
 
-    /// File that keeps the tables; without it they are gone at the end
+    /// File that keeps the tables; without it they are lost at the end
     #[arg(long, value_name = "FILE", conflicts_with = "demo")]
     pub data: Option<PathBuf>,
 

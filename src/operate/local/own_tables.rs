@@ -24,7 +24,7 @@ pub enum OwnTablesError {
         /// What the system says.
         cause: std::io::Error,
     },
-    /// A file that is no schema of a table.
+    /// A file that is not a schema of a table.
     #[error("{file} is not the JSON of a create-table request: {cause}")]
     Schema {
         file: PathBuf,
@@ -33,12 +33,12 @@ pub enum OwnTablesError {
     },
     /// Nothing says what the source table's key is.
     #[error(
-        "nothing tells the key of the source table {0}; give its schema, the JSON of its create-table request, by \
-         --table-schema FILE, or name the source table by --source-table"
+        "the key of the source table {0} is not known; give its create-table request as JSON with --table-schema FILE, or \
+         name another source table with --source-table"
     )]
     NoSourceSchema(String),
     /// A schema whose table is not one of the definition's.
-    #[error("{file} is the schema of the table {table}, which is none of the tables at work: {tables}")]
+    #[error("{file} is the schema of the table {table}, which is not in use; the tables in use are {tables}")]
     Unused {
         file: PathBuf,
         table: String,
@@ -46,14 +46,14 @@ pub enum OwnTablesError {
         tables: String,
     },
     /// Two schemas of one table.
-    #[error("{file} is a second schema of the table {table}; give one")]
+    #[error("{file} is a second schema of the table {table}; give only one")]
     Twice {
         /// The second file.
         file: PathBuf,
         table: String,
     },
     /// A table whose key is not the one that is needed.
-    #[error("the table {table} has the key {found}{}, but {user} need the key {needed}: change one of them", in_file(.file.as_deref()))]
+    #[error("the table {table} has the key {found}{}, but {user} need the key {needed}; change either", in_file(.file.as_deref()))]
     Key {
         /// The file with its schema; none for the table that the template declares.
         file: Option<PathBuf>,
@@ -65,8 +65,8 @@ pub enum OwnTablesError {
         /// The key that is needed.
         needed: String,
     },
-    /// A line that is no item of the source table.
-    #[error("line {line} of {file} is no item of the table {table}: {cause}; nothing was loaded")]
+    /// A line that is not an item of the source table.
+    #[error("line {line} of {file} is not an item of the table {table}: {cause}; nothing was loaded")]
     Line {
         /// The line, from 1.
         line: usize,
@@ -122,7 +122,7 @@ impl fmt::Display for Completed {
 pub(super) struct OwnTables {
     /// The source table, with a stream that carries both images.
     pub(super) source: TableDefinition,
-    /// The tables with view items, besides the source table.
+    /// The tables with view items, in addition to the source table.
     pub(super) views: Vec<TableDefinition>,
     /// What is not as a user said, or was not said.
     pub(super) completed: Vec<Completed>,
@@ -175,7 +175,7 @@ fn text_of(file: &Path) -> Result<String, OwnTablesError> {
 /// Reads the schemas.
 ///
 /// # Errors
-/// When a file cannot be read, or is no schema of a table.
+/// When a file cannot be read, or is not a schema of a table.
 pub(super) fn schemas(files: &[PathBuf]) -> Result<Schemas, OwnTablesError> {
     let schema = |file: &PathBuf| {
         let wrong = |cause: String| OwnTablesError::Schema { file: file.clone(), cause };
@@ -260,7 +260,7 @@ pub(super) fn tables(
     Ok(OwnTables { source, views, completed })
 }
 
-/// The schemas by the name of their table, if each is of a table that is at work.
+/// The schemas by the name of their table, if each is of a table in use.
 fn by_table(config: &Config, schemas: Schemas) -> Result<BTreeMap<String, (PathBuf, TableDefinition)>, OwnTablesError> {
     let definition = &config.definition;
     let mut at_work = vec![table_name(definition.source_table())];
@@ -342,7 +342,7 @@ fn of_definition(table: &ViewTable) -> TableDefinition {
 /// Reads the items of a file, a line each.
 ///
 /// # Errors
-/// When the file cannot be read, or a line is no item of the table; the error names the line.
+/// When the file cannot be read, or a line is not an item of the table; the error names the line.
 pub(super) fn items(file: &Path, table: &TableDefinition) -> Result<Vec<Item>, OwnTablesError> {
     let text = text_of(file)?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());

@@ -1,4 +1,4 @@
-//! The pipeline at work until the operator ends it.
+//! The pipeline, running until the operator ends it.
 
 use std::io::{self, Write};
 use std::path::Path;

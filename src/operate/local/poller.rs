@@ -1,6 +1,6 @@
 //! An event source mapping: reads a stream and calls a function with its records, as Lambda does.
 //!
-//! One batch of a shard is worked on at a time, in the order of the stream; shards go side by side, a child when its
+//! One batch of a shard is worked on at a time, in the order of the stream; shards go in parallel, a child when its
 //! parents are read to the end. In the order in which a record passes the modules:
 //!
 //! 1. [`batch_delivery`]: which records of a batch are delivered next, and what a response means (pure).
@@ -53,7 +53,7 @@ pub struct EventSourceMapping {
     pub batching_window: Duration,
     /// What to do about failures.
     pub policy: FailurePolicy,
-    /// The age at which a record is given up; none is for ever.
+    /// The age at which a record is given up; without it, never.
     pub maximum_record_age: Option<Duration>,
 }
 
@@ -69,7 +69,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// The longest wait before a retry.
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
-/// An event source mapping at work.
+/// A running event source mapping.
 pub struct Poller<S, F> {
     /// Where the records come from.
     pub stream: S,
@@ -120,7 +120,7 @@ impl<S: Stream, F: Function> Poller<S, F> {
     }
 }
 
-/// A poller at work on one shard.
+/// A running poller of one shard.
 struct ShardWorker<'a, S, F> {
     poller: &'a Poller<S, F>,
     stop: &'a Stop,
@@ -194,7 +194,7 @@ impl<'a, S: Stream, F: Function> ShardWorker<'a, S, F> {
         }
     }
 
-    /// Delivers a batch until every record of it is dealt with or given up, or until asked to stop.
+    /// Delivers a batch until every record of it is resolved or given up, or until asked to stop.
     async fn deliver(&self, records: &[EventRecord]) {
         let mut batch = BatchDelivery::new(records.len(), self.poller.mapping.policy);
         let mut last_invocation = LastInvocation::None;

@@ -1,4 +1,4 @@
-//! What the template declares, at work on an engine of this machine.
+//! What the template declares, running on an engine of this machine.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub(super) struct Own {
     pub(super) schemas: Schemas,
 }
 
-/// What is to be at work, before anything of it is.
+/// What to start, before anything is started.
 pub(super) struct Declared {
     pub(super) definition: StackDefinition,
     /// The function's settings, from the template's environment variables or a user's own.

@@ -28,9 +28,9 @@ pub(super) struct SelfAudit<'a> {
     commands: Commands,
 }
 
-/// What one audit came to.
+/// The result of one audit.
 pub(super) enum Audited {
-    /// It was told.
+    /// It was reported.
     Told(AuditReport),
     /// It was repaired.
     Repaired(RepairReport),
@@ -58,7 +58,7 @@ impl<'a> SelfAudit<'a> {
         })
     }
 
-    /// One audit after another, until it is to stop. What is as it was the last time is not told again.
+    /// One audit after another, until it is to stop. A result that did not change is not reported again.
     pub(super) async fn repeat(&self, interval: Duration, format: Format, stop: &Stop) {
         let mut last = String::new();
         while !stop.within(interval).await {
@@ -91,7 +91,7 @@ impl<'a> SelfAudit<'a> {
         }
     }
 
-    /// What was found, and below it the commands that mend it.
+    /// What was found, and below it the commands that fix it.
     fn text(&self, audited: &Audited) -> String {
         let commands = &self.commands;
         match audited {

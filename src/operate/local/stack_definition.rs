@@ -24,7 +24,7 @@ const EVENT_SOURCE_MAPPING: &str = "EventSourceMapping";
 pub(super) struct StackDefinition {
     /// The table that is summarised; it has a stream.
     pub(super) source: TableDefinition,
-    /// The tables of the view items, besides the source table.
+    /// The tables of the view items, in addition to the source table.
     pub(super) views: Vec<TableDefinition>,
     /// The table of the markers.
     pub(super) idempotency: TableDefinition,
@@ -44,7 +44,7 @@ pub(super) struct TableDefinition {
     pub(super) key: Vec<KeyAttribute>,
     /// Its global secondary indexes.
     pub(super) indexes: Vec<IndexDefinition>,
-    /// What its stream carries; none is no stream.
+    /// What its stream carries; `None` without a stream.
     pub(super) stream: Option<StreamViewType>,
     /// The attribute that tells when an item expires; none is never.
     pub(super) time_to_live: Option<String>,
@@ -57,7 +57,7 @@ pub(super) struct IndexDefinition {
     /// The key attributes, the partition key first.
     pub(super) key: Vec<KeyAttribute>,
     pub(super) projection: ProjectionType,
-    /// The attributes besides the keys that an index has which includes some.
+    /// The attributes that an index includes in addition to the keys, if it includes some.
     pub(super) included: Vec<String>,
 }
 
@@ -357,7 +357,7 @@ mod tests {
             assert!(error.starts_with(problem), "{error}");
         }
         for (name, value, problem) in [
-            ("ExistingSourceStreamArn", "arn:x", "the condition SourceTableIsNew does not hold"),
+            ("ExistingSourceStreamArn", "arn:x", "the condition SourceTableIsNew is false"),
             ("MappingEnabled", "false", "EventSourceMapping.Enabled in the template: it must be true"),
             ("FilterPattern4", "{}", "EventSourceMapping.FilterCriteria in the template: records are not filtered"),
         ] {

@@ -27,7 +27,7 @@ pub enum TableSetupError {
     Request(#[from] TableError),
     /// The table is there, but is another.
     #[error(
-        "the table {table} is there, but has {found}, where the template declares {declared}; delete it, or name another one"
+        "the table {table} exists, but has {found}; the template declares {declared}. Delete the table, or name another one"
     )]
     Different {
         table: String,
@@ -37,7 +37,7 @@ pub enum TableSetupError {
         found: String,
     },
     /// The table does not come.
-    #[error("the table {table} is still not there after {CREATION_TIMEOUT:?}")]
+    #[error("the table {table} is not active {CREATION_TIMEOUT:?} after its creation; run the command again")]
     Late { table: String },
 }
 
@@ -65,7 +65,7 @@ async fn describe(client: &Client, table: &TableDefinition) -> Result<Option<Tab
         Err(error) if matches!(error.as_service_error(), Some(DescribeTableError::ResourceNotFoundException(_))) => {
             Ok(None)
         }
-        Err(error) => Err(TableError::new("look at", &table.name, failure_text(&error)).into()),
+        Err(error) => Err(TableError::new("describe", &table.name, failure_text(&error)).into()),
     }
 }
 
@@ -116,7 +116,7 @@ async fn switch_on_expiry(client: &Client, table: &TableDefinition) -> Result<()
     let Some(attribute) = &table.time_to_live else { return Ok(()) };
     let error = |action, cause| TableError::new(action, &table.name, cause);
     let answer = client.describe_time_to_live().table_name(&table.name).send().await;
-    let found = answer.map_err(|e| error("look at the expiry of", failure_text(&e)))?.time_to_live_description;
+    let found = answer.map_err(|e| error("read the time to live of", failure_text(&e)))?.time_to_live_description;
     let found = found.filter(|found| {
         matches!(found.time_to_live_status(), Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling))
     });

@@ -1,6 +1,6 @@
 //! Reads a CloudFormation template as far as running the one that ships needs: parameters, conditions that compare
 //! values, and the functions that name other values. Only what is asked for is evaluated, so that a parameter without a
-//! value is no error until something needs it.
+//! value is not an error until something needs it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ pub(super) struct StackTemplate {
 /// A template that cannot be read, or says something that cannot be known here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// The text is no JSON.
+    /// The text is not JSON.
     #[error("the template is not JSON: {0}")]
     NotJson(String),
     /// A value for a parameter that the template does not have.
@@ -32,7 +32,7 @@ pub enum TemplateError {
         parameters: String,
     },
     /// A value that the parameter does not take.
-    #[error("the template's parameter {name} does not take {value:?}: {accepted}")]
+    #[error("the template's parameter {name} cannot be {value:?}: {accepted}")]
     Parameter {
         /// The parameter.
         name: String,
@@ -87,7 +87,7 @@ impl StackTemplate {
             let name = condition.as_str().unwrap_or_default();
             if !self.condition(name, &properties.place)? {
                 return Err(properties.wrong(format!(
-                    "the condition {name} does not hold with these parameters, so that there is no such resource"
+                    "the condition {name} is false with these parameters, so this resource does not exist"
                 )));
             }
         }
@@ -214,7 +214,7 @@ pub(super) struct Property<'a> {
 }
 
 impl<'a> Property<'a> {
-    /// What is inside under this name; none when it is absent.
+    /// What is inside under this name; `None` if it is absent.
     pub(super) fn find(&self, name: &str) -> Result<Option<Property<'a>>, TemplateError> {
         let place = format!("{}.{name}", self.place);
         let Some(value) = self.value.get(name) else { return Ok(None) };
@@ -287,12 +287,12 @@ fn check_parameter(name: &str, value: &str, declaration: &Value) -> Result<(), T
     if let Some(allowed) = declaration.get("AllowedValues").and_then(Value::as_array) {
         let allowed: Vec<_> = allowed.iter().filter_map(text_of).collect();
         if !allowed.iter().any(|one| one == value) {
-            return fail(format!("it is one of {}", allowed.join(", ")));
+            return fail(format!("expected one of {}", allowed.join(", ")));
         }
     }
     let limit = |field: &str| declaration.get(field).and_then(text_of).and_then(|text| text.parse::<f64>().ok());
     let (measured, unit, least, most) = if declaration["Type"] == "Number" {
-        let Ok(number) = value.parse::<f64>() else { return fail("it is a number".into()) };
+        let Ok(number) = value.parse::<f64>() else { return fail("expected a number".into()) };
         (number, "", limit("MinValue"), limit("MaxValue"))
     } else {
         let length = u32::try_from(value.chars().count()).unwrap_or(u32::MAX);

@@ -140,7 +140,7 @@ impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
         }
     }
 
-    /// Remembers the measures, and gives those of before.
+    /// Remembers the measures, and gives those from before.
     fn remember(&self, key: &ViewKey, measures: MeasureValues) -> Option<MeasureValues> {
         self.last_seen.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), measures)
     }

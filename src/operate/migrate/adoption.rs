@@ -1,4 +1,4 @@
-//! The counters of source items that nobody counted, or that another function counted wrong: a repair of every view item.
+//! Counts source items that no function counted, or that another function counted wrongly: a repair of every view item.
 
 use std::collections::HashSet;
 
@@ -7,6 +7,7 @@ use super::steps::{LeftItem, LiveTables, StepResult};
 use crate::operate::agreement::Agreement;
 use crate::operate::audit::AuditScope;
 use crate::operate::audit::report::reading_text;
+use crate::operate::printable::counted;
 use crate::operate::progress::Progress;
 use crate::operate::repair::Repairer;
 use crate::operate::repair::report::{Mode, RepairReport};
@@ -23,7 +24,7 @@ const CHECKED: Agreement = Agreement { any_definition: true };
 pub(super) async fn adopt(live: &LiveTables, title: &str, mode: Mode) -> Result<StepResult, MigrateError> {
     let mut repairer = Repairer::new(mode, live.config.clone(), live.who.clone());
     let scope = AuditScope { adopt: true, pace: live.pace.clone(), agreement: CHECKED, ..AuditScope::default() };
-    // Whoever wants to stop a migration drops the step: a view item is set in one transaction or not at all.
+    // A migration is stopped by dropping its step: a view item is set in one transaction or not at all.
     let (_stopper, stop) = stop::stop();
     let report = Box::pin(repairer.repair(&live.sdk, &scope, &stop)).await?;
     let result = match mode {
@@ -42,10 +43,11 @@ fn did(report: &RepairReport) -> StepResult {
     let mut left = unstable(report);
     for drifted in &report.audit.drifted {
         let counter = drifted.counters.first().map(|counter| reading_text(&counter.difference.stored));
-        let reason = format!("a counter is {} and could not be set", counter.unwrap_or_default());
+        let reason = format!("a counter holds {}, which could not be set", counter.unwrap_or_default());
         left.push(LeftItem { key: drifted.key.to_string(), reason });
     }
-    let applied = (report.applied > 0).then(|| format!("{} records without a marker were applied", report.applied));
+    let applied = (report.applied > 0)
+        .then(|| format!("{} without a marker applied", counted(report.applied, "record", "records")));
     let looked_at = report.audit.view_items();
     StepResult { looked_at, changed: report.repaired, left, notes: applied.into_iter().collect() }
 }
@@ -55,13 +57,16 @@ fn would_do(report: &RepairReport) -> StepResult {
     let set: HashSet<&ViewKey> = report.writes.iter().map(|write| &write.item).collect();
     let only_behind = report.audit.behind.iter().filter(|item| item.unmarked > 0 && !set.contains(&item.key)).count();
     if only_behind > 0 {
-        notes.push(format!("would apply records without a marker, of {only_behind} view items"));
+        notes.push(format!(
+            "would apply records without a marker to {}",
+            counted(only_behind, "view item", "view items")
+        ));
     }
     let changed = u64::try_from(report.writes.len() + only_behind).unwrap_or(u64::MAX);
     StepResult { looked_at: report.audit.view_items(), changed, left: unstable(report), notes }
 }
 
 fn unstable(report: &RepairReport) -> Vec<LeftItem> {
-    let reason = "it kept changing while it was read; run this again".to_owned();
+    let reason = "it kept changing while it was read; leave it as it is, and run the migration again".to_owned();
     report.audit.unstable.iter().map(|key| LeftItem { key: key.to_string(), reason: reason.clone() }).collect()
 }

@@ -25,12 +25,12 @@ use crate::rollup::pipeline::verdict::Failure;
 use crate::rollup::pipeline::view_item::{self, Shape};
 use crate::store::failure;
 
-/// How often an item is tried that transactions are in the way of, before it is given up.
+/// How often an item is tried that conflicts with transactions, before the step fails.
 const CONFLICTS: usize = 100;
 
 /// Creates the counter maps that view items lack, each item's in one conditional update that raises its version.
 ///
-/// It is the first touch, with nothing to add. An item that is deleted meanwhile stays deleted.
+/// It is the first touch, with nothing to add. An item that is deleted at the same time stays deleted.
 ///
 /// # Errors
 /// When the table cannot be read or written.
@@ -95,7 +95,7 @@ async fn create_on(live: &LiveTables, table: TableId, mut item: Item, mode: Mode
             }
             // The item cannot take the update, as when it is full.
             Failure::Refused(_) => {
-                let reason = error.message().unwrap_or("it was refused without a reason");
+                let reason = error.message().unwrap_or("DynamoDB refused the update without a reason");
                 return Ok(refused(reason.to_owned()));
             }
             _ => return Err(TableError::new("write", table, failure_text(&error)).into()),

@@ -1,4 +1,4 @@
-//! What to apply: a decision from what was applied and what this binary carries, and from nothing else.
+//! Decides which migrations to apply, only from what was applied and what this binary carries.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,20 +25,20 @@ impl fmt::Display for AppliedMigration {
     }
 }
 
-/// How one migration stands.
+/// The state of one migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MigrationState<'a> {
-    /// It was applied, as it is here.
+    /// It was applied as this build has it.
     Applied(&'a AppliedMigration),
     /// It will be applied.
     Pending(&'a Migration),
-    /// It was applied, and is another here.
+    /// It was applied, but this build has another content of it.
     Edited(&'a AppliedMigration, &'a Migration),
-    /// It was applied, and is not here.
+    /// It was applied, but this build does not have it.
     Missing(&'a AppliedMigration),
 }
 
-/// How every migration stands, whether applied, wanted or both, by number.
+/// The state of every migration that is applied, wanted or both, by number.
 #[must_use]
 pub fn states<'a>(applied: &'a [AppliedMigration], wanted: &'a [Migration]) -> Vec<MigrationState<'a>> {
     let mut states: BTreeMap<u32, MigrationState<'a>> =
@@ -56,7 +56,7 @@ pub fn states<'a>(applied: &'a [AppliedMigration], wanted: &'a [Migration]) -> V
     states.into_values().collect()
 }
 
-/// What was applied so far, for a message.
+/// The migrations that were applied so far, for a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SoFar(Vec<String>);
 
@@ -69,14 +69,14 @@ impl fmt::Display for SoFar {
 /// Why nothing is applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// An applied migration is another one here.
+    /// This build has another content of an applied migration.
     #[error(
-        "{wanted} was edited after it was applied: {applied} was applied at {} by {} with the checksum {}, and has {} here. \
-         Applied so far: {so_far}. Use a build whose file is as it was, and make the change a migration of its own",
+        "{wanted} was edited after it was applied: {applied} was applied at {} by {} with the checksum {}, but this build's \
+         file has {}. Applied so far: {so_far}. Use a build with the original file, and put the change into a new migration",
         applied.applied_at, applied.applied_by, applied.checksum, wanted.checksum
     )]
     Edited {
-        /// As it is here.
+        /// As this build has it.
         wanted: Box<Migration>,
         /// As it was applied.
         applied: Box<AppliedMigration>,
@@ -97,8 +97,8 @@ pub enum Refusal {
     },
     /// A later migration was applied before this one.
     #[error(
-        "{wanted} is not applied, but {later} after it is. Applied so far: {so_far}. Give it the next free number, so that \
-         it comes after what was applied"
+        "{wanted} is not applied, but the later {later} is. Applied so far: {so_far}. Give {wanted} the next free number, so \
+         that it comes after those that are applied"
     )]
     OutOfOrder {
         /// The one that would be applied.
@@ -110,10 +110,11 @@ pub enum Refusal {
     },
 }
 
-/// What is to be applied, in order; nothing at all when something is wrong with what was.
+/// The migrations to apply, in order.
 ///
 /// # Errors
-/// When an applied migration was edited or is missing here, or when something would be applied after its turn.
+/// When an applied migration was edited or is missing in this build, or when a pending one has a lower number than an
+/// applied one.
 pub fn decide<'a>(applied: &'a [AppliedMigration], wanted: &'a [Migration]) -> Result<Vec<&'a Migration>, Refusal> {
     let mut order: Vec<_> = applied.iter().collect();
     order.sort_by_key(|one| one.number);
@@ -181,12 +182,12 @@ mod tests {
             ("2b 1a", "1a 2b 3c", Ok("3c")),
             ("1a 2b 3c", "1a 2b 3c", Ok("")),
             ("1a", "1x", Err(&["V1__x was edited", "V1__a was applied at time-1 by somebody", "sum-a", "sum-x"][..])),
-            ("1a 2b", "1a 2x 3c", Err(&["V2__x was edited", "so far: V1__a, V2__b.", "a migration of its own"])),
+            ("1a 2b", "1a 2x 3c", Err(&["V2__x was edited", "so far: V1__a, V2__b.", "a new migration"])),
             ("1a 2b", "1a", Err(&["V2__b was applied at time-2", "does not have it", "so far: V1__a, V2__b."])),
             ("1a", "", Err(&["V1__a was applied", "does not have it"])),
             ("1a", "2b", Err(&["V1__a was applied", "does not have it"])),
-            ("1a 3c", "1a 2b 3c", Err(&["V2__b is not applied, but V3__c after it is", "so far: V1__a, V3__c."])),
-            ("2b 3c", "1a 2b 3c 4d", Err(&["V1__a is not applied, but V2__b after it is"])),
+            ("1a 3c", "1a 2b 3c", Err(&["V2__b is not applied, but the later V3__c is", "so far: V1__a, V3__c."])),
+            ("2b 3c", "1a 2b 3c 4d", Err(&["V1__a is not applied, but the later V2__b is"])),
         ] {
             let (was_applied, want_applied) = (applied(was), wanted(want));
             match (decide(&was_applied, &want_applied), expected) {

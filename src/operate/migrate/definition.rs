@@ -118,7 +118,7 @@ mod tests {
         assert!(shipped.iter().all(|migration| !migration.why.is_empty()));
     }
 
-    /// A released migration never changes: whoever applied it would be refused. Add a line for a new one.
+    /// A released migration never changes: tables where it was applied would be refused. Add a line for a new one.
     #[test]
     fn what_was_released_is_unchanged() {
         let checksums: Vec<_> = shipped().unwrap().iter().map(|one| format!("{one} {}", &one.checksum[..16])).collect();

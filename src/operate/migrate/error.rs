@@ -9,7 +9,7 @@ use crate::operate::agreement::AgreementError;
 use crate::operate::audit::error::AuditError;
 use crate::operate::error::TableError;
 
-/// Why migrations could not be applied. What was changed by then stays changed, and is found done by the next run.
+/// Why migrations could not be applied. What was changed before the error stays changed; the next run skips it.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// A setting of the environment.
@@ -18,11 +18,13 @@ pub enum MigrateError {
     /// A migration of this build.
     #[error(transparent)]
     File(#[from] FileError),
-    /// What was applied does not fit to what this build has.
-    #[error("nothing can be applied: {0}")]
+    /// The applied migrations do not match those of this build.
+    #[error("no migration can be applied: {0}")]
     Refused(#[from] Refusal),
     /// The operator asked for it.
-    #[error("stopped before {migration} was complete; run this again to go on: what is done is found done")]
+    #[error(
+        "stopped before {migration} was complete; run the same command again to continue: it skips what is already done"
+    )]
     Stopped {
         /// What was being applied.
         migration: String,

@@ -60,7 +60,7 @@ impl History {
     /// Every migration that was applied, by number.
     ///
     /// # Errors
-    /// When the table cannot be read, or holds an item that is none of ours under our key.
+    /// When the table cannot be read, or holds an item with such a key that this command did not write.
     pub async fn applied(&self) -> Result<Vec<AppliedMigration>, MigrateError> {
         let query = self
             .client
@@ -83,7 +83,7 @@ impl History {
             let place = item.get(STREAM).and_then(|value| value.as_s().ok()).map_or("", String::as_str);
             self.error(
                 "read",
-                format!("the item {MIGRATION:?}, {place:?} has no usable {name}; it was written by hand"),
+                format!("the item {MIGRATION:?}, {place:?} has no usable {name}, so this command did not write it; restore its attributes or delete it"),
             )
         };
         let of = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().ok_or_else(|| missing(name));
@@ -97,8 +97,8 @@ impl History {
         })
     }
 
-    /// Records that a migration was applied, unless another run has done it meanwhile: a step that two do at once is done
-    /// all the same.
+    /// Records that a migration was applied. If another run has recorded it in between, that is enough: a step is safe to
+    /// run twice at once.
     ///
     /// # Errors
     /// When the table cannot be written.

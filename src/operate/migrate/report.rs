@@ -1,4 +1,4 @@
-//! What is told of migrations: to people a table or lines, to programs one object.
+//! The reports of migrations: a table or lines for people, one object for programs.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::decide::{AppliedMigration, MigrationState, decide, states};
 use super::definition::Migration;
 use super::steps::StepResult;
-use crate::operate::printable::printable;
+use crate::operate::printable::{counted, printable};
 
 /// What became of a migration in one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum MigrationOutcome {
     Applied,
     /// It would be applied: this is a dry run.
     WouldApply,
-    /// Something was left that cannot be changed as it is; it is not recorded, and nothing after it was begun.
+    /// Some items could not be changed. It is not recorded, and no later migration was started.
     Incomplete,
 }
 
@@ -35,6 +35,8 @@ impl MigrationOutcome {
 pub struct MigrationReport {
     /// Whether it is one of a run that changes nothing.
     dry_run: bool,
+    /// The command that runs the same migrations again and writes.
+    command: String,
     migrations: Vec<MigrationRun>,
 }
 
@@ -46,10 +48,10 @@ struct MigrationRun {
 }
 
 impl MigrationReport {
-    /// The report of a run that changes nothing.
+    /// An empty report, for a run that writes or for a dry run. `command` runs the same migrations again and writes.
     #[must_use]
-    pub fn of_dry_run() -> Self {
-        Self { dry_run: true, migrations: Vec::new() }
+    pub fn new(dry_run: bool, command: String) -> Self {
+        Self { dry_run, command, migrations: Vec::new() }
     }
 
     /// Adds what became of a migration.
@@ -57,7 +59,7 @@ impl MigrationReport {
         self.migrations.push(MigrationRun { migration: migration.clone(), outcome, result });
     }
 
-    /// Whether there is nothing to tell.
+    /// Whether it has no migration.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.migrations.is_empty()
@@ -96,18 +98,15 @@ impl fmt::Display for MigrationReport {
         for MigrationRun { migration, outcome, result: StepResult { looked_at, changed, left, notes } } in
             &self.migrations
         {
+            let items = counted(*looked_at, "item", "items");
             match outcome {
-                MigrationOutcome::Applied => {
-                    writeln!(f, "{migration}: applied; {changed} of {looked_at} items changed")?;
-                }
+                MigrationOutcome::Applied => writeln!(f, "{migration}: applied; {changed} of {items} changed")?,
                 MigrationOutcome::WouldApply => {
-                    writeln!(f, "{migration}: would be applied; {changed} of {looked_at} items would be changed")?;
+                    writeln!(f, "{migration}: would be applied; {changed} of {items} would be changed")?;
                 }
-                MigrationOutcome::Incomplete => writeln!(
-                    f,
-                    "{migration}: not complete; {changed} of {looked_at} items changed. Mend or delete what is named, and \
-                     run this again"
-                )?,
+                MigrationOutcome::Incomplete => {
+                    writeln!(f, "{migration}: not complete; {changed} of {items} changed")?;
+                }
             }
             for note in notes {
                 writeln!(f, "  {}", printable(note))?;
@@ -116,11 +115,17 @@ impl fmt::Display for MigrationReport {
                 writeln!(f, "  {} cannot be changed: {}", printable(&left.key), printable(&left.reason))?;
             }
         }
+        let is_incomplete = |run: &MigrationRun| run.outcome == MigrationOutcome::Incomplete;
+        if self.migrations.iter().any(is_incomplete) {
+            writeln!(f, "Fix or delete the items that cannot be changed. Then, to continue:\n    {}", self.command)?;
+        } else if self.dry_run {
+            writeln!(f, "To apply:\n    {}", self.command)?;
+        }
         Ok(())
     }
 }
 
-/// How every migration stands.
+/// The state of every migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationStatus {
     rows: Vec<Row>,
@@ -137,7 +142,7 @@ struct Row {
 }
 
 impl MigrationStatus {
-    /// Compares what was applied with what this build has.
+    /// Compares the applied migrations with those of this build.
     #[must_use]
     pub fn new(applied: &[AppliedMigration], wanted: &[Migration]) -> Self {
         Self {

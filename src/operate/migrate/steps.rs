@@ -1,7 +1,7 @@
-//! What every step of a migration has: the live tables, and what it tells of itself.
+//! What every step of a migration has: the live tables, and its result.
 //!
-//! A step is safe beside live writers (each write states what it saw as its condition), changes nothing that is done
-//! already, and can be cut off anywhere: the next run finds done what is done.
+//! A step is safe while writers are running (the condition of each write is what the step saw), skips what is already done,
+//! and can be stopped anywhere: the next run continues.
 
 use std::future::Future;
 
@@ -17,7 +17,7 @@ use crate::operate::error::{TableError, failure_text};
 use crate::operate::progress::Progress;
 use crate::rollup::Item;
 
-/// How often one request is sent, at the most: with the SDK's waits, about two minutes of throttling.
+/// How often one request is sent, at most: with the SDK's waits, about two minutes of throttling.
 const ATTEMPTS: u32 = 12;
 
 /// Writes in flight at once: enough to hide the way to the service, few enough to leave its capacity to live writers.
@@ -32,7 +32,7 @@ pub struct StepResult {
     pub changed: u64,
     /// Items that it cannot change as they are. While there is one, the migration is not complete.
     pub left: Vec<LeftItem>,
-    /// What there is to tell besides, a line each.
+    /// Further lines of the report.
     pub notes: Vec<String>,
 }
 
@@ -54,12 +54,12 @@ pub struct LeftItem {
     pub reason: String,
 }
 
-/// What became of one item.
+/// The result of one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemChange {
     /// It was changed, or in a dry run would be.
     Made,
-    /// A live writer did it first, or deleted the item.
+    /// A writer made the change first, or deleted the item.
     Overtaken,
     /// It cannot be changed.
     Refused(LeftItem),

@@ -20,7 +20,7 @@ pub(super) fn write_line(line: impl Display) {
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {
-    /// A bar of the form for a terminal's columns, of so many steps if that is known; none where standard error is no terminal.
+    /// A bar for a terminal's columns, with a length if it is known; `None` if standard error is not a terminal.
     pub(super) fn on_terminal(total: Option<u64>, form: impl Fn(usize) -> String) -> Option<Self> {
         io::stderr().is_terminal().then(|| {
             let form = form(terminal::columns(io::stderr()).unwrap_or(USUAL_COLUMNS));

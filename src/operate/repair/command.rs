@@ -10,6 +10,7 @@ use crate::operate::audit::AuditScope;
 use crate::operate::audit::error::AuditError;
 use crate::operate::commands::Commands;
 use crate::operate::operator;
+use crate::operate::printable::counted;
 use crate::operate::slices::{SliceArgs, Slices};
 use crate::operate::stop::until_stopped;
 
@@ -25,11 +26,11 @@ pub struct Args {
     #[command(flatten)]
     slices: SliceArgs,
 
-    /// Show what would be written, and write nothing
+    /// Show what would be written, without writing it
     #[arg(long)]
     dry_run: bool,
 
-    /// Remove groups of a `count by` that count nothing; a function that counts for one again begins it anew
+    /// Remove groups of a `count by` that count nothing; the function creates such a group again when it is counted
     #[arg(long, conflicts_with = "dry_run")]
     remove_zero_groups: bool,
 }
@@ -62,8 +63,9 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
         Err(error) => {
             let set = repairer.mender.set;
             if set > 0 {
+                let items = counted(set, "view item was", "view items were");
                 // The error follows on the same way; it is what decides how the command ends.
-                let _ = writeln!(io::stderr(), "{set} view items were set before this: run it again to go on");
+                let _ = writeln!(io::stderr(), "{items} set before this: run the same command again to continue");
             }
             return Err(error);
         }

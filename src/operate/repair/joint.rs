@@ -29,7 +29,7 @@ const ITEMS_MAX: usize = limits::TRANSACTION_ACTIONS / ACTIONS_AN_ITEM;
 /// within its bytes.
 const COUNTERS_MAX: usize = 500;
 
-/// A view item that is to be set.
+/// A view item to set.
 #[derive(Debug, Clone, Copy)]
 struct Drifted<'a> {
     key: &'a ViewKey,
@@ -48,7 +48,7 @@ enum JointEnd {
 }
 
 impl Mender {
-    /// Sets the view items that drifted, unless they have changed since they were seen: gives those that have, or that cannot
+    /// Sets the drifted view items, unless they have changed since they were seen: returns those that have, or that cannot
     /// be set so. In a dry run it notes what it would set.
     pub(super) async fn set_jointly(
         &mut self,
@@ -90,7 +90,7 @@ impl Mender {
         Ok(changed)
     }
 
-    /// Sets view items, and if they cannot be set together, parts of them; gives those that are set, and those that are to be
+    /// Sets view items, or parts of them if they cannot be set together; returns those that are set, and those that are to be
     /// looked at again.
     async fn set_all<'a>(
         &self,

@@ -59,14 +59,14 @@ pub(super) struct Mender {
 enum Attempt {
     /// It is set.
     Set,
-    /// The item was changed by somebody: it is to be looked at again.
+    /// The item was changed by another writer: examine it again.
     Changed,
     /// It cannot be set, or is not to be.
     Left,
 }
 
 impl Mender {
-    /// One that sets counters in somebody's name; in a dry run it only tells what it would set.
+    /// One that sets counters in somebody's name; in a dry run it only reports what it would set.
     pub(super) fn new(mode: Mode, config: Config, who: String) -> Self {
         let run = format!("repair-run-{}", OsRandomness.token());
         let (just_set, writes) = (BTreeSet::new(), Vec::new());
@@ -125,7 +125,7 @@ impl Mender {
         }
     }
 
-    /// Claims a view item, so that what is seen after that can be corrected; none where a write was in the way.
+    /// Claims a view item, so that what is seen after that can be corrected; `None` if a write interfered.
     async fn claim(&self, tables: &TableReader, key: &ViewKey) -> Result<Option<String>, AuditError> {
         let (definition, id) = (tables.definition(), OsRandomness.token().simple().to_string());
         let Update { expression, condition, names, values } = claim(&id);
@@ -176,7 +176,7 @@ impl AfterLook for Mender {
         self.set_jointly(examiner, seen).await
     }
 
-    /// Sets what drifted, many at once, and looks again at what others changed meanwhile.
+    /// Sets what drifted, many at once, and examines again what others changed in between.
     async fn after(
         &mut self,
         examiner: &mut Examiner<'_>,

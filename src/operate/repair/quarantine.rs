@@ -18,7 +18,7 @@ use crate::rollup::model::view::ViewKey;
 /// Records that are read at once: each may be as large as an item.
 const AT_ONCE: usize = 100;
 
-/// Applies the records that can be; gives the view items that they are about.
+/// Applies the records that can be; returns the view items that they are about.
 pub(super) async fn apply(audit: &Audit, sdk: &SdkConfig, count: &mut usize) -> Result<BTreeSet<ViewKey>, AuditError> {
     let ids = audit.applicable();
     let tables = &audit.tables;
@@ -35,7 +35,7 @@ pub(super) async fn apply(audit: &Audit, sdk: &SdkConfig, count: &mut usize) -> 
     Ok(audit.items_of(&ids))
 }
 
-/// Closes the records that can never be applied, after a repair of everything: tells how many.
+/// Closes the records that can never be applied, after a repair of everything: returns how many.
 pub(super) async fn close(audit: &mut Audit, run: &str) -> Result<usize, AuditError> {
     let (tables, ids) = (&audit.tables, audit.inapplicable());
     let table = &tables.config.idempotency_table;

@@ -1,4 +1,4 @@
-//! What a repair came to.
+//! The result of a repair.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use crate::rollup::model::view::ViewKey;
 pub enum Mode {
     /// It does.
     Write,
-    /// It only tells what it would write.
+    /// It only reports what it would write.
     DryRun,
 }
 
@@ -119,7 +119,7 @@ impl RepairReport {
 /// A report for people.
 #[derive(Debug, Clone, Copy)]
 pub struct RepairText<'a> {
-    /// What a repair came to.
+    /// The result of a repair.
     pub report: &'a RepairReport,
     /// What the commands that it names have in common.
     pub commands: &'a Commands,

@@ -23,7 +23,7 @@ pub struct BatchPointer {
     pub until: String,
 }
 
-/// Reads a message of a failure destination; none when it is something else.
+/// Reads a message of a failure destination; `None` if it is something else.
 #[must_use]
 pub fn pointer(message: &str) -> Option<BatchPointer> {
     #[derive(Deserialize)]
@@ -106,7 +106,7 @@ fn part(text: &str) -> Result<Vec<String>, String> {
     }
     if let Ok(Payload { payload }) = serde_json::from_str(text) {
         let PayloadEvent { records } =
-            serde_json::from_str(&payload).map_err(|error| format!("its payload is no event: {error}"))?;
+            serde_json::from_str(&payload).map_err(|error| format!("its payload is not a stream event: {error}"))?;
         return Ok(owned(records));
     }
     if serde_json::from_str::<Record<'_>>(text).is_ok() {
@@ -149,7 +149,7 @@ mod tests {
             ("", "empty"),
             ("{}", "no records"),
             ("nonsense", "not JSON"),
-            (r#"{"payload":"nonsense"}"#, "payload is no event"),
+            (r#"{"payload":"nonsense"}"#, "payload is not a stream event"),
             ("{\"Records\":[]}\nnonsense", "line 2"),
         ] {
             let cause = records(text).unwrap_err();

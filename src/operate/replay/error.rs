@@ -23,10 +23,10 @@ pub enum ReplayError {
         /// What is wrong with it.
         cause: String,
     },
-    /// Records of a file of which nobody knows whether their markers may be gone.
+    /// Records of a file without a creation time: their markers may be gone.
     #[error(
-        "{undated} of the {records} records in {file} do not say when they were created, and one that is older than its \
-         marker is kept may be counted twice; nothing was applied: if all of them are newer than that, add --assume-recent"
+        "{undated} of the {records} records in {file} have no creation time. A record that is older than the retention of \
+         markers may be counted twice, so nothing was applied. If all of them are newer, add --assume-recent"
     )]
     Undated {
         file: PathBuf,
@@ -64,7 +64,7 @@ pub enum ReplayError {
     #[error(transparent)]
     Invocation(#[from] InvocationError),
     /// Looking for the view items that records which are gone belong to.
-    #[error("cannot tell the view items to repair: {0}")]
+    #[error("cannot list the view items to repair: {0}")]
     Audit(#[from] Box<AuditError>),
     /// Output, or signals.
     #[error(transparent)]

@@ -42,7 +42,7 @@ enum MessageEnd {
     DealtWith,
     /// Some are gone from the stream.
     RecordsGone,
-    /// Some are not dealt with, or it has none.
+    /// Some of its records are not resolved, or it has none.
     Left,
 }
 
@@ -64,8 +64,8 @@ impl Queue {
         ReplayError::Queue { action, url: self.url.clone(), cause }
     }
 
-    /// Applies the records of every message, and deletes the message once all of them are dealt with. A message whose
-    /// records are gone, or that is none of a failure destination, stays in hand.
+    /// Applies the records of every message, and deletes the message once all of them are resolved. A message whose
+    /// records are gone, or that is not from a failure destination, stays in hand.
     ///
     /// # Errors
     /// When the queue or a stream cannot be read, or the tables cannot be written.
@@ -99,7 +99,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Shows others what is still in hand. It would come back by itself, only later.
+    /// Makes what is still in hand visible to other consumers. It would become visible anyway, only later.
     pub async fn give_back(&mut self) {
         for receipt in self.in_hand.drain(..) {
             let request = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);

@@ -1,7 +1,7 @@
 //! The records that a failure message points at: all of its shard from the first to the last.
 //!
 //! A message's batch may be one lane of several (`ParallelizationFactor`). The records of the other lanes lie between its
-//! own and cannot be told from them, so the number of its records does not say where it ends.
+//! own and cannot be distinguished from them, so the number of its records does not say where it ends.
 
 use std::time::Duration;
 

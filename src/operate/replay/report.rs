@@ -1,4 +1,4 @@
-//! What a replay came to.
+//! The result of a replay.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::operate::commands::{Commands, option};
 use crate::operate::printable::{counted, printable};
 use crate::operate::repair_starts::RefusedRecord;
 
-/// What a replay came to.
+/// The result of a replay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReplayReport {
     /// The records.
@@ -83,7 +83,7 @@ impl ReplayReport {
 /// A report for people.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplayText<'a> {
-    /// What a replay came to.
+    /// The result of a replay.
     pub report: &'a ReplayReport,
     /// What the commands that it names have in common.
     pub commands: &'a Commands,
@@ -105,8 +105,8 @@ impl fmt::Display for ReplayText<'_> {
         self.refused(f)?;
         self.gone(f)?;
         if self.report.foreign > 0 {
-            let messages = counted(self.report.foreign, "message is", "messages are");
-            writeln!(f, "{messages} not from a failure destination, and stay in the queue")?;
+            let messages = counted(self.report.foreign, "message", "messages");
+            writeln!(f, "{messages} left in the queue: not from a failure destination")?;
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ impl Streams {
         Self { client: aws_sdk_dynamodbstreams::Client::new(sdk), known: HashMap::new() }
     }
 
-    /// The stream of this ARN; none when it is gone.
+    /// The stream of this ARN; `None` if it is gone.
     ///
     /// # Errors
     /// When that cannot be found out.

@@ -22,7 +22,7 @@ const MUST_COME_WITHIN: Duration = Duration::from_mins(2);
 /// - the service says that it is closed and has no more records,
 /// - a record was read that came after the newest one there was, see [`ShardEnd`],
 /// - it was read to its end a moment ago, and the next pages are empty,
-/// - or it is open, and had no record for the time that was asked for: which proves nothing.
+/// - or it is open, and had no record for the time that was requested: which proves nothing.
 #[derive(Debug)]
 pub(super) struct ShardReading {
     pub(super) id: String,
@@ -59,11 +59,11 @@ pub(super) enum Place {
     End { proved: bool },
     /// At the end of a closed shard.
     Closed,
-    /// Behind the page that was asked for.
+    /// Behind the page that was requested.
     Page,
 }
 
-/// A page that was read, and the shard that goes on behind it.
+/// A page that was read, and the shard that continues behind it.
 #[derive(Debug)]
 pub(super) struct ReadPage {
     pub(super) shard: ShardReading,
@@ -143,7 +143,7 @@ impl ShardReading {
             (None, Until::Now { at_end } | Until::NowAtOnce { at_end }) => Ok(Place::End { proved: *at_end }),
             (None, Until::Page) => Ok(Place::Page),
             (None, Until::Closed | Until::Record(_)) => {
-                let cause = format!("the end of {} does not come; run the command again", self.id);
+                let cause = format!("the end of {} was not reached; run the command again", self.id);
                 Err(StreamError { action: "read a shard", stream: stream.arn().to_owned(), cause })
             }
         }

@@ -1,15 +1,16 @@
-//! What a definition changes of the previous one, and what is to be done when it is deployed.
+//! What a definition changes of the previous one, and what to do when it is deployed.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
 
+use crate::operate::commands::{Commands, option};
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::view::{View, table_name};
 
 /// What a definition changes of the previous one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Changes {
     added: Vec<String>,
     removed: Vec<String>,
@@ -17,6 +18,8 @@ pub(super) struct Changes {
     changed: BTreeMap<String, Vec<&'static str>>,
     left: Vec<LeftBehind>,
     repair: Repair,
+    /// What the commands that it names have in common.
+    commands: Commands,
 }
 
 /// Attributes that nothing keeps any longer.
@@ -30,7 +33,7 @@ struct LeftBehind {
     attributes: Vec<String>,
 }
 
-/// Which counters are to be set when the definition is deployed.
+/// Which counters to set when the definition is deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Repair {
     /// Those of these views, which may be none.
@@ -41,7 +44,7 @@ enum Repair {
 
 impl Changes {
     /// The changes from one definition to another.
-    pub(super) fn between(old: &Definition, new: &Definition) -> Self {
+    pub(super) fn between(old: &Definition, new: &Definition, commands: Commands) -> Self {
         let names = |definition: &Definition, other: &Definition| {
             let views = definition.views().iter().map(View::name);
             views.filter(|name| other.view_named(name).is_none()).map(str::to_owned).collect::<Vec<_>>()
@@ -59,13 +62,15 @@ impl Changes {
         let has_each = [old, new].iter().any(|definition| definition.views().iter().any(View::has_each));
         let repair = if has_each && !is_same { Repair::All } else { Repair::Views(to_set) };
         let left = old.views().iter().filter_map(|view| left_behind(view, new)).collect();
-        Self { added, removed, changed, left, repair }
+        Self { added, removed, changed, left, repair, commands }
     }
 
     fn commands(&self) -> Vec<String> {
         match &self.repair {
-            Repair::Views(views) => views.iter().map(|view| format!("ddb-rollup repair --view {view}")).collect(),
-            Repair::All => vec!["ddb-rollup repair".to_owned()],
+            Repair::Views(views) => {
+                views.iter().map(|view| self.commands.run("repair") + &option("--view", view)).collect()
+            }
+            Repair::All => vec![self.commands.run("repair")],
         }
     }
 
@@ -136,7 +141,7 @@ impl fmt::Display for Changes {
         }
         let commands = self.commands();
         if commands.is_empty() {
-            return writeln!(f, "  no counter is to be set");
+            return writeln!(f, "  no repair is needed");
         }
         writeln!(f, "When the deployment is finished, wait one time-out of the function; then run")?;
         commands.iter().try_for_each(|command| writeln!(f, "  {command}"))

@@ -13,7 +13,7 @@ pub(super) struct NeededTable {
     name: String,
     /// What it is for.
     purposes: Vec<&'static str>,
-    /// Its key attributes, the partition key first; none where any key will do.
+    /// Its key attributes, the partition key first; `None` if any key will do.
     key: Option<Vec<(String, KeyType)>>,
     /// What its stream carries, where it needs one.
     stream: Option<&'static str>,
@@ -28,7 +28,7 @@ pub(super) struct NeededTable {
 struct NeededIndex {
     name: &'static str,
     key: Vec<(String, KeyType)>,
-    /// What it has besides keys.
+    /// What it has in addition to keys.
     includes: &'static str,
 }
 

@@ -72,7 +72,7 @@ pub enum ReadBefore {
     Set(i64),
 }
 
-/// What a pass keeps of a view item that is stored, besides its counters.
+/// What a pass keeps of a view item that is stored, in addition to its counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StoredItem {
     /// Whether it has anything of a view.
@@ -81,7 +81,7 @@ pub struct StoredItem {
     pub has_version: bool,
     /// Bytes of its key and what is of the views.
     pub bytes: usize,
-    /// Views with a counter that is no number, or no map.
+    /// Views with a counter that is not a number, or no map.
     pub unusable: ViewSet,
     /// Groups that count nothing.
     pub zero_groups: ZeroGroups,
@@ -245,7 +245,7 @@ impl Balances {
         self.items.shrink_to_fit();
     }
 
-    /// How a view item must have been read before, so that one more reading tells that it is at rest; none where it is not
+    /// How a view item must have been read before, so that one more reading tells that it is at rest; `None` if it is not
     /// known.
     #[must_use]
     pub fn read_before(&self, key: &ViewKey) -> Option<ReadBefore> {

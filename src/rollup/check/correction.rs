@@ -30,7 +30,7 @@ pub fn claim(claim: &str) -> Update {
 }
 
 /// The update that corrects counters of a view item that was claimed before it was seen like this: as many as fit into one.
-/// None where a counter is no number, or has no map: such an item takes no records, so it is not written all the time.
+/// None where a counter is not a number, or has no map: such an item takes no records, so it is not written all the time.
 #[must_use]
 pub fn correct(definition: &Definition, seen: &Item, differences: &[Difference], claim: &str) -> Option<Update> {
     let mut names =

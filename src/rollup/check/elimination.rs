@@ -56,7 +56,7 @@ impl AtMoment {
 /// One look at a view item.
 #[derive(Debug)]
 pub struct Look<'a> {
-    /// Its version; none where it has none.
+    /// Its version; `None` if it has none.
     pub version: Option<Number>,
     /// Its counters.
     pub stored: &'a StoredCounters,
@@ -74,7 +74,7 @@ pub struct Look<'a> {
 type Possible = BTreeMap<Sums, BTreeSet<usize>>;
 
 impl Look<'_> {
-    /// None when there are too many possibilities, or a counter that is no number.
+    /// None when there are too many possibilities, or a counter that is not a number.
     fn possible(&self) -> Option<Possible> {
         let all = self.open.iter().chain(self.unsure);
         let mut without = Sums::new();
@@ -120,7 +120,7 @@ pub struct Elimination {
 }
 
 impl Elimination {
-    /// Takes a look; when one possibility is left, gives the unsure records that are not in its counters.
+    /// Takes a look; when one possibility is left, returns the unsure records that are not in its counters.
     pub fn take(&mut self, look: &Look<'_>) -> Option<Vec<PendingRecord>> {
         // An item that was put anew begins with a lower version, or with none.
         if look.version < self.version {

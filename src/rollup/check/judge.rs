@@ -1,7 +1,7 @@
 //! What an audit concludes from what it read: pure, so that every case of it can be tabled.
 //!
 //! The truth about a view item is the sum of what its source items contribute. What the counters should hold at a moment
-//! is that truth less the deltas of the records that are not applied yet. A counter of zero is as good as an absent one.
+//! is that truth less the deltas of the records that are not applied yet. A counter of zero is the same as an absent one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +32,7 @@ impl StoredValue {
         }
     }
 
-    /// Whether it is a number that is as good as an absent one.
+    /// Whether it is a number that is the same as an absent one.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         matches!(self, Self::Number(number) if number.is_zero())
@@ -147,7 +147,7 @@ pub struct PendingRecord {
     pub id: RecordId,
     /// Why it is not in.
     pub waiting: NotApplied,
-    /// What it will add; nothing when that cannot be told, or when it can never be applied.
+    /// What it will add; nothing if that is unknown, or if it can never be applied.
     pub sums: Sums,
 }
 

@@ -28,11 +28,11 @@ pub struct AuditedRecord<'a> {
     pub old: Contribution,
     /// What the new image contributes, and to which view items.
     pub new: Contribution,
-    /// What is to be done about it.
+    /// What to do about it.
     pub effect: Effect<'a>,
 }
 
-/// Reads a stream record for an audit; none when it does not parse.
+/// Reads a stream record for an audit; `None` if it does not parse.
 #[must_use]
 pub fn audited<'a>(definition: &Definition, raw: &'a str, retention: &Retention) -> Option<AuditedRecord<'a>> {
     let Ok(Parsed::Record(record)) = parse_record(raw) else { return None };
@@ -86,7 +86,7 @@ pub fn quarantined_effect(definition: &Definition, quarantined: &Item, parts: &[
     found
 }
 
-/// Whether the record of a quarantined marker can be applied once its cause is mended.
+/// Whether the record of a quarantined marker can be applied once its cause is fixed.
 #[must_use]
 pub fn can_be_applied(quarantined: &Item) -> bool {
     matches!(quarantined.get(marker::REASON), Some(AttributeValue::S(reason)) if poison::can_be_applied(reason))
@@ -131,13 +131,13 @@ pub struct Finding {
 pub fn deltas(definition: &Definition, marker: &Item) -> Result<BTreeMap<ViewKey, Sums>, String> {
     let list = match marker.get(marker::DELTAS) {
         Some(AttributeValue::L(list)) => list,
-        Some(_) => return Err("its Deltas are no list".to_owned()),
+        Some(_) => return Err("its Deltas are not a list".to_owned()),
         None => return Err("it has no Deltas".to_owned()),
     };
     let mut deltas: BTreeMap<ViewKey, Sums> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for entry in list {
-        let AttributeValue::M(entry) = entry else { return Err("one of its Deltas is no map".to_owned()) };
+        let AttributeValue::M(entry) = entry else { return Err("one of its Deltas is not a map".to_owned()) };
         let (Some(AttributeValue::M(key)), Some(AttributeValue::M(measures))) =
             (entry.get(marker::ITEM), entry.get(marker::MEASURES))
         else {
@@ -154,7 +154,7 @@ pub fn deltas(definition: &Definition, marker: &Item) -> Result<BTreeMap<ViewKey
         for (attribute, value) in measures {
             let place = view.measures().iter().position(|measure| measure.attribute == *attribute);
             let place = place.ok_or_else(|| {
-                format!("its Deltas name {attribute}, which is no measure of the view {}", view.name())
+                format!("its Deltas name {attribute}, which is not a measure of the view {}", view.name())
             })?;
             let measure = MeasureId { view: id, place };
             let mut put = |group: Option<String>, value: &AttributeValue| {
@@ -162,7 +162,8 @@ pub fn deltas(definition: &Definition, marker: &Item) -> Result<BTreeMap<ViewKey
                     AttributeValue::N(text) => text.parse::<Number>().ok(),
                     _ => None,
                 };
-                let number = number.ok_or_else(|| format!("its Deltas of {attribute} hold what is no number"))?;
+                let number =
+                    number.ok_or_else(|| format!("its Deltas of {attribute} hold a value that is not a number"))?;
                 change::add(sums, &Counter { measure, group }, &number);
                 Ok::<_, String>(())
             };
@@ -186,13 +187,13 @@ fn view_of(definition: &Definition, entry: &HashMap<String, AttributeValue>) -> 
         Some(AttributeValue::S(name)) => definition
             .view_named(name)
             .ok_or_else(|| format!("one of its Deltas names the view {name}, which the definition does not have")),
-        Some(_) => Err("one of its Deltas has a View that is no text".to_owned()),
+        Some(_) => Err("one of its Deltas has a View that is not a text".to_owned()),
         None if definition.views().len() == 1 => Ok(ViewId(0)),
         None => Err("one of its Deltas names no view, and the definition has several".to_owned()),
     }
 }
 
-/// What is wrong with a marker by itself. What a marker of another definition says of its deltas is not looked at.
+/// What is wrong with a marker alone. The deltas of a marker of another definition are not checked.
 #[must_use]
 pub fn inspect(definition: &Definition, id: &RecordId, marker: &Item) -> Option<Finding> {
     let finding = |invariant, what| Some(Finding { invariant, subject: id.to_string(), what });
@@ -332,11 +333,11 @@ mod tests {
         let delta = |measures: Value| json!({"L": [{"M": {"Item": {"M": {"MapId": {"S": "m"}}}, "Measures": {"M": measures}}}]});
         for (deltas, expected) in [
             (None, "no Deltas"),
-            (Some(json!({"S": "x"})), "no list"),
-            (Some(json!({"L": [{"S": "x"}]})), "no map"),
+            (Some(json!({"S": "x"})), "not a list"),
+            (Some(json!({"L": [{"S": "x"}]})), "not a map"),
             (Some(json!({"L": [{"M": {}}]})), "lacks Item"),
-            (Some(delta(json!({"Other": {"N": "1"}}))), "no measure"),
-            (Some(delta(json!({"TotalPoints": {"S": "1"}}))), "no number"),
+            (Some(delta(json!({"Other": {"N": "1"}}))), "not a measure"),
+            (Some(delta(json!({"TotalPoints": {"S": "1"}}))), "not a number"),
             (Some(delta(json!({"CategoryCounts": {"N": "1"}}))), "not by group"),
         ] {
             let mut marker = item(json!({"Outcome": {"S": "APPLIED"}}));

@@ -96,7 +96,7 @@ impl From<ItemContribution> for Kept {
 pub struct Recount(HashMap<SourceKey, Arc<Kept>>);
 
 impl Recount {
-    /// Says what a source item contributes; none when it is not one of this view item.
+    /// Says what a source item contributes; `None` if it is not one of this view item.
     pub fn put(&mut self, source: SourceKey, contribution: Option<ItemContribution>) {
         match contribution {
             Some(contribution) => self.0.insert(source, Arc::new(contribution.into())),

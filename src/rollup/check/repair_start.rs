@@ -29,9 +29,9 @@ pub const SLICE: &str = "Slice";
 pub struct RepairStart {
     /// The name of the view.
     pub view: String,
-    /// The key of the only item that was repaired; none where all were.
+    /// The key of the only item that was repaired; `None` if all were.
     pub item: Option<Item>,
-    /// The only slice that was repaired; none where all were.
+    /// The only slice that was repaired; `None` if all were.
     pub slice: Option<Slice>,
     /// When it began.
     pub began: DateTime<Utc>,

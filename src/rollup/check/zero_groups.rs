@@ -68,7 +68,7 @@ pub struct Removal {
 }
 
 /// The updates that remove the groups of these views that count nothing, each on the condition that all of its groups still
-/// do. A function that adds to a removed group begins it anew, so nothing has to pause.
+/// do. A function that adds to a removed group begins it again, so nothing has to pause.
 #[must_use]
 pub fn removals(definition: &Definition, views: ViewSet, item: &Item) -> Vec<Removal> {
     let groups: Vec<_> = zero_groups(definition, views, item).collect();

@@ -202,7 +202,7 @@ impl Definition {
         self.measures(views).filter(|(_, measure)| measure.is_grouped())
     }
 
-    /// The attributes that an update of an item of these views sets besides its measures.
+    /// The attributes that an update of an item of these views sets in addition to its measures.
     pub fn set(&self, views: ViewSet) -> impl Iterator<Item = &SetAttribute> {
         views.iter().flat_map(|view| self[view].set())
     }

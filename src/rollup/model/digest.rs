@@ -11,7 +11,7 @@ use crate::rollup::{AttributeValue, Item};
 pub struct ContentDigest(u64);
 
 impl ContentDigest {
-    /// Of what a source item was before a write, and of what it is after it; none where it was not there.
+    /// Of what a source item was before a write, and of what it is after it; `None` if it was not there.
     #[must_use]
     pub fn of(old: Option<&Item>, new: Option<&Item>) -> Self {
         let mut text = Vec::with_capacity(256);

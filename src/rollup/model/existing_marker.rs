@@ -8,7 +8,7 @@ use crate::rollup::model::record::RecordHead;
 use crate::rollup::{AttributeValue, Item};
 
 /// The attributes by which [`existing`], [`is_surely_of`] and
-/// [`is_of_another_definition`](crate::rollup::model::marker::is_of_another_definition) judge a marker, besides its key.
+/// [`is_of_another_definition`](crate::rollup::model::marker::is_of_another_definition) judge a marker, beside its key.
 pub const JUDGED_BY: [&str; 7] = [EVENT_ID, DIGEST, SOURCE_KEY, OUTCOME, RECORD, PARTS, FINGERPRINT];
 
 /// What the marker that a condition met means for the record that met it.

@@ -37,7 +37,7 @@ const SET_TERM_BYTES: usize = 2 * PLACEHOLDER_BYTES + "=,".len();
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WrittenAttributes {
     pub measures: usize,
-    /// What is set besides them.
+    /// What is set in addition to them.
     pub set: usize,
 }
 

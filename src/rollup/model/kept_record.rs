@@ -27,7 +27,7 @@ pub struct QuarantinedMarker {
     /// The marker. Without [`RECORD`] and [`PARTS`], the record is not kept: then Lambda must be told that it failed, so
     /// that the failure destination gets it.
     pub marker: Item,
-    /// The record's parts; none when it is in the marker.
+    /// The record's parts; `None` if it is in the marker.
     pub parts: Vec<Item>,
 }
 
@@ -139,7 +139,7 @@ pub fn is_part(item: &Item) -> bool {
     named && !item.contains_key(OUTCOME)
 }
 
-/// The raw record that a quarantined marker and its parts hold; none when it is kept by its keys only, when a part is
+/// The raw record that a quarantined marker and its parts hold; `None` if it is kept by its keys only, when a part is
 /// missing, or when it is not readable. The parts are in the order of [`part_ids`].
 #[must_use]
 pub fn kept_record(marker: &Item, parts: &[Item]) -> Option<String> {

@@ -51,7 +51,7 @@ pub const IMAGE_COUNTERS: usize = 50;
 /// Views of one definition. This project's own limit.
 pub const VIEWS: usize = 20;
 
-/// Attributes that may be set on one view item besides its measures. This project's own limit: they fit into an update
+/// Attributes that may be set on one view item beside its measures. This project's own limit: they fit into an update
 /// beside the most counters.
 pub const ITEM_SET_ATTRIBUTES: usize = 16;
 
@@ -93,7 +93,7 @@ pub const RECORD_PARTS: usize = 9;
 /// The largest number of days a marker may be kept: ten years. This project's own limit.
 pub const MARKER_RETENTION_MAX_DAYS: u32 = 3_650;
 
-/// Transactions in flight at once, at the most. This project's own limit: more only conflict or wait for a processor.
+/// Transactions in flight at once, at most. This project's own limit: more only conflict or wait for a processor.
 pub const MAX_IN_FLIGHT: usize = 100;
 
 /// Filters of an event source mapping ("Filter criteria, filters per event source", Lambda event filtering).

@@ -82,7 +82,7 @@ pub enum MarkerOutcome {
     Quarantined,
     /// An operator decided that it shall never count, or a repair counted it.
     Discarded,
-    /// It is no record: a repair set counters.
+    /// It is not a record: a repair set counters.
     Repaired,
 }
 
@@ -121,7 +121,8 @@ impl Stamp {
         }
     }
 
-    /// With quarantined records that are kept for so many days since the invocation began; none is for ever.
+    /// With quarantined records that are kept for so many days since the invocation began; `None` keeps them until an
+    /// operator ends the quarantine.
     #[must_use]
     pub fn with_quarantine(self, recorded_at: DateTime<Utc>, retention_days: Option<u32>) -> Self {
         Self { quarantine_expires_at: retention_days.map(|days| expiry(recorded_at, days)), ..self }
@@ -132,7 +133,7 @@ fn expiry(recorded_at: DateTime<Utc>, retention_days: u32) -> String {
     (recorded_at + TimeDelta::days(i64::from(retention_days))).timestamp().to_string()
 }
 
-/// A marker that is to be written.
+/// A marker to write.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Marker<'a> {
     /// Of a record whose deltas are added. It becomes an item when it is sent and not before, so that nobody keeps or copies
@@ -146,11 +147,11 @@ pub enum Marker<'a> {
         /// What it has in common with others.
         stamp: &'a Stamp,
     },
-    /// As it is to be stored.
+    /// As it is stored.
     Item(Item),
 }
 
-/// A value of an attribute, in the form that whoever stores it needs: a marker is made once, in that form.
+/// A value of an attribute, in the form that its store needs: a marker is built once, in that form.
 pub trait StoredValue: From<AttributeValue> {
     /// A map.
     fn map(attributes: HashMap<String, Self>) -> Self;
@@ -170,7 +171,7 @@ impl StoredValue for AttributeValue {
 }
 
 impl Marker<'_> {
-    /// As it is to be stored.
+    /// As it is stored.
     #[must_use]
     pub fn item(&self) -> Cow<'_, Item> {
         match self {
@@ -179,7 +180,7 @@ impl Marker<'_> {
         }
     }
 
-    /// As it is to be stored, in the form of values that the store needs.
+    /// As it is stored, in the form of values that the store needs.
     #[must_use]
     pub fn attributes<V: StoredValue>(&self) -> HashMap<String, V> {
         match self {
@@ -306,7 +307,7 @@ pub fn definition_item(definition: &Definition, stream: &str, environment: &Envi
     ]))
 }
 
-/// Whether a marker was written under another definition; one that does not tell is taken for one of the same.
+/// Whether a marker was written under another definition; one without a fingerprint counts as the same.
 #[must_use]
 pub fn is_of_another_definition(marker: &Item, definition: &Definition) -> bool {
     matches!(marker.get(FINGERPRINT), Some(AttributeValue::S(found)) if found != definition.fingerprint().as_str())

@@ -42,7 +42,7 @@ impl Number {
         self.0 == Form::Small(0)
     }
 
-    /// The number with so many decimals at the most; what lies in the middle goes to the even neighbour.
+    /// The number rounded to at most so many decimals, half to even.
     #[must_use]
     pub fn rounded(&self, decimals: u32) -> Self {
         match &self.0 {

@@ -56,17 +56,17 @@ pub enum Reason {
     /// It carries no image at all.
     #[error("neither an old nor a new image; the stream must carry NEW_AND_OLD_IMAGES")]
     NoImage,
-    /// A change with one image only: what it changed cannot be told.
+    /// A change with one image only: what it changed is unknown.
     #[error("a MODIFY with its {0} image only; both are needed to tell what changed")]
     HalfModify(Image),
-    /// It cannot be told which view item an image belongs to.
+    /// It is unknown which view item an image belongs to.
     #[error("the {image} image: {error}")]
     Key {
         image: Image,
         /// What is wrong with it.
         error: KeyError,
     },
-    /// Its marker may have been deleted already, so whether it was counted cannot be told.
+    /// Its marker may have been deleted already, so whether it was counted is unknown.
     #[error("{EXPIRED}created at {created_at}, and markers are kept for {retention_days} days; repair the view item")]
     Expired {
         /// When the record was created.
@@ -84,7 +84,7 @@ pub enum Reason {
     },
     /// Another event has its sequence number.
     #[error(
-        "another event has the sequence number {sequence_number}; which of them is counted cannot be decided here: repair the \
+        "another event has the sequence number {sequence_number}; the function cannot decide which of the two is counted: repair the \
          view items of this one"
     )]
     NumberTaken { sequence_number: String },
@@ -111,11 +111,11 @@ impl Reason {
     }
 }
 
-/// How the reasons begin of records that can be applied once their cause is mended: nothing is wrong with the record.
+/// How the reasons begin of records that can be applied once their cause is fixed: nothing is wrong with the record.
 const MENDABLE: [&str; 2] = ["the view item ", "refused by DynamoDB: "];
 
-/// Whether a record with this reason, as it is stored, can be applied once the cause is mended. Of the others it is not known
-/// what they change, or whether they are counted.
+/// Whether a record with this reason, as it is stored, can be applied once the cause is fixed. Of the others it is not
+/// known what they change, or whether they are counted.
 #[must_use]
 pub fn can_be_applied(reason: &str) -> bool {
     MENDABLE.iter().any(|beginning| reason.starts_with(beginning))

@@ -38,7 +38,7 @@ pub struct RecordHead {
     pub event_name: String,
     /// The source item's key, as far as the record shows it.
     pub source_key: Item,
-    /// What is in its images; none where they cannot be told, or where it is not asked for.
+    /// What is in its images; `None` if they cannot be read, or were not requested.
     pub digest: Option<ContentDigest>,
 }
 
@@ -66,7 +66,7 @@ pub struct StreamRecord<'a> {
     /// What the item was and what it is.
     pub images: Images,
     /// The attributes that an image has and that cannot be read, so that they are not in it, each with what is wrong.
-    /// Whoever needs one of them cannot use the record.
+    /// A caller that needs one of them cannot use the record.
     pub unreadable: BTreeMap<String, String>,
     /// The record as it came.
     pub raw: &'a str,

@@ -7,7 +7,7 @@ use crate::rollup::AttributeValue;
 use crate::rollup::model::language::Template;
 use crate::rollup::model::number::Number;
 
-/// An attribute that a view sets on its items, besides its measures.
+/// An attribute that a view sets on its items, in addition to its measures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAttribute {
     /// The attribute of the view item.
@@ -50,7 +50,7 @@ impl Constant {
 }
 
 impl SetAttribute {
-    /// What it is set to on an item with these texts; none where there is no text for it.
+    /// What it is set to on an item with these texts; `None` if there is no text for it.
     #[must_use]
     pub fn on(&self, texts: &SetTexts) -> Option<AttributeValue> {
         match &self.value {

@@ -70,7 +70,7 @@ pub enum ViewError {
     NoMeasure,
     /// Two things of the view item would share an attribute.
     #[error(
-        "the attribute {0:?} of the view item is used twice; give each key, each measure, {ROLLUP_VERSION} and {REPAIR_CLAIM} a name of its own"
+        "the attribute {0:?} of the view item is used twice; keys and measures need different names, and cannot be named {ROLLUP_VERSION} or {REPAIR_CLAIM}"
     )]
     Attribute(String),
     /// One image could have more counters than an update can hold.

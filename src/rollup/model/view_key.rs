@@ -191,19 +191,19 @@ pub enum KeyError {
         wanted: KeyType,
     },
     /// The value is a number that DynamoDB cannot hold, or a text that is longer than any key.
-    #[error("the attribute {attribute:?}, which names the view item, is a number or a text that no key can hold")]
+    #[error("the attribute {attribute:?}, which names the view item, is a number or a text that a key cannot hold")]
     OutOfBounds {
         /// The view item's attribute.
         attribute: String,
     },
     /// A key cannot be empty.
-    #[error("the attribute {attribute:?}, which names the view item, is empty; a key cannot be")]
+    #[error("the attribute {attribute:?}, which names the view item, is empty; a key cannot be empty")]
     Empty {
         /// The view item's attribute.
         attribute: String,
     },
     /// The value fits into no key.
-    #[error("the attribute {attribute:?}, which names the view item, has {bytes} bytes; a key has {limit} at the most")]
+    #[error("the attribute {attribute:?}, which names the view item, has {bytes} bytes; a key has at most {limit}")]
     TooLong {
         /// The view item's attribute.
         attribute: String,
@@ -212,8 +212,8 @@ pub enum KeyError {
         /// The longest that a key may be, in bytes.
         limit: usize,
     },
-    /// A text that the view item gets besides its key is none, or too long for an index.
-    #[error("the text that the view sets as {attribute:?} has {bytes} bytes; it has to have 1 to {limit}")]
+    /// A text that the view sets on the item is empty, or too long for an index.
+    #[error("the text that the view sets as {attribute:?} has {bytes} bytes; it must have 1 to {limit}")]
     SetText {
         /// The view item's attribute.
         attribute: String,

@@ -22,14 +22,14 @@ pub const UNNUMBERED: &str = "unnumbered-";
 /// A batch in which every record stands once and every view item has a number.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Batch<'a> {
-    /// The records that are to be written, each once.
+    /// The records to write, each once.
     pub entries: Vec<Entry<'a>>,
     /// The view items that they touch.
     pub items: Vec<TouchedItem>,
     /// What became of the record at each position of the event.
     pub dispositions: Vec<Disposition>,
     /// Entries with a sequence number that an earlier entry has, which is another event: a marker tells what they are once
-    /// the others are dealt with.
+    /// the others are resolved.
     pub behind_others: Vec<EntryId>,
     /// The entries of one sequence number, for each number that several have.
     pub rivals: Vec<Vec<EntryId>>,
@@ -52,21 +52,21 @@ pub struct TouchedItem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemId(pub usize);
 
-/// A record that is to be written, by its place in [`Batch::entries`].
+/// A record to write, by its place in [`Batch::entries`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId(pub usize);
 
-/// A record that is to be written.
+/// A record to write.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry<'a> {
-    /// Its deltas are to be added.
+    /// Its deltas are added to the counters.
     Apply {
         /// What the record does.
         change: Arc<Change<'a>>,
         /// The view items of the change's deltas, in their order.
         touches: Vec<ItemId>,
     },
-    /// It is to be kept in quarantine.
+    /// It is put into quarantine.
     Quarantine(Poison<'a>),
 }
 
@@ -79,7 +79,7 @@ pub enum Disposition {
     Entry(EntryId),
     /// It is this entry once more.
     Repeat(EntryId),
-    /// It has no sequence number: Lambda cannot be told about it, so the invocation must fail. So that nothing is lost
+    /// It has no sequence number: it cannot be reported to Lambda, so the invocation must fail. So that nothing is lost
     /// by that, this entry keeps it in quarantine.
     Unnumbered(EntryId),
 }
@@ -87,7 +87,7 @@ pub enum Disposition {
 /// What was found at one position of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found<'a> {
-    /// A record: what is to be done about it.
+    /// A record: what to do about it.
     Record(Effect<'a>),
     /// An entry without a sequence number.
     Unnumbered {
@@ -186,7 +186,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The sums of some of the entries, per view item that they touch. A view item whose sums cancel out stays, with
-    /// none: its version is raised all the same.
+    /// none: its version is still raised.
     #[must_use]
     pub fn sums(&self, members: &[EntryId]) -> BTreeMap<ItemId, Sums> {
         let mut items: BTreeMap<ItemId, Sums> = BTreeMap::new();

@@ -86,7 +86,7 @@ impl Contribution {
 /// Why an image that is in a view contributes nothing to it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Uncountable {
-    /// Its view item cannot be told, or not what is set there.
+    /// Its view item is unknown, or not what is set there.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// It has an amount that is out of bounds.

@@ -15,7 +15,7 @@ use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::contribution::{Contribution, contribution};
 use crate::rollup::pipeline::parse::shortened;
 
-/// What is to be done about a record.
+/// What to do about a record.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect<'a> {
     /// Nothing: no view item changes, so there is nothing to mark either.

@@ -41,15 +41,15 @@ pub enum Parsed<'a> {
 /// nothing is quarantined.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// It is not text, so it is no JSON.
-    #[error("the event is not UTF-8 text: byte {bytes} begins no character; send it as JSON")]
+    /// It is not text, so it is not JSON.
+    #[error("the event is not UTF-8 text: no character begins at byte {bytes}; send it as JSON")]
     NotText {
         /// How many bytes of it are text.
         bytes: usize,
     },
     /// No `Records` in it.
     #[error(
-        "the event is not one of a DynamoDB stream: no list of Records up to line {line}, column {column}; connect the \
+        "the event is not from a DynamoDB stream: no list of Records up to line {line}, column {column}; connect the \
          function to a stream by an event source mapping"
     )]
     NotAStreamEvent {
@@ -95,7 +95,8 @@ pub fn parse(event: &str) -> Result<impl Iterator<Item = Result<Parsed<'_>, Even
     Ok(event.records.into_iter().map(|raw| parse_record(raw.get())))
 }
 
-/// Whether a stream is one of another table, by its ARN. What is no stream's ARN, as in a test event, is no other table's.
+/// Whether a stream is one of another table, by its ARN. A text that is not a stream's ARN, as in a
+/// test event, is not another table's.
 #[must_use]
 pub fn is_of_another_table(stream: &str, source_table: &str) -> bool {
     let named = stream.starts_with("arn:") && stream.contains(":table/") && stream.contains("/stream/");

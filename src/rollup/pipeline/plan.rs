@@ -90,7 +90,7 @@ pub enum Action<'a> {
     },
 }
 
-/// What the actions of a transaction depend on besides its entries.
+/// What the actions of a transaction depend on in addition to its entries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting<'d> {
     /// The definition.

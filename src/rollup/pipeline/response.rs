@@ -10,15 +10,15 @@ use crate::rollup::pipeline::coalesce::{Batch, Disposition};
 pub enum EntryOutcome {
     /// Its deltas are in the counters, by this invocation.
     Applied,
-    /// It was dealt with before.
+    /// It was resolved before.
     Duplicate,
     /// It is in quarantine, whole.
     Quarantined,
-    /// It is not dealt with: Lambda must deliver it again, or hand it to the failure destination.
+    /// It is not resolved: Lambda must deliver it again, or hand it to the failure destination.
     Unresolved(Unresolved),
 }
 
-/// Why an entry is not dealt with.
+/// Why an entry is not resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unresolved {
     /// The invocation's time ended first.
@@ -40,7 +40,7 @@ pub struct RecordCounts {
     pub no_effect: usize,
     /// Put into quarantine.
     pub quarantined: usize,
-    /// Not dealt with.
+    /// Not resolved.
     pub unresolved: usize,
 }
 
@@ -50,7 +50,7 @@ enum Resolution<'b> {
     Applied,
     Duplicate,
     Quarantined,
-    /// Lambda cannot be told of it: the invocation fails.
+    /// It cannot be reported to Lambda: the invocation fails.
     Unnumbered,
     Unresolved(&'b RecordId),
 }

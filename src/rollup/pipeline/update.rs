@@ -18,7 +18,7 @@ use crate::rollup::pipeline::view_item::Shape;
 pub struct Update {
     /// The update expression.
     pub expression: String,
-    /// The condition; none when the update needs none.
+    /// The condition; `None` if the update needs none.
     pub condition: Option<String>,
     /// The attribute names behind the placeholders.
     pub names: HashMap<String, String>,

@@ -17,7 +17,7 @@ pub enum Failure {
     Refused(String),
     /// The token was used for another body: the transaction needs a new one.
     TokenReused,
-    /// The deployment is at fault and no record: an invocation cannot mend it.
+    /// The deployment is at fault, not a record: an invocation cannot fix it.
     Broken(String),
 }
 
@@ -69,7 +69,7 @@ impl RetryCause {
 pub enum ActionVerdict {
     /// Nothing is wrong with it.
     Fine,
-    /// Its condition was not met, by this item; none when there is no item, or it did not come back.
+    /// Its condition was not met, by this item; `None` if there is no item, or it did not come back.
     ConditionFailed(Option<Item>),
     /// It will pass.
     Transient(RetryCause),
@@ -115,8 +115,8 @@ pub fn cancelled(reasons: Vec<CancellationReason>, actions: usize) -> Failure {
         Some(cause) => Failure::Transient(cause),
         None if verdicts.len() == actions => Failure::Transient(RetryCause::Server),
         None => Failure::Broken(format!(
-            "a transaction of {actions} actions was cancelled with {} reasons, so that none can be told; an engine has to \
-             give one for each action",
+            "a transaction of {actions} actions was cancelled with {} reasons, which cannot be matched to them; an \
+             engine must give one reason per action",
             verdicts.len()
         )),
     }

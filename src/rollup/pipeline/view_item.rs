@@ -41,7 +41,7 @@ impl Shape {
 /// The shape of a view item that came back, as far as these views are concerned.
 ///
 /// # Errors
-/// When a measure's attribute is there and is no map; the text says which and what it is.
+/// When a measure's attribute exists and is not a map; the text names the attribute and its type.
 pub fn shape(definition: &Definition, views: ViewSet, item: Option<&Item>) -> Result<Shape, String> {
     let Some(item) = item else { return Ok(Shape::Absent) };
     let mut lacking = BTreeSet::new();
@@ -57,7 +57,7 @@ pub fn shape(definition: &Definition, views: ViewSet, item: Option<&Item>) -> Re
     Ok(if lacking.is_empty() { Shape::Complete } else { Shape::Lacks(lacking) })
 }
 
-/// Why a view item that is there cannot take an addition to a counter; none when nothing speaks against it.
+/// Why a view item that is there cannot take an addition to a counter; `None` if nothing speaks against it.
 #[must_use]
 pub fn fault(definition: &Definition, item: &Item, counter: &Counter) -> Option<String> {
     if let Some(other) = item.get(ROLLUP_VERSION).filter(|value| !matches!(value, AttributeValue::N(_))) {
@@ -88,7 +88,7 @@ pub fn out_of_bounds(definition: &Definition, item: &Item, sums: &Sums) -> Optio
         let AttributeValue::N(text) = stored else { return None };
         let sum = &text.parse::<Number>().ok()? + amount;
         (!sum.is_storable())
-            .then(|| format!("its {name} is {text}, and {amount} on top of it is no number that an item can hold"))
+            .then(|| format!("its {name} is {text}, and adding {amount} gives a number that an item cannot hold"))
     })
 }
 

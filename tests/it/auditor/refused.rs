@@ -36,7 +36,7 @@ async fn an_event_that_means_nothing_fails_alone() {
     for event in ["[]", r#"{"plan":1}"#, r#"{"slice":"9/8"}"#, r#"{"slice":"1/8","slices":8}"#, r#"{"sum":{}}"#] {
         let ended = sandbox.invoke(event, AMPLE).await;
         let Ended::Error { kind, message } = ended else { panic!("{event}: {ended:?}") };
-        assert!(kind == "Audit.Event" && message.contains("Send {} to go on with the pass"), "{message}");
+        assert!(kind == "Audit.Event" && message.contains("Send {} to continue the pass"), "{message}");
     }
     let scheduled = r#"{"version":"0","detail-type":"Scheduled Event","source":"aws.scheduler","detail":"{}"}"#;
     assert!(matches!(sandbox.invoke(scheduled, AMPLE).await, Ended::Response(answer) if answer["pass"] == "ended"));

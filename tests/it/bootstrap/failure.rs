@@ -25,7 +25,7 @@ async fn an_event_that_is_none_of_a_stream_fails_its_invocation_and_the_process_
         ["{}", "[]", "null", "\"Records\"", "{\"Records\": null}", "{\"Records\": {}}", "{\"key1\": \"value1\"}"]
     {
         let message = failure(sandbox.invoke(other, AMPLE).await, "Rollup.NotAStreamEvent");
-        assert!(message.contains("not one of a DynamoDB stream"), "{other}: {message}");
+        assert!(message.contains("not from a DynamoDB stream"), "{other}: {message}");
     }
     for broken in ["", "{", "{\"Records\": [", "not JSON"] {
         let ended = sandbox.invoke(broken, AMPLE).await;

@@ -27,7 +27,7 @@ impl StreamRecords {
         Ok(pages)
     }
 
-    /// Lays a page over the recounts, and notes its records as not applied until they are taken; tells which they are.
+    /// Lays a page over the recounts, and notes its records as not applied until they are taken; returns which they are.
     pub(in crate::operate::audit) fn expect(&mut self, tables: &TableReader, page: &[EventRecord]) -> Vec<RecordId> {
         let retention = retention(tables);
         let mut expected = Vec::new();

@@ -92,7 +92,7 @@ impl Tutorial {
     }
 }
 
-/// Makes the changes, until the counters do not follow one; gives the number of stream records.
+/// Makes the changes, until the counters do not follow one; returns the number of stream records.
 pub(super) async fn make(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> Result<usize, LocalError> {
     let tutorial = Tutorial { maps: items_of(MAPS)?, points: items_of(POINTS)? };
     let mut written = 0;
@@ -122,7 +122,7 @@ pub(super) async fn make(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> 
     Ok(written)
 }
 
-/// Waits until all that was written is delivered and counted, and tells whether it was in time.
+/// Waits until all that was written is delivered and counted, and returns whether it was in time.
 async fn counters_follow(stack: &ObservedStack<'_>, written: usize) -> Result<bool, LocalError> {
     let deadline = Instant::now() + FOLLOW_TIMEOUT;
     loop {

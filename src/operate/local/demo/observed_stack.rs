@@ -62,7 +62,7 @@ impl<'a> ObservedStack<'a> {
         (self.poller.clock)()
     }
 
-    /// Calls the function past the poller, and tells whether it dealt with all records.
+    /// Calls the function past the poller, and returns whether it resolved all records.
     pub(super) async fn deliver(&self, records: &[EventRecord]) -> bool {
         let response = self.poller.function.invoke(event(records), self.poller.mapping.time_limit).await;
         response.is_ok_and(|response| !response.contains("itemIdentifier"))

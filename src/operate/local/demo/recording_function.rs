@@ -20,7 +20,7 @@ impl RecordingFunction {
         Self { function, deliveries: Mutex::default() }
     }
 
-    /// What the function's transactions came to.
+    /// The results of the function's transactions.
     pub(super) fn counts(&self) -> &TransactionCounts {
         self.function.counts()
     }

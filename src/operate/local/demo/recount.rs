@@ -17,7 +17,7 @@ const CATEGORY_COUNTS: &str = "CategoryCounts";
 /// The counters of every map, by its id.
 pub(super) type CountersByMap = BTreeMap<String, Counters>;
 
-/// The counters of one map. What is stored and is no number is none.
+/// The counters of one map. A stored value that is not a number is `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Counters {
     total: Option<i64>,
@@ -65,7 +65,7 @@ fn text(item: &SdkItem, attribute: &str) -> String {
     item.get(attribute).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
 }
 
-/// Where stored counters differ from a recount. A counter of zero is as good as none.
+/// Where stored counters differ from a recount. A counter of zero equals an absent one.
 pub(super) fn differences(stored: &CountersByMap, recounted: &CountersByMap) -> Vec<CounterDifference> {
     let nothing = Counters { total: Some(0), ..Counters::default() };
     let keys: BTreeSet<_> = stored.keys().chain(recounted.keys()).collect();
@@ -90,7 +90,7 @@ pub(super) fn differences(stored: &CountersByMap, recounted: &CountersByMap) -> 
 }
 
 fn number_text(count: Option<i64>) -> String {
-    count.map_or_else(|| "no number".to_owned(), |count| count.to_string())
+    count.map_or_else(|| "not a number".to_owned(), |count| count.to_string())
 }
 
 impl fmt::Display for Counters {
@@ -178,7 +178,7 @@ mod tests {
                 vec![map("a", "2", &[("Bar", "1"), ("Zoo", "1"), ("Inn", "-1")])],
                 "a CategoryCounts.Inn is -1, recounted 0",
             ),
-            (vec![map("a", "x", &[("Bar", "1"), ("Zoo", "1")])], "a TotalPoints is no number, recounted 2"),
+            (vec![map("a", "x", &[("Bar", "1"), ("Zoo", "1")])], "a TotalPoints is not a number, recounted 2"),
             (vec![map("a", "2", &[("Bar", "1"), ("Zoo", "1")]), map("b", "1", &[])], "b TotalPoints is 1, recounted 0"),
         ] {
             assert_eq!(found(&maps, &points), [expected]);

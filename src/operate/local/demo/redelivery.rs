@@ -66,7 +66,7 @@ pub(super) async fn deliver_again(
 }
 
 impl Redelivery {
-    /// Delivers the records, adds what was seen, and tells whether all were dealt with and nothing was committed.
+    /// Delivers the records, adds what was seen, and returns whether all were resolved and nothing was committed.
     async fn changes_nothing(
         &self,
         stack: &ObservedStack<'_>,

@@ -20,7 +20,7 @@ const WRITTEN: &str = "5";
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tampering {
-    /// It was found, and nothing else; then it was mended.
+    /// It was found, and nothing else; then it was fixed.
     FoundAndMended,
     /// It was not found, or something else was, or it is still there.
     Missed,

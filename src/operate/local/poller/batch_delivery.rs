@@ -9,7 +9,7 @@ use std::ops::Range;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailurePolicy {
     /// `FunctionResponseTypes` holds `ReportBatchItemFailures`: the answer names the record from which to go on. Without
-    /// it an answer that is no error is a success, whatever it says.
+    /// it, every answer that is not an error is a success, whatever it says.
     pub report_item_failures: bool,
     /// `BisectBatchOnFunctionError`: a part that failed as a whole is split in two.
     pub bisect: bool,
@@ -21,11 +21,11 @@ pub struct FailurePolicy {
 /// What a function made of the part that it was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DeliveryResult {
-    /// All of it is dealt with.
+    /// All of it is resolved.
     Succeeded,
-    /// The records before this place in the part are dealt with, that one and those after it are not.
+    /// The records before this place in the part are resolved, that one and those after it are not.
     FailedFrom(usize),
-    /// Nothing is known to be dealt with: an error, a time-out, or an answer that is none.
+    /// Nothing is known to be resolved: an error, a time-out, or an answer that cannot be read.
     Failed,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct GivenUp {
     pub(super) condition: GiveUpCondition,
 }
 
-/// The records of a batch that are not dealt with yet.
+/// The records of a batch that are not resolved yet.
 #[derive(Debug)]
 pub(super) struct BatchDelivery {
     policy: FailurePolicy,
@@ -82,7 +82,7 @@ impl BatchDelivery {
         batch
     }
 
-    /// What to deliver next, or nothing when the batch is dealt with.
+    /// What to deliver next, or nothing when the batch is resolved.
     pub(super) fn next(&self) -> Option<&BatchPart> {
         self.parts.last()
     }

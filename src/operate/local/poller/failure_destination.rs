@@ -15,7 +15,7 @@ use crate::operate::event::{EventRecord, event};
 pub(super) enum LastInvocation {
     /// There was none.
     None,
-    /// The function responded, and named a record that it had not dealt with.
+    /// The function responded, and named a record that it had not resolved.
     Responded,
     /// The function failed, or ran out of time.
     Failed,
@@ -102,7 +102,7 @@ pub enum FailureDestination {
 
 /// Records that could not be kept.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write to {path}, where records go that are given up: {cause}")]
+#[error("cannot write to {path}, the failure destination: {cause}")]
 pub(super) struct FailureDestinationError {
     path: String,
     cause: std::io::Error,

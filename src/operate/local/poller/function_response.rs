@@ -6,7 +6,7 @@ use super::batch_delivery::DeliveryResult;
 
 /// What the response to a delivery of these records means.
 ///
-/// An empty response, `null`, an object without `batchItemFailures`, and an empty list mean that all is dealt with. An
+/// An empty response, `null`, an object without `batchItemFailures`, and an empty list mean that all is resolved. An
 /// identifier that is missing, empty, null or of no record of the delivery makes the whole delivery fail, and so does a
 /// response that is not JSON or not of this form. Of several identifiers the first by position counts.
 pub(super) fn delivery_result(response: &str, sequence_numbers: &[&str]) -> DeliveryResult {

@@ -145,7 +145,7 @@ fn a_resource_must_be_there_and_of_its_type() {
     for (id, kind, problem) in [
         ("Nothing", "A::Thing", "there must be a resource of the type A::Thing"),
         ("Thing", "Another::Thing", "there must be a resource of the type Another::Thing"),
-        ("OldThing", "A::Thing", "the condition IsOld does not hold with these parameters"),
+        ("OldThing", "A::Thing", "the condition IsOld is false with these parameters"),
     ] {
         let error = fresh.resource(id, kind).unwrap_err().to_string();
         assert!(error.starts_with(id) && error.contains(problem), "{error}");
@@ -157,9 +157,9 @@ fn a_resource_must_be_there_and_of_its_type() {
 fn parameters_take_only_what_they_declare() {
     for (name, value, problem) in [
         ("Nothing", "x", "has no parameter Nothing; it has Arn, Bucket, Days, Kind, Name, Size"),
-        ("Kind", "other", "it is one of create, skip"),
-        ("Days", "2", "it is one of 1, 3"),
-        ("Size", "many", "it is a number"),
+        ("Kind", "other", "expected one of create, skip"),
+        ("Days", "2", "expected one of 1, 3"),
+        ("Size", "many", "expected a number"),
         ("Size", "0", "A whole number from 1 to 10000."),
         ("Size", "10001", "A whole number from 1 to 10000."),
         ("Name", "ab", "at least 3 characters"),

@@ -10,16 +10,16 @@ use crate::rollup::model::view::{OnMissingViewItem, View};
 /// Why views cannot be kept together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// There is none, or too many.
+    /// No view, or too many.
     #[error("the definition has {0} views; it must have 1 to {most}", most = limits::VIEWS)]
     Views(usize),
     /// Two have one name.
-    #[error("two views have the name {0:?}; give each a name of its own")]
+    #[error("two views have the name {0:?}; give them different names")]
     Name(String),
     /// Two views of one table do not agree on the table's key.
     #[error(
-        "the views {0:?} and {1:?} are kept in one table, but name other key attributes, or other types or another order of them; \
-         a table has one key"
+        "the views {0:?} and {1:?} are kept in one table, but their key attributes differ in name, type or order; give them the same key, \
+         or another table"
     )]
     Key(String, String),
     /// Two views could write one attribute of one item.
@@ -252,7 +252,7 @@ mod tests {
                 vec![a("{X}", json!({})), b("{Y}", "M", json!({ "key": two_parts }))],
                 Some("\"A\" and \"B\" are kept in one table"),
             ),
-            (vec![a("{X}", json!({})), b("{Y}", "M", json!({ "key": number }))], Some("a table has one key")),
+            (vec![a("{X}", json!({})), b("{Y}", "M", json!({ "key": number }))], Some("give them the same key")),
             (vec![a("{X}", json!({})), b("{Y}", "M", json!({ "key": number, "table": "Other" }))], None),
             (vec![a("{X}", json!({})), b("{Y}", "M", json!({}))], None),
             (vec![a("{X}", json!({})), b("{Y}", "N", json!({}))], Some("could both write the attribute \"N\"")),
@@ -326,9 +326,9 @@ mod tests {
             assert_eq!(set(value.clone()), None, "{value}");
         }
         for (value, words) in [
-            (json!("{Other}"), "the hole {Other} does not stand in the view's key"),
-            (json!("{Tags}"), "the hole {Tags} does not stand"),
-            (json!(""), "set \"S\": \"\" is none of a text"),
+            (json!("{Other}"), "the hole {Other} is not in the view's key"),
+            (json!("{Tags}"), "the hole {Tags} is not in"),
+            (json!(""), "set \"S\": \"\" cannot be set"),
             (json!("x".repeat(1_025)), "a text of 1 to 1024 bytes"),
             (json!(null), "set \"S\": null"),
             (json!([1]), "set \"S\": [1]"),

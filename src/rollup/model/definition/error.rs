@@ -25,11 +25,11 @@ pub struct DefinitionError {
 /// What is wrong with a definition.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// It is no JSON, or JSON of something else.
+    /// It is not JSON, or JSON of something else.
     #[error("not a definition, {{\"key\": [...], \"measures\": {{...}}}} or {{\"views\": [...]}}: {0}")]
     Json(String),
     /// The members of a view stand beside a list of views.
-    #[error("\"{0}\" stands beside \"views\"; write it into the view that it is of")]
+    #[error("\"{0}\" is beside \"views\"; move it into the view that it belongs to")]
     Beside(&'static str),
     /// A view needs a member.
     #[error("missing field `{0}`")]
@@ -41,7 +41,7 @@ pub enum Problem {
     #[error(transparent)]
     Syntax(Box<SyntaxError>),
     /// A text that can only be of another type.
-    #[error("a value with text in it is of type S, not {wanted}; write S, or one hole such as {{CustomerId}} alone")]
+    #[error("a value with text in it is of type S, not {wanted}; write S, or only one hole such as {{CustomerId}}")]
     KeyType {
         /// The type that it says.
         wanted: KeyType,
@@ -50,16 +50,14 @@ pub enum Problem {
     #[error("the key has each more than once; write it into one hole of one key attribute")]
     EachTwice,
     /// What is set has a hole that the key does not have.
-    #[error(
-        "the hole {{{hole}}} does not stand in the view's key; what is set can only be made of what the key is made of"
-    )]
+    #[error("the hole {{{hole}}} is not in the view's key; a text that is set can use only the holes of the key")]
     SetHole { hole: String },
     /// What is set is made of bytes.
-    #[error("the hole {{{hole}}} is a key attribute of type B, which no text can be made of")]
+    #[error("the hole {{{hole}}} is a key attribute of type B, which cannot become text")]
     SetBytes { hole: String },
     /// What is set can be no attribute's value.
     #[error(
-        "{found} is none of a text of 1 to {} bytes, a number that DynamoDB can hold, true and false",
+        "{found} cannot be set; expected a text of 1 to {} bytes, a number that DynamoDB can hold, true or false",
         limits::SET_TEXT_BYTES
     )]
     SetValue {

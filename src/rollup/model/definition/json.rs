@@ -23,7 +23,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
                 let mut members: Vec<(String, T)> = Vec::new();
                 while let Some(name) = map.next_key::<String>()? {
                     if members.iter().any(|(other, _)| *other == name) {
-                        let words = format_args!("{name:?} stands there twice; give each a name of its own");
+                        let words = format_args!("{name:?} appears twice; give each member a different name");
                         return Err(de::Error::custom(words));
                     }
                     members.push((name, map.next_value()?));

@@ -15,7 +15,7 @@ pub enum Datum<'a> {
     /// True or false.
     Bool(bool),
     Bytes(&'a [u8]),
-    /// NULL: a type of its own for conditions, and as good as absent elsewhere.
+    /// NULL: a type of its own for conditions, and treated as absent elsewhere.
     Null,
     /// A list, a map or a set.
     Document(&'a AttributeValue),

@@ -98,7 +98,7 @@ impl MeasureExpression {
     }
 
     /// What an item adds to the measure: nothing if the condition is not true of it, or if what is summed has no value
-    /// or is no number.
+    /// or is not a number.
     ///
     /// # Errors
     /// When an amount is out of bounds. It is looked at whether the item has a group or not.
@@ -164,7 +164,7 @@ impl Parser<'_> {
     }
 }
 
-/// The entries of a map of numbers. What is no number is skipped, and what is no map has no entries.
+/// The entries of a map of numbers. What is not a number is skipped, and what is not a map has no entries.
 fn entries(value: Option<&AttributeValue>) -> Result<Amounts, UncountableAmount> {
     let mut found = Amounts::default();
     let Some(AttributeValue::M(map)) = value else { return Ok(found) };
@@ -341,7 +341,7 @@ mod tests {
             ("count by Plan, Status", 13, "where or the end"),
             ("count by each Tags + 1", 19, "expected where or the end"),
             ("count where", 11, "expected a value"),
-            ("count where Paid", 16, "a path alone is no condition"),
+            ("count where Paid", 16, "a path alone is not a condition"),
             ("count where Paid = true by Plan", 24, "by is written before where"),
             ("count where Paid = true LIMIT 5", 24, "expected AND, OR or the end"),
             ("count by Plan by Status", 14, "where or the end"),

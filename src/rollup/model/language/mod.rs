@@ -65,8 +65,8 @@ pub const TEXT_BYTES: usize = limits::EXPRESSION_BYTES;
 pub const NESTING_DEPTH: usize = 32;
 
 /// Digits of the result of one step of arithmetic on each side of the point; with more, the result is out of bounds. This
-/// project's own limit: such a number is no amount and its text is too long for a key or a group, and the time that a step
-/// takes grows with the square of the digits.
+/// project's own limit: such a number is not an amount and its text is too long for a key or a group, and the time that
+/// a step takes grows with the square of the digits.
 pub const ARITHMETIC_DIGITS: u64 = 2_048;
 
 /// Bytes of a text that is computed; a longer one is out of bounds. It is the size of an item, far beyond any key or group.

@@ -1,7 +1,7 @@
 //! The grammar of values and conditions, as one function a rule.
 //!
 //! A parenthesis can begin a value or a condition, and only what follows tells which. So one set of rules reads both,
-//! and each rule says which of them it needs.
+//! and each rule says which it needs.
 
 use crate::rollup::model::language::cursor::Parser;
 use crate::rollup::model::language::error::SyntaxError;
@@ -51,14 +51,14 @@ impl Parser<'_> {
                     || self.is_symbol(")")
                     || ["and", "or", "by"].iter().any(|word| self.is_keyword(word)) =>
             {
-                let message = format!("{COMPARISON}: a path alone is no condition; write `path = true`");
+                let message = format!("{COMPARISON}: a path alone is not a condition; write `path = true`");
                 Err(self.unexpected(&message))
             }
             Operand::Value(_) => Err(self.unexpected(COMPARISON)),
         }
     }
 
-    /// A chain of conditions, or what is no chain.
+    /// A chain of conditions, or a single one.
     fn chain(
         &mut self,
         keyword: &str,
@@ -267,12 +267,12 @@ mod tests {
     fn what_is_no_condition_is_refused_with_its_place() {
         for (text, at, message) in [
             ("", 0, "expected a value"),
-            ("a", 1, "a path alone is no condition"),
-            ("a AND b = 1", 2, "a path alone is no condition"),
+            ("a", 1, "a path alone is not a condition"),
+            ("a AND b = 1", 2, "a path alone is not a condition"),
             ("a + 1 OR b = 1", 6, "expected =, <>"),
-            ("a = 1 AND b", 11, "a path alone is no condition"),
-            ("NOT a", 5, "a path alone is no condition"),
-            ("(a) AND b = 1", 4, "a path alone is no condition"),
+            ("a = 1 AND b", 11, "a path alone is not a condition"),
+            ("NOT a", 5, "a path alone is not a condition"),
+            ("(a) AND b = 1", 4, "a path alone is not a condition"),
             ("a = 1 b = 2", 6, "expected AND, OR or the end"),
             ("a = 1 = 2", 6, "expected AND, OR or the end"),
             ("(a = 1) = 2", 0, "expected a value, not a condition"),

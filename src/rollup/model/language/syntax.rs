@@ -34,7 +34,7 @@ pub enum Literal {
 
 /// An expression that gives a value of an item, or none.
 ///
-/// Chains are flat, so that their length is no depth.
+/// Chains are flat, so that their length does not add to the depth.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     /// What is in a place of the item.

@@ -48,7 +48,7 @@ impl Template {
     /// Reads a template. `{{` and `}}` are braces.
     ///
     /// # Errors
-    /// When the text is empty, has a brace without its other one, a hole that is no expression, or two holes with `each`;
+    /// When the text is empty, or has a single brace, a hole that is not an expression, or two holes with `each`;
     /// the error names the place and what is expected there.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
         // The limit of the length is the parser's: a text without a hole has it as well.
@@ -71,7 +71,7 @@ impl Template {
                 template.rest.push((hole, String::new()));
                 at = end;
             } else if rest.starts_with('}') {
-                return Err(SyntaxError::new(text, at..at + 1, "there is no { before it; a brace alone is written }}"));
+                return Err(SyntaxError::new(text, at..at + 1, "there is no { before it; write a single brace as }}"));
             }
         }
         Ok(template)
@@ -87,7 +87,7 @@ impl Template {
 
     /// The values of the template of an item: none if a hole has none; with `each` one for each distinct element.
     ///
-    /// A template that is one hole keeps the type of its value, whatever it is, except for NULL, which is no value. One
+    /// A template that is one hole keeps the type of its value; NULL is not a value. One
     /// with text, or with more than one hole, is a text; a list, a map, a set and bytes in it are no value.
     ///
     /// # Errors
@@ -223,7 +223,7 @@ fn hole(text: &str, at: usize, has_each: bool) -> Result<(Hole, usize), SyntaxEr
     let start = parser.range();
     let hole = if parser.take_keyword("each")? {
         if has_each {
-            return Err(parser.refuse(start, "expected a value: a template has one each at the most"));
+            return Err(parser.refuse(start, "expected a value: a template has at most one each"));
         }
         Hole::Each(parser.path()?)
     } else {

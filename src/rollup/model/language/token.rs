@@ -81,7 +81,7 @@ pub(super) fn next(text: &str, from: usize) -> Result<(Token<'_>, Range<usize>),
 }
 
 /// Whether a name can begin with the character without backquotes. Only ASCII: what is a letter elsewhere changes with
-/// the version of Unicode, and a definition must mean the same for ever.
+/// the version of Unicode, and the meaning of a definition must never change.
 fn is_name_start(c: char) -> bool {
     c.is_ascii_alphabetic() || c == '_'
 }

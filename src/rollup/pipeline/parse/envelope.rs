@@ -38,8 +38,8 @@ impl Envelope {
     /// Reads a record: as a whole, which is fast, or else field by field.
     ///
     /// # Errors
-    /// When the record is no object with a `dynamodb` object, or its keys or an image are no item; the error is the one of
-    /// the record as a whole.
+    /// When the record is not an object with a `dynamodb` object, or its keys or an image are not items; the error is
+    /// that of the record as a whole.
     pub(super) fn read(raw: &str) -> Result<Self, serde_json::Error> {
         match serde_json::from_str::<EventRecord>(raw) {
             Ok(record) => {
@@ -107,7 +107,7 @@ fn nullable<'a, T: Deserialize<'a>>(fields: &Fields<'a>, name: &str) -> serde_js
     fields.get(name).map_or(Ok(None), |raw| serde_json::from_str(raw.get()))
 }
 
-/// An image without the attributes that cannot be read; none when it has no attribute at all.
+/// An image without the attributes that cannot be read; `None` if it has no attribute at all.
 fn item(attributes: &Fields<'_>, unreadable: &mut BTreeMap<String, String>) -> Option<Item> {
     let mut item = HashMap::with_capacity(attributes.len());
     for (name, raw) in attributes {
@@ -130,7 +130,7 @@ fn created_at(raw: &str) -> Option<DateTime<Utc>> {
 }
 
 /// When a record was created: a number of seconds since the epoch, or one so large that it must be of a smaller unit and
-/// then gives a time at which there were streams. Anything else is as good as none.
+/// then gives a time at which there were streams. Anything else is treated as absent.
 fn creation_time(change: &Fields<'_>) -> Option<DateTime<Utc>> {
     let number: f64 = field(change, "ApproximateCreationDateTime")?;
     let mut of_unit = UNITS.into_iter().map(|unit| (unit, number / unit));

@@ -98,7 +98,7 @@ impl<'b, 'a> Left<'b, 'a> {
         self.batch[entry].touches().iter().for_each(|item| self.counts[item.0] -= 1);
     }
 
-    /// The item with most entries; none when no entry is left.
+    /// The item with most entries; `None` if no entry is left.
     fn heaviest(&mut self) -> Option<ItemId> {
         loop {
             let mut heaviest = self.by_count.peek_mut()?;
@@ -146,7 +146,7 @@ impl Growing {
         None
     }
 
-    /// Adds an item; gives the entries that are whole with it.
+    /// Adds an item; returns the entries that are whole with it.
     fn add(&mut self, left: &mut Left<'_, '_>, item: ItemId) -> Vec<EntryId> {
         self.chosen[item.0] = true;
         let mut whole = Vec::new();

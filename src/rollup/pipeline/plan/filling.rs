@@ -123,7 +123,7 @@ fn parts(entry: &Entry<'_>) -> usize {
     })
 }
 
-/// What an entry weighs in its transaction, in bytes, at the most: its marker, and its part of the updates.
+/// What an entry weighs in its transaction, in bytes, at most: its marker, and its part of the updates.
 fn weight(entry: &Entry<'_>) -> usize {
     match entry {
         Entry::Apply { change, .. } => {

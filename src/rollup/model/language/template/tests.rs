@@ -154,7 +154,7 @@ fn what_is_no_template_is_refused_with_its_place() {
         ("{Id{{", 3, "at the end of the hole"),
         ("{Id = 1}", 4, "at the end of the hole"),
         ("{'x}", 1, "no closing '"),
-        ("{each Tags}{each Tags}", 12, "one each at the most"),
+        ("{each Tags}{each Tags}", 12, "at most one each"),
         ("{each lower(Tags)}", 11, "at the end of the hole"),
         ("{each 'x'}", 6, "expected a path"),
         ("\u{e4}{Id }}", 7, "there is no {"),
