@@ -20,6 +20,13 @@ pub(super) struct Job {
     pub(super) plans: u32,
 }
 
+impl Job {
+    /// The actions of its transaction, without the further parts of records that are kept in several.
+    pub(super) fn actions(&self) -> usize {
+        self.members.len() + self.items.len()
+    }
+}
+
 /// What is to be done with the entries of a job.
 #[derive(Debug)]
 pub(super) enum JobStep {
@@ -52,6 +59,10 @@ pub(super) struct Done<'r> {
 /// What DynamoDB answered to what was sent for a job.
 pub(super) enum Answer<'r> {
     Transacted(Transaction<'r>, Result<(), Failure>),
+    /// The transaction was throttled for too long, with others in flight.
+    GaveWay,
+    /// It was throttled for too long, with no other in flight.
+    TooLarge,
     Inspected(Result<Vec<(ItemId, Option<Item>)>, Failure>),
     LookedUp(Result<LookedUp, Failure>),
     MarkersLookedUp(Result<FoundMarkers, Failure>),
