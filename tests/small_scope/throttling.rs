@@ -98,7 +98,7 @@ async fn what_never_fits_is_found_out_once_and_tried_again_after_many_commits() 
     let (store, sizes) = limited(&most);
     let process = Process::new(config(), &store);
     let mut largest = Vec::new();
-    for number in 0..12 {
+    for number in 0..30 {
         if number == 2 {
             most.store(100, Ordering::Relaxed);
         }
