@@ -112,16 +112,11 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
                 };
                 // One record needs what it needs: there is no smaller transaction.
                 let throttled = if job.members.len() > 1 { WhenThrottled::GiveUp } else { WhenThrottled::GoOn };
-                match self.until_settled(counters, throttled, request).await {
-                    Err(Failure::Transient(RetryCause::Throttled)) if self.pace.is_alone() => Answer::TooLarge,
-                    Err(Failure::Transient(RetryCause::Throttled)) => Answer::GaveWay,
-                    result => {
-                        if result.is_ok() {
-                            self.pace.committed();
-                        }
-                        Answer::Transacted(transaction, result)
-                    }
+                let result = self.until_settled(counters, throttled, request).await;
+                if result.is_ok() {
+                    self.pace.committed();
                 }
+                Answer::Transacted(transaction, result)
             }
             Prepared::Inspect(keys) => {
                 let mut items = Vec::with_capacity(keys.len());
@@ -186,6 +181,6 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
 enum WhenThrottled {
     /// It is sent again until it gets through.
     GoOn,
-    /// Its entries are sent in another way.
+    /// Its entries are sent in halves.
     GiveUp,
 }

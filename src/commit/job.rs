@@ -59,10 +59,6 @@ pub(super) struct Done<'r> {
 /// What DynamoDB answered to what was sent for a job.
 pub(super) enum Answer<'r> {
     Transacted(Transaction<'r>, Result<(), Failure>),
-    /// The transaction was throttled for too long, with others in flight.
-    GaveWay,
-    /// It was throttled for too long, with no other in flight.
-    TooLarge,
     Inspected(Result<Vec<(ItemId, Option<Item>)>, Failure>),
     LookedUp(Result<LookedUp, Failure>),
     MarkersLookedUp(Result<FoundMarkers, Failure>),

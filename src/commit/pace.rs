@@ -1,15 +1,15 @@
 //! What throttling has shown: how many transactions may be sent at once, how large they may be, and when one is too large.
 //!
-//! The tables do not say how much capacity they have, nor who else uses it. A transaction that is throttled for long, with
-//! no other one of this function in flight, asks for more than there is, or others are quicker. What its first half meets
-//! tells: the capacity that came together in the meantime lets it through at once, unless others have used it.
+//! The tables do not say how much capacity they have, nor who else uses it. A transaction that is throttled for long asks for
+//! more than they ever have, or others are quicker. Its halves tell which: if the capacity that came together in the meantime
+//! lets the first through at once, the whole was too large; if that is throttled as well, others use the capacity.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a transaction is throttled before it gives way or is sent in halves. A table that saves up one second's
+/// How long a transaction is throttled before it is sent in halves. A table that saves up one second's
 /// capacity has as much as it will ever have after a second; the rest is for the clocks and the way there.
 const PATIENCE: Duration = Duration::from_millis(1_250);
 
@@ -40,7 +40,6 @@ struct State {
     /// The most actions that the capacity suffices for.
     most_actions: usize,
     commits_since_split: u32,
-    last_commit: Option<Instant>,
     patience_doublings: u32,
     /// The last transaction that was sent in halves, until one of its parts is committed.
     split: Option<Split>,
@@ -60,7 +59,6 @@ impl Default for State {
             in_flight: 0,
             most_actions: usize::MAX,
             commits_since_split: 0,
-            last_commit: None,
             patience_doublings: 0,
             split: None,
         }
@@ -84,12 +82,7 @@ impl Pace {
         self.state().in_flight = requests;
     }
 
-    /// Whether no other request of the function can have taken the capacity.
-    pub(super) fn is_alone(&self) -> bool {
-        self.state().in_flight <= 1
-    }
-
-    /// A request was throttled: those in flight are sent first, one after another if they have to.
+    /// A request was throttled: no other is begun until those in flight are answered.
     pub(super) fn throttled(&self) {
         let mut state = self.state();
         state.most_in_flight = 1;
@@ -108,7 +101,6 @@ impl Pace {
     pub(super) fn committed(&self) {
         let mut state = self.state();
         state.most_in_flight = state.most_in_flight.saturating_add(1);
-        state.last_commit = Some(Instant::now());
         state.commits_since_split += 1;
         if state.commits_since_split == COMMITS_BEFORE_GROWTH {
             state.commits_since_split = 0;
@@ -127,12 +119,9 @@ impl Pace {
         }
     }
 
-    /// Whether a transaction that has been throttled since then is throttled for too long: as long as others get through,
-    /// it waits for its turn.
+    /// Whether a transaction that has been throttled since then is throttled for too long.
     pub(super) fn is_too_long(&self, since: Instant, deadline: Instant) -> bool {
-        let state = self.state();
-        let since = state.last_commit.map_or(since, |last| last.max(since));
-        let patience = PATIENCE * (1 << state.patience_doublings);
+        let patience = PATIENCE * (1 << self.state().patience_doublings);
         since.elapsed() >= patience.min(deadline.saturating_duration_since(since) / SHARE_OF_TIME)
     }
 

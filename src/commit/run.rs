@@ -16,7 +16,7 @@ use crate::rollup::model::marker;
 use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
 use crate::rollup::pipeline::plan::{self, Action, Setting, Transaction};
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
-use crate::rollup::pipeline::verdict::Failure;
+use crate::rollup::pipeline::verdict::{Failure, RetryCause};
 use crate::rollup::pipeline::view_item::Shape;
 use redelivered::Duplicates;
 
@@ -169,11 +169,10 @@ impl<'r, 'b> Run<'r, 'b> {
             Answer::Transacted(_, Err(Failure::Refused(words))) => self.refused(job, words)?,
             Answer::Inspected(Ok(items)) if matches!(job.step, JobStep::Read(_)) => self.read(job, &items),
             Answer::Inspected(Ok(items)) => self.inspected(job, &items)?,
-            Answer::TooLarge => {
+            Answer::Transacted(_, Err(Failure::Transient(RetryCause::Throttled))) => {
                 self.pace.split(job.actions());
                 self.halve(job);
             }
-            Answer::GaveWay => self.waiting.push_front(job),
             Answer::Transacted(_, Err(Failure::TokenReused | Failure::Transient(_))) => {
                 self.queue(job.members, JobStep::Commit, job.plans + 1);
             }

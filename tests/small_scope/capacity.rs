@@ -73,10 +73,8 @@ impl Randomness for Seeded {
 
 /// What some functions got done with so many units a second, as a share of what is possible.
 async fn share(units_a_second: usize, functions: usize) -> f64 {
-    let capacity = Capacity {
-        units_a_second: units_a_second as f64,
-        left: Arc::new(Mutex::new((0.0, Instant::now()))),
-    };
+    let capacity =
+        Capacity { units_a_second: units_a_second as f64, left: Arc::new(Mutex::new((0.0, Instant::now()))) };
     let records: Vec<Value> = (1..=RECORDS).map(|one| insert(one, &format!("map-{}", one % MAPS), "x")).collect();
     let event = json!({ "Records": records }).to_string();
     let batches = (20 * units_a_second).div_ceil(LEAST_UNITS * functions);
