@@ -1,6 +1,8 @@
 //! Tables with so many write units a second: however many functions want them, and however large their transactions are,
 //! hardly any of the units is left unused, and few of them are spent on updating a view item more often than necessary.
 
+#![allow(clippy::cast_precision_loss, reason = "the figures are small")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
