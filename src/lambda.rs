@@ -2,7 +2,9 @@
 
 use std::any::Any;
 use std::env;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -11,11 +13,11 @@ use chrono::Utc;
 use futures_util::FutureExt;
 use lambda_runtime_api_client::BoxError;
 use serde::Serialize;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::config::{self, ConfigError, ENDPOINTS, FUNCTION_NAME};
 use crate::runtime_api::{Delivery, Failure, RuntimeApi};
-use crate::{shutdown, tls};
+use crate::{logging, shutdown, tls};
 
 /// The variable that names the place of the Runtime API.
 const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
@@ -24,6 +26,18 @@ const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 #[must_use]
 pub fn variable(name: &str) -> Option<String> {
     env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// Logs as Lambda wants it and runs a function to its end; one that cannot start says why.
+pub async fn run(function: impl Future<Output = Result<(), BoxError>>) -> ExitCode {
+    logging::json(variable(logging::LAMBDA_LOG_LEVEL).as_deref());
+    match function.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            error!("cannot start: {message}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Warns of variables that look like a setting and are none of these.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{ConfigError, SETTINGS, endpoint, number};
+use crate::operate::repair::OnDrift;
 use crate::rollup::check::slice::SLICES;
 
 /// Slices of a pass; by default as many as the sizes of the tables and the function's memory ask for.
@@ -35,15 +36,6 @@ pub const AUDIT_SETTINGS: [&str; SETTINGS.len() + OWN.len()] = {
     all
 };
 
-/// What is done about what an audit finds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnDrift {
-    /// Report it.
-    Tell,
-    /// Report and repair it.
-    Repair,
-}
-
 /// How the auditor works.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditorSettings {
@@ -72,7 +64,7 @@ impl AuditorSettings {
         let given = |name: &str| variable(name).filter(|value| !value.is_empty());
         let slices = given(SLICE_COUNT).map(|_| number(given, SLICE_COUNT, 1, 1..=SLICES)).transpose()?;
         let on_drift = match given(REPAIRS).as_deref() {
-            None | Some("false") => OnDrift::Tell,
+            None | Some("false") => OnDrift::Report,
             Some("true") => OnDrift::Repair,
             Some(value) => return Err(ConfigError::new(REPAIRS, value, "\"true\" or \"false\"")),
         };
@@ -124,7 +116,7 @@ mod tests {
     fn what_is_not_said_has_its_default() {
         let settings = AuditorSettings::read(|_| None).unwrap();
         assert_eq!((settings.slices, settings.max_read_units), (None, None));
-        assert_eq!((settings.on_drift, settings.settle), (OnDrift::Tell, Duration::from_secs(5)));
+        assert_eq!((settings.on_drift, settings.settle), (OnDrift::Report, Duration::from_secs(5)));
         for name in OWN {
             assert_eq!(read(name, "").unwrap(), settings, "{name}");
         }

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use super::Auditor;
 use super::bounded::with_counts;
 use super::error::AuditorError;
-use super::settings::OnDrift;
 use super::time_limit::TimeLimit;
 use super::told::seconds;
 use crate::operate::args::Pace;
 use crate::operate::audit::error::AuditError;
 use crate::operate::audit::{AuditScope, audit};
 use crate::operate::clock::now;
+use crate::operate::repair::OnDrift;
 use crate::operate::repair::repair;
 use crate::operate::stop::stop;
 use crate::rollup::check::slice::Slice;
@@ -47,7 +47,7 @@ impl Auditor {
         let began = now();
         let work = async {
             match self.settings.on_drift {
-                OnDrift::Tell => {
+                OnDrift::Report => {
                     let report = Box::pin(audit(&self.sdk, self.config.clone(), &scope, &stop)).await?;
                     Ok::<_, AuditError>(report.json())
                 }

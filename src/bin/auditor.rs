@@ -5,20 +5,12 @@ use std::process::ExitCode;
 
 use ddb_rollup::auditor::{AUDIT_SETTINGS, Auditor, AuditorSettings};
 use ddb_rollup::config::{Config, FUNCTION_NAME};
-use ddb_rollup::{lambda, logging};
+use ddb_rollup::lambda;
 use lambda_runtime_api_client::BoxError;
-use tracing::error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    logging::json(env::var(logging::LAMBDA_LOG_LEVEL).ok().as_deref());
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            error!("cannot start: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    lambda::run(Box::pin(run())).await
 }
 
 async fn run() -> Result<(), BoxError> {

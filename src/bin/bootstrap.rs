@@ -20,14 +20,7 @@ use tracing::error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    logging::json(env::var(logging::LAMBDA_LOG_LEVEL).ok().as_deref());
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            error!("cannot start: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    lambda::run(Box::pin(run())).await
 }
 
 async fn run() -> Result<(), BoxError> {

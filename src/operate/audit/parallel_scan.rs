@@ -1,0 +1,76 @@
+//! The segments of a scan, read side by side: each on a thread of its own where there is one, as to read an answer takes the
+//! processor longer than to add its items up.
+
+use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::read_meter::ReadMeter;
+use crate::operate::error::failure_text;
+use crate::rollup::Item;
+
+/// Pages of a segment that wait to be taken.
+const PAGES_AHEAD: usize = 1;
+
+/// Some items of a table.
+#[derive(Debug, Default)]
+pub(super) struct ScannedPage {
+    pub(super) items: Vec<Item>,
+    /// Items that were read for it.
+    pub(super) scanned: u64,
+    /// What it cost, in read units.
+    pub(super) units: f64,
+}
+
+/// A scan that goes on. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct ParallelScan {
+    pages: mpsc::Receiver<Result<ScannedPage, String>>,
+    segments: JoinSet<()>,
+}
+
+impl ParallelScan {
+    /// Begins to read so many segments.
+    pub(super) fn start(request: &ScanFluentBuilder, segments: i32, meter: &ReadMeter) -> Self {
+        let (sender, pages) = mpsc::channel(PAGES_AHEAD * usize::try_from(segments).unwrap_or(1).max(1));
+        let reading =
+            |segment| read(request.clone().segment(segment).total_segments(segments), meter.clone(), sender.clone());
+        let segments = (0..segments).map(reading).collect();
+        Self { pages, segments }
+    }
+
+    /// The next page of any segment; none at the end of all of them. An error is the last that comes of its segment.
+    pub(super) async fn next(&mut self) -> Option<Result<ScannedPage, String>> {
+        if let Some(page) = self.pages.recv().await {
+            return Some(page);
+        }
+        while let Some(ended) = self.segments.join_next().await {
+            if let Err(error) = ended {
+                return Some(Err(error.to_string()));
+            }
+        }
+        None
+    }
+}
+
+/// Reads one segment, as fast as its pages are taken.
+async fn read(request: ScanFluentBuilder, meter: ReadMeter, pages: mpsc::Sender<Result<ScannedPage, String>>) {
+    let mut from = None;
+    loop {
+        let page = match request.clone().set_exclusive_start_key(from).send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                // Nobody takes it if the scan has ended already.
+                let _ = pages.send(Err(failure_text(&error))).await;
+                return;
+            }
+        };
+        let units = meter.consumed(&page.consumed_capacity).await;
+        let items = page.items.unwrap_or_default().into_iter().map(Item::from).collect();
+        let scanned = u64::try_from(page.scanned_count).unwrap_or_default();
+        from = page.last_evaluated_key.filter(|key| !key.is_empty());
+        if pages.send(Ok(ScannedPage { items, scanned, units })).await.is_err() || from.is_none() {
+            return;
+        }
+    }
+}
