@@ -100,7 +100,7 @@ async fn hardly_any_capacity_is_lost() {
     // A transaction of 100 actions takes 200 units: those of one second, and more than there ever are with 100.
     for (units_a_second, functions) in [(100, 1), (200, 1), (1_000, 1), (4_000, 1), (200, 4), (200, 10), (1_000, 10)] {
         let share = share(units_a_second, functions).await;
-        println!("{units_a_second} units a second, functions: {functions}: {share:.3} of what is possible");
+        println!("of what is possible: {share:.3}, with {units_a_second} units a second, functions: {functions}");
         assert!(share >= 0.9, "{units_a_second} units a second, functions: {functions}: {share:.3}");
     }
 }
