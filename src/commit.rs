@@ -18,6 +18,7 @@ use crate::rollup::pipeline::verdict::{Failure, RetryCause};
 
 pub mod complete_items;
 mod job;
+pub mod pace;
 pub mod redelivery;
 mod report;
 mod run;
@@ -28,6 +29,7 @@ pub use seams::{FoundMarkers, LookedUp, Randomness, Store};
 
 use complete_items::CompleteItems;
 use job::{Answer, Done, Job, JobStep, Prepared};
+use pace::Pace;
 use redelivery::Redelivery;
 use report::RequestCounters;
 use run::Run;
@@ -37,11 +39,6 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 
 /// The longest wait before any retry.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
-
-/// How often a transaction of several entries is throttled before it is sent in halves. The waits between so many attempts
-/// let a burst pass. What is throttled still most likely asks for more at once than its tables have, and would do so for
-/// ever.
-const THROTTLED_ATTEMPTS: u32 = 4;
 
 /// How often a transaction may be planned again before it waits like a retry: each time tells something new about its
 /// view items, so more can only be another writer's doing.
@@ -61,6 +58,8 @@ pub struct Committer<'c, S, R> {
     pub complete_items: &'c CompleteItems,
     /// Whether the batch may have been delivered before.
     pub redelivery: &'c Redelivery,
+    /// What throttling has shown.
+    pub pace: &'c Pace,
     /// The most transactions that are sent at once.
     pub max_in_flight: usize,
     /// When the work ends, done or not.
@@ -77,18 +76,22 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
     /// When the store says that the deployment is at fault. What was committed until then has its markers.
     pub async fn commit(&self, batch: &mut Batch<'_>) -> Result<CommitReport, Broken> {
         let counters = RequestCounters::default();
-        let mut run = Run::new(self.setting, batch, self.complete_items, self.redelivery);
+        let mut run = Run::new(self.setting, batch, self.complete_items, self.redelivery, self.pace);
         let mut in_flight = FuturesUnordered::new();
         loop {
-            while in_flight.len() < run.most_in_flight(self.max_in_flight)
+            while in_flight.len() < run.most_in_flight(self.max_in_flight.min(self.pace.most_in_flight()))
                 && Instant::now() < self.deadline
                 && let Some(job) = run.next()
             {
                 let prepared = run.prepare(&job);
                 in_flight.push(self.carry_out(&counters, job, prepared));
+                self.pace.are_in_flight(in_flight.len());
             }
             match timeout_at(self.deadline, in_flight.next()).await {
-                Ok(Some(done)) => run.settle(done)?,
+                Ok(Some(done)) => {
+                    self.pace.are_in_flight(in_flight.len());
+                    run.settle(done)?;
+                }
                 Ok(None) if run.begin_those_behind() => {}
                 Ok(None) | Err(_) => return Ok(run.report(&counters)),
             }
@@ -98,7 +101,7 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
     async fn carry_out<'r>(&self, counters: &RequestCounters, job: Job, prepared: Prepared<'r>) -> Done<'r> {
         // What is only read tells something new; the transaction after it waits.
         if job.plans > PROMPT_REPLANS && !matches!(job.step, JobStep::Read(_)) {
-            sleep(self.backoff(job.plans - PROMPT_REPLANS)).await;
+            sleep(self.backoff(job.plans - PROMPT_REPLANS, BACKOFF_MAX)).await;
         }
         let answer = match prepared {
             Prepared::Commit(transaction) => {
@@ -107,15 +110,19 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
                     counters.sent();
                     self.store.transact(&transaction, token)
                 };
-                let most = if job.members.len() > 1 { THROTTLED_ATTEMPTS } else { u32::MAX };
-                let result = self.until_settled(counters, most, request).await;
+                // One record needs what it needs: there is no smaller transaction.
+                let throttled = if job.members.len() > 1 { WhenThrottled::GiveUp } else { WhenThrottled::GoOn };
+                let result = self.until_settled(counters, throttled, request).await;
+                if result.is_ok() {
+                    self.pace.committed();
+                }
                 Answer::Transacted(transaction, result)
             }
             Prepared::Inspect(keys) => {
                 let mut items = Vec::with_capacity(keys.len());
                 let mut failure = None;
                 for (item, key) in keys {
-                    match self.until_settled(counters, u32::MAX, || self.store.view_item(&key)).await {
+                    match self.until_settled(counters, WhenThrottled::GoOn, || self.store.view_item(&key)).await {
                         Ok(found) => items.push((item, found)),
                         Err(error) => failure = Some(error),
                     }
@@ -130,35 +137,50 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
     }
 
     /// The only retry loop: sends a request until its answer is not transient, or until it was throttled
-    /// too often.
+    /// for too long.
     async fn until_settled<T, F>(
         &self,
         counters: &RequestCounters,
-        most_throttled: u32,
+        when_throttled: WhenThrottled,
         mut request: impl FnMut() -> F,
     ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let (mut attempt, mut throttled) = (0, 0);
+        let mut attempt = 0;
+        let mut throttled_since = None;
         loop {
             match request().await {
                 Err(Failure::Transient(cause)) => {
                     attempt += 1;
-                    throttled += u32::from(cause == RetryCause::Throttled);
                     counters.retried(cause);
-                    if throttled == most_throttled {
-                        return Err(Failure::Transient(cause));
+                    let mut longest = BACKOFF_MAX;
+                    if cause == RetryCause::Throttled {
+                        self.pace.throttled();
+                        longest = longest.min(self.pace.longest_wait());
+                        let since = *throttled_since.get_or_insert_with(Instant::now);
+                        if when_throttled == WhenThrottled::GiveUp && self.pace.is_too_long(since, self.deadline) {
+                            return Err(Failure::Transient(cause));
+                        }
                     }
-                    sleep(self.backoff(attempt)).await;
+                    sleep(self.backoff(attempt, longest)).await;
                 }
                 settled => return settled,
             }
         }
     }
 
-    fn backoff(&self, attempt: u32) -> Duration {
+    fn backoff(&self, attempt: u32, longest: Duration) -> Duration {
         let doublings = attempt.saturating_sub(1).min(16);
-        self.randomness.up_to(BACKOFF_FIRST.saturating_mul(1 << doublings).min(BACKOFF_MAX))
+        self.randomness.up_to(BACKOFF_FIRST.saturating_mul(1 << doublings).min(longest))
     }
+}
+
+/// What becomes of a request that is throttled for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WhenThrottled {
+    /// It is sent again until it gets through.
+    GoOn,
+    /// Its entries are sent in halves.
+    GiveUp,
 }

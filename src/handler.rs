@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::commit::complete_items::CompleteItems;
+use crate::commit::pace::Pace;
 use crate::commit::redelivery::Redelivery;
 use crate::commit::{Broken, CommitReport, Committer, Randomness, Store};
 use crate::config::Config;
@@ -43,6 +44,7 @@ pub struct Rollup<S, E> {
     randomness: E,
     complete_items: CompleteItems,
     redelivery: Redelivery,
+    pace: Pace,
     environment: Option<Environment>,
     /// The streams for which the definition was recorded.
     announced: Mutex<HashSet<String>>,
@@ -125,6 +127,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             randomness,
             complete_items: CompleteItems::default(),
             redelivery: Redelivery::default(),
+            pace: Pace::default(),
             environment: None,
             announced: Mutex::default(),
             observe: None,
@@ -164,6 +167,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
             setting: &setting,
             complete_items: &self.complete_items,
             redelivery: &self.redelivery,
+            pace: &self.pace,
             max_in_flight: self.config.max_in_flight,
             deadline,
         };

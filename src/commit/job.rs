@@ -20,6 +20,13 @@ pub(super) struct Job {
     pub(super) plans: u32,
 }
 
+impl Job {
+    /// The actions of its transaction, without the further parts of records that are kept in several.
+    pub(super) fn actions(&self) -> usize {
+        self.members.len() + self.items.len()
+    }
+}
+
 /// What to do with the entries of a job.
 #[derive(Debug)]
 pub(super) enum JobStep {

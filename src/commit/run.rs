@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::commit::complete_items::CompleteItems;
 use crate::commit::job::{Answer, Done, Job, JobStep, Prepared};
+use crate::commit::pace::Pace;
 use crate::commit::redelivery::Redelivery;
 use crate::commit::report::{Broken, CommitReport, RequestCounters};
 use crate::rollup::model::marker;
@@ -41,6 +42,7 @@ pub(super) struct Run<'r, 'b> {
     on_hold: Vec<EntryId>,
     /// Look-ups of markers that wait or are not answered.
     open_look_ups: usize,
+    pace: &'r Pace,
     first_touches: usize,
     other_definition: usize,
     /// Why markers cannot be looked up.
@@ -53,6 +55,7 @@ impl<'r, 'b> Run<'r, 'b> {
         batch: &'r mut Batch<'b>,
         complete_items: &'r CompleteItems,
         redelivery: &'r Redelivery,
+        pace: &'r Pace,
     ) -> Self {
         let mut run = Self {
             complete_items,
@@ -67,6 +70,7 @@ impl<'r, 'b> Run<'r, 'b> {
             duplicates: if redelivery.begin() { Duplicates::Suspected } else { Duplicates::NoneMet },
             on_hold: Vec::new(),
             open_look_ups: 0,
+            pace,
             first_touches: 0,
             other_definition: 0,
             look_ups_denied: None,
@@ -118,11 +122,16 @@ impl<'r, 'b> Run<'r, 'b> {
         }
     }
 
-    /// The next job none of whose view items is busy; they are, from now on.
+    /// The next job none of whose view items is busy; they are, from now on. One that is larger than the capacity
+    /// suffices for is halved first.
     pub(super) fn next(&mut self) -> Option<Job> {
         let free = |job: &Job| job.items.iter().chain(&job.held).all(|item| !self.busy[item.0]);
         let place = self.waiting.iter().position(free)?;
-        let job = self.waiting.remove(place)?;
+        let mut job = self.waiting.remove(place)?;
+        while matches!(job.step, JobStep::Commit) && job.members.len() > 1 && job.actions() > self.pace.most_actions() {
+            self.halve(job);
+            job = self.waiting.pop_front()?;
+        }
         for item in job.items.iter().chain(&job.held) {
             self.busy[item.0] = true;
         }
@@ -160,7 +169,10 @@ impl<'r, 'b> Run<'r, 'b> {
             Answer::Transacted(_, Err(Failure::Refused(words))) => self.refused(job, words)?,
             Answer::Inspected(Ok(items)) if matches!(job.step, JobStep::Read(_)) => self.read(job, &items),
             Answer::Inspected(Ok(items)) => self.inspected(job, &items)?,
-            Answer::Transacted(_, Err(Failure::Transient(RetryCause::Throttled))) => self.halve(job),
+            Answer::Transacted(_, Err(Failure::Transient(RetryCause::Throttled))) => {
+                self.pace.split(job.actions());
+                self.halve(job);
+            }
             Answer::Transacted(_, Err(Failure::TokenReused | Failure::Transient(_))) => {
                 self.queue(job.members, JobStep::Commit, job.plans + 1);
             }

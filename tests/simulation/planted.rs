@@ -25,7 +25,7 @@ const FOUND: [(Bug, u64); Bug::ALL.len()] = [
     (Bug::QuarantineExpires, 1),
     (Bug::QuarantineEndedByFunction, 1),
     (Bug::PoisonDropped, 1),
-    (Bug::FirstTouchOverwrites, 39),
+    (Bug::FirstTouchOverwrites, 51),
     (Bug::VersionNotRaised, 1),
     (Bug::RetentionIgnored, 5),
     (Bug::MarkerKeptTooShort, 1),

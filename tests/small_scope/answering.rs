@@ -187,7 +187,16 @@ impl Process {
     }
 
     pub async fn handle(&self, records: &[Value]) -> Result<DynamoDbEventResponse, InvocationError> {
-        let invocation = Invocation { request_id: "request".to_owned(), now: now(), time_left: Duration::from_mins(1) };
+        self.handle_in(records, Duration::from_mins(1)).await
+    }
+
+    /// With so much time.
+    pub async fn handle_in(
+        &self,
+        records: &[Value],
+        time_left: Duration,
+    ) -> Result<DynamoDbEventResponse, InvocationError> {
+        let invocation = Invocation { request_id: "request".to_owned(), now: now(), time_left };
         self.rollup.handle(&json!({ "Records": records }).to_string(), &invocation).await
     }
 

@@ -10,6 +10,7 @@ use support::{four_views, line, memory_store, service_limits, tables};
 mod answering;
 mod answers;
 mod blame;
+mod capacity;
 mod collisions;
 mod deadline;
 mod deliveries;

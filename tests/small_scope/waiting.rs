@@ -67,17 +67,22 @@ async fn deliver(rollup: &Rollup<impl Store, impl Randomness>, time_left: Durati
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_before_a_retry_doubles_up_to_a_second() {
-    let (script, waits) = (Script::default(), Waits::default());
-    // The first request is the look-up.
-    script.begin((1..=9).map(|request| (request, Passage::Fails(RetryCause::Throttled))));
-    let rollup = Rollup::new(config(), MemoryStore::new(config().definition, script.clone()), waits.clone());
-    let (answer, took) = deliver(&rollup, Duration::from_mins(1)).await;
-    assert_eq!(answer, Answer::All);
-    assert_eq!(waits.asked(), [20, 40, 80, 160, 320, 640, 1_000, 1_000, 1_000]);
-    // The clock of a paused runtime counts whole milliseconds.
-    assert!(took.as_millis().abs_diff(4_260) < 20, "{took:?}");
-    assert_eq!(script.requests(), 11);
+async fn the_wait_before_a_retry_doubles_up_to_a_second_or_less_when_throttled() {
+    for (cause, wanted) in [
+        (RetryCause::Server, [20, 40, 80, 160, 320, 640, 1_000, 1_000, 1_000]),
+        (RetryCause::Throttled, [20, 40, 80, 100, 100, 100, 100, 100, 100]),
+    ] {
+        let (script, waits) = (Script::default(), Waits::default());
+        // The first request is the look-up.
+        script.begin((1..=9).map(|request| (request, Passage::Fails(cause))));
+        let rollup = Rollup::new(config(), MemoryStore::new(config().definition, script.clone()), waits.clone());
+        let (answer, took) = deliver(&rollup, Duration::from_mins(1)).await;
+        assert_eq!(answer, Answer::All);
+        assert_eq!(waits.asked(), wanted);
+        // The clock of a paused runtime counts whole milliseconds.
+        assert!(took.as_millis().abs_diff(wanted.iter().sum::<u64>().into()) < 20, "{took:?}");
+        assert_eq!(script.requests(), 11);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -29,12 +29,11 @@ impl Run<'_, '_> {
             return;
         }
 
-        let actions = |job: &Job| job.members.len() + job.items.len();
-        let all: usize = self.waiting.iter().map(actions).sum();
+        let all: usize = self.waiting.iter().map(Job::actions).sum();
         let tells = |(_, job): &(usize, &Job)| job.items.iter().any(|item| self.unseen.contains(item));
-        let smallest = self.waiting.iter().enumerate().filter(tells).min_by_key(|(_, job)| actions(job));
+        let smallest = self.waiting.iter().enumerate().filter(tells).min_by_key(|(_, job)| job.actions());
         let Some((place, job)) = smallest else { return };
-        if self.waiting.len() < self.requests_allowed() || actions(job) * limits::PROBE_SHARE > all {
+        if self.waiting.len() < self.requests_allowed() || job.actions() * limits::PROBE_SHARE > all {
             self.look_up();
         } else if let Some(mut probe) = self.waiting.remove(place) {
             probe.held = self.unseen.iter().copied().collect();
