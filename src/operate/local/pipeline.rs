@@ -27,6 +27,8 @@ use crate::operate::printable::{printable, printable_lines};
 use crate::operate::repair::OnDrift;
 use crate::operate::stop::{self, Stop, Stopper};
 use crate::operate::stream::DynamoStream;
+use crate::rollup::Item;
+use crate::rollup::model::view::TableId;
 use crate::store::DynamoStore;
 
 /// The port where DynamoDB is expected on a developer's machine.
@@ -64,7 +66,8 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Result<(), LocalError> 
 
     let (stopper, stop) = stop::stop();
     let format = if shared.json { Format::Json } else { Format::Text };
-    let poller = poller(&stack, &args.failures, format, &stopper);
+    let existing = stack.view_items().await?;
+    let poller = poller(&stack, &existing, &args.failures, format, &stopper);
     let stop_at_signal = async {
         tokio::select! {
             () = signal => stopper.stop(),
@@ -86,6 +89,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Result<(), LocalError> 
 /// The poller that calls the roll-up, and prints what that changes.
 fn poller<'a>(
     stack: &RunningStack,
+    existing: &[(TableId, Item)],
     failures: &Path,
     format: Format,
     stopper: &'a Stopper,
@@ -96,7 +100,7 @@ fn poller<'a>(
     let function = LocalFunction::new(config.clone(), sdk, Arc::clone(&clock));
     Poller {
         stream: stack.stream(),
-        function: ViewPrinter::new(function, config.definition.clone(), store, format, stopper),
+        function: ViewPrinter::new(function, config.definition.clone(), existing, store, format, stopper),
         mapping: definition.mapping.clone(),
         destination: FailureDestination::at(failures),
         clock,

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::operate::error::{TableError, failure_text};
 use crate::operate::stream::DynamoStream;
 use crate::rollup::Item;
-use crate::rollup::model::view::table_name;
+use crate::rollup::model::view::{TableId, table_name};
 
 /// An engine with the template's tables.
 pub(super) struct RunningStack {
@@ -70,6 +70,21 @@ impl RunningStack {
             put.map_err(|error| TableError::new("write", table, failure_text(&error)))?;
         }
         Ok(())
+    }
+
+    /// The items of the view tables.
+    pub(super) async fn view_items(&self) -> Result<Vec<(TableId, Item)>, TableError> {
+        let client = Client::new(&self.sdk);
+        let mut items = Vec::new();
+        for (table, view_table) in self.config.definition.table_ids() {
+            let name = table_name(&view_table.name);
+            let mut found = client.scan().table_name(name).consistent_read(true).into_paginator().items().send();
+            while let Some(item) = found.next().await {
+                let item = item.map_err(|error| TableError::new("read", name, failure_text(&error)))?;
+                items.push((table, item.into()));
+            }
+        }
+        Ok(items)
     }
 
     /// Starts an engine on this database, with the tables that are declared.

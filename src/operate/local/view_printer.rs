@@ -16,7 +16,7 @@ use crate::operate::stop::Stopper;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::poison::Image;
 use crate::rollup::model::record::Images;
-use crate::rollup::model::view::ViewKey;
+use crate::rollup::model::view::{TableId, ViewKey};
 use crate::rollup::pipeline::contribution::contribution;
 use crate::rollup::pipeline::parse::{Parsed, parse};
 use crate::rollup::{AttributeValue, Item};
@@ -110,10 +110,24 @@ pub(super) struct ViewPrinter<'a, F, S> {
 }
 
 impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
-    /// Prints every view item whose measures are different after a call of the function. When nobody reads that any
-    /// longer, it asks for a stop.
-    pub(super) fn new(function: F, definition: Definition, store: S, format: Format, stopper: &'a Stopper) -> Self {
-        Self { function, definition, store, format, last_seen: Mutex::default(), stopper }
+    /// Prints every view item whose measures after a call of the function are not what was last seen of it: at first
+    /// `existing`, the items of the view tables before anything was counted. When nobody reads that any longer, it asks
+    /// for a stop.
+    pub(super) fn new(
+        function: F,
+        definition: Definition,
+        existing: &[(TableId, Item)],
+        store: S,
+        format: Format,
+        stopper: &'a Stopper,
+    ) -> Self {
+        let known = existing.iter().filter_map(|(table, item)| {
+            let key = definition.own_key(*table, item).ok()?;
+            let measures = MeasureValues::of(&definition, &key, Some(item));
+            Some((key, measures)).filter(|(_, measures)| *measures != MeasureValues::default())
+        });
+        let last_seen = Mutex::new(known.collect());
+        Self { function, definition, store, format, last_seen, stopper }
     }
 
     /// The view items that the records of an event belong to.
@@ -140,13 +154,10 @@ impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
         }
     }
 
-    /// Remembers the measures, and gives those from before.
-    fn remember(&self, key: &ViewKey, measures: MeasureValues) -> Option<MeasureValues> {
-        self.last_seen.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), measures)
-    }
-
-    fn has_seen(&self, key: &ViewKey) -> bool {
-        self.last_seen.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    /// Whether the measures are not what was last seen of the view item. They are now.
+    fn is_new(&self, key: &ViewKey, measures: &MeasureValues) -> bool {
+        let mut last_seen = self.last_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        last_seen.insert(key.clone(), measures.clone()).unwrap_or_default() != *measures
     }
 
     fn print(&self, change: &ViewItemChange) {
@@ -168,18 +179,10 @@ impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
 impl<F: Function, S: Store + Send> Function for ViewPrinter<'_, F, S> {
     async fn invoke(&self, event: String, time_limit: Duration) -> Result<String, String> {
         let touched = self.touched_by(&event);
-        for key in &touched {
-            // What a view item was before its first record here is no change.
-            if !self.has_seen(key)
-                && let Some(measures) = self.read(key).await
-            {
-                self.remember(key, measures);
-            }
-        }
         let response = self.function.invoke(event, time_limit).await;
         for key in touched {
             if let Some(measures) = self.read(&key).await
-                && self.remember(&key, measures.clone()).as_ref() != Some(&measures)
+                && self.is_new(&key, &measures)
             {
                 self.print(&ViewItemChange { key, measures });
             }
@@ -191,7 +194,6 @@ impl<F: Function, S: Store + Send> Function for ViewPrinter<'_, F, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollup::model::view::TableId;
 
     #[test]
     fn a_change_is_a_line_or_an_object() {
