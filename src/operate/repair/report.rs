@@ -87,6 +87,10 @@ impl fmt::Display for CounterWrite {
 }
 
 impl SliceReport for RepairReport {
+    fn json(&self) -> Value {
+        Self::json(self)
+    }
+
     fn joined(mut self, other: Self) -> Self {
         self.repaired += other.repaired;
         // Those that one slice applied are found applied by the next.
