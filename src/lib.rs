@@ -32,6 +32,7 @@
 //! - [`metrics`] names every metric, and [`xray`] puts requests into the invocation's trace.
 //! - [`runtime_api`] gets invocations from Lambda; [`lambda`] is the process that handles them.
 //! - [`config`], [`randomness`], [`logging`], [`shutdown`] and [`tls`] are the rest of a process.
+//! - `operate` is the operator's command, and `auditor` the audit as a function of its own. Both are behind features.
 
 #[cfg(feature = "auditor")]
 pub mod auditor;
