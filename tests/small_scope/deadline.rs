@@ -90,3 +90,26 @@ async fn an_invocation_of_one_second_ends_in_time_and_the_last_one_ends_the_batc
     println!("up to {most} invocations of one batch");
     assert!(most > 3, "the time was too short for some batch: {most}");
 }
+
+/// Lambda delivers again from the first record on that has no outcome: what an invocation without enough time commits first
+/// must include it, wherever the plan has its transaction.
+#[tokio::test(start_paused = true)]
+async fn an_invocation_that_commits_one_transaction_commits_the_first_record() {
+    let mut config = config();
+    config.max_in_flight = 1;
+    for (first, others, maps) in [(1, 999, 1), (1, 900, 60), (3, 900, 2), (60, 900, 7)] {
+        let firsts = (0..first).map(|position| insert(position + 1, "of the first", "Bar"));
+        let others =
+            (0..others).map(|position| insert(first + position + 1, &format!("map-{}", position % maps), "Bar"));
+        let records: Vec<Value> = firsts.chain(others).collect();
+        let store = MemoryStore::new(config.definition.clone(), Slow(Duration::from_millis(180)));
+        let rollup = Rollup::new(config.clone(), store.clone(), Counted::default());
+        let event = json!({ "Records": records }).to_string();
+        let invocation = Invocation { request_id: "request".to_owned(), now: now(), time_left: Duration::from_secs(1) };
+        let answer = answer(rollup.handle(&event, &invocation).await);
+        let marked = store.tables().markers().count();
+        let case = format!("{first} + {} records over {maps} maps: {marked} marked", records.len() - first);
+        assert!((1..records.len()).contains(&marked), "{case}");
+        assert!(matches!(answer, Answer::Before(number) if number > sequence_number(0)), "{case}");
+    }
+}

@@ -16,7 +16,7 @@ use crate::operate::stop::until_stopped;
 ///
 /// A view item is exact, behind by records that are not applied yet, drifted from what the records explain, or
 /// unstable: it kept changing while it was read. Behind is only lag. Exit code 1 is drift, unstable items, records in
-/// quarantine, or findings in the ledger.
+/// quarantine, findings in the ledger, source items that a view cannot count, or items that were not examined.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     #[command(flatten)]
