@@ -25,7 +25,7 @@ impl RecordingFunction {
         self.function.counts()
     }
 
-    /// The event names of the records of each delivery.
+    /// The names of the records of each delivery that did not fail, as [`record_names`] gives them.
     pub(super) fn deliveries(&self) -> Vec<Vec<String>> {
         self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -42,7 +42,7 @@ impl Function for RecordingFunction {
     }
 }
 
-/// The event name of each record, such as `INSERT`.
+/// The event name of each record, such as `INSERT`, and the service that made the write if it was not a user.
 fn record_names(event: &str) -> Vec<String> {
     let event: Value = serde_json::from_str(event).unwrap_or_default();
     let records = event["Records"].as_array().map_or(&[][..], Vec::as_slice);
