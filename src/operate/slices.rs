@@ -1,4 +1,5 @@
-//! One slice of the view items after another. What is done is stored, so that a run that was killed continues there.
+//! Processes the slices of the view items one after another. Progress is stored, so that a killed run continues at its
+//! slice.
 
 use std::io::{self, Write};
 
@@ -17,7 +18,7 @@ use crate::rollup::model::marker::{RECORDED_AT, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
 
-/// How many slices are done.
+/// Attribute: number of finished slices.
 const DONE: &str = "Done";
 
 /// How the view items are divided.
@@ -35,16 +36,16 @@ pub struct SliceArgs {
 
 #[cfg(feature = "cli")]
 impl SliceArgs {
-    /// How the view items are divided, as an option of a later command.
+    /// The options for slices in a follow-up command.
     #[must_use]
     pub(super) fn options(&self) -> String {
         self.slices.map(|slices| option("--slices", &slices.to_string())).unwrap_or_default()
     }
 }
 
-/// The result of a slice. Results of slices can be added up.
+/// The result of a slice, which can be added to other results.
 pub trait SliceReport {
-    /// The report of both.
+    /// Adds two results.
     #[must_use]
     fn joined(self, other: Self) -> Self;
 }
@@ -56,7 +57,7 @@ pub struct Slices {
     saved: Option<SavedSlices>,
 }
 
-/// Where it is stored how many slices are done.
+/// Where the number of finished slices is stored.
 #[derive(Debug)]
 struct SavedSlices {
     client: Client,
@@ -65,10 +66,10 @@ struct SavedSlices {
 }
 
 impl Slices {
-    /// The slices of a command, from the one on that is not done; without any, the work is one piece.
+    /// The slices of a command, starting with the first that is not finished. Without slices, the work is one piece.
     ///
     /// # Errors
-    /// When it cannot be read what is done.
+    /// When the stored progress cannot be read.
     pub async fn of(
         sdk: &SdkConfig,
         config: &Config,
@@ -94,16 +95,16 @@ impl Slices {
         Ok(Self { left: left.collect::<Vec<_>>().into_iter().rev().collect(), saved: Some(saved) })
     }
 
-    /// The same, of which nothing is stored.
+    /// The same slices, without storing progress.
     #[must_use]
     pub fn unsaved(self) -> Self {
         Self { saved: None, ..self }
     }
 
-    /// Does one slice after another, and adds up what they come to, until it is to stop.
+    /// Processes one slice after another and adds up the results, until a stop is requested.
     ///
     /// # Errors
-    /// When the work fails, or when it cannot be stored what is done.
+    /// When the work fails, or the progress cannot be stored.
     pub async fn work_through<R: SliceReport, E: From<TableError> + From<io::Error>>(
         mut self,
         stop: &Stop,
@@ -125,7 +126,7 @@ impl Slices {
         all.ok_or_else(|| E::from(io::Error::other("there is no slice left")))
     }
 
-    /// A slice is done. After the last one nothing is stored any more.
+    /// Stores that a slice is finished. After the last slice the stored progress is deleted.
     async fn done(&self, slice: Option<Slice>) -> Result<(), TableError> {
         match (&self.saved, slice) {
             (Some(saved), Some(slice)) if slice.number() < slice.of() => saved.save(slice.number()).await,
@@ -134,7 +135,7 @@ impl Slices {
         }
     }
 
-    /// Says after a stop how to go on.
+    /// After a stop, prints how to continue.
     fn tell_how_to_go_on(&self, slice: Option<Slice>) {
         if let (Some(_), Some(slice)) = (&self.saved, slice) {
             let done = slice.number() - 1;
