@@ -155,7 +155,7 @@ fn countable() -> String {
     format!("{OUTCOME} = :quarantined AND NOT begins_with({REASON}, :expired)")
 }
 
-/// The values of [`countable`].
+/// The values of `countable`.
 fn countable_values() -> HashMap<String, AttributeValue> {
     let values = [(":quarantined", MarkerOutcome::Quarantined.as_str()), (":expired", EXPIRED)];
     values.map(|(name, text)| (name.to_owned(), AttributeValue::S(text.to_owned()))).into()

@@ -39,24 +39,24 @@ pub struct Args {
 /// Why the deployment could not be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployCheckError {
-    /// A setting of the environment.
+    /// A setting is missing or invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// DynamoDB did not answer, or refused.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// Lambda did not answer.
+    /// Lambda did not answer, or refused.
     #[error("cannot {action}: {cause}; to check only the tables and the stream, add --tables-only")]
     Lambda {
-        /// What was tried.
+        /// The attempted action.
         action: String,
-        /// What the service said.
+        /// The service's message.
         cause: String,
     },
-    /// Several functions read the stream.
+    /// Several functions read the stream, and none was chosen.
     #[error("the stream is read by several functions: {}; name one with --function", .0.join(", "))]
     Several(Vec<String>),
-    /// Output.
+    /// Output failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -29,7 +29,7 @@ pub enum AuditError {
     View {
         /// What was given.
         given: String,
-        /// The names that there are.
+        /// The names that exist.
         known: String,
     },
     /// `--item` is not a key of a view item.
@@ -39,7 +39,7 @@ pub enum AuditError {
         given: String,
         /// What is wrong with it.
         cause: String,
-        /// What is accepted.
+        /// What is expected.
         wanted: &'static str,
     },
     /// `--item` can be a key of several tables.

@@ -50,7 +50,7 @@ const LOOKS: usize = 160;
 /// A view item that must be examined.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Suspect {
-    /// Which one.
+    /// The view item's key.
     pub key: ViewKey,
     /// Estimated number of its source items.
     pub source_items: u64,
@@ -242,7 +242,7 @@ impl Examiner<'_> {
     }
 
     /// Looks at a view item that may be written all the time, until it is known by how much its counters are off;
-    /// `None` if that is still unknown after [`LOOKS`] looks.
+    /// `None` if that is still unknown after `LOOKS` looks.
     ///
     /// # Errors
     /// When a table or the stream cannot be read.

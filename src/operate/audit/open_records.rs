@@ -28,7 +28,7 @@ pub(super) struct OpenRecord {
 pub(super) enum QuarantinedKind {
     /// They can be applied once their cause is fixed.
     Applicable,
-    /// They can never be.
+    /// They can never be applied.
     Inapplicable,
 }
 

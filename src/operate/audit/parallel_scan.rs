@@ -53,7 +53,7 @@ impl ParallelScan {
     }
 }
 
-/// Reads one segment, at most [`PAGES_AHEAD`] pages ahead of the consumer.
+/// Reads one segment, at most `PAGES_AHEAD` pages ahead of the consumer.
 async fn read(request: ScanFluentBuilder, meter: ReadMeter, pages: mpsc::Sender<Result<ScannedPage, String>>) {
     let mut from = None;
     loop {

@@ -76,7 +76,7 @@ pub struct AuditReport {
     pub took: Duration,
 }
 
-/// A view item with counters that nothing explains.
+/// A view item whose counters differ from what the recount and the open records explain.
 #[derive(Debug, Clone)]
 pub struct Drifted {
     /// The view item's key.
@@ -85,7 +85,7 @@ pub struct Drifted {
     pub counters: Vec<DriftedCounter>,
 }
 
-/// A view item that lacks records which are not applied.
+/// A view item whose counters equal the recount once open records are applied.
 #[derive(Debug, Clone)]
 pub struct Behind {
     /// The view item's key.

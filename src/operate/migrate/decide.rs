@@ -80,7 +80,7 @@ pub enum Refusal {
         wanted: Box<Migration>,
         /// The migration that was applied.
         applied: Box<AppliedMigration>,
-        /// All that was applied.
+        /// The migrations that were applied so far.
         so_far: SoFar,
     },
     /// An applied migration is not in this build.
@@ -92,7 +92,7 @@ pub enum Refusal {
     Missing {
         /// The migration that was applied.
         applied: Box<AppliedMigration>,
-        /// All that was applied.
+        /// The migrations that were applied so far.
         so_far: SoFar,
     },
     /// A later migration was applied before this one.
@@ -105,7 +105,7 @@ pub enum Refusal {
         wanted: String,
         /// The first later migration that was applied.
         later: String,
-        /// All that was applied.
+        /// The migrations that were applied so far.
         so_far: SoFar,
     },
 }

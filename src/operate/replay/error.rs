@@ -51,7 +51,7 @@ pub enum ReplayError {
     #[error("cannot find the stream of the table {table}: {cause}")]
     NoStream {
         table: String,
-        /// What is wrong.
+        /// Why.
         cause: String,
     },
     /// The function counts under another definition, or that could not be checked.

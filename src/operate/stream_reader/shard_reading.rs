@@ -42,7 +42,7 @@ pub(super) enum Until {
     Now { at_end: bool },
     /// The same, but the end is requested together with the first page, which is as early as possible.
     NowAtOnce { at_end: bool },
-    /// One page, whatever is behind it.
+    /// One page only.
     Page,
     /// To the end of a closed shard, which only the service's answer shows.
     Closed,

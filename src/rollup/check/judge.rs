@@ -158,9 +158,9 @@ pub enum ItemVerdict {
     Exact,
     /// The counters will equal the recount once these records are applied.
     Behind {
-        /// Records without a marker.
+        /// Number of records without a marker.
         unmarked: usize,
-        /// Records in quarantine.
+        /// Number of records in quarantine.
         quarantined: usize,
     },
     /// The counters differ by more than the open records explain.

@@ -25,7 +25,7 @@ impl RecordingFunction {
         self.function.counts()
     }
 
-    /// The names of the records of each delivery that did not fail, as [`record_names`] gives them.
+    /// The names of the records of each delivery that did not fail, as `record_names` gives them.
     pub(super) fn deliveries(&self) -> Vec<Vec<String>> {
         self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
