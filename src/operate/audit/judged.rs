@@ -132,7 +132,7 @@ fn inconsistent(definition: &Definition, stored: &StoredCounters, examined: &Exa
     None
 }
 
-/// A total less the sum of its groups, which is the number of ungrouped source items.
+/// A total less the sum of its groups: what ungrouped source items add to the total.
 fn ungrouped(counters: &Sums, total: MeasureId, grouped: MeasureId) -> Number {
     let mut sum = Number::zero();
     for (counter, value) in counters {
