@@ -1,4 +1,4 @@
-//! The environment, read once: what cannot be used stops the start.
+//! The environment, read once. A value that is not valid stops the start.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -15,13 +15,13 @@ pub const SOURCE_TABLE: &str = "ROLLUP_SOURCE_TABLE";
 pub const VIEW_TABLE: &str = "ROLLUP_VIEW_TABLE";
 /// The table of the markers; `Idempotency` by default.
 pub const IDEMPOTENCY_TABLE: &str = "ROLLUP_IDEMPOTENCY_TABLE";
-/// What is counted, as [`definition`] reads it; the example's view where it is absent or empty.
+/// What is counted, as [`definition`] reads it. If it is absent or empty, the example's view.
 pub const VIEW_DEFINITION: &str = "ROLLUP_VIEW_DEFINITION";
 /// Days that a marker is kept; 14 by default.
 pub const MARKER_RETENTION_DAYS: &str = "ROLLUP_MARKER_RETENTION_DAYS";
-/// Days that a record is kept in quarantine; as long as no operator ends it by default.
+/// Days that a record is kept in quarantine. By default it is kept until an operator ends the quarantine.
 pub const QUARANTINE_RETENTION_DAYS: &str = "ROLLUP_QUARANTINE_RETENTION_DAYS";
-/// What is done about a view item that is not there: `create` (the default) or `skip`.
+/// What to do if a view item does not exist: `create` (the default) or `skip`.
 pub const ON_MISSING_VIEW_ITEM: &str = "ROLLUP_ON_MISSING_VIEW_ITEM";
 /// Transactions in flight at once; 8 by default.
 pub const IN_FLIGHT: &str = "ROLLUP_MAX_IN_FLIGHT";
@@ -29,7 +29,7 @@ pub const IN_FLIGHT: &str = "ROLLUP_MAX_IN_FLIGHT";
 /// What the names of all settings of the roll-up begin with.
 const PREFIX: &str = "ROLLUP_";
 
-/// Every setting of the roll-up's own.
+/// Every setting of the function's own.
 pub const SETTINGS: [&str; 8] = [
     SOURCE_TABLE,
     VIEW_TABLE,
@@ -41,14 +41,14 @@ pub const SETTINGS: [&str; 8] = [
     IN_FLIGHT,
 ];
 
-/// The variables among these that look like a setting and are none of these: most likely the name is mistyped, and the
-/// setting has its default.
+/// Variables whose names begin like a setting but are not one. The name is probably mistyped, so the intended setting
+/// has its default.
 pub fn unknown(names: impl IntoIterator<Item = String>, settings: &[&str]) -> impl Iterator<Item = String> {
     names.into_iter().filter(|name| name.starts_with(PREFIX) && !settings.contains(&name.as_str()))
 }
 
-/// The endpoint of every service, or of DynamoDB alone; the Region's own by default. The SDK reads them too, but it
-/// would only fail, again and again, at one that cannot be used.
+/// The endpoint of every service, and that of DynamoDB alone; the Region's own by default. The SDK reads them too, but
+/// with an unusable one it would fail at every request instead of at the start.
 pub const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"];
 
 /// The names of the tables.
@@ -68,51 +68,53 @@ impl Default for Tables {
     }
 }
 
-/// Where Lambda says what the function is called.
+/// The variable in which Lambda gives the function's name.
 pub const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 
 /// Where Lambda unpacks a function's code.
 const TASK_ROOT: &str = "LAMBDA_TASK_ROOT";
 
-/// How the roll-up is run.
+/// The settings of the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// What is counted, on the tables of the configuration.
+    /// What is counted, and on which tables.
     pub definition: Definition,
     /// The table of the markers.
     pub idempotency_table: String,
     /// Days that a marker is kept.
     pub marker_retention_days: u32,
-    /// Days that a record is kept in quarantine, at least those of a marker; none is until an operator ends it.
+    /// Days that a record is kept in quarantine, at least as many as a marker. `None`: until an operator ends the
+    /// quarantine.
     pub quarantine_retention_days: Option<u32>,
     /// Transactions in flight at once.
     pub max_in_flight: usize,
-    /// Which markers an applied record may replace: none, but in an operator's replay.
+    /// Which markers an applied record may replace: none, except in an operator's replay.
     pub guard: Guard,
 }
 
-/// A setting that cannot be used.
+/// A setting whose value is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is {value:?}; expected {accepted}")]
 pub struct ConfigError {
     /// The variable.
     pub name: String,
     pub value: String,
-    /// What it may be.
+    /// Which values are accepted.
     pub accepted: String,
     /// What is wrong with it, if it is a definition.
     pub definition: Option<Box<DefinitionError>>,
 }
 
 impl ConfigError {
-    /// A setting that has another value than it may have.
+    /// A setting with a value that is not accepted.
     pub fn new(name: &str, value: impl Into<String>, accepted: impl Display) -> Self {
         Self { name: name.to_owned(), value: value.into(), accepted: accepted.to_string(), definition: None }
     }
 }
 
-/// The text of a definition: the value itself, or the file that it names after an `@`. A function's variables have 4 KB in
-/// all, which is less than some definitions; the file's place is relative to where Lambda unpacks the code.
+/// The text of a definition: the value itself, or the content of the file that it names after an `@`. All variables of
+/// a function have 4 KB together, which is too little for some definitions. The path is relative to where Lambda
+/// unpacks the code.
 fn definition_text(value: &str, variable: impl Fn(&str) -> Option<String>) -> Result<String, ConfigError> {
     let Some(name) = value.trim().strip_prefix('@') else { return Ok(value.to_owned()) };
     let path = variable(TASK_ROOT).map_or_else(|| PathBuf::from(name), |root| Path::new(&root).join(name));
@@ -126,18 +128,18 @@ fn definition_text(value: &str, variable: impl Fn(&str) -> Option<String>) -> Re
 }
 
 impl Config {
-    /// Days that a marker is kept when nothing else is said: the stream holds a record for one day, so this leaves an
-    /// operator two weeks to replay what Lambda gave up on.
+    /// The default of [`MARKER_RETENTION_DAYS`]. The stream holds a record for one day, so this gives an operator about
+    /// two weeks to replay what Lambda gave up on.
     pub const DEFAULT_RETENTION_DAYS: u32 = 14;
 
-    /// Transactions in flight at once when nothing else is said.
+    /// The default of [`IN_FLIGHT`].
     pub const DEFAULT_IN_FLIGHT: usize = 8;
 
-    /// Reads the settings, of the process's environment or any other source. A variable that is not set has its
+    /// Reads the settings from the process's environment, or from any other source. A variable that is not set has its
     /// default.
     ///
     /// # Errors
-    /// When a value cannot be used; the error names the variable, the value and what is accepted.
+    /// When a value is not valid; the error names the variable, the value and what is accepted.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let defaults = Tables::default();
         let table = |name: &str, default: String| match variable(name) {
@@ -233,10 +235,10 @@ fn is_table(value: &str) -> bool {
 /// What an endpoint may be.
 const ENDPOINT: &str = "a URL of http or https with a host, such as http://127.0.0.1:8000";
 
-/// An endpoint, as an option of a command has it.
+/// Checks an endpoint that was given as an option of a command.
 ///
 /// # Errors
-/// When the SDK could not use it; the text says what is accepted.
+/// When the SDK cannot use it; the text says what is accepted.
 pub fn endpoint(value: &str) -> Result<String, String> {
     if is_endpoint(value) { Ok(value.to_owned()) } else { Err(format!("expected {ENDPOINT}")) }
 }
@@ -265,7 +267,8 @@ pub(crate) fn number<T: std::str::FromStr + PartialOrd + Display>(
     }
 }
 
-/// A record that left quarantine before the marker of a counted one would expire could be treated as one that is new.
+/// Quarantine must not end before the marker of a counted record would expire: the record could then count as a new
+/// one.
 fn quarantine_retention(variable: impl Fn(&str) -> Option<String>, least: u32) -> Result<Option<u32>, ConfigError> {
     let Some(value) = variable(QUARANTINE_RETENTION_DAYS).filter(|value| !value.is_empty()) else { return Ok(None) };
     match value.parse() {

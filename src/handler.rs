@@ -25,13 +25,13 @@ use crate::rollup::pipeline::plan::Setting;
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved, response};
 use crate::rollup::pipeline::view_item::negative_counters;
 
-/// The longest time before the deadline at which the work ends, so that the response still arrives.
+/// The work ends at most this long before the deadline, so that the response still arrives in time.
 const MARGIN_MAX: Duration = Duration::from_secs(1);
 
-/// The longest time that Lambda lets an invocation take. What claims more is not believed.
+/// The longest time that Lambda lets an invocation take. A deadline that is further away is ignored.
 pub const INVOCATION_MAX: Duration = Duration::from_mins(15);
 
-/// The longest time that looking for negative counters may take: nothing depends on it.
+/// The longest time for the read that finds negative counters. Nothing depends on its result.
 const GLANCE: Duration = Duration::from_millis(250);
 
 /// What sees each invocation's summary.
@@ -65,10 +65,10 @@ pub struct Invocation {
 /// An invocation that fails as a whole: Lambda delivers the batch again, or hands it to the failure destination.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvocationError {
-    /// The event is not one that can be rolled up.
+    /// The event is not from a usable DynamoDB stream.
     #[error(transparent)]
     Event(#[from] EventError),
-    /// A stream of another table.
+    /// The event is from the stream of another table.
     #[error(
         "the event comes from the stream {found}, but the source table is {source_table}; connect the function to the source \
          table's stream, or set ROLLUP_SOURCE_TABLE to the other table"
@@ -84,7 +84,8 @@ pub enum InvocationError {
         "the tables cannot be written, and no record is at fault: {0}; check that they exist and that the function's role can write to them"
     )]
     Broken(#[from] Broken),
-    /// Records that can be neither marked nor reported. What could be done about the others of the batch is done.
+    /// Records that can be neither marked nor reported. The other records of the batch are processed as far as
+    /// possible.
     #[error(
         "{count} of the event's {records} records {have} no sequence number and cannot be reported to Lambda; {kept} in \
          quarantine, the first as {marker}. To read them, run `ddb-rollup quarantine list`",
@@ -95,7 +96,7 @@ pub enum InvocationError {
         count: usize,
         /// Records in the event.
         records: usize,
-        /// How many of them have a copy in quarantine.
+        /// How many of these have a copy in quarantine.
         kept: usize,
         /// The sequence number of the first one's copy.
         marker: String,
@@ -103,7 +104,7 @@ pub enum InvocationError {
 }
 
 impl InvocationError {
-    /// What kind of failure it is, as Lambda reports it.
+    /// The kind of failure, as it is reported to Lambda.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -119,7 +120,7 @@ impl InvocationError {
 }
 
 impl<S: Store, E: Randomness> Rollup<S, E> {
-    /// A roll-up as configured, on a store.
+    /// A roll-up with this configuration, on this store.
     pub fn new(config: Config, store: S, randomness: E) -> Self {
         Self {
             config,
@@ -134,21 +135,21 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         }
     }
 
-    /// Makes it the function that this is the environment of: it writes down under which definition it counts.
+    /// Gives it the execution environment that it runs in. It then records under which definition it counts.
     #[must_use]
     pub fn running_in(mut self, environment: Environment) -> Self {
         self.environment = Some(environment);
         self
     }
 
-    /// Lets `observe` see what each invocation did.
+    /// Calls `observe` with the summary of each invocation.
     #[must_use]
     pub fn observed(mut self, observe: impl Fn(&Invocation, &Summary) + Send + Sync + 'static) -> Self {
         self.observe = Some(Box::new(observe));
         self
     }
 
-    /// Deals with one event.
+    /// Processes one event.
     ///
     /// # Errors
     /// When the event cannot be processed, or a record can be neither marked nor reported.
@@ -203,8 +204,8 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         Ok(response)
     }
 
-    /// Writes down, once a process and stream, under which definition its records are counted. Nothing that is counted
-    /// depends on it, so a failure is left to the next invocation.
+    /// Records, once for each process and stream, under which definition the stream's records are counted. Nothing that
+    /// is counted depends on it, so after a failure the next invocation tries again.
     async fn announce(&self, batch: &Batch<'_>, setting: &Setting<'_>, deadline: Instant) {
         let Some(environment) = &self.environment else { return };
         let streams: BTreeSet<&str> = batch.entries.iter().map(|entry| entry.head().id.stream.as_str()).collect();
@@ -225,7 +226,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         }
     }
 
-    /// Whether a raw record, alone, changes nothing.
+    /// Whether a raw record changes no view item.
     #[must_use]
     pub fn has_no_effect(&self, raw: &str, now: DateTime<Utc>) -> bool {
         let retention = Retention { days: self.config.marker_retention_days, until: now };
@@ -233,11 +234,11 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         matches!(judged, Ok(Found::Record(Effect::None { .. })))
     }
 
-    /// What one view item is like, of those that this batch lowered.
+    /// Reads one of the view items that this batch lowered.
     ///
-    /// A transaction does not tell the new values, and reading every item would double the cost of a delete. A counter
-    /// that is below zero stays so until it is repaired, and an item grows slowly, so one item an invocation finds it in
-    /// time.
+    /// A transaction does not return the new values, and reading every item would double the cost of a delete. A
+    /// counter that is below zero stays so until it is repaired, and an item grows slowly. So one item for each
+    /// invocation is enough to find both in time.
     async fn lowered_item(&self, batch: &Batch<'_>, report: &CommitReport, deadline: Instant) -> LoweredItem {
         let lowered =
             batch.entries.iter().zip(&report.outcomes).rev().find_map(|(entry, outcome)| match (entry, outcome) {
@@ -256,7 +257,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         }
     }
 
-    /// A record, unless it is of a stream of another table than the source.
+    /// Fails if the record is from the stream of another table than the source.
     fn of_source<'a>(&self, record: Parsed<'a>) -> Result<Parsed<'a>, InvocationError> {
         let source_table = self.config.definition.source_table();
         let stream = match &record {
@@ -296,7 +297,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
     }
 }
 
-/// What is seen of a view item that a batch lowered; nothing of none.
+/// What a read of a lowered view item shows; zeros if none was read.
 #[derive(Default)]
 struct LoweredItem {
     negative_counters: usize,
@@ -334,7 +335,7 @@ fn unnumbered(batch: &Batch<'_>, report: &CommitReport) -> Option<InvocationErro
     })
 }
 
-/// What there is to say of one record.
+/// A record that gets a log line of its own.
 enum Notable {
     Quarantined(&'static str),
     NotKept,
@@ -343,8 +344,8 @@ enum Notable {
 /// The most records of an invocation that get a log line of their own.
 const RECORD_LINES: usize = 20;
 
-/// One line an invocation, and one for each of the first records that need an operator's eye. No line shows what is in an
-/// item.
+/// One line for each invocation, and one for each of the first records that an operator should see. No line shows the
+/// content of an item.
 fn log(batch: &Batch<'_>, report: &CommitReport, summary: &Summary) {
     let judged = batch.entries.iter().zip(&report.outcomes);
     let notable = judged.filter_map(|(entry, outcome)| match (entry, outcome) {

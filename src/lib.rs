@@ -1,12 +1,13 @@
-//! Exactly-once roll-ups for DynamoDB: counters of one table's items, kept on the items of another.
+//! Exactly-once roll-ups for DynamoDB: counters of one table's items, kept on the items of another table or of the same
+//! one.
 //!
-//! A Lambda function reads the stream of the source table. What a record changes is committed together with a *marker*
-//! of that record, in one `TransactWriteItems`. The marker's condition fails if the record was counted before, so no
-//! retry, replay, crash or overlap counts twice, and none loses a record.
+//! A Lambda function reads the stream of the source table. It commits what a record changes together with a *marker* of
+//! that record, in one `TransactWriteItems`. If the record was counted before, the marker's condition fails. So no
+//! retry, replay, crash or overlap counts a record twice, and none loses one.
 //!
 //! # The invariants
 //!
-//! They are named by their numbers wherever they are checked.
+//! Every check names its invariant by number.
 //!
 //! - XO-1 atomic: a record's marker and its delta are in the same transaction.
 //! - XO-2 once: a record whose marker exists never changes a counter again.
@@ -17,20 +18,21 @@
 //! - XO-6 nothing lost: a record that cannot be applied is kept whole, in quarantine, with the reason, until an operator
 //!   replays or discards it.
 //!
-//! # The way of an event
+//! # The path of an event
 //!
 //! ```text
 //! event (raw JSON) -> stream records -> deltas -> coalesced per view item -> planned transactions
 //!   -> committed (retry, drop duplicates, isolate poison) -> batch item failure response
 //! ```
 //!
-//! - [`handler`] is one invocation, and reads as that pipeline.
-//! - [`rollup`] is all of it that is pure.
-//! - [`commit`] sends the transactions, and has the only retry loop.
+//! - [`handler`] is one invocation; it reads as that pipeline.
+//! - [`rollup`] is the pure part of it.
+//! - [`commit`] sends the transactions; it has the only retry loop.
 //! - [`store`] is DynamoDB at the border.
 //! - [`metrics`] names every metric, and [`xray`] puts requests into the invocation's trace.
-//! - [`runtime_api`] is where Lambda hands over invocations; [`lambda`] is the process that takes them.
-//! - [`config`], [`randomness`], [`logging`], [`shutdown`] and [`tls`] are what a process needs besides.
+//! - [`runtime_api`] gets invocations from Lambda; [`lambda`] is the process that handles them.
+//! - [`config`], [`randomness`], [`logging`], [`shutdown`] and [`tls`] are the rest of a process.
+//! - `operate` is the operator's command, and `auditor` the audit as a function of its own. Both are behind features.
 
 #[cfg(feature = "auditor")]
 pub mod auditor;

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::bounded::{REPORT_BYTES, bounded};
 use super::error::AuditorError;
 use super::position::{LastPass, Position, Positions};
 use super::slice_audit::SliceEnd;
@@ -16,6 +15,7 @@ use super::time_limit::TimeLimit;
 use super::told::{seconds, summary};
 use super::{Auditor, going_on};
 use crate::metrics::audit::AuditNumbers;
+use crate::operate::audit::bounded::{REPORT_BYTES, bounded};
 use crate::operate::audit::merge;
 use crate::operate::clock::now;
 use crate::rollup::check::slice::Slice;

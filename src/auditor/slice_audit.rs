@@ -6,11 +6,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::Auditor;
-use super::bounded::with_counts;
 use super::error::AuditorError;
 use super::time_limit::TimeLimit;
 use super::told::seconds;
 use crate::operate::args::Pace;
+use crate::operate::audit::bounded::with_counts;
 use crate::operate::audit::error::AuditError;
 use crate::operate::audit::{AuditScope, audit};
 use crate::operate::clock::now;

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use super::Auditor;
-use super::bounded::{REPORT_BYTES, bounded, worker_bytes};
+use super::bounded::worker_bytes;
 use super::error::AuditorError;
 use super::position::{LastPass, Positions};
 use super::slice_audit::SliceEnd;
@@ -17,6 +17,7 @@ use super::time_limit::TimeLimit;
 use super::told::{seconds, summary};
 use crate::commit::Randomness;
 use crate::metrics::audit::AuditNumbers;
+use crate::operate::audit::bounded::{REPORT_BYTES, bounded};
 use crate::operate::audit::merge;
 use crate::operate::clock::{days_later, now};
 use crate::operate::error::{TableError, failure_text};

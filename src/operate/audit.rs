@@ -34,6 +34,7 @@ use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 
 mod at_once;
+pub(crate) mod bounded;
 #[cfg(feature = "cli")]
 mod command;
 pub mod compared;

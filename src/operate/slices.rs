@@ -1,16 +1,25 @@
 //! Processes the slices of the view items one after another. Progress is stored, so that a killed run continues at its
 //! slice.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
+use chrono::SecondsFormat;
+use serde_json::Value;
 
+#[cfg(feature = "cli")]
+use super::args::Shared;
+use super::audit::AuditScope;
+use super::audit::bounded::{REPORT_BYTES, bounded, with_counts};
+use super::audit::merge;
 use super::clock::now;
 #[cfg(feature = "cli")]
 use super::commands::option;
 use super::error::{TableError, failure_text};
-use super::marker_table::{SLICES_DONE, marker_key};
+use super::marker_table::{SLICES_DONE, attribute_text, marker_key};
+use super::printable::counted;
 use super::stop::Stop;
 use crate::config::Config;
 use crate::rollup::check::slice::Slice;
@@ -20,6 +29,9 @@ use crate::rollup::{AttributeValue, Item};
 
 /// Attribute: number of finished slices.
 const DONE: &str = "Done";
+
+/// The sum of their reports, as JSON.
+const REPORT: &str = "Report";
 
 /// How the view items are divided.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -48,6 +60,10 @@ pub trait SliceReport {
     /// Adds two results.
     #[must_use]
     fn joined(self, other: Self) -> Self;
+
+    /// The report as an object.
+    #[must_use]
+    fn json(&self) -> Value;
 }
 
 /// The slices that are left.
@@ -55,6 +71,19 @@ pub trait SliceReport {
 pub struct Slices {
     left: Vec<Option<Slice>>,
     saved: Option<SavedSlices>,
+    earlier: Option<EarlierSlices>,
+}
+
+/// The slices that an earlier run of the same command did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EarlierSlices {
+    /// The first so many of all.
+    done: u32,
+    of: u32,
+    /// When the last of them was done, as RFC 3339.
+    at: String,
+    /// The sum of their reports. Long lists are cut, their counts are not.
+    report: Value,
 }
 
 /// Where the number of finished slices is stored.
@@ -75,24 +104,51 @@ impl Slices {
         config: &Config,
         command: &str,
         args: &SliceArgs,
-        only: Option<Slice>,
+        scope: &AuditScope,
     ) -> Result<Self, TableError> {
-        let Some(of) = args.slices else { return Ok(Self { left: vec![only], saved: None }) };
-        let stream = format!("{command} {} in {of}", config.definition.fingerprint().as_str());
-        let id = RecordId { sequence_number: SLICES_DONE.to_owned(), stream };
+        let Some(of) = args.slices else { return Ok(Self { left: vec![scope.slice], saved: None, earlier: None }) };
+        let id = RecordId { sequence_number: SLICES_DONE.to_owned(), stream: work(config, command, scope, of) };
         let saved = SavedSlices { client: Client::new(sdk), table: config.idempotency_table.clone(), id };
-        let done = if args.from_start { 0 } else { saved.done().await? };
+        let earlier = if args.from_start { None } else { saved.read(of).await? };
+        let done = earlier.as_ref().map_or(0, |earlier| earlier.done);
         let source = config.definition.source_table();
         let mut told = io::stderr();
         let _ = writeln!(told, "{of} slices: {source} is read once per slice, and once more for what differs");
-        if done > 0 {
+        if let Some(EarlierSlices { done, at, .. }) = &earlier {
             let _ = writeln!(
                 told,
-                "continuing after slice {done}; the report covers the rest. To start from the first slice, add --from-start"
+                "continuing after slice {done}, which was done at {at}. To start from the first slice, add --from-start"
             );
         }
         let left = Slice::all(of).filter(|slice| slice.number() > done).map(Some);
-        Ok(Self { left: left.collect::<Vec<_>>().into_iter().rev().collect(), saved: Some(saved) })
+        Ok(Self { left: left.collect::<Vec<_>>().into_iter().rev().collect(), saved: Some(saved), earlier })
+    }
+
+    /// What an earlier run did.
+    #[must_use]
+    pub fn earlier(&self) -> Option<&EarlierSlices> {
+        self.earlier.as_ref()
+    }
+
+    /// Whether what an earlier run did left nothing to do.
+    #[must_use]
+    pub fn were_clean(&self) -> bool {
+        self.earlier().is_none_or(EarlierSlices::is_clean)
+    }
+
+    /// Writes a report, with what an earlier run did.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    #[cfg(feature = "cli")]
+    pub(super) fn write(&self, shared: &Shared, report: &impl SliceReport, text: &impl fmt::Display) -> io::Result<()> {
+        match self.earlier() {
+            Some(earlier) => {
+                let json = EarlierSlices::sum(Some(earlier), report.json());
+                shared.write(&json, &format_args!("{text}{earlier}\n"))
+            }
+            None => shared.write(&report.json(), text),
+        }
     }
 
     /// The same slices, without storing progress.
@@ -106,30 +162,34 @@ impl Slices {
     /// # Errors
     /// When the work fails, or the progress cannot be stored.
     pub async fn work_through<R: SliceReport, E: From<TableError> + From<io::Error>>(
-        mut self,
+        &mut self,
         stop: &Stop,
         mut work: impl AsyncFnMut(Option<Slice>) -> Result<R, E>,
     ) -> Result<R, E> {
         let mut all: Option<R> = None;
         while let Some(slice) = self.left.pop() {
             let report = work(slice).await?;
-            all = Some(match all {
+            let sum = match all.take() {
                 Some(all) => all.joined(report),
                 None => report,
-            });
+            };
+            let sum = all.insert(sum);
             if stop.requested() {
                 self.tell_how_to_go_on(slice);
                 break;
             }
-            self.done(slice).await?;
+            self.done(slice, sum).await?;
         }
         all.ok_or_else(|| E::from(io::Error::other("there is no slice left")))
     }
 
-    /// Stores that a slice is finished. After the last slice the stored progress is deleted.
-    async fn done(&self, slice: Option<Slice>) -> Result<(), TableError> {
+    /// Stores that a slice is finished, with the sum of the reports. After the last slice the stored progress is deleted.
+    async fn done(&self, slice: Option<Slice>, sum: &impl SliceReport) -> Result<(), TableError> {
         match (&self.saved, slice) {
-            (Some(saved), Some(slice)) if slice.number() < slice.of() => saved.save(slice.number()).await,
+            (Some(saved), Some(slice)) if slice.number() < slice.of() => {
+                let report = EarlierSlices::sum(self.earlier(), sum.json());
+                saved.save(slice.number(), &bounded(report, REPORT_BYTES)).await
+            }
             (Some(saved), Some(_)) => saved.forget().await,
             _ => Ok(()),
         }
@@ -144,28 +204,89 @@ impl Slices {
     }
 }
 
+/// The work that is divided, by name: what is done of one says nothing of another.
+fn work(config: &Config, command: &str, scope: &AuditScope, of: u32) -> String {
+    let view = scope.view.as_ref().map(|view| format!(" of {view}")).unwrap_or_default();
+    let adopt = if scope.adopt { " with adoption" } else { "" };
+    format!("{command}{view}{adopt} {} in {of}", config.definition.fingerprint().as_str())
+}
+
+impl EarlierSlices {
+    /// The sum of the reports of earlier slices, if any, and of a report.
+    #[must_use]
+    pub fn sum(earlier: Option<&Self>, report: Value) -> Value {
+        match earlier {
+            Some(earlier) => merge::sum(earlier.report.clone(), with_counts(report)),
+            None => with_counts(report),
+        }
+    }
+
+    /// Whether they left nothing to do.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        merge::is_clean(&self.report)
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        self.report[name].as_u64().unwrap_or_default()
+    }
+}
+
+/// For people: their numbers. What they list is in the report as JSON.
+impl fmt::Display for EarlierSlices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { done, of, at, .. } = self;
+        let slices =
+            if *done == 1 { format!("slice 1 of {of} was") } else { format!("slices 1 to {done} of {of} were") };
+        write!(
+            f,
+            "{slices} done before this run, until {at}: {}: {} exact, {} behind, {} unstable, {} drifted",
+            counted(self.number("view_items"), "view item", "view items"),
+            self.number("exact"),
+            self.number("behind"),
+            self.number("unstable"),
+            self.number("drifted"),
+        )?;
+        for (name, one, several) in [
+            ("repaired", "view item repaired", "view items repaired"),
+            ("quarantined", "record in quarantine", "records in quarantine"),
+            ("ledger_findings", "finding in the ledger", "findings in the ledger"),
+            ("uncountable_items", "source item that a view cannot count", "source items that a view cannot count"),
+        ] {
+            if self.number(name) > 0 {
+                write!(f, ", {}", counted(self.number(name), one, several))?;
+            }
+        }
+        if self.is_clean() { Ok(()) } else { write!(f, "; to list them, add --json") }
+    }
+}
+
 impl SavedSlices {
     fn error(&self, action: &'static str, cause: String) -> TableError {
         TableError::new(action, &self.table, cause)
     }
 
-    async fn done(&self) -> Result<u32, TableError> {
+    /// What is done of so many slices. What cannot be read was written by hand or by another version: nothing is done.
+    async fn read(&self, of: u32) -> Result<Option<EarlierSlices>, TableError> {
         let get = self.client.get_item().table_name(&self.table).consistent_read(true);
         let answer = get.set_key(Some(marker_key(&self.id).into())).send().await;
         let item = answer.map_err(|error| self.error("read", failure_text(&error)))?.item.map(Item::from);
-        Ok(match item.as_ref().and_then(|item| item.get(DONE)) {
-            Some(AttributeValue::N(done)) => done.parse().unwrap_or_default(),
-            _ => 0,
-        })
+        Ok(item.and_then(|item| {
+            let Some(AttributeValue::N(done)) = item.get(DONE) else { return None };
+            let report = serde_json::from_str(attribute_text(&item, REPORT)?).ok()?;
+            let at = attribute_text(&item, RECORDED_AT)?.to_owned();
+            Some(EarlierSlices { done: done.parse().ok()?, of, at, report })
+        }))
     }
 
-    async fn save(&self, done: u32) -> Result<(), TableError> {
+    async fn save(&self, done: u32, report: &Value) -> Result<(), TableError> {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let item = Item::from(std::collections::HashMap::from([
             (SEQUENCE_NUMBER.to_owned(), text(&self.id.sequence_number)),
             (STREAM.to_owned(), text(&self.id.stream)),
             (DONE.to_owned(), AttributeValue::N(done.to_string())),
-            (RECORDED_AT.to_owned(), text(&now().to_rfc3339())),
+            (REPORT.to_owned(), text(&report.to_string())),
+            (RECORDED_AT.to_owned(), text(&now().to_rfc3339_opts(SecondsFormat::Secs, true))),
         ]));
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item.into()));
         put.send().await.map(drop).map_err(|error| self.error("write", failure_text(&error)))

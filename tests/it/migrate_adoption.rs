@@ -11,7 +11,7 @@ use crate::audit::{audit, points, settled, switch_stream};
 use crate::command::{command, run};
 use crate::engine::{Engine, n, s};
 use crate::migrate::history;
-use crate::request_hook::hang_after;
+use crate::request_hook::{hang_after, until_hung};
 use crate::under_fire::Fire;
 
 /// Maps with two points each, from before there was a stream.
@@ -100,7 +100,7 @@ async fn a_run_that_is_killed_in_the_middle_is_gone_on_with() {
     let (url, mut hung) = hang_after(&engine.url, "TransactWriteItems", BEFORE_IT_HANGS).await;
     let arguments = ["migrate", "--by", "ann", "--settle", "0", "--endpoint-url", &url];
     let mut first = command(&engine, &arguments).stderr(Stdio::null()).spawn().unwrap();
-    hung.recv().await.unwrap();
+    until_hung(&mut first, &mut hung).await;
     let status = run(&engine, &["migrate", "status", "--json"]).await.json();
     assert_eq!(status["migrations"][1]["state"], json!("pending"));
     first.kill().await.unwrap();

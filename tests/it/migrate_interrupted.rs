@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::command::{command, run};
 use crate::engine::{Engine, s};
 use crate::migrate::history;
-use crate::request_hook::hang_after;
+use crate::request_hook::{hang_after, until_hung};
 
 const MAPS: usize = 60;
 
@@ -34,7 +34,7 @@ async fn a_run_that_is_killed_is_gone_on_with_by_anybody() {
     let (url, mut hung) = hang_after(&engine.url, "UpdateItem", 20).await;
     let arguments = ["migrate", "--by", "ann", "--endpoint-url", &url];
     let mut first = command(&engine, &arguments).stderr(Stdio::null()).spawn().unwrap();
-    hung.recv().await.unwrap();
+    until_hung(&mut first, &mut hung).await;
     first.kill().await.unwrap();
     let done_before = maps_with_counters(&engine).await;
     assert!((1..MAPS).contains(&done_before), "{done_before} of {MAPS} were done when it was killed");
@@ -53,8 +53,8 @@ async fn a_run_that_is_stopped_says_what_is_not_complete() {
     let engine = maps_without_counters().await;
     let (url, mut hung) = hang_after(&engine.url, "UpdateItem", 20).await;
     let mut stopped = command(&engine, &["migrate", "--endpoint-url", &url]);
-    let stopped = stopped.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    hung.recv().await.unwrap();
+    let mut stopped = stopped.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until_hung(&mut stopped, &mut hung).await;
     let pid = Pid::from_raw(stopped.id().unwrap().try_into().unwrap()).unwrap();
     kill_process(pid, Signal::INT).unwrap();
     let output = stopped.wait_with_output().await.unwrap();

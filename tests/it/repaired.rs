@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::audit::{audit, numbers, points, settled, switch_stream};
 use crate::command::{Ran, command, run, run_with};
 use crate::engine::{Engine, n, s};
-use crate::request_hook::hang_after;
+use crate::request_hook::{hang_after, until_hung};
 
 /// An engine with a point on `m0`, whose counters take nothing: its record is in quarantine.
 async fn poisoned() -> Engine {
@@ -36,7 +36,7 @@ async fn a_repair_that_is_killed_before_it_applies_the_quarantine_is_gone_on_wit
     let (url, mut hung) = hang_after(&engine.url, "TransactWriteItems", 1).await;
     let arguments = ["repair", "--settle", "0", "--endpoint-url", &url];
     let mut killed = command(&engine, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    hung.recv().await.unwrap();
+    until_hung(&mut killed, &mut hung).await;
     killed.kill().await.unwrap();
     assert_eq!(
         (engine.counters("m0").await.unwrap().total, quarantined(&engine).await),

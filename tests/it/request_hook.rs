@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Child;
 use tokio::sync::mpsc;
 
 /// A proxy that lets the first requests of an operation through, and answers none after them. The receiver is told of
@@ -25,6 +26,14 @@ pub async fn hang_after(url: &str, operation: &'static str, requests: usize) -> 
     })
     .await;
     (url, hung)
+}
+
+/// Waits until a command hangs at such a proxy.
+pub async fn until_hung(command: &mut Child, hung: &mut mpsc::UnboundedReceiver<()>) {
+    tokio::select! {
+        hung = hung.recv() => hung.unwrap(),
+        ended = command.wait() => panic!("the command ended before: {ended:?}"),
+    }
 }
 
 /// Passes connections on to the engine at `url`, and gives the URL to use instead. `hook` is awaited with the operation

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::audit::{numbers, points, settled};
 use crate::command::{command, run};
 use crate::engine::{Engine, n, s};
-use crate::request_hook::hang_after;
+use crate::request_hook::{hang_after, until_hung};
 
 /// Maps with a point each, half of them with counters that are off, and one record in quarantine.
 async fn maps(count: usize) -> Engine {
@@ -30,6 +30,15 @@ fn found(report: &Value) -> ([u64; 6], Vec<String>) {
     let mut drift: Vec<String> = report["drift"].as_array().unwrap().iter().map(Value::to_string).collect();
     drift.sort();
     (numbers(report), drift)
+}
+
+/// A run of a command that is killed when so many of four slices are done: it hangs where it stores the next one.
+async fn killed_after(done: usize, engine: &Engine, arguments: &[&str]) {
+    let (url, mut hung) = hang_after(&engine.url, "PutItem", done).await;
+    let arguments = [arguments, &["--settle", "0", "--slices", "4", "--endpoint-url", &url]].concat();
+    let mut killed = command(engine, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until_hung(&mut killed, &mut hung).await;
+    killed.kill().await.unwrap();
 }
 
 #[tokio::test]
@@ -75,12 +84,7 @@ async fn a_run_that_is_killed_goes_on_at_its_slice() {
     let (engine, _) = points(24, 0).await;
     let done =
         async || engine.markers().await.get("slices").map_or(0, |item| item["Done"].as_n().unwrap().parse().unwrap());
-    // It writes what is done after the first slice, and hangs after the second.
-    let (url, mut hung) = hang_after(&engine.url, "PutItem", 1).await;
-    let arguments = ["repair", "--settle", "0", "--slices", "4", "--endpoint-url", &url];
-    let mut killed = command(&engine, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    hung.recv().await.unwrap();
-    killed.kill().await.unwrap();
+    killed_after(1, &engine, &["repair"]).await;
     assert_eq!(done().await, 1);
     let ran = settled(&engine, "repair", &["--slices", "4", "--dry-run", "--from-start"]).await;
     assert!(!ran.err.contains("continuing"), "{ran:?}");
@@ -88,4 +92,41 @@ async fn a_run_that_is_killed_goes_on_at_its_slice() {
     assert!(ran.code == 0 && ran.err.contains("continuing after slice 1"), "{ran:?}");
     assert_eq!(done().await, 0);
     engine.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_reports_what_was_found_before_it() {
+    let engine = maps(20).await;
+    let whole = settled(&engine, "audit", &[]).await;
+    killed_after(2, &engine, &["audit"]).await;
+    let ran = settled(&engine, "audit", &["--slices", "4"]).await;
+    assert!(ran.err.contains("continuing after slice 2"), "{ran:?}");
+    assert_eq!((ran.code, found(&ran.json())), (1, found(&whole.json())), "{ran:?}");
+
+    // What is left is exact, and what was done before is not.
+    killed_after(2, &engine, &["audit"]).await;
+    for slice in ["3/4", "4/4"] {
+        settled(&engine, "repair", &["--slice", slice]).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.html");
+    let arguments = ["audit", "--settle", "0", "--slices", "4", "--html", file.to_str().unwrap()];
+    let ran = run(&engine, &arguments).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let page = std::fs::read_to_string(&file).unwrap();
+    for text in [&ran.out, &page] {
+        let earlier = text.split_once("slices 1 to 2 of 4 were done before this run").expect(text).1;
+        assert!(!earlier.contains(" 0 drifted") && earlier.contains(" drifted"), "{text}");
+    }
+    assert!(page.contains("There are findings."), "{page}");
+}
+
+#[tokio::test]
+async fn what_is_done_of_one_view_says_nothing_of_all() {
+    let engine = maps(20).await;
+    killed_after(2, &engine, &["audit", "--view", "default"]).await;
+    let ran = settled(&engine, "audit", &["--slices", "4"]).await;
+    assert!(!ran.err.contains("continuing"), "{ran:?}");
+    let ran = settled(&engine, "audit", &["--view", "default", "--slices", "4"]).await;
+    assert!(ran.err.contains("continuing after slice 2"), "{ran:?}");
 }

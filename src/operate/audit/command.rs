@@ -46,7 +46,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
     }
     let sdk = shared.sdk().await;
     let config = shared.config()?;
-    let slices = Slices::of(&sdk, &config, "audit", &args.slices, args.scope.slice).await?;
+    let mut slices = Slices::of(&sdk, &config, "audit", &args.slices, &args.scope).await?;
     let report = until_stopped(async |stop| {
         let of_slice = async |slice| {
             let scope = AuditScope { slice, ..args.scope.clone() };
@@ -57,10 +57,11 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
     let report = report.await?;
     let commands = args.scope.commands(Commands::of(shared), &args.slices.options());
     if let Some(file) = &args.html {
-        let page = page::page(&report, &commands, now());
+        let page = page::page(&report, slices.earlier(), &commands, now());
         let written = tokio::fs::write(file, page).await;
         written.map_err(|cause| AuditError::Html { file: file.clone(), cause })?;
     }
-    shared.write(&report.json(), &ReportText { report: &report, commands: &commands })?;
-    Ok(CommandOutcome::found_unless(report.is_clean()))
+    let text = ReportText { report: &report, commands: &commands };
+    slices.write(shared, &report, &text)?;
+    Ok(CommandOutcome::found_unless(report.is_clean() && slices.were_clean()))
 }

@@ -10,6 +10,7 @@ use super::remedies::{Remedies, Remedy};
 use super::report::{AuditReport, Behind, counter_name, reading_text};
 use crate::operate::commands::Commands;
 use crate::operate::printable::counted;
+use crate::operate::slices::EarlierSlices;
 use crate::rollup::check::ledger::Finding;
 
 mod plots;
@@ -66,16 +67,22 @@ impl<T: Display> Display for Text<T> {
     }
 }
 
-/// The page of a report, with the commands that fix what the audit found.
+/// The page of a report, with the commands that fix what the audit found, and the numbers of the slices that an earlier
+/// run did.
 #[must_use]
-pub fn page(report: &AuditReport, commands: &Commands, now: DateTime<Utc>) -> String {
+pub fn page(report: &AuditReport, earlier: Option<&EarlierSlices>, commands: &Commands, now: DateTime<Utc>) -> String {
     let mut page = String::new();
     // Writing to a string cannot fail.
-    let _ = write(&mut page, Remedies { report, commands }, now);
+    let _ = write(&mut page, Remedies { report, commands }, earlier, now);
     page
 }
 
-fn write(page: &mut String, remedies: Remedies<'_>, now: DateTime<Utc>) -> fmt::Result {
+fn write(
+    page: &mut String,
+    remedies: Remedies<'_>,
+    earlier: Option<&EarlierSlices>,
+    now: DateTime<Utc>,
+) -> fmt::Result {
     let report = remedies.report;
     let tables = report.definition.tables().iter().map(|table| table.name.as_str()).collect::<Vec<_>>().join(", ");
     let (source, view) = (Text(report.definition.source_table()), Text(tables));
@@ -89,9 +96,13 @@ fn write(page: &mut String, remedies: Remedies<'_>, now: DateTime<Utc>) -> fmt::
          <h1>Audit of {view}</h1><p class=\"dim\">counters of {source}, {at}, {:.1} seconds</p>",
         report.took.as_secs_f64()
     )?;
+    let clean = report.is_clean() && earlier.is_none_or(EarlierSlices::is_clean);
     let (class, words) =
-        if report.is_clean() { ("good", "Everything is as it should be.") } else { ("bad", "There are findings.") };
+        if clean { ("good", "Everything is as it should be.") } else { ("bad", "There are findings.") };
     write!(page, "<p class=\"verdict {class}\" id=\"verdict\">{words}</p>")?;
+    if let Some(earlier) = earlier {
+        write!(page, "<p id=\"earlier\">Not on this page: {}</p>", Text(earlier))?;
+    }
     cards(page, report)?;
     seen(page, remedies)?;
     drift(page, remedies)?;

@@ -225,6 +225,10 @@ impl AuditReport {
 }
 
 impl SliceReport for AuditReport {
+    fn json(&self) -> Value {
+        Self::json(self)
+    }
+
     fn joined(mut self, other: Self) -> Self {
         self.slice = None;
         self.exact += other.exact;

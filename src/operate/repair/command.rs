@@ -46,7 +46,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
     if args.remove_zero_groups {
         repairer = repairer.removing_zero_groups();
     }
-    let mut slices = Slices::of(&sdk, &shared.config()?, "repair", &args.slices, args.scope.slice).await?;
+    let mut slices = Slices::of(&sdk, &shared.config()?, "repair", &args.slices, &args.scope).await?;
     if mode == Mode::DryRun {
         slices = slices.unsaved();
     }
@@ -71,6 +71,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
         }
     };
     let commands = args.scope.commands(Commands::of(shared), &args.slices.options());
-    shared.write(&report.json(), &RepairText { report: &report, commands: &commands })?;
-    Ok(CommandOutcome::found_unless(report.audit.is_clean()))
+    let text = RepairText { report: &report, commands: &commands };
+    slices.write(shared, &report, &text)?;
+    Ok(CommandOutcome::found_unless(report.audit.is_clean() && slices.were_clean()))
 }

@@ -88,6 +88,10 @@ impl fmt::Display for CounterWrite {
 }
 
 impl SliceReport for RepairReport {
+    fn json(&self) -> Value {
+        Self::json(self)
+    }
+
     fn joined(mut self, other: Self) -> Self {
         self.repaired += other.repaired;
         // A record that one slice applied is found applied by the next, so the numbers can be added.

@@ -10,20 +10,20 @@ use crate::rollup::model::set_attribute::SetTexts;
 use crate::rollup::model::sorted_map::SortedMap;
 use crate::rollup::model::view::ViewKey;
 
-/// One number of a view item: a measure, or one group of it.
+/// One number of a view item: a measure, or one group of a measure.
 ///
-/// Without a group it is the measure's own attribute; with one it is the entry of that name in the measure's map.
+/// Without a group, it is the measure's attribute; with one, the entry of that name in the measure's map.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Counter {
     pub measure: MeasureId,
-    /// The group, of a measure that is kept by group.
+    /// The group, if the measure has groups.
     pub group: Option<String>,
 }
 
 /// What to add to the counters of one view item. Never holds a zero.
 pub type Sums = BTreeMap<Counter, Number>;
 
-/// What one image or one record adds to the counters of one view item: few.
+/// What one image or one record adds to the counters of one view item: few entries.
 pub type Amounts = SortedMap<Counter, Number>;
 
 /// What one record adds to which view items. Never holds a zero.
@@ -36,17 +36,17 @@ pub struct Change<'a> {
     pub head: RecordHead,
     /// What it adds to which view item; never empty.
     pub deltas: Deltas,
-    /// The texts that it sets on view items, where it sets any.
+    /// The texts that it sets on view items, if it sets any.
     pub texts: BTreeMap<ViewKey, SetTexts>,
-    /// Views to which an image contributes nothing, as it cannot be counted.
+    /// Views that could not count an image of the record.
     pub uncountable: Vec<UncountableImage>,
-    /// How many of its images have no usable value for a group that a measure is kept by.
+    /// How many values of its images could not name a group.
     pub ungrouped: usize,
     /// The record as it came.
     pub raw: &'a str,
 }
 
-/// That an image contributes nothing to a view that it is in.
+/// A view that could not count an image that is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UncountableImage {
     pub view: ViewId,
@@ -57,7 +57,7 @@ pub struct UncountableImage {
 }
 
 impl<'a> Change<'a> {
-    /// A view item of which the record lowers a counter.
+    /// A view item with a counter that the record lowers.
     #[must_use]
     pub fn lowered(&self) -> Option<&ViewKey> {
         let zero = Number::zero();
@@ -84,14 +84,14 @@ pub fn sums_of(deltas: &Deltas) -> BTreeMap<ViewKey, Sums> {
     deltas.iter().map(|(key, amounts)| (key.clone(), sums(amounts))).collect()
 }
 
-/// What of the sums is of these views.
+/// The sums that belong to these views.
 #[must_use]
 pub fn of_views(sums: &Sums, views: ViewSet) -> Sums {
     let of_views = sums.iter().filter(|(counter, _)| views.contains(counter.measure.view));
     of_views.map(|(counter, amount)| (counter.clone(), amount.clone())).collect()
 }
 
-/// Adds to one counter; one that comes to zero is taken out.
+/// Adds to one counter. A counter whose sum becomes zero is removed.
 pub fn add(sums: &mut Sums, counter: &Counter, amount: &Number) {
     match sums.get_mut(counter) {
         None if amount.is_zero() => {}

@@ -27,13 +27,14 @@ pub use document::{Defaults, read};
 pub use error::{DefinitionError, Problem};
 pub use place::{Field, Position, ViewPlace};
 
-/// The version of the language: it is part of each fingerprint, as the same text may come to count other things.
+/// The version of the language. It is part of each fingerprint, because the same text may mean something else in a
+/// later version.
 const LANGUAGE_VERSION: u32 = 1;
 
 /// Digits of a fingerprint.
 const FINGERPRINT_DIGITS: usize = 16;
 
-/// The views of one source table, which go together: where their items are the same ones, they share them.
+/// The views of one source table. Views whose items are the same share them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
     views: Vec<View>,
@@ -50,7 +51,7 @@ pub struct ViewTable {
     pub key: Vec<(String, KeyType)>,
 }
 
-/// What a definition is known by: two definitions with the same one count the same, whatever their texts look like.
+/// Identifies a definition: two definitions with the same fingerprint count the same, whatever their wording.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fingerprint(String);
 
@@ -72,7 +73,7 @@ impl Definition {
     /// A definition of views of one source table.
     ///
     /// # Errors
-    /// When the views cannot be kept together; the error names two of them.
+    /// When the views conflict; the error names two of them.
     pub fn new(mut views: Vec<View>) -> Result<Self, Conflict> {
         let mut tables: Vec<ViewTable> = Vec::new();
         for view in &mut views {
@@ -89,7 +90,7 @@ impl Definition {
         Ok(Self { views, tables, fingerprint })
     }
 
-    /// The example that ships, on tables of any name: the points of a map, in all and per category.
+    /// The default definition, on tables of any name: the points of a map, in total and per category.
     ///
     /// # Errors
     /// When a table's name is empty, or both are the same.
@@ -100,7 +101,7 @@ impl Definition {
         Ok(Self::new(vec![View::points_of_maps(source_table, view_table)?])?)
     }
 
-    /// The definition with one answer of all its views to a view item that is not there.
+    /// The definition with this setting for missing view items in all its views.
     #[must_use]
     pub fn with_missing(mut self, on_missing: OnMissingViewItem) -> Self {
         self.views = self.views.into_iter().map(|view| view.with_missing(on_missing)).collect();
@@ -108,7 +109,7 @@ impl Definition {
         self
     }
 
-    /// The views, in the order of the definition; there is one at least.
+    /// The views, in the order of the definition; at least one.
     #[must_use]
     pub fn views(&self) -> &[View] {
         &self.views
@@ -137,7 +138,7 @@ impl Definition {
         self.ids().filter(|(_, view)| view.table == table).map(|(view, _)| view).collect()
     }
 
-    /// The views of a key's table whose templates could have made it, if their holes can have any value.
+    /// The views of a key's table whose templates could have made the key, with any values in their holes.
     #[must_use]
     pub fn fitting(&self, key: &ViewKey) -> ViewSet {
         let fits = |view: &View| {
@@ -158,7 +159,7 @@ impl Definition {
         self.tables.iter().enumerate().map(|(place, table)| (TableId(place), table))
     }
 
-    /// The table of that name or ARN, as far as it has view items.
+    /// The view table of that name or ARN.
     #[must_use]
     pub fn table_named(&self, name: &str) -> Option<TableId> {
         let same = |table: &ViewTable| table_name(&table.name) == table_name(name);
@@ -171,19 +172,19 @@ impl Definition {
         self.views.first().map_or("", View::source_table)
     }
 
-    /// Whether a table with view items is the source table.
+    /// Whether a view table is also the source table.
     #[must_use]
     pub fn is_source(&self, table: TableId) -> bool {
         table_name(&self[table].name) == table_name(self.source_table())
     }
 
-    /// What the definition is known by.
+    /// The definition's fingerprint.
     #[must_use]
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }
 
-    /// What is done about a missing view item that these views share: they have one answer.
+    /// What to do about a missing view item of these views. Views that share an item have the same setting.
     #[must_use]
     pub fn on_missing(&self, views: ViewSet) -> OnMissingViewItem {
         views.iter().next().map(|view| self[view].on_missing()).unwrap_or_default()
@@ -197,7 +198,7 @@ impl Definition {
         })
     }
 
-    /// The measures of some views that are kept by group.
+    /// The measures of some views that have groups.
     pub fn grouped(&self, views: ViewSet) -> impl Iterator<Item = (MeasureId, &Measure)> {
         self.measures(views).filter(|(_, measure)| measure.is_grouped())
     }
@@ -213,7 +214,7 @@ impl Definition {
         self.views.iter().flat_map(View::reads).collect()
     }
 
-    /// The attributes of the items of a table that tell of the views: keys, measures, version.
+    /// The attributes of a view table's items that belong to the views: keys, measures, version.
     #[must_use]
     pub fn item_attributes(&self, table: TableId) -> BTreeSet<&str> {
         let keys = self[table].key.iter().map(|(attribute, _)| attribute.as_str());
@@ -227,7 +228,7 @@ impl Definition {
         Item::from(self.key_attributes::<AttributeValue>(key))
     }
 
-    /// The same, as the value of an attribute has them.
+    /// The same, in the form of values that the store needs.
     pub(super) fn key_attributes<V: From<AttributeValue>>(&self, key: &ViewKey) -> HashMap<String, V> {
         let parts = self[key.table].key.iter().zip(&key.values);
         parts.map(|((attribute, _), value)| (attribute.clone(), value.to_attribute().into())).collect()
@@ -236,7 +237,7 @@ impl Definition {
     /// The key of an item of a view table.
     ///
     /// # Errors
-    /// When the item does not carry a usable key: the table has another one than its views.
+    /// When the item has no usable key: its table has another key than its views say.
     pub fn own_key(&self, table: TableId, item: &Item) -> Result<ViewKey, KeyError> {
         let value = |(place, (attribute, key_type)): (usize, &(String, KeyType))| {
             let value = item.get(attribute).ok_or_else(|| KeyError::Missing { attribute: attribute.clone() })?;
@@ -246,7 +247,7 @@ impl Definition {
         Ok(ViewKey { table, values })
     }
 
-    /// A view item in words: its table and its key.
+    /// A view item as text: its table and its key.
     #[must_use]
     pub fn named(&self, key: &ViewKey) -> String {
         format!("{} {key}", self[key.table].name)
@@ -283,7 +284,7 @@ pub fn views_of<'c>(amounts: impl IntoIterator<Item = (&'c Counter, &'c Number)>
     amounts.into_iter().map(|(counter, _)| counter.measure.view).collect()
 }
 
-/// The order of views, of measures and of what is set means nothing, so it is not part of it.
+/// The fingerprint does not depend on the order of views, measures and set attributes, because it means nothing.
 fn fingerprint(views: &[View]) -> Fingerprint {
     let mut text = format!("language {LANGUAGE_VERSION}\n");
     let mut views: Vec<&View> = views.iter().collect();

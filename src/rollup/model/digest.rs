@@ -1,17 +1,17 @@
-//! What a record says, as one number: whether two records of one sequence number are the same event.
+//! A digest of what a record says: it shows whether two records with one sequence number are the same event.
 
 use std::fmt;
 
 use crate::rollup::model::number::Number;
 use crate::rollup::{AttributeValue, Item};
 
-/// A digest of a record's images, the same however the record came: the order of a set, the form of a number and the
-/// event's name differ between Lambda, the stream and files.
+/// A digest of a record's images. It is the same however the record was delivered: the order of a set, the form of a
+/// number and the event's name differ between Lambda, the stream and files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentDigest(u64);
 
 impl ContentDigest {
-    /// Of what a source item was before a write, and of what it is after it; `None` if it was not there.
+    /// The digest of the images before and after a write; `None` for an image that does not exist.
     #[must_use]
     pub fn of(old: Option<&Item>, new: Option<&Item>) -> Self {
         let mut text = Vec::with_capacity(256);
@@ -33,7 +33,8 @@ impl fmt::Display for ContentDigest {
     }
 }
 
-/// Whether two keys of source items are the same: engines give numbers back in their canonical text.
+/// Whether two keys are of the same source item. Numbers compare by value, because engines return them in their
+/// canonical text.
 #[must_use]
 pub fn same_item(one: &Item, other: &Item) -> bool {
     let canonical = |item: &Item| {

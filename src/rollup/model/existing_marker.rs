@@ -1,4 +1,4 @@
-//! What a marker that is there already means for the record that meets it.
+//! What an existing marker means for the record that meets it.
 
 use crate::rollup::model::digest::same_item;
 use crate::rollup::model::marker::{
@@ -11,22 +11,22 @@ use crate::rollup::{AttributeValue, Item};
 /// [`is_of_another_definition`](crate::rollup::model::marker::is_of_another_definition) judge a marker, beside its key.
 pub const JUDGED_BY: [&str; 7] = [EVENT_ID, DIGEST, SOURCE_KEY, OUTCOME, RECORD, PARTS, FINGERPRINT];
 
-/// What the marker that a condition met means for the record that met it.
+/// What an existing marker means for the record whose condition it made fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExistingMarker {
     /// The record counted before, or was discarded.
     Duplicate,
     /// It is in quarantine, whole.
     Quarantined,
-    /// It is in quarantine by its keys only: Lambda must hear of it again.
+    /// Only its keys are in quarantine: it must be reported to Lambda again.
     NotKept,
-    /// The marker is of another event or another item: nothing may be concluded from it.
+    /// The marker is of another event or another item: it says nothing about this record.
     Collision,
 }
 
-/// Compares a marker that was there with the record that met it: by the source item and by what the record says of it, as
-/// the identifier of an event differs between ways of delivery. A marker that does not tell them is not held against the
-/// record.
+/// Compares an existing marker with the record that met it, by the source item and the digest. The identifier of an
+/// event is only used without digests, because it differs between ways of delivery. A marker that lacks these
+/// attributes counts as the record's own.
 #[must_use]
 pub fn existing(marker: Option<&Item>, head: &RecordHead) -> ExistingMarker {
     let Some(marker) = marker else { return ExistingMarker::Duplicate };
@@ -45,8 +45,8 @@ pub fn existing(marker: Option<&Item>, head: &RecordHead) -> ExistingMarker {
     }
 }
 
-/// Whether a marker is of this record and of no other with its number, by what both tell: they have the same digest, or none
-/// and the same event.
+/// Whether a marker is certainly this record's and not that of another record with its number: both have the same
+/// digest, or both have none and the same event identifier.
 #[must_use]
 pub fn is_surely_of(marker: &Item, head: &RecordHead) -> bool {
     let same_content = match (text(marker, DIGEST), head.digest) {

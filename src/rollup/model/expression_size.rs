@@ -33,7 +33,7 @@ const MEASURE_TERM_BYTES: usize = EARLY_PLACEHOLDER_BYTES + PLACEHOLDER_BYTES + 
 /// The longest text of a term that sets an attribute, `#ss=:vv,`.
 const SET_TERM_BYTES: usize = 2 * PLACEHOLDER_BYTES + "=,".len();
 
-/// How many attributes of a view item an update writes, its version aside.
+/// How many attributes of a view item an update writes, without its version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WrittenAttributes {
     pub measures: usize,
@@ -41,8 +41,8 @@ pub struct WrittenAttributes {
     pub set: usize,
 }
 
-/// Whether an update of so many counters, that writes so many attributes, stays within the limits of an expression,
-/// whatever maps its view item lacks.
+/// Whether an update of this many counters and attributes stays within the limits of an expression, whichever maps its
+/// view item lacks.
 #[must_use]
 pub const fn update_fits(written: WrittenAttributes, counters: usize) -> bool {
     let fixed = "SET  ADD ".len() + (written.measures + 1) * MEASURE_TERM_BYTES + written.set * SET_TERM_BYTES;

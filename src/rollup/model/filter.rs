@@ -1,7 +1,7 @@
-//! Which stream records no view can count, told by their keys: the filter patterns that a definition allows.
+//! Which stream records no view can count, judged by their keys: the filter patterns that a definition allows.
 //!
-//! A pattern looks at `dynamodb.Keys`, which each record has and which no change of an item changes. A pattern on an image
-//! would be wrong: it drops the change with which an item leaves a view.
+//! A pattern matches `dynamodb.Keys`, which each record has, and which never change for an item. A pattern on an image
+//! would be wrong: it would drop the change with which an item leaves a view.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::rollup::model::view::{KeyType, View};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterPattern(BTreeMap<String, BTreeSet<TextMatch>>);
 
-/// What a text of a key may be.
+/// Which texts of a key match.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum TextMatch {
     Exact(String),
@@ -48,26 +48,26 @@ pub enum NoFilter {
     TooMany(usize),
 }
 
-/// A part of a condition that can hold whatever the keys are, as far as a pattern can say it.
+/// A part of a condition that may be true for any keys, as far as a pattern can express it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("in {part}, {why}")]
 pub struct OpenPart {
     /// The part, as text.
     pub part: String,
-    /// What is missing.
+    /// Why it does not limit the keys.
     pub why: Open,
 }
 
 /// Why a part of a condition does not limit the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Open {
-    /// Another operator than a pattern has.
+    /// A pattern does not have the operator.
     #[error("only begins_with, = and IN can be a pattern")]
     Operator,
-    /// Something else than a key is looked at.
+    /// It looks at something other than a key.
     #[error("no text attribute of the source table's key is compared to a text")]
     Attribute,
-    /// Every text begins with it.
+    /// It looks for an empty text, and every text begins with that.
     #[error("every text begins with an empty one")]
     EmptyBeginning,
     /// The alternatives limit different attributes.
@@ -79,8 +79,8 @@ fn joined(parts: &[OpenPart]) -> String {
     parts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// The patterns of an event source mapping that drop only records which none of the views can count: one a view, and equal
-/// ones once.
+/// The patterns of an event source mapping that drop only records that no view can count: one for each view, without
+/// repetitions.
 ///
 /// # Errors
 /// When a record that none of the patterns matches could count, or there are more patterns than Lambda takes.
@@ -103,7 +103,7 @@ pub fn patterns(views: &[View], source_key: &[(String, KeyType)]) -> Result<Vec<
 }
 
 impl FilterPattern {
-    /// What the keys of each item are for which the condition holds.
+    /// What the condition requires of the keys of an item.
     fn of(condition: &Condition, source_key: &[(String, KeyType)]) -> Result<Self, Vec<OpenPart>> {
         let open = |why| vec![OpenPart { part: condition.to_string(), why }];
         let text = |path: &Path| {
@@ -148,7 +148,7 @@ impl FilterPattern {
         }
     }
 
-    /// What both allow. Where they contradict each other, one of them is as good as both.
+    /// What both allow. If they contradict each other, either of them is a safe result.
     fn and(mut self, other: &Self) -> Self {
         for (attribute, theirs) in &other.0 {
             let Some(ours) = self.0.get_mut(attribute) else {
@@ -166,7 +166,7 @@ impl FilterPattern {
         self
     }
 
-    /// What one of them allows: of an attribute that only one of them limits, everything.
+    /// What either of them allows. An attribute that only one of them limits is not limited.
     fn or(mut self, other: Self) -> Self {
         self.0.retain(|attribute, _| other.0.contains_key(attribute));
         for (attribute, theirs) in other.0 {
@@ -216,7 +216,7 @@ fn exact(literals: &[&Literal]) -> BTreeSet<TextMatch> {
 }
 
 impl TextMatch {
-    /// Whether it matches whatever the other matches.
+    /// Whether it matches everything that the other matches.
     fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Prefix(beginning), Self::Exact(text) | Self::Prefix(text)) => text.starts_with(beginning.as_str()),

@@ -1,8 +1,8 @@
 //! How a record in quarantine is kept whole: in its marker, or in parts beside it.
 //!
-//! A marker is one item, and an item has a limit. A record that does not fit is compressed and cut into parts. Each part is
-//! an item of its own in the idempotency table. It is written in the transaction of the marker, so that either all of them
-//! are there or none.
+//! A marker is one item, and an item has a maximum size. A record that does not fit is compressed and cut into parts.
+//! Each part is an item of the idempotency table. The parts are written in the transaction of the marker, so that
+//! either all of them exist or none.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -18,20 +18,21 @@ use crate::rollup::model::quarantine_index::{IN_QUARANTINE, partition};
 use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
 
-/// What stands between the sequence number of a marker and the number of a part, in the key of that part.
+/// What separates the sequence number of a marker from the number of a part, in the key of that part.
 pub const PART: &str = "#part-";
 
 /// The marker of a record in quarantine, and where the record is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuarantinedMarker {
-    /// The marker. Without [`RECORD`] and [`PARTS`], the record is not kept: then Lambda must be told that it failed, so
-    /// that the failure destination gets it.
+    /// The marker. If it has neither [`RECORD`] nor [`PARTS`], the record is not kept: then Lambda must be told that it
+    /// failed, so that the failure destination gets it.
     pub marker: Item,
-    /// The record's parts; `None` if it is in the marker.
+    /// The record's parts; empty if it is in the marker or is not kept.
     pub parts: Vec<Item>,
 }
 
-/// The marker of a record in quarantine: with the record if that fits into an item, else with as many parts as it needs.
+/// The marker of a record in quarantine, with the record if that fits into an item, and otherwise with as many parts as
+/// it needs.
 ///
 /// A record is not kept when its parts are too large for one transaction, or when its sequence number leaves no room for
 /// the number of a part.
@@ -95,12 +96,13 @@ fn part_id(id: &RecordId, number: usize) -> RecordId {
     RecordId { sequence_number: format!("{}{PART}{number}", id.sequence_number), stream: id.stream.clone() }
 }
 
-/// The keys of the first so many parts of a record whose marker has this key.
+/// The keys of the first `count` parts of a record whose marker has this key.
 pub fn part_ids(id: &RecordId, count: usize) -> impl Iterator<Item = RecordId> {
     (1..=count.min(limits::RECORD_PARTS)).map(|number| part_id(id, number))
 }
 
-/// The most parts that a raw record may be kept in: it is compressed only when it is kept.
+/// The most parts in which a raw record may be kept. The record is compressed only when it is stored, so the exact
+/// number is not known before.
 #[must_use]
 pub fn most_parts(raw: &str) -> usize {
     if raw.len() <= limits::ITEM_BYTES / 2 {
@@ -132,15 +134,15 @@ pub fn part_count(marker: &Item) -> usize {
     }
 }
 
-/// Whether an item of the idempotency table is a part of a record and no marker.
+/// Whether an item of the idempotency table is a part of a record and not a marker.
 #[must_use]
 pub fn is_part(item: &Item) -> bool {
     let named = matches!(item.get(SEQUENCE_NUMBER), Some(AttributeValue::S(number)) if number.contains(PART));
     named && !item.contains_key(OUTCOME)
 }
 
-/// The raw record that a quarantined marker and its parts hold; `None` if it is kept by its keys only, when a part is
-/// missing, or when it is not readable. The parts are in the order of [`part_ids`].
+/// The raw record that a quarantined marker and its parts hold; `None` if only its keys are kept, if a part is missing,
+/// or if it is not readable. The parts must be in the order of [`part_ids`].
 #[must_use]
 pub fn kept_record(marker: &Item, parts: &[Item]) -> Option<String> {
     let whole = match marker.get(RECORD) {

@@ -1,7 +1,7 @@
-//! Markers: what is written of each record.
+//! Markers: what is written for each record.
 //!
-//! A marker is an item of the idempotency table. It persists and is read by audits and by users, so its names are part
-//! of the product's interface.
+//! A marker is an item of the idempotency table. Audits and users read it, so the names of its attributes are part of
+//! the product's interface.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -23,8 +23,8 @@ pub const SEQUENCE_NUMBER: &str = "SequenceNumber";
 pub const STREAM: &str = "Stream";
 /// The stream's identifier of the event.
 pub const EVENT_ID: &str = "EventId";
-/// The [digest](crate::rollup::model::digest::ContentDigest) of what is in the record's images. Absent where they cannot be
-/// told, and in markers of releases before it.
+/// The [digest](crate::rollup::model::digest::ContentDigest) of the record's images. Absent if they cannot be read, and
+/// in markers of releases that had no digest.
 pub const DIGEST: &str = "Digest";
 /// `INSERT`, `MODIFY` or `REMOVE`.
 pub const EVENT_NAME: &str = "EventName";
@@ -40,12 +40,13 @@ pub const VIEW: &str = "View";
 pub const ITEM: &str = "Item";
 /// A map of attribute to amount, or to a map from group to amount.
 pub const MEASURES: &str = "Measures";
-/// The views to which an image of the record contributes nothing, as it cannot be counted: a list of maps of [`VIEW`],
-/// [`IMAGE`] and [`REASON`]. Absent where there is none.
+/// The views that could not count an image of the record: a list of maps of [`VIEW`], [`IMAGE`] and [`REASON`]. Absent
+/// if there are none.
 pub const UNCOUNTABLE: &str = "Uncountable";
 /// `old` or `new`.
 pub const IMAGE: &str = "Image";
-/// The [fingerprint](crate::rollup::model::definition::Fingerprint) of the definition that the record was judged by.
+/// The [fingerprint](crate::rollup::model::definition::Fingerprint) of the definition that the function used for the
+/// record.
 pub const FINGERPRINT: &str = "Fingerprint";
 /// When the marker was written: RFC 3339, UTC, milliseconds.
 pub const RECORDED_AT: &str = "RecordedAt";
@@ -62,15 +63,14 @@ pub const PARTS: &str = "Parts";
 /// Why a record is in quarantine.
 pub const REASON: &str = "Reason";
 
-/// The sequence number of the item that says under which definition the function works; no stream record can have it. Its
-/// sort key is the stream's ARN.
+/// The partition key of the item that says under which definition the function counts; no stream record can have this
+/// sequence number. The item's sort key is the stream's ARN.
 pub const DEFINITION: &str = "definition";
 
-/// Which form of this item it is, a number: [`FORMAT`] of what is written. A marker without it is of form
-/// 1.
+/// The format of the marker, a number: [`FORMAT`] in what is written now. A marker without it has format 1.
 pub const FORMAT_VERSION: &str = "FormatVersion";
 
-/// The form of the markers that are written here.
+/// The format of the markers that are written now.
 pub const FORMAT: u32 = 1;
 
 /// What became of a record.
@@ -80,9 +80,9 @@ pub enum MarkerOutcome {
     Applied,
     /// It is kept until an operator replays or discards it.
     Quarantined,
-    /// An operator decided that it shall never count, or a repair counted it.
+    /// An operator discarded it, so it never counts; or a repair counted it.
     Discarded,
-    /// It is not a record: a repair set counters.
+    /// The item is not of a record: a repair set counters.
     Repaired,
 }
 
@@ -105,12 +105,13 @@ pub struct Stamp {
     recorded_at: String,
     request_id: String,
     expires_at: String,
-    /// When markers in quarantine expire, and the parts of their records; none is never.
+    /// When markers in quarantine, and the parts of their records, expire; `None` if never.
     pub(super) quarantine_expires_at: Option<String>,
 }
 
 impl Stamp {
-    /// Of the invocation with this request id, which began at that time. Applied markers are kept for so many days.
+    /// The stamp of the invocation with this request id, which began at this time. Markers of applied records are kept
+    /// for `retention_days`.
     #[must_use]
     pub fn new(recorded_at: DateTime<Utc>, request_id: &str, retention_days: u32) -> Self {
         Self {
@@ -121,8 +122,8 @@ impl Stamp {
         }
     }
 
-    /// With quarantined records that are kept for so many days since the invocation began; `None` keeps them until an
-    /// operator ends the quarantine.
+    /// The stamp with a retention for records in quarantine, counted from the beginning of the invocation; `None` keeps
+    /// them until an operator ends the quarantine.
     #[must_use]
     pub fn with_quarantine(self, recorded_at: DateTime<Utc>, retention_days: Option<u32>) -> Self {
         Self { quarantine_expires_at: retention_days.map(|days| expiry(recorded_at, days)), ..self }
@@ -136,22 +137,22 @@ fn expiry(recorded_at: DateTime<Utc>, retention_days: u32) -> String {
 /// A marker to write.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Marker<'a> {
-    /// Of a record whose deltas are added. It becomes an item when it is sent and not before, so that nobody keeps or copies
-    /// a map of a dozen texts.
+    /// The marker of a record whose deltas are added. It becomes an item only when it is sent, so that no map of a
+    /// dozen texts is kept or copied.
     Applied {
         /// What the record does.
         change: Arc<Change<'a>>,
-        /// View items that its transaction leaves alone.
+        /// View items that its transaction does not update.
         left_alone: Arc<BTreeSet<ViewKey>>,
         definition: &'a Definition,
-        /// What it has in common with others.
+        /// What it has in common with the other markers of the invocation.
         stamp: &'a Stamp,
     },
     /// As it is stored.
     Item(Item),
 }
 
-/// A value of an attribute, in the form that its store needs: a marker is built once, in that form.
+/// A value of an attribute, in the form that a store needs. A marker is built once, in that form.
 pub trait StoredValue: From<AttributeValue> {
     /// A map.
     fn map(attributes: HashMap<String, Self>) -> Self;
@@ -180,7 +181,7 @@ impl Marker<'_> {
         }
     }
 
-    /// As it is stored, in the form of values that the store needs.
+    /// The marker as it is stored, in the form of values that the store needs.
     #[must_use]
     pub fn attributes<V: StoredValue>(&self) -> HashMap<String, V> {
         match self {
@@ -192,7 +193,7 @@ impl Marker<'_> {
     }
 }
 
-/// The marker of a record whose deltas are added. View items that are not `counted` were left alone, so that the ledger
+/// The marker of a record whose deltas are added. It leaves out view items that were not updated, so that the ledger
 /// says what the record did and not what it would have done.
 fn applied<V: StoredValue>(
     definition: &Definition,
@@ -277,9 +278,9 @@ pub(super) fn base<V: StoredValue>(
     item
 }
 
-/// The name of the function that works under a definition.
+/// The name of the function that counts under a definition.
 pub const FUNCTION: &str = "Function";
-/// When its execution environment started, as RFC 3339 in UTC with milliseconds: texts of it compare as times do.
+/// When its execution environment started, as RFC 3339 in UTC with milliseconds. As texts, these values sort by time.
 pub const STARTED_AT: &str = "StartedAt";
 
 /// An execution environment of the function.
@@ -291,8 +292,8 @@ pub struct Environment {
     pub started_at: DateTime<Utc>,
 }
 
-/// The item that says under which definition a function counts the records of a stream: commands that know another one
-/// must not judge its counters.
+/// The item that says under which definition a function counts the records of a stream. A command with another
+/// definition must not judge the counters.
 #[must_use]
 pub fn definition_item(definition: &Definition, stream: &str, environment: &Environment, stamp: &Stamp) -> Item {
     let text = |value: &str| AttributeValue::S(value.to_owned());
@@ -313,8 +314,8 @@ pub fn is_of_another_definition(marker: &Item, definition: &Definition) -> bool 
     matches!(marker.get(FINGERPRINT), Some(AttributeValue::S(found)) if found != definition.fingerprint().as_str())
 }
 
-/// A source item's key without what an item cannot hold, such as a number of 41 digits: a marker is never refused for what
-/// a record says.
+/// A source item's key without what an item cannot hold, such as a number of 41 digits, so that DynamoDB never refuses
+/// a marker for what a record says.
 fn storable<V: StoredValue>(source_key: &Item) -> HashMap<String, V> {
     let holds = |value: &AttributeValue| match value {
         AttributeValue::S(_) | AttributeValue::B(_) => true,
@@ -348,17 +349,18 @@ pub fn record_id(marker: &Item) -> Option<RecordId> {
     Some(RecordId { sequence_number: text(SEQUENCE_NUMBER)?, stream: text(STREAM)? })
 }
 
-/// Which marker a new one may take the place of.
+/// Which existing marker a new one may replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Guard {
-    /// None: a record counts once. This is the function's.
+    /// None: a record counts once. The function uses this.
     #[default]
     Absent,
-    /// None, or one of a record in quarantine: the operator's replay, which ends the quarantine in the same transaction. Not
-    /// one that was quarantined as [expired](crate::rollup::model::poison::EXPIRED).
+    /// The marker of a record in quarantine, if there is one: an operator's replay, which ends the quarantine in the
+    /// same transaction. Not the marker of a record that was quarantined as
+    /// [expired](crate::rollup::model::poison::EXPIRED).
     AbsentOrQuarantined,
-    /// One of a record in quarantine, and not as expired: a replay from quarantine. That marker proves that the record was
-    /// never counted, however old it is.
+    /// There must be a marker of a record in quarantine, and not as expired: a replay from quarantine. That marker
+    /// proves that the record was never counted, however old it is.
     Quarantined,
 }
 

@@ -1,8 +1,8 @@
-//! What is measured, and the numbers by which views and their measures are known inside a definition.
+//! What is measured, and the ids of views and measures inside a definition.
 
 use crate::rollup::model::language::{MeasureExpression, MeasureKind, SyntaxError};
 
-/// One thing that a view item tells about its source items.
+/// A number, or a map of numbers, that a view item has about its source items.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Measure {
     /// The attribute of the view item: a number, or a map from group to number.
@@ -12,10 +12,10 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// A measure in words, such as `count by Category`.
+    /// Reads a measure, such as `count by Category`.
     ///
     /// # Errors
-    /// When the words are no measure.
+    /// When the text is not a measure.
     pub fn parse(attribute: impl Into<String>, words: &str) -> Result<Self, SyntaxError> {
         Ok(Self { attribute: attribute.into(), expression: MeasureExpression::parse(words)? })
     }
@@ -33,20 +33,20 @@ impl Measure {
     }
 }
 
-/// A view, by its place in the definition.
+/// A view, by its index in the definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ViewId(pub usize);
 
-/// A measure, by its place in the measures of its view.
+/// A measure, by its index in the measures of its view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MeasureId {
     pub view: ViewId,
-    /// The place in [`View::measures`](crate::rollup::model::view::View::measures).
+    /// The index in [`View::measures`](crate::rollup::model::view::View::measures).
     pub place: usize,
 }
 
 impl MeasureId {
-    /// A measure of the first view, by its place.
+    /// A measure of the first view, by its index.
     #[must_use]
     pub const fn first_view(place: usize) -> Self {
         Self { view: ViewId(0), place }

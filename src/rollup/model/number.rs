@@ -30,7 +30,7 @@ enum Form {
 pub struct NumberError(String);
 
 impl Number {
-    /// Nothing: the number that a sum starts with.
+    /// Zero: the number that a sum starts with.
     #[must_use]
     pub const fn zero() -> Self {
         Self(Form::Small(0))
@@ -75,7 +75,7 @@ impl Number {
         }
     }
 
-    /// How many digits the number has before the point; none below one.
+    /// How many digits the number has before the point; 0 for a number below one.
     #[must_use]
     pub fn whole_digits(&self) -> u64 {
         match &self.0 {

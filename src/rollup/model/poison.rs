@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::rollup::model::record::{RecordHead, RecordId};
 use crate::rollup::model::view::KeyError;
 
-/// A record that cannot be applied, with all that is known of it.
+/// A record that cannot be applied, with everything that is known about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Poison<'a> {
     /// What identifies the record, as far as it can be read.
@@ -16,15 +16,15 @@ pub struct Poison<'a> {
     pub raw: &'a str,
 }
 
-/// What stands between a sequence number that another event has and the digest of this one, in the key of its marker.
+/// What separates a sequence number that another event has from the digest of this one, in the key of its marker.
 pub const TAKEN: &str = "#taken-";
 
-/// How the reason of a record begins of which nobody knows whether it was counted: neither a replay nor a delivery may end
-/// its quarantine.
+/// What the reason begins with if it is unknown whether the record was counted. Neither a replay nor a delivery may end
+/// such a quarantine.
 pub const EXPIRED: &str = "expired: ";
 
 impl Poison<'_> {
-    /// What its marker is known by: its own sequence number, unless that is another event's.
+    /// The key of its marker: its own sequence number, unless that is another event's.
     #[must_use]
     pub fn marker_id(&self) -> RecordId {
         let id = &self.head.id;
@@ -44,19 +44,19 @@ impl Poison<'_> {
     }
 }
 
-/// Why a record cannot be applied. The text is stored with the record, for the operator who will read it.
+/// Why a record cannot be applied. The text is stored with the record, for an operator to read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Reason {
     /// It is not a stream record.
     #[error("not a stream record: {0}")]
     Unreadable(String),
-    /// It does not tell its stream, so its sequence number means nothing.
+    /// It does not say from which stream it is, so its sequence number means nothing.
     #[error("no usable eventSourceARN: {0}")]
     NoStream(&'static str),
     /// It carries no image at all.
     #[error("neither an old nor a new image; the stream must carry NEW_AND_OLD_IMAGES")]
     NoImage,
-    /// A change with one image only: what it changed is unknown.
+    /// A `MODIFY` with one image only: what it changed is unknown.
     #[error("a MODIFY with its {0} image only; both are needed to tell what changed")]
     HalfModify(Image),
     /// It is unknown which view item an image belongs to.
@@ -88,13 +88,13 @@ pub enum Reason {
          view items of this one"
     )]
     NumberTaken { sequence_number: String },
-    /// DynamoDB refuses the change and nothing shows which part of it.
+    /// DynamoDB refuses the change, and no cause was found.
     #[error("refused by DynamoDB: {0}")]
     Refused(String),
 }
 
 impl Reason {
-    /// The kind of reason alone: no value of an item is in it, so it may be logged.
+    /// The kind of reason. It has no value of an item, so it may be logged.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -111,11 +111,11 @@ impl Reason {
     }
 }
 
-/// How the reasons begin of records that can be applied once their cause is fixed: nothing is wrong with the record.
+/// What the reasons of records begin with that can be applied once their cause is fixed: the record itself is right.
 const MENDABLE: [&str; 2] = ["the view item ", "refused by DynamoDB: "];
 
-/// Whether a record with this reason, as it is stored, can be applied once the cause is fixed. Of the others it is not
-/// known what they change, or whether they are counted.
+/// Whether a record with this stored reason can be applied once the cause is fixed. For all other reasons, it is
+/// unknown what the record changes, or whether it was counted.
 #[must_use]
 pub fn can_be_applied(reason: &str) -> bool {
     MENDABLE.iter().any(|beginning| reason.starts_with(beginning))

@@ -1,17 +1,18 @@
-//! The index of the idempotency table that holds what is in quarantine, and nothing else.
+//! The index of the idempotency table that lists the records in quarantine, and nothing else.
 //!
-//! It is sparse: only a quarantined marker has [`IN_QUARANTINE`]. Whatever ends a quarantine takes the attribute away in the
-//! same write.
+//! It is sparse: only a quarantined marker has [`IN_QUARANTINE`]. The write that ends a quarantine also removes the
+//! attribute.
 
 use crate::rollup::model::language::shard::shard;
 
-/// The index.
+/// The name of the index.
 pub const INDEX: &str = "Quarantine";
 
 /// Its partition key, one of [`partitions`]. Its sort key is [`RECORDED_AT`](super::marker::RECORDED_AT).
 pub const IN_QUARANTINE: &str = "InQuarantine";
 
-/// Partitions of the index: a single one would slow down every write to the table once it gets more than a partition takes.
+/// Partitions of the index. A single one would throttle every write to the table once it gets more writes than a
+/// partition takes.
 const PARTITIONS: u32 = 16;
 
 /// Every value of [`IN_QUARANTINE`].
@@ -19,7 +20,8 @@ pub fn partitions() -> impl Iterator<Item = String> {
     (0..PARTITIONS).map(|number| number.to_string())
 }
 
-/// The partition of the marker with this sequence number. It never changes: a record that is moved would be listed twice.
+/// The partition of the marker with this sequence number. The rule must never change: a marker that changes its
+/// partition would be listed twice.
 #[must_use]
 pub fn partition(sequence_number: &str) -> String {
     shard(sequence_number, PARTITIONS).to_string()

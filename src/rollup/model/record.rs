@@ -1,4 +1,4 @@
-//! What a stream record is known by, and what it says.
+//! What identifies a stream record, and what it says.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,13 +8,13 @@ use chrono::{DateTime, Utc};
 use crate::rollup::Item;
 use crate::rollup::model::digest::{ContentDigest, same_item};
 
-/// The stream of a quarantined record that does not tell its own.
+/// The stream of a quarantined record that does not name its own.
 pub const UNKNOWN_STREAM: &str = "unknown";
 
-/// What a record is known by: a sequence number is only unique within its stream.
+/// Identifies a record: a sequence number is only unique within its stream.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RecordId {
-    /// The sequence number, verbatim: text of digits, whose order means nothing here.
+    /// The sequence number, verbatim: a text of digits. Its order is not used.
     pub sequence_number: String,
     /// The record's `eventSourceARN`, verbatim.
     pub stream: String,
@@ -26,26 +26,25 @@ impl fmt::Display for RecordId {
     }
 }
 
-/// What identifies a record, in whatever form the record is: parsed, as a change, or in quarantine.
+/// What identifies a record, whether it is parsed, a change, or in quarantine.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RecordHead {
-    /// What the record is known by.
+    /// The record's sequence number and stream.
     pub id: RecordId,
     /// The stream's identifier of the event; empty when the record has none.
     pub event_id: String,
-    /// `INSERT`, `MODIFY` or `REMOVE`, or what the record says; empty when it says nothing. For people to read: the
-    /// images tell what happened.
+    /// `INSERT`, `MODIFY` or `REMOVE`, or whatever the record has; empty if it has nothing. It is only for people to
+    /// read: the images decide what the record does.
     pub event_name: String,
     /// The source item's key, as far as the record shows it.
     pub source_key: Item,
-    /// What is in its images; `None` if they cannot be read, or were not requested.
+    /// The digest of its images; `None` if they cannot be read, or were not requested.
     pub digest: Option<ContentDigest>,
 }
 
 impl RecordHead {
-    /// Whether both records of one batch are of one event: they are of one source item and say the same of it. Two records
-    /// of one sequence number that are not are two events. So are one that can be read and one that cannot. Where neither
-    /// tells its images, the identifier of the event decides.
+    /// Whether two records of one batch are the same event: they have the same source item and the same digest. If only
+    /// one of them can be read, they are two events. If neither can, the event identifier decides.
     #[must_use]
     pub fn same_event(&self, other: &Self) -> bool {
         let other_content = self.digest != other.digest || self.digest.is_none() && self.event_id != other.event_id;
@@ -61,12 +60,12 @@ impl RecordHead {
 pub struct StreamRecord<'a> {
     /// What identifies the record.
     pub head: RecordHead,
-    /// When the write was made, to the second or less; none is taken as now.
+    /// When the write was made, to the second or less; `None` counts as now.
     pub created_at: Option<DateTime<Utc>>,
     /// What the item was and what it is.
     pub images: Images,
-    /// The attributes that an image has and that cannot be read, so that they are not in it, each with what is wrong.
-    /// A caller that needs one of them cannot use the record.
+    /// The attributes of the images that cannot be read, each with what is wrong. The images lack them. A caller that
+    /// needs one of them cannot use the record.
     pub unreadable: BTreeMap<String, String>,
     /// The record as it came.
     pub raw: &'a str,

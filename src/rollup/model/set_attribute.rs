@@ -21,7 +21,7 @@ pub struct SetAttribute {
 pub enum SetValue {
     /// The same on every item.
     Constant(Constant),
-    /// A text made of what the item's key is made of.
+    /// A text that is made from the same expressions as the item's key.
     Text(Template),
 }
 
@@ -34,7 +34,7 @@ pub enum Constant {
     Bool(bool),
 }
 
-/// The texts that an image gives to the attributes that are no constants, by attribute.
+/// The texts that an image gives to the attributes that are not constants, by attribute.
 pub type SetTexts = BTreeMap<String, String>;
 
 impl Constant {

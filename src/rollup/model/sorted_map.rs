@@ -1,4 +1,4 @@
-//! A map of few entries, in one piece of memory.
+//! A map of few entries, in one allocation.
 
 use std::borrow::Borrow;
 use std::slice;
@@ -6,8 +6,8 @@ use std::vec;
 
 /// A map of few entries, in the order of their keys.
 ///
-/// A batch has thousands of these with one or two entries each, and a node of a [`BTreeMap`](std::collections::BTreeMap)
-/// has room for eleven. To insert into it takes time by the number of entries.
+/// A batch has thousands of these with one or two entries each, and a node of a
+/// [`BTreeMap`](std::collections::BTreeMap) has room for eleven. The time to insert grows with the number of entries.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SortedMap<K, V>(Vec<(K, V)>);
 
@@ -89,7 +89,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.0.iter_mut().map(|(_, value)| value)
     }
 
-    /// Takes out the entries that are not wanted.
+    /// Keeps only the wanted entries.
     pub fn retain(&mut self, wanted: impl Fn(&K, &V) -> bool) {
         self.0.retain(|(key, value)| wanted(key, value));
     }

@@ -1,4 +1,4 @@
-//! What is kept about what: a view is a definition, not code.
+//! A view: which source items are counted on which view items, and how. It is a definition, not code.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -12,17 +12,17 @@ use crate::rollup::model::set_attribute::{SetAttribute, SetTexts, SetValue};
 pub use crate::rollup::model::view_key::{KeyError, KeyPart, KeyType, MissingKey, TableId, ViewKey};
 use crate::rollup::model::view_key::{KeyValue, key_part_values};
 
-/// The attribute of a view item that counts its transactions: one higher with every one that touches the item.
+/// The attribute of a view item that counts its transactions: each one that touches the item raises it by one.
 pub const ROLLUP_VERSION: &str = "RollupVersion";
 
 /// The attribute that a view item has while a repair corrects it under writes: see
 /// [`correction`](crate::rollup::check::correction).
 pub const REPAIR_CLAIM: &str = "RollupRepair";
 
-/// What a view is called whose definition gives it no name.
+/// The name of a view whose definition has none.
 pub const DEFAULT_NAME: &str = "default";
 
-/// A definition: the items of the view table summarise the items of the source table.
+/// A view: the items of the view table summarise the items of the source table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::struct_field_names, reason = "the view's table is the view table")]
 pub struct View {
@@ -37,7 +37,7 @@ pub struct View {
     on_missing: OnMissingViewItem,
 }
 
-/// What is done about a source item whose view item is not there.
+/// What to do with a record whose view item does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnMissingViewItem {
@@ -59,7 +59,7 @@ impl OnMissingViewItem {
     }
 }
 
-/// A definition that cannot be kept.
+/// Why a view is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ViewError {
     /// A table has one or two key attributes.
@@ -68,7 +68,7 @@ pub enum ViewError {
     /// Nothing is measured.
     #[error("the view has no measure; name at least one")]
     NoMeasure,
-    /// Two things of the view item would share an attribute.
+    /// Two keys, measures or set attributes have the same attribute.
     #[error(
         "the attribute {0:?} of the view item is used twice; keys and measures need different names, and cannot be named {ROLLUP_VERSION} or {REPAIR_CLAIM}"
     )]
@@ -88,10 +88,10 @@ pub enum ViewError {
 }
 
 impl View {
-    /// A view of `source_table`, kept on the items of `view_table`.
+    /// A view of `source_table` on the items of `view_table`.
     ///
     /// # Errors
-    /// When the definition contradicts itself; the message names what.
+    /// When the definition contradicts itself; the message says how.
     pub fn new(
         source_table: impl Into<String>,
         view_table: impl Into<String>,
@@ -140,7 +140,7 @@ impl View {
         Ok(())
     }
 
-    /// The example that ships, on tables of any name: the points of a map, in all and per category.
+    /// The default view, on tables of any name: the points of a map, in total and per category.
     ///
     /// # Errors
     /// When a table's name is empty.
@@ -155,7 +155,7 @@ impl View {
         Self::new(source_table, view_table, None, vec![key], measures)
     }
 
-    /// The view by another name than the default one.
+    /// The view with this name instead of the default one.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
@@ -165,7 +165,7 @@ impl View {
     /// The view with attributes that each of its updates also sets.
     ///
     /// # Errors
-    /// When one of them is used for something else, or there are too many.
+    /// When the attribute of one of them is used already, or there are too many.
     pub fn with_set(mut self, set: Vec<SetAttribute>) -> Result<Self, ViewError> {
         if set.len() > limits::ITEM_SET_ATTRIBUTES {
             return Err(ViewError::TooManySetAttributes(set.len()));
@@ -175,14 +175,14 @@ impl View {
         Ok(self)
     }
 
-    /// The view with another answer to a view item that is not there than the default one.
+    /// The view with this setting for missing view items instead of the default one.
     #[must_use]
     pub fn with_missing(mut self, on_missing: OnMissingViewItem) -> Self {
         self.on_missing = on_missing;
         self
     }
 
-    /// What the view is called.
+    /// The view's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -200,13 +200,13 @@ impl View {
         &self.view_table
     }
 
-    /// The view table, by its place in the definition that the view is of.
+    /// The id of the view table in the view's definition.
     #[must_use]
     pub fn table(&self) -> TableId {
         self.table
     }
 
-    /// Whether the view table is the source table, under whatever name.
+    /// Whether the view table is the source table, given by name or by ARN.
     #[must_use]
     pub fn is_on_its_source(&self) -> bool {
         table_name(&self.source_table) == table_name(&self.view_table)
@@ -224,7 +224,7 @@ impl View {
         &self.measures
     }
 
-    /// The measures that are kept by group, each with its place in [`View::measures`].
+    /// The measures that have groups, each with its index in [`View::measures`].
     pub fn grouped(&self) -> impl Iterator<Item = (usize, &Measure)> {
         self.measures.iter().enumerate().filter(|(_, measure)| measure.is_grouped())
     }
@@ -235,24 +235,24 @@ impl View {
         &self.set
     }
 
-    /// What is done about a view item that is not there.
+    /// What to do if a view item does not exist.
     #[must_use]
     pub fn on_missing(&self) -> OnMissingViewItem {
         self.on_missing
     }
 
-    /// The attributes of a view item that the definition names for it, its key aside: its measures, and what it sets.
+    /// The attributes of a view item that the definition names, without its key: measures and set attributes.
     pub fn defined_attributes(&self) -> impl Iterator<Item = &str> {
         let measures = self.measures.iter().map(|measure| measure.attribute.as_str());
         measures.chain(self.set.iter().map(|set| set.attribute.as_str()))
     }
 
-    /// The attributes of a view item that an update writes, its key aside.
+    /// The attributes of a view item that an update writes, without its key.
     pub fn writes(&self) -> impl Iterator<Item = &str> {
         self.defined_attributes().chain([ROLLUP_VERSION])
     }
 
-    /// Whether an image can have several view items or several groups of a measure, by an `each`.
+    /// Whether the view has an `each`, by which one image can have several view items or several groups of a measure.
     #[must_use]
     pub fn has_each(&self) -> bool {
         let of_key = self.key.iter().any(|part| part.value.has_each());
@@ -268,8 +268,8 @@ impl View {
         condition.chain(key).chain(measures).collect()
     }
 
-    /// Whether the view and another one, of this definition or another, may have an item in common: not if their tables
-    /// differ, or if their keys begin differently in one attribute.
+    /// Whether this view and another one, of any definition, may share an item. They cannot if their tables differ, or
+    /// if the texts that their keys begin with differ in one attribute.
     #[must_use]
     pub fn may_share_items_with(&self, other: &Self) -> bool {
         let may_be_equal = |(one, two): (&KeyPart, &KeyPart)| {
@@ -280,24 +280,24 @@ impl View {
             && self.key.iter().zip(&other.key).all(may_be_equal)
     }
 
-    /// Which images the view is about; all of them without one.
+    /// The condition that selects the view's images; `None` selects all.
     #[must_use]
     pub fn condition(&self) -> Option<&Condition> {
         self.condition.as_ref()
     }
 
-    /// Whether the view is about an image at all.
+    /// Whether the view's condition selects an image.
     #[must_use]
     pub fn selects(&self, image: &Item) -> bool {
         self.condition.as_ref().is_none_or(|condition| condition.holds(image))
     }
 
-    /// The view items that an image belongs to, if the view [selects](Self::selects) it, each with the texts that it sets
-    /// there: none if a key attribute has no value, and several if one is made for each element of something.
+    /// The view items that an image belongs to, if the view [selects](Self::selects) it, each with the texts that it
+    /// sets there. There are none if a key attribute has no value, and several if the key has an `each`.
     ///
     /// # Errors
-    /// When the image has a value that cannot be a key or a text to set, or no key where that is an error; the error names
-    /// the attribute.
+    /// When a value of the image cannot be a key or a text to set, or when the key is missing and the definition does
+    /// not allow that. The error names the attribute.
     pub fn items_of(&self, image: &Item) -> Result<Vec<(ViewKey, SetTexts)>, (MissingKey, KeyError)> {
         let parts = self.key.iter().enumerate().map(|(place, part)| key_part_values(place, part, image));
         let parts: Vec<Result<Vec<KeyValue>, KeyError>> = parts.collect();

@@ -1,4 +1,4 @@
-//! The key of a view item: how its parts are made from a source item, and what they can be.
+//! The key of a view item: how its parts are made from a source item, and which values are valid.
 
 use std::fmt;
 
@@ -15,9 +15,9 @@ pub struct KeyPart {
     /// The key attribute of the view table.
     pub view_attribute: String,
     pub key_type: KeyType,
-    /// What makes its value.
+    /// The template of its value.
     pub value: Template,
-    /// What becomes of a record with an image that has no usable value for it.
+    /// What to do with a record whose image has no usable value for it.
     pub missing: MissingKey,
 }
 
@@ -30,7 +30,7 @@ impl KeyPart {
         Self { view_attribute: name, key_type, value, missing: MissingKey::Sparse }
     }
 
-    /// The source item's attribute that is the value as it is; none if the value is computed.
+    /// The source item's attribute whose value is used as it is; `None` if the value is computed.
     #[must_use]
     pub fn source_attribute(&self) -> Option<&str> {
         let mut holes = self.value.holes();
@@ -41,11 +41,11 @@ impl KeyPart {
     }
 }
 
-/// What becomes of a record with an image that has no usable value for a key attribute.
+/// What to do with a record whose image has no usable value for a key attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MissingKey {
-    /// The image is not in the view, as in a sparse index; the other image counts.
+    /// The image is not in the view, as in a sparse index. The record's other image counts.
     #[default]
     Sparse,
     /// The record is quarantined.
@@ -73,7 +73,7 @@ impl fmt::Display for KeyType {
     }
 }
 
-/// A value as a key attribute, if it can be one.
+/// Turns a value into a key value, if it can be one.
 pub(super) fn key_value(place: usize, name: &str, key_type: KeyType, value: Datum<'_>) -> Result<KeyValue, KeyError> {
     let attribute = || name.to_owned();
     let key = match (key_type, value) {
@@ -95,14 +95,14 @@ pub(super) fn key_value(place: usize, name: &str, key_type: KeyType, value: Datu
     }
 }
 
-/// The values that an image gives to a key attribute: none if it has no value for it.
+/// The values that an image gives to a key attribute; none if it has no value for it.
 pub(super) fn key_part_values(place: usize, part: &KeyPart, image: &Item) -> Result<Vec<KeyValue>, KeyError> {
     let out_of_bounds = |OutOfBounds| KeyError::OutOfBounds { attribute: part.view_attribute.clone() };
     let values = part.value.of(image).map_err(out_of_bounds)?;
     values.into_iter().map(|value| key_value(place, &part.view_attribute, part.key_type, value)).collect()
 }
 
-/// A view table, by its place in [`Definition::tables`](crate::rollup::model::definition::Definition::tables).
+/// A view table, by its index in [`Definition::tables`](crate::rollup::model::definition::Definition::tables).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct TableId(pub usize);
 
@@ -115,7 +115,7 @@ pub struct ViewKey {
 }
 
 impl ViewKey {
-    /// Bytes of its values.
+    /// The size of its values in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.values.iter().map(KeyValue::bytes).sum()
@@ -152,7 +152,7 @@ impl KeyValue {
         }
     }
 
-    /// The text that it is; none if it is a number or bytes.
+    /// The value, if it is a text.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::S(text) => Some(text),
@@ -169,7 +169,7 @@ impl KeyValue {
     }
 }
 
-/// An image that does not tell which view item it belongs to.
+/// An image that does not show which view item it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The attribute is absent.
@@ -178,7 +178,7 @@ pub enum KeyError {
         /// The view item's attribute.
         attribute: String,
     },
-    /// The attribute is of another type than the view's key.
+    /// The attribute's type is not that of the view's key.
     #[error(
         "the attribute {attribute:?}, which names the view item, is of type {found}; the view's key needs {wanted}"
     )]
@@ -202,7 +202,7 @@ pub enum KeyError {
         /// The view item's attribute.
         attribute: String,
     },
-    /// The value fits into no key.
+    /// The value is longer than a key may be.
     #[error("the attribute {attribute:?}, which names the view item, has {bytes} bytes; a key has at most {limit}")]
     TooLong {
         /// The view item's attribute.

@@ -1,7 +1,7 @@
-//! Who is at fault for a refusal: the record that stands alone with it, or the deployment.
+//! Who is at fault for a refusal: the record that was sent alone, or the deployment.
 //!
-//! A record at fault goes to quarantine, and the shard goes on. A deployment at fault would refuse every record, so the
-//! invocation fails and nothing is lost. What a writer of the source table decides must never hold the shard.
+//! A record at fault goes to quarantine, and the shard continues. A deployment at fault would refuse every record, so
+//! the invocation fails and nothing is lost. Nothing that a writer of the source table does may stop the shard.
 
 use crate::rollup::Item;
 use crate::rollup::model::definition::Definition;
@@ -17,8 +17,8 @@ pub enum Blame {
     Deployment,
 }
 
-/// Parts of the service's words, in lower case, about what a writer's data decides: how large a value, a key, an item or a
-/// group of items is.
+/// Parts of DynamoDB's messages, in lower case, about what a writer's data decides: how large a value, a key, an item
+/// or an item collection is.
 const ABOUT_DATA: [&str; 9] = [
     "itemcollectionsizelimitexceeded",
     "item size",
@@ -31,15 +31,15 @@ const ABOUT_DATA: [&str; 9] = [
     "empty binary value",
 ];
 
-/// Parts of the service's words, in lower case, about a key of a secondary index.
+/// Parts of DynamoDB's messages, in lower case, about a key of a secondary index.
 const ABOUT_AN_INDEX: [&str; 3] = ["index key", "indexname", "secondary index"];
 
-/// Who is at fault for a refusal in these words of a record that stands alone, where no fault is to be seen in its view
-/// items as they were read.
+/// Who is at fault if DynamoDB refuses a record that was sent alone, with this message, and the view items that were
+/// read show no fault.
 ///
-/// The record, if the words are about what its data decides, or about a value of another's in the view item. Otherwise the
-/// deployment, if the words name an index, or if one of the view items was never updated before. One that has a
-/// [`ROLLUP_VERSION`] took such updates, so this one is at fault.
+/// The record, if the message is about what its data decides, or about a value that another program wrote to the view
+/// item. Otherwise the deployment, if the message names an index, or if one of the view items was never updated. An
+/// item with a [`ROLLUP_VERSION`] took such updates before, so this record is at fault.
 #[must_use]
 pub fn blame<'i>(definition: &Definition, words: &str, items: impl IntoIterator<Item = Option<&'i Item>>) -> Blame {
     if refuses_every_update(definition, words) {
@@ -55,8 +55,8 @@ pub fn blame<'i>(definition: &Definition, words: &str, items: impl IntoIterator<
     Blame::Record
 }
 
-/// Whether a refusal is about a secondary index whose key is a measure, or an attribute that the definition sets, and of
-/// another type than is ever written there: no record could be counted.
+/// Whether a refusal is about a secondary index whose key is a measure, or an attribute that the definition sets, but
+/// whose key type is not the type that is always written there. Then no record can be counted.
 #[must_use]
 pub fn refuses_every_update(definition: &Definition, words: &str) -> bool {
     index_key(words).is_some_and(|key| {
@@ -65,7 +65,8 @@ pub fn refuses_every_update(definition: &Definition, words: &str) -> bool {
     })
 }
 
-/// Whether a refusal of a marker is about a secondary index of its table: what the index is of is in each marker.
+/// Whether a refusal of a marker is about a secondary index of its table. Every marker has the attributes of such an
+/// index, so the deployment is at fault.
 #[must_use]
 pub fn names_an_index(words: &str) -> bool {
     contains_any(words, &ABOUT_AN_INDEX)

@@ -1,7 +1,7 @@
 //! The records of a batch as one set of changes, and the sums of any part of it.
 //!
-//! Deltas commute, so the records of one view item may be added up in any grouping and committed in any order. What may
-//! not be lost on the way: a record's marker, and the touch of a view item whose sums are zero.
+//! Deltas commute, so the records of one view item may be added up in any grouping and committed in any order. Two
+//! things must be kept: each record's marker, and the update of a view item whose sums are zero.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{Index, IndexMut};
@@ -16,10 +16,10 @@ use crate::rollup::model::set_attribute::SetTexts;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::delta::Effect;
 
-/// How the marker's key of a record without a sequence number begins; a digest of the record follows.
+/// What the sequence number in the marker of a record without one begins with. A digest of the record follows.
 pub const UNNUMBERED: &str = "unnumbered-";
 
-/// A batch in which every record stands once and every view item has a number.
+/// A batch in which every record is listed once and every view item has a number.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Batch<'a> {
     /// The records to write, each once.
@@ -28,31 +28,31 @@ pub struct Batch<'a> {
     pub items: Vec<TouchedItem>,
     /// What became of the record at each position of the event.
     pub dispositions: Vec<Disposition>,
-    /// Entries with a sequence number that an earlier entry has, which is another event: a marker tells what they are once
-    /// the others are resolved.
+    /// Entries whose sequence number an earlier entry has too, for another event. They wait until the others are
+    /// resolved; then the marker decides.
     pub behind_others: Vec<EntryId>,
-    /// The entries of one sequence number, for each number that several have.
+    /// The entries with the same sequence number, for each number that several have.
     pub rivals: Vec<Vec<EntryId>>,
-    /// How often an image could not be counted by a view that it is in.
+    /// How often a view could not count an image that is in it.
     pub uncountable: usize,
 }
 
 /// A view item that records of a batch touch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TouchedItem {
-    /// Which one.
+    /// Its key.
     pub key: ViewKey,
     /// The views whose counters the records add to. Several views may share an item.
     pub views: ViewSet,
-    /// The texts that the last of the records sets there.
+    /// The texts that the last of these records sets there.
     pub texts: SetTexts,
 }
 
-/// A view item, by its place in [`Batch::items`].
+/// A view item, by its index in [`Batch::items`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemId(pub usize);
 
-/// A record to write, by its place in [`Batch::entries`].
+/// A record to write, by its index in [`Batch::entries`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId(pub usize);
 
@@ -77,17 +77,17 @@ pub enum Disposition {
     NoEffect,
     /// It is this entry.
     Entry(EntryId),
-    /// It is this entry once more.
+    /// It repeats this entry.
     Repeat(EntryId),
-    /// It has no sequence number: it cannot be reported to Lambda, so the invocation must fail. So that nothing is lost
-    /// by that, this entry keeps it in quarantine.
+    /// It has no sequence number, so it cannot be reported to Lambda and the invocation must fail. This entry keeps the
+    /// record in quarantine, so that nothing is lost.
     Unnumbered(EntryId),
 }
 
 /// What was found at one position of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found<'a> {
-    /// A record: what to do about it.
+    /// A record, with what to do about it.
     Record(Effect<'a>),
     /// An entry without a sequence number.
     Unnumbered {
@@ -156,7 +156,7 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
     batch
 }
 
-/// A record without a sequence number is known by its own text: the same record once more has the same marker.
+/// The digest of its text identifies a record without a sequence number: the same record again gets the same marker.
 fn unnumbered(reason: Reason, raw: &str) -> Poison<'_> {
     let name = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, raw.as_bytes());
     let id = RecordId { sequence_number: format!("{UNNUMBERED}{name}"), stream: UNKNOWN_STREAM.to_owned() };
@@ -185,8 +185,8 @@ impl<'a> Batch<'a> {
         (0..self.entries.len()).map(EntryId)
     }
 
-    /// The sums of some of the entries, per view item that they touch. A view item whose sums cancel out stays, with
-    /// none: its version is still raised.
+    /// The sums of some of the entries, for each view item that they touch. A view item whose sums are all zero stays
+    /// in the result, without sums: its version is still raised.
     #[must_use]
     pub fn sums(&self, members: &[EntryId]) -> BTreeMap<ItemId, Sums> {
         let mut items: BTreeMap<ItemId, Sums> = BTreeMap::new();
@@ -226,7 +226,8 @@ impl Index<ItemId> for Batch<'_> {
 }
 
 impl Entry<'_> {
-    /// The entry as one whose sequence number another event has: which of the two is to be counted is not decided here.
+    /// The entry as one whose sequence number another event has: it goes to quarantine, because nothing here can decide
+    /// which of the two counts.
     #[must_use]
     pub fn of_another_event(self) -> Self {
         let taken = |head: &RecordHead| Reason::NumberTaken { sequence_number: head.id.sequence_number.clone() };
@@ -248,7 +249,7 @@ impl Entry<'_> {
         }
     }
 
-    /// What its marker is known by.
+    /// The key of its marker.
     #[must_use]
     pub fn marker_id(&self) -> RecordId {
         match self {

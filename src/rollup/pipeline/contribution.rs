@@ -1,4 +1,5 @@
-//! What one image adds to which view items: the one function that everything else is made of.
+//! What one image adds to which view items. The function, the audit, the repair and `view try` all use this one
+//! function.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,7 @@ pub struct Contribution {
     pub parts: Vec<ViewContribution>,
     /// How many values could not name a group of a measure.
     pub ungrouped: usize,
-    /// The views that it is in and that cannot count it, with the reason.
+    /// The views that the image is in but that cannot count it, with the reason.
     pub uncountable: Vec<(ViewId, Uncountable)>,
 }
 
@@ -42,20 +43,20 @@ pub struct ViewContribution {
 pub struct ItemContribution {
     /// The views that it counts for.
     pub views: ViewSet,
-    /// To which counters, zeros included.
+    /// What it adds to each counter, zeros included.
     pub amounts: BTreeMap<Counter, Number>,
     /// The texts that are set there.
     pub texts: SetTexts,
 }
 
 impl Contribution {
-    /// The view items that the image counts for, each once.
+    /// The view items that the image adds to, each once.
     #[must_use]
     pub fn items(&self) -> BTreeSet<&ViewKey> {
         self.parts.iter().flat_map(|part| &part.items).map(|(item, _)| item).collect()
     }
 
-    /// What the image adds to one view item, all its views together; none if it does not count for it.
+    /// What the image adds to one view item, for all views together; `None` if it adds nothing there.
     #[must_use]
     pub fn of(&self, item: &ViewKey) -> Option<ItemContribution> {
         let mut found: Option<ItemContribution> = None;
@@ -75,7 +76,7 @@ impl Contribution {
         self.items().into_iter().map(|item| (item, self.of(item).unwrap_or_default())).collect()
     }
 
-    /// The views that cannot count it, as what is stored of a record with this image.
+    /// The views that cannot count it, as a marker of a record with this image stores them.
     pub fn uncountable_as(&self, image: Image) -> impl Iterator<Item = UncountableImage> {
         let told =
             move |(view, why): &(ViewId, Uncountable)| UncountableImage { view: *view, image, reason: why.to_string() };
@@ -86,7 +87,7 @@ impl Contribution {
 /// Why an image that is in a view contributes nothing to it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Uncountable {
-    /// Its view item is unknown, or not what is set there.
+    /// Its view item is unknown, or a text to set there is not valid.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// It has an amount that is out of bounds.
@@ -97,7 +98,7 @@ pub enum Uncountable {
         /// What the bounds are.
         error: UncountableAmount,
     },
-    /// It would add to too much at once, all views together.
+    /// It would add to too many counters, view items or bytes, for all views together.
     #[error(
         "it adds to {} counters of one view item, and to {} view items in {} bytes; at most {} counters, {} view items and {} bytes can be kept",
         .0.counters,
@@ -110,7 +111,7 @@ pub enum Uncountable {
     TooLarge(Extent),
 }
 
-/// How much an image adds to at once, all views together.
+/// How many counters, view items and bytes an image adds to, for all views together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extent {
     /// The most counters of one view item.
@@ -124,7 +125,7 @@ pub struct Extent {
 /// What a source item contributes to the views, as one of its images shows it.
 ///
 /// # Errors
-/// When the definition wants a record in quarantine whose image does not tell its view item.
+/// When the definition sends a record to quarantine because its image does not show its view item.
 pub fn contribution(definition: &Definition, image: Image, item: &Item) -> Result<Contribution, Reason> {
     let mut contribution = Contribution::default();
     for (id, view) in definition.ids().filter(|(_, view)| view.selects(item)) {
@@ -141,9 +142,9 @@ pub fn contribution(definition: &Definition, image: Image, item: &Item) -> Resul
     Ok(contribution)
 }
 
-/// Why a view has nothing of an image that it is about.
+/// Why a view gets nothing from an image that its condition selects.
 enum Refused {
-    /// The definition wants the record in quarantine.
+    /// The definition sends the record to quarantine.
     Record(KeyError),
     Image(Uncountable),
 }
@@ -171,8 +172,8 @@ fn of_view(id: ViewId, view: &View, item: &Item) -> Result<ViewContribution, Ref
 }
 
 impl Contribution {
-    /// Takes out the views of a kind, if what the image adds to would not fit into a transaction beside what another image
-    /// adds to.
+    /// Removes the views of a kind, if a transaction could not hold what the image adds to, together with what a second
+    /// image adds to.
     fn keep_what_fits(&mut self, definition: &Definition, of_kind: impl Fn(ViewId) -> bool) {
         if self.at_most(definition).fits() {
             return;
@@ -185,7 +186,7 @@ impl Contribution {
         }
     }
 
-    /// How much the image adds to, as if no two views shared a view item: nearly every image fits even so.
+    /// An upper bound: what the image adds to if no two views share a view item. Nearly every image fits even so.
     fn at_most(&self, definition: &Definition) -> Extent {
         let mut extent = Extent::default();
         for part in &self.parts {
@@ -220,7 +221,7 @@ impl ViewContribution {
 }
 
 impl Extent {
-    /// Whether a transaction has room for it beside what another image adds to.
+    /// Whether a transaction has room for it together with a second image.
     fn fits(self) -> bool {
         self.counters <= limits::IMAGE_COUNTERS
             && self.items <= limits::IMAGE_VIEW_ITEMS

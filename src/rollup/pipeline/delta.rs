@@ -18,9 +18,9 @@ use crate::rollup::pipeline::parse::shortened;
 /// What to do about a record.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect<'a> {
-    /// Nothing: no view item changes, so there is nothing to mark either.
+    /// Nothing: no view item changes, so there is no marker either.
     None {
-        /// How often an image could not be counted by a view that it is in.
+        /// How often a view could not count an image that is in it.
         uncountable: usize,
     },
     /// Add its deltas.
@@ -29,28 +29,28 @@ pub enum Effect<'a> {
     Quarantine(Poison<'a>),
 }
 
-/// How long markers are kept, and the moment a record is judged for.
+/// How long markers are kept, and the time for which a record is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Days that a marker is kept.
     pub days: u32,
-    /// When the invocation must have ended: until then the marker of a record that is not expired is there.
+    /// When the invocation must have ended. The marker of a record that is not expired exists at least until then.
     pub until: DateTime<Utc>,
 }
 
 impl Retention {
-    /// Of records whose markers are known to be there: none has expired.
+    /// For records whose markers are known to exist: none of them is expired.
     pub const KNOWN_MARKERS: Self = Self { days: u32::MAX, until: DateTime::UNIX_EPOCH };
 
-    /// Whether the marker of a record created at that time may have been deleted. It is kept from the time it is
-    /// written, which is not before the record was created.
+    /// Whether the marker of a record with this creation time may have been deleted. A marker is kept from the time it
+    /// is written, which is not before the record was created.
     #[must_use]
     pub fn expired(&self, created_at: DateTime<Utc>) -> bool {
         self.until.signed_duration_since(created_at) >= chrono::TimeDelta::days(i64::from(self.days))
     }
 }
 
-/// What a record does to the views: taken from its images, never from its name.
+/// What a record does to the views. Its images decide, never its name.
 #[must_use]
 pub fn effect<'a>(definition: &Definition, record: StreamRecord<'a>, retention: &Retention) -> Effect<'a> {
     let head = |record: &mut StreamRecord<'a>| {
@@ -88,7 +88,7 @@ pub fn effect<'a>(definition: &Definition, record: StreamRecord<'a>, retention: 
     Effect::Apply(Change { head: head(&mut record), deltas, texts, uncountable, ungrouped, raw: record.raw })
 }
 
-/// What is wrong with a record for these views: an attribute that one of them reads, or a key, cannot be read.
+/// Why a record is unreadable for these views: an attribute that one of them reads, or a key, cannot be read.
 #[must_use]
 pub fn unreadable(definition: &Definition, record: &StreamRecord<'_>) -> Option<Reason> {
     if record.unreadable.is_empty() {
@@ -100,8 +100,8 @@ pub fn unreadable(definition: &Definition, record: &StreamRecord<'_>) -> Option<
     Some(Reason::Unreadable(shortened(&format!("the attribute {name:?}: {words}"))))
 }
 
-/// What a change of an item adds to which view items: what it contributes now less what it contributed before. Never holds a
-/// zero. With the texts that it sets there.
+/// What a change of an item adds to which view items: the new contribution less the old one, without zeros. Also the
+/// texts that it sets there.
 #[must_use]
 pub fn difference(old: Contribution, new: Contribution) -> (Deltas, BTreeMap<ViewKey, SetTexts>) {
     let mut deltas = Deltas::new();

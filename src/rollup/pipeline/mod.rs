@@ -1,4 +1,4 @@
-//! The way of an event: from raw records to planned transactions, and from answers to the response.
+//! The path of an event: from raw records to planned transactions, and from answers to the response.
 
 pub mod blame;
 pub mod coalesce;

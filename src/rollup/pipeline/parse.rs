@@ -1,6 +1,6 @@
-//! The border: raw JSON into [`StreamRecord`]s without an optional field that need not be there.
+//! The border: turns raw JSON into [`StreamRecord`]s, whose fields are optional only where a record may lack them.
 //!
-//! Every record is parsed by itself, so that a bad one costs its neighbours nothing.
+//! Every record is parsed alone, so that a bad one does not affect its neighbours.
 
 use aws_lambda_events::event::dynamodb::StreamViewType;
 use serde::Deserialize;
@@ -26,9 +26,9 @@ const SOURCE_CHARACTERS: usize = 64;
 pub enum Parsed<'a> {
     /// A stream record.
     Record(StreamRecord<'a>),
-    /// One that cannot be applied, but can be named.
+    /// A record that cannot be applied, but that has a sequence number.
     Poison(Poison<'a>),
-    /// One without a sequence number: it cannot be marked, nor reported to Lambda.
+    /// A record without a sequence number: it can be neither marked nor reported to Lambda.
     Unnumbered {
         /// What is wrong with it.
         reason: Reason,
@@ -37,23 +37,22 @@ pub enum Parsed<'a> {
     },
 }
 
-/// An event that is not one of a stream that can be rolled up. Not the records are at fault but the deployment, so
-/// nothing is quarantined.
+/// An event that is not from a usable stream. The deployment is at fault, not the records, so nothing is quarantined.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
     /// It is not text, so it is not JSON.
     #[error("the event is not UTF-8 text: no character begins at byte {bytes}; send it as JSON")]
     NotText {
-        /// How many bytes of it are text.
+        /// How many bytes at its beginning are text.
         bytes: usize,
     },
-    /// No `Records` in it.
+    /// It has no `Records`.
     #[error(
         "the event is not from a DynamoDB stream: no list of Records up to line {line}, column {column}; connect the \
          function to a stream by an event source mapping"
     )]
     NotAStreamEvent {
-        /// The line of the event up to which it was read.
+        /// The line of the event at which reading stopped.
         line: usize,
         /// The column.
         column: usize,
@@ -79,11 +78,11 @@ pub enum EventError {
     },
 }
 
-/// Parses an event: each of its records by itself, in their order, and not before it is asked for, as its images may be
-/// large in memory.
+/// Parses an event. Each record is parsed alone and in order, only when the iterator gets to it, because its images may
+/// take much memory.
 ///
 /// # Errors
-/// When the event has no `Records`; for a record, when it is of a stream of the wrong view type.
+/// When the event has no `Records`; for a record, when its stream has the wrong view type.
 pub fn parse(event: &str) -> Result<impl Iterator<Item = Result<Parsed<'_>, EventError>>, EventError> {
     #[derive(Deserialize)]
     struct Event<'a> {
@@ -95,8 +94,8 @@ pub fn parse(event: &str) -> Result<impl Iterator<Item = Result<Parsed<'_>, Even
     Ok(event.records.into_iter().map(|raw| parse_record(raw.get())))
 }
 
-/// Whether a stream is one of another table, by its ARN. A text that is not a stream's ARN, as in a
-/// test event, is not another table's.
+/// Whether a stream belongs to another table, by its ARN. A text that is not a stream's ARN, as in a test event, counts
+/// as the source table's.
 #[must_use]
 pub fn is_of_another_table(stream: &str, source_table: &str) -> bool {
     let named = stream.starts_with("arn:") && stream.contains(":table/") && stream.contains("/stream/");
@@ -106,7 +105,7 @@ pub fn is_of_another_table(stream: &str, source_table: &str) -> bool {
 /// Parses one record.
 ///
 /// # Errors
-/// When it is of a stream of the wrong view type.
+/// When its stream has the wrong view type.
 pub fn parse_record(raw: &str) -> Result<Parsed<'_>, EventError> {
     match Envelope::read(raw) {
         Ok(record) => accept(record, raw),
@@ -146,7 +145,7 @@ fn accept(record: Envelope, raw: &str) -> Result<Parsed<'_>, EventError> {
     })
 }
 
-/// What can still be told of a record that does not parse.
+/// What can still be read of a record that does not parse.
 fn refuse(reason: Reason, raw: &str) -> Result<Parsed<'_>, EventError> {
     let record: Fields<'_> = serde_json::from_str(raw).unwrap_or_default();
     let change: Fields<'_> = field(&record, "dynamodb").unwrap_or_default();
@@ -166,8 +165,8 @@ fn refuse(reason: Reason, raw: &str) -> Result<Parsed<'_>, EventError> {
     Ok(Parsed::Poison(Poison { head, reason, raw }))
 }
 
-/// A record without a sequence number, unless it says that another service sent it: then the function is connected to
-/// the wrong one, and nothing of it is worth keeping.
+/// A record without a sequence number. If it says that another service sent it, the function is connected to the wrong
+/// service: that is an error, and nothing of the record is kept.
 fn unnumbered(reason: Reason, raw: &str) -> Result<Parsed<'_>, EventError> {
     let record: Fields<'_> = serde_json::from_str(raw).unwrap_or_default();
     // SNS writes its fields in another case.
@@ -178,7 +177,7 @@ fn unnumbered(reason: Reason, raw: &str) -> Result<Parsed<'_>, EventError> {
     }
 }
 
-/// A parser's words, which may repeat what is in the record, without end.
+/// A parser's message, shortened: it may repeat what is in the record, which may be long.
 pub(super) fn shortened(words: &str) -> String {
     match words.char_indices().find(|(place, _)| *place >= limits::REASON_BYTES) {
         Some((end, _)) => format!("{}…", &words[..end]),

@@ -1,8 +1,8 @@
-//! Changes into transactions, and a transaction into its actions.
+//! Distributes changes over transactions, and turns a transaction into its actions.
 //!
 //! A planned transaction is a list of entries: all their markers, and one update for each view item that they touch.
-//! Its actions follow from that list and from the shapes of the view items, so that planning again, after an answer, is
-//! planning with a shorter list or with other shapes.
+//! The list and the shapes of the view items determine its actions. So to plan again after an answer means to plan with
+//! a shorter list or with other shapes.
 
 mod by_item;
 mod dense;
@@ -33,24 +33,24 @@ pub struct Transaction<'a> {
 /// One action of a transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action<'a> {
-    /// Put the marker of an entry, unless there is one with its key that it may not replace.
+    /// Put the marker of an entry. It may replace an existing marker only as the guard allows.
     PutMarker {
         /// The entry.
         entry: EntryId,
-        /// Which one it may replace.
+        /// Which existing marker it may replace.
         guard: Guard,
         /// The marker.
         marker: Marker<'a>,
     },
-    /// Put a part of a record that is kept in quarantine. The condition of the marker beside it decides whether it is
-    /// written; its own only saves a marker that may have this key.
+    /// Put a part of a record that is kept in quarantine. The condition of the marker in the same transaction decides
+    /// whether it is written. Its own condition only prevents it from replacing a marker that has this key.
     PutPart {
         /// The entry.
         entry: EntryId,
         /// The part.
         part: Item,
     },
-    /// Say why a record stays in quarantine whose replay failed for another reason than the one in its marker.
+    /// Update why a record stays in quarantine, if its replay failed for another reason than the one in its marker.
     UpdateReason {
         /// The entry.
         entry: EntryId,
@@ -59,7 +59,7 @@ pub enum Action<'a> {
         /// Why it cannot be applied now.
         reason: String,
     },
-    /// Delete a part of a record whose quarantine ends with this transaction. There may be none with this key.
+    /// Delete a part of a record whose quarantine ends with this transaction. There may be no item with this key.
     DeletePart {
         /// The entry.
         entry: EntryId,
@@ -77,7 +77,7 @@ pub enum Action<'a> {
         /// The update.
         update: Update,
     },
-    /// Check that a view item is not there.
+    /// Check that a view item does not exist.
     CheckAbsent {
         /// The view item.
         item: ItemId,
@@ -101,10 +101,10 @@ pub struct Setting<'d> {
     pub stamp: Stamp,
 }
 
-/// Spreads entries over as few transactions as fit into the limits.
+/// Distributes entries over as few transactions as the limits allow.
 ///
-/// Where no entry touches several view items, the order of the items is all there is to choose. Else it is held against
-/// another way, and the one with fewer transactions is taken, or with fewer updates.
+/// If no entry touches several view items, only the order of the items matters. Otherwise there are two plans, and the
+/// one with fewer transactions is taken; with as many transactions, the one with fewer updates.
 #[must_use]
 pub fn plan(definition: &Definition, batch: &Batch<'_>, members: &[EntryId]) -> Vec<Vec<EntryId>> {
     let by_item = by_item::plan(definition, batch, members);
@@ -115,7 +115,7 @@ pub fn plan(definition: &Definition, batch: &Batch<'_>, members: &[EntryId]) -> 
     if cost(batch, &dense) < cost(batch, &by_item) { dense } else { by_item }
 }
 
-/// How many transactions a plan has, and how many updates.
+/// The number of transactions of a plan, and of updates.
 fn cost(batch: &Batch<'_>, planned: &[Vec<EntryId>]) -> (usize, usize) {
     let items = |members: &Vec<EntryId>| {
         let mut items: Vec<ItemId> = members.iter().flat_map(|&member| batch[member].touches()).copied().collect();
@@ -171,7 +171,7 @@ pub fn assemble<'s>(
     Transaction { actions }
 }
 
-/// The deletions of what a record may have been kept in, if its quarantine may end with its marker.
+/// Deletes the parts in which a record may have been kept, if its quarantine may end with its marker.
 fn ended_parts<'a>(guard: Guard, entry: EntryId, change: &Change<'_>) -> Vec<Action<'a>> {
     if guard == Guard::Absent {
         return Vec::new();
@@ -179,7 +179,7 @@ fn ended_parts<'a>(guard: Guard, entry: EntryId, change: &Change<'_>) -> Vec<Act
     possible_parts(&change.head.id, change.raw).into_iter().map(|key| Action::DeletePart { entry, key }).collect()
 }
 
-/// What keeps a record in quarantine, or says why one stays there.
+/// The actions that put a record into quarantine, or that say why it stays there.
 fn quarantine<'a>(setting: &Setting<'_>, entry: EntryId, poison: &Poison<'_>) -> Vec<Action<'a>> {
     if setting.guard == Guard::Quarantined {
         let (key, reason) = (marker_key(&poison.marker_id()), poison.reason.to_string());

@@ -8,7 +8,7 @@ use crate::rollup::pipeline::coalesce::{Batch, Disposition};
 /// What became of an entry of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryOutcome {
-    /// Its deltas are in the counters, by this invocation.
+    /// This invocation added its deltas to the counters.
     Applied,
     /// It was resolved before.
     Duplicate,
@@ -23,7 +23,7 @@ pub enum EntryOutcome {
 pub enum Unresolved {
     /// The invocation's time ended first.
     OutOfTime,
-    /// Quarantine cannot hold it: its keys and the reason are there, or nothing at all; the record is not.
+    /// Quarantine cannot hold the record: at most its keys and the reason are stored.
     NotKept,
 }
 
@@ -34,7 +34,7 @@ pub struct RecordCounts {
     pub records: usize,
     /// Added to the counters.
     pub applied: usize,
-    /// Dealt with before, by an earlier invocation or earlier in the batch.
+    /// Resolved before, by an earlier invocation or earlier in the batch.
     pub duplicates: usize,
     /// Without an effect on any view item.
     pub no_effect: usize,
@@ -69,9 +69,9 @@ fn resolution<'b>(batch: &'b Batch<'_>, outcomes: &[EntryOutcome], disposition: 
     }
 }
 
-/// The response of a batch whose entries came to these outcomes: the first record, by position, that is not resolved.
+/// The response for a batch with these outcomes: the first record, by position, that is not resolved.
 ///
-/// Records behind it may be resolved; their next delivery finds their markers.
+/// Later records may be resolved already; their next delivery finds their markers.
 #[must_use]
 pub fn response(batch: &Batch<'_>, outcomes: &[EntryOutcome]) -> (DynamoDbEventResponse, RecordCounts) {
     let mut counts = RecordCounts { records: batch.dispositions.len(), ..RecordCounts::default() };

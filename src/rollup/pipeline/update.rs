@@ -67,7 +67,8 @@ impl<'a> Draft<'a> {
         self.map_type.clone().unwrap_or_default()
     }
 
-    /// Gives the shortest placeholders to what an update has most often. DynamoDB refuses a placeholder that is not used.
+    /// Gives the shortest placeholders to the names and values that an update repeats most. DynamoDB refuses a
+    /// placeholder that is not used.
     fn name_what_recurs(&mut self, definition: &'a Definition, views: ViewSet, sums: &Sums, shape: &Shape) {
         self.name(ROLLUP_VERSION);
         for (_, measure) in definition.grouped(views) {
@@ -131,16 +132,16 @@ fn base62(mut number: usize) -> String {
     }
 }
 
-/// The update that adds `sums` to a view item of that shape, creates the maps it lacks, sets what its views set, and raises
-/// its version.
+/// The update that adds `sums` to a view item of this shape, creates the maps that it lacks, sets the attributes of
+/// `set`, and raises its version.
 ///
-/// An absent item gets all maps; under [`OnMissingViewItem::Skip`] the caller does not update one.
+/// An absent item gets all maps. Under [`OnMissingViewItem::Skip`] the caller does not update an absent item.
 #[must_use]
 pub fn update(definition: &Definition, item: &TouchedItem, sums: &Sums, shape: &Shape) -> Update {
     stated(definition, item, sums, shape, definition.on_missing(item.views))
 }
 
-/// The same, on the condition that the item is there.
+/// The same, on the condition that the item exists.
 #[must_use]
 pub fn of_existing(definition: &Definition, item: &TouchedItem, sums: &Sums, shape: &Shape) -> Update {
     stated(definition, item, sums, shape, OnMissingViewItem::Skip)
@@ -185,13 +186,13 @@ fn stated(
     update
 }
 
-/// How many attributes an update of an item of these views writes, its version aside.
+/// How many attributes an update of an item of these views writes, without its version.
 #[must_use]
 pub fn written(definition: &Definition, views: ViewSet) -> WrittenAttributes {
     WrittenAttributes { measures: definition.measures(views).count(), set: definition.set(views).count() }
 }
 
-/// The condition that a view item is still not there, for a record that is marked without being counted.
+/// The condition that a view item still does not exist, for a record that is marked without being counted.
 #[must_use]
 pub fn still_absent(table: &ViewTable) -> Update {
     let mut draft = Draft::default();

@@ -1,17 +1,17 @@
 //! What the answer to a transaction means.
 //!
-//! DynamoDB gives a cancelled transaction one reason an action, in the order of the actions, and any other refusal an
-//! error code. Both are text; here the text becomes a verdict, once.
+//! DynamoDB gives one reason for each action of a cancelled transaction, in the order of the actions. Any other refusal
+//! has an error code. Both are text; this module turns the text into a verdict, once.
 
 use crate::rollup::Item;
 
-/// Why a request was not carried out. Whatever is not known to be passing or to be a record's own fault is `Broken`:
-/// then Lambda keeps the records, and nothing is lost.
+/// Why a request was not carried out. Anything that is not known to pass, or to be a record's fault, is `Broken`: then
+/// Lambda keeps the records, and nothing is lost.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Failure {
-    /// It will pass: the same request, with the same token, may be sent again.
+    /// Temporary: the same request, with the same token, may be sent again.
     Transient(RetryCause),
-    /// The transaction was cancelled, and at least one of its actions says why it would be cancelled again.
+    /// The transaction was cancelled, and at least one of its actions would be cancelled again.
     Cancelled(Vec<ActionVerdict>),
     /// DynamoDB refuses the request as a whole, without saying which action is at fault.
     Refused(String),
@@ -26,7 +26,7 @@ pub enum Failure {
 pub enum RetryCause {
     /// Another transaction or write holds an item.
     Conflict,
-    /// More was asked than the capacity allows.
+    /// The request exceeds the capacity.
     Throttled,
     /// The same transaction is still being carried out.
     InProgress,
@@ -39,7 +39,7 @@ pub enum RetryCause {
 }
 
 impl Failure {
-    /// Whether an action's condition was not met, and nothing else is in the way for good.
+    /// Whether an action's condition was not met, and no other action was refused permanently.
     #[must_use]
     pub fn is_unmet_condition(&self) -> bool {
         let Self::Cancelled(actions) = self else { return false };
@@ -47,8 +47,8 @@ impl Failure {
         unmet && !actions.iter().any(|action| matches!(action, ActionVerdict::Refused(_)))
     }
 
-    /// Whether the service said that the request was not carried out and may be sent again. Without an answer, nobody
-    /// knows whether it was.
+    /// Whether the service said that the request was not carried out and may be sent again. Without an answer, it is
+    /// unknown whether it was carried out.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(
@@ -64,18 +64,18 @@ impl RetryCause {
         [Self::Conflict, Self::Throttled, Self::InProgress, Self::Server, Self::Timeout, Self::Connection];
 }
 
-/// What one action of a cancelled transaction says.
+/// What the reason of one action of a cancelled transaction means.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ActionVerdict {
     /// Nothing is wrong with it.
     Fine,
     /// Its condition was not met, by this item; `None` if there is no item, or it did not come back.
     ConditionFailed(Option<Item>),
-    /// It will pass.
+    /// Temporary: it may be sent again.
     Transient(RetryCause),
-    /// It cannot be carried out; the service's words.
+    /// It cannot be carried out; with the service's message.
     Refused(String),
-    /// The deployment is at fault; the service's words.
+    /// The deployment is at fault; with the service's message.
     Broken(String),
 }
 
@@ -86,14 +86,14 @@ pub struct CancellationReason {
     pub code: Option<String>,
     /// The service's words.
     pub message: Option<String>,
-    /// The item that was there, where the action asked for it.
+    /// The item that exists, if the action asked for it.
     pub item: Option<Item>,
 }
 
-/// Reads the reasons of a cancelled transaction of so many actions.
+/// Reads the reasons of a cancelled transaction with this number of actions.
 ///
-/// Reasons that cannot be laid beside the actions decide nothing; if nothing in them passes by itself, sending the
-/// transaction again would end as before.
+/// If there is not one reason for each action, no action can be blamed. Then the transaction is sent again if one of
+/// the reasons is temporary, and otherwise the deployment is at fault.
 #[must_use]
 pub fn cancelled(reasons: Vec<CancellationReason>, actions: usize) -> Failure {
     let verdicts: Vec<_> = reasons.into_iter().map(action).collect();
@@ -122,8 +122,8 @@ pub fn cancelled(reasons: Vec<CancellationReason>, actions: usize) -> Failure {
     }
 }
 
-/// The reasons that stand in the words of a cancellation, for engines that give them nowhere else: `[None,
-/// ConditionalCheckFailed]`. None come with an item.
+/// The reasons in the message of a cancellation, for engines that give them nowhere else: `[None,
+/// ConditionalCheckFailed]`. None has an item.
 #[must_use]
 pub fn reasons_in(message: &str) -> Vec<CancellationReason> {
     let codes = message.rsplit_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(codes, _)| codes);
@@ -181,7 +181,7 @@ pub fn error(answer: &ErrorAnswer) -> Failure {
     }
 }
 
-/// Reads an error answer to a request with one action, whose condition may not have been met.
+/// Reads an error answer to a request with one action, which may have a condition.
 #[must_use]
 pub fn single(answer: &ErrorAnswer) -> Failure {
     match answer.code.as_deref() {
@@ -190,7 +190,7 @@ pub fn single(answer: &ErrorAnswer) -> Failure {
     }
 }
 
-/// The codes, of cancellation reasons and of errors, that pass by themselves.
+/// The codes, of cancellation reasons and of errors, that are temporary.
 fn transient(code: &str) -> Option<RetryCause> {
     match code {
         "TransactionConflict" | "TransactionConflictException" => Some(RetryCause::Conflict),

@@ -1,4 +1,4 @@
-//! What a view item that came back tells: which counter maps it lacks, and why it cannot take an update.
+//! What a returned view item shows: which counter maps it lacks, and why it cannot take an update.
 
 use std::collections::BTreeSet;
 
@@ -14,15 +14,15 @@ use crate::rollup::{AttributeValue, Item};
 
 /// What is known of a view item's counter maps.
 ///
-/// A nested `SET` fails where its map is absent, so every update states the shape it was made for as its condition. An
-/// item is presumed to be complete; when that was wrong, the item that comes back tells its shape.
+/// A nested `SET` fails if its map is absent, so every update has the shape that it was made for as its condition. An
+/// item is assumed to be complete. If that was wrong, the item that DynamoDB returns shows its shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shape {
     /// It has every map.
     Complete,
-    /// It is there, but the maps of these measures are not: the update creates exactly them.
+    /// It exists without the maps of these measures: the update creates exactly these maps.
     Lacks(BTreeSet<MeasureId>),
-    /// It is not there.
+    /// It does not exist.
     Absent,
 }
 
@@ -38,7 +38,7 @@ impl Shape {
     }
 }
 
-/// The shape of a view item that came back, as far as these views are concerned.
+/// The shape of a returned view item, for these views.
 ///
 /// # Errors
 /// When a measure's attribute exists and is not a map; the text names the attribute and its type.
@@ -57,7 +57,7 @@ pub fn shape(definition: &Definition, views: ViewSet, item: Option<&Item>) -> Re
     Ok(if lacking.is_empty() { Shape::Complete } else { Shape::Lacks(lacking) })
 }
 
-/// Why a view item that is there cannot take an addition to a counter; `None` if nothing speaks against it.
+/// Why an existing view item cannot take an addition to a counter; `None` if no reason is found.
 #[must_use]
 pub fn fault(definition: &Definition, item: &Item, counter: &Counter) -> Option<String> {
     if let Some(other) = item.get(ROLLUP_VERSION).filter(|value| !matches!(value, AttributeValue::N(_))) {
@@ -75,8 +75,7 @@ pub fn fault(definition: &Definition, item: &Item, counter: &Counter) -> Option<
     }
 }
 
-/// Why a view item that refused an update cannot hold these sums on top of what it has: a number would be out of
-/// DynamoDB's bounds.
+/// Why a view item that refused an update cannot take these sums: a number would be outside DynamoDB's bounds.
 #[must_use]
 pub fn out_of_bounds(definition: &Definition, item: &Item, sums: &Sums) -> Option<String> {
     sums.iter().find_map(|(Counter { measure, group }, amount)| {
@@ -92,7 +91,7 @@ pub fn out_of_bounds(definition: &Definition, item: &Item, sums: &Sums) -> Optio
     })
 }
 
-/// Why a view item that refused an update is too large for these sums: they add a group to it, and it is as good as full.
+/// Why a view item that refused an update is too large for these sums: they add a group to it, and it is nearly full.
 #[must_use]
 pub fn overflow(definition: &Definition, item: &Item, sums: &Sums) -> Option<String> {
     let new_group = |counter: &&Counter| {
@@ -109,7 +108,8 @@ pub fn overflow(definition: &Definition, item: &Item, sums: &Sums) -> Option<Str
         .then(|| format!("it has {bytes} of {} bytes, and a new group does not fit", limits::ITEM_BYTES))
 }
 
-/// How many counters of a view item are below zero and must not be, of all views of its table: sums of numbers may be.
+/// How many counters of a view item are wrongly below zero, for all views of its table. Sums of numbers may be below
+/// zero.
 #[must_use]
 pub fn negative_counters(definition: &Definition, table: TableId, item: &Item) -> usize {
     let negative = |value: &AttributeValue| matches!(value, AttributeValue::N(text) if text.starts_with('-'));

@@ -1,4 +1,4 @@
-//! Views that cannot be kept together.
+//! Views that conflict: one definition cannot have them together.
 
 use std::collections::HashSet;
 
@@ -7,13 +7,13 @@ use crate::rollup::model::definition::self_feeding::may_be_counted;
 use crate::rollup::model::limits;
 use crate::rollup::model::view::{OnMissingViewItem, View};
 
-/// Why views cannot be kept together.
+/// Why one definition cannot have these views together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
     /// No view, or too many.
     #[error("the definition has {0} views; it must have 1 to {most}", most = limits::VIEWS)]
     Views(usize),
-    /// Two have one name.
+    /// Two views have the same name.
     #[error("two views have the name {0:?}; give them different names")]
     Name(String),
     /// Two views of one table do not agree on the table's key.
@@ -35,13 +35,13 @@ pub enum Conflict {
         /// The attribute that both write.
         attribute: String,
     },
-    /// Two views could share an item and would treat it differently where it is missing.
+    /// Two views could share an item, but differ in what they do if it is missing.
     #[error(
         "the views {0:?} and {1:?} could share an item of their table, but one creates missing items and the other one skips \
          them; give both the same on_missing"
     )]
     OnMissing(String, String),
-    /// Views could share an item that then has more counters than an update can hold.
+    /// Views could share an item with more counters than an update can hold.
     #[error(
         "{measures} measures could be kept on one item by the views {views}; at most {most} fit into one update of a view \
          item: begin the keys of some of the views with another text",
@@ -53,7 +53,7 @@ pub enum Conflict {
         /// The views that share the item, by their names.
         views: String,
     },
-    /// Views could share an item of which more attributes are set than an update can hold.
+    /// Views could share an item with more set attributes than an update can hold.
     #[error(
         "{attributes} attributes could be set on one item by the views {views}; at most {most} fit into one update of a view item",
         most = limits::ITEM_SET_ATTRIBUTES
@@ -70,9 +70,9 @@ pub enum Conflict {
          give the measure another name"
     )]
     ReadsWritten {
-        /// Who reads it.
+        /// The view that reads it.
         reader: String,
-        /// Who writes it.
+        /// The view that writes it.
         writer: String,
         attribute: String,
     },
@@ -82,15 +82,15 @@ pub enum Conflict {
          false for them, such as begins_with on a key attribute, or set on_missing to skip"
     )]
     CountsCreated {
-        /// Who would count them.
+        /// The view that would count them.
         reader: String,
-        /// Who creates them.
+        /// The view that creates them.
         writer: String,
     },
 }
 
 impl Conflict {
-    /// The view to change, by its name, where it is one.
+    /// The name of the view to change, if it is a single one.
     pub(super) fn view(&self) -> Option<&str> {
         match self {
             Self::Views(_) | Self::TooManyMeasures { .. } | Self::TooManySetAttributes { .. } => None,
@@ -103,7 +103,7 @@ impl Conflict {
         }
     }
 
-    /// The part of that view to change, where it is one.
+    /// The part of that view to change, if it is a single one.
     pub(super) fn field(&self, view: &View) -> Option<Field> {
         match self {
             Self::Name(_) => Some(Field::Name),
@@ -122,7 +122,7 @@ impl Conflict {
     }
 }
 
-/// Checks that views can be kept together.
+/// Checks that views do not conflict.
 pub(super) fn check(views: &[View]) -> Result<(), Conflict> {
     if !(1..=limits::VIEWS).contains(&views.len()) {
         return Err(Conflict::Views(views.len()));
@@ -162,8 +162,9 @@ fn pair(first: &View, second: &View) -> Result<(), Conflict> {
     Ok(())
 }
 
-/// An item whose key begins with the texts of a view's key, in one attribute or the other, may be one of all views whose
-/// texts begin those: no item is shared by more views than that.
+/// Checks the limits of shared items: for the text that the view's partition key begins with, together with each such
+/// text of a sort key. An item whose key begins with both may belong to every view whose texts are a beginning of them,
+/// and no item is shared by more views.
 fn room_on_items(view: &View, views: &[View]) -> Result<(), Conflict> {
     let of_table: Vec<&View> = views.iter().filter(|other| other.table == view.table).collect();
     let begins = |part: usize, text: &str, other: &View| {
@@ -189,7 +190,7 @@ fn room_on_items(view: &View, views: &[View]) -> Result<(), Conflict> {
     Ok(())
 }
 
-/// What a view writes into the source table comes back in the stream: it must change nothing.
+/// What a view writes into the source table comes back in the stream, where it must not change any counter.
 fn feeds_none(writer: &View, views: &[View]) -> Result<(), Conflict> {
     for reader in views {
         let reads = reader.reads();

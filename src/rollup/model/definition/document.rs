@@ -27,14 +27,14 @@ use crate::rollup::model::view::{
     DEFAULT_NAME, KeyPart, KeyType, Measure, MissingKey, OnMissingViewItem, View, ViewError,
 };
 
-/// What a definition does not say itself.
+/// The values of what a definition leaves out.
 #[derive(Debug, Clone, Copy)]
 pub struct Defaults<'d> {
     /// The table whose stream is read.
     pub source_table: &'d str,
     /// The table whose items carry the measures.
     pub view_table: &'d str,
-    /// What is done about a view item that is not there.
+    /// What to do if a view item does not exist.
     pub on_missing: OnMissingViewItem,
 }
 
@@ -103,7 +103,7 @@ impl Document {
 /// Reads a definition.
 ///
 /// # Errors
-/// When it cannot be read or kept; the message says where, and what is expected there.
+/// When it cannot be read or is refused; the message says where, and what is expected there.
 pub fn read(text: &str, defaults: &Defaults<'_>) -> Result<Definition, DefinitionError> {
     unlocated(text, defaults).map_err(|error| error.located(text))
 }

@@ -25,37 +25,37 @@ pub struct DefinitionError {
 /// What is wrong with a definition.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// It is not JSON, or JSON of something else.
+    /// It is not JSON, or the JSON is not a definition.
     #[error("not a definition, {{\"key\": [...], \"measures\": {{...}}}} or {{\"views\": [...]}}: {0}")]
     Json(String),
-    /// The members of a view stand beside a list of views.
+    /// A member of a view is next to a list of views.
     #[error("\"{0}\" is beside \"views\"; move it into the view that it belongs to")]
     Beside(&'static str),
-    /// A view needs a member.
+    /// A required member is missing.
     #[error("missing field `{0}`")]
     Missing(&'static str),
-    /// A view's name in other characters.
+    /// A view's name has characters that are not allowed.
     #[error("the name {0:?} is not 1 to 64 of the characters A-Z, a-z, 0-9, _ and -")]
     Name(String),
-    /// An expression that is not in the language.
+    /// An expression is not in the language.
     #[error(transparent)]
     Syntax(Box<SyntaxError>),
-    /// A text that can only be of another type.
+    /// The value is a text, but the key attribute has another type.
     #[error("a value with text in it is of type S, not {wanted}; write S, or only one hole such as {{CustomerId}}")]
     KeyType {
-        /// The type that it says.
+        /// The type that the definition gives.
         wanted: KeyType,
     },
-    /// More than one key attribute is made for each element of something.
+    /// More than one key attribute has an `each`.
     #[error("the key has each more than once; write it into one hole of one key attribute")]
     EachTwice,
-    /// What is set has a hole that the key does not have.
+    /// A `set` template has an expression that the key does not have.
     #[error("the hole {{{hole}}} is not in the view's key; a text that is set can use only the holes of the key")]
     SetHole { hole: String },
-    /// What is set is made of bytes.
+    /// A `set` template has an expression whose value is bytes.
     #[error("the hole {{{hole}}} is a key attribute of type B, which cannot become text")]
     SetBytes { hole: String },
-    /// What is set can be no attribute's value.
+    /// The value of a `set` attribute is not valid.
     #[error(
         "{found} cannot be set; expected a text of 1 to {} bytes, a number that DynamoDB can hold, true or false",
         limits::SET_TEXT_BYTES
@@ -67,7 +67,7 @@ pub enum Problem {
     /// A view contradicts itself.
     #[error(transparent)]
     View(ViewError),
-    /// Views cannot be kept together.
+    /// Views conflict with each other.
     #[error(transparent)]
     Conflict(Box<Conflict>),
 }
@@ -78,7 +78,7 @@ impl Problem {
         DefinitionError { field: Some(field), ..self.into() }
     }
 
-    /// Whether the words of the problem leave open which part of the view it is of.
+    /// Whether the problem's message does not say which part of the view it is about.
     fn is_of_a_field(&self) -> bool {
         match self {
             Self::Syntax(_)

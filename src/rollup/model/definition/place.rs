@@ -1,11 +1,11 @@
-//! Where in a definition something stands.
+//! Positions in a definition.
 
 use std::fmt;
 
 use crate::rollup::model::definition::json::Step;
 use crate::rollup::model::view::ViewError;
 
-/// A view of a list.
+/// A view in a list of views.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewPlace {
     /// Its place, from 0.
@@ -14,12 +14,12 @@ pub struct ViewPlace {
     pub name: String,
 }
 
-/// A place in a text, as editors show it.
+/// A position in a text, as editors show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// The line, from 1.
     pub line: usize,
-    /// The character of the line, from 1.
+    /// The character in the line, from 1.
     pub column: usize,
 }
 
@@ -67,7 +67,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// The part because of which a view is refused.
+    /// The part that causes the refusal of a view.
     pub(super) fn refused_by(error: &ViewError, is_measure: impl Fn(&str) -> bool) -> Self {
         match error {
             ViewError::Attribute(attribute) if is_measure(attribute) => Self::Measure(attribute.clone()),

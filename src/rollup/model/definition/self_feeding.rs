@@ -5,7 +5,7 @@ use crate::rollup::model::view::{KeyPart, View};
 
 /// Whether an item that `writer` creates might be in the view `reader`.
 ///
-/// Of such an item the key attributes are known as far as their templates have text; it has what the view writes, and every
+/// The key attributes of such an item are known as far as their templates have text. It has what the view writes; every
 /// other attribute is absent.
 #[must_use]
 pub(super) fn may_be_counted(writer: &View, reader: &View) -> bool {

@@ -1,4 +1,4 @@
-//! How large and how fine an amount may be.
+//! How many digits an amount may have.
 
 use crate::rollup::model::language::syntax::Value;
 use crate::rollup::model::language::{AMOUNT_DECIMALS, AMOUNT_DIGITS};
@@ -25,12 +25,12 @@ pub(super) struct Window {
 impl Window {
     pub(super) const USUAL: Self = Self { decimals: AMOUNT_DECIMALS };
 
-    /// The usual window, unless the whole amount is rounded.
+    /// The default window, or that of `round` if the whole amount is rounded.
     pub(super) fn of(value: &Value) -> Self {
         if let Value::Round(_, decimals) = value { Self { decimals: *decimals } } else { Self::USUAL }
     }
 
-    /// The amount that an exact number is.
+    /// Rounds an exact number to an amount.
     pub(super) fn amount(self, number: &Number) -> Result<Number, UncountableAmount> {
         let amount = number.rounded(self.decimals);
         let fits = amount.whole_digits() <= u64::from(self.whole_digits());

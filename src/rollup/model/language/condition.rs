@@ -1,4 +1,4 @@
-//! Whether a condition holds of an item, with the meaning that DynamoDB's filters have.
+//! Whether a condition is true for an item, as in a DynamoDB filter.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use crate::rollup::model::number::Number;
 use crate::rollup::{AttributeValue, Item};
 
 impl Condition {
-    /// Whether the condition is true of an item.
+    /// Whether the condition is true for an item.
     #[must_use]
     pub fn holds(&self, item: &Item) -> bool {
         match self {
@@ -46,7 +46,7 @@ impl Condition {
 }
 
 impl Comparator {
-    /// Whether the comparison is true. With an absent operand and of two types, only `<>` is.
+    /// Whether the comparison is true. If an operand is absent or the types differ, only `<>` is true.
     #[must_use]
     pub fn holds(self, left: Option<&Datum<'_>>, right: Option<&Datum<'_>>) -> bool {
         let (Some(left), Some(right)) = (left, right) else { return self == Self::NotEqual };

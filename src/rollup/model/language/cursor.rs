@@ -6,7 +6,7 @@ use crate::rollup::model::language::error::SyntaxError;
 use crate::rollup::model::language::token::{self, Token};
 use crate::rollup::model::language::{NESTING_DEPTH, TEXT_BYTES};
 
-/// Words of other languages, with what is written here.
+/// Keywords of other languages, with what to write instead.
 const FOREIGN_WORDS: [(&str, &str); 5] = [
     ("like", "use begins_with(value, 'text') or contains(path, 'text') instead of LIKE"),
     ("is", "use attribute_exists(path), attribute_not_exists(path) or attribute_type(path, 'NULL') instead of IS"),
@@ -15,7 +15,7 @@ const FOREIGN_WORDS: [(&str, &str); 5] = [
     ("group", "write a group as: count by value"),
 ];
 
-/// A text and how far it has been read: one token is looked at, the rest is not.
+/// A text and how far it has been read. It looks at one token ahead.
 pub(super) struct Parser<'t> {
     text: &'t str,
     token: Token<'t>,
@@ -50,14 +50,14 @@ impl<'t> Parser<'t> {
         Ok(std::mem::replace(&mut self.token, token))
     }
 
-    /// The token is not what must stand here.
+    /// The error that the token is not what is expected here.
     pub(super) fn unexpected(&self, expected: &str) -> SyntaxError {
         let hint = FOREIGN_WORDS.into_iter().find(|(word, _)| self.is_keyword(word));
         let message = hint.map_or_else(|| expected.to_owned(), |(_, hint)| format!("{expected}; {hint}"));
         SyntaxError::new(self.text, self.range.clone(), message)
     }
 
-    /// Something that has been read is not what must stand there.
+    /// The error that something that was read is not what is expected there.
     pub(super) fn refuse(&self, range: Range<usize>, message: impl Into<String>) -> SyntaxError {
         SyntaxError::new(self.text, range, message)
     }
@@ -100,7 +100,7 @@ impl<'t> Parser<'t> {
         if self.token == Token::End { Ok(()) } else { Err(self.unexpected(expected)) }
     }
 
-    /// Reads what is one level deeper. The depth has a limit, as each level takes its part of the stack.
+    /// Reads one level deeper. The depth has a limit, because each level takes a part of the stack.
     pub(super) fn nested<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, SyntaxError>,

@@ -1,4 +1,4 @@
-//! A value that an expression has of one item.
+//! The value of an expression for one item.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use crate::rollup::AttributeValue;
 use crate::rollup::model::attribute_type::type_name;
 use crate::rollup::model::number::{Number, is_decimal};
 
-/// The value of an expression, borrowed where it stands in the item or in the expression.
+/// The value of an expression, borrowed from the item or from the expression if possible.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Datum<'a> {
     Text(Cow<'a, str>),
@@ -19,9 +19,10 @@ pub enum Datum<'a> {
     Null,
     /// A list, a map or a set.
     Document(&'a AttributeValue),
-    /// A number that DynamoDB cannot hold, a result of arithmetic of more than [`ARITHMETIC_DIGITS`](super::ARITHMETIC_DIGITS) digits on a side of
-    /// the point, a text that was computed and is longer than [`COMPUTED_TEXT_BYTES`](super::COMPUTED_TEXT_BYTES); and what is computed from one of
-    /// these. It is equal to nothing.
+    /// A number that DynamoDB cannot hold; a result of arithmetic with more than
+    /// [`ARITHMETIC_DIGITS`](super::ARITHMETIC_DIGITS) digits on a side of the point; a computed text longer than
+    /// [`COMPUTED_TEXT_BYTES`](super::COMPUTED_TEXT_BYTES); or a result that is computed from one of these. It is equal
+    /// to nothing.
     OutOfBounds,
 }
 
@@ -34,7 +35,7 @@ impl<'a> Datum<'a> {
             AttributeValue::N(text) => match text.parse() {
                 Ok(number) => Self::Number(number),
                 Err(_) if is_decimal(text) => Self::OutOfBounds,
-                // A text that is no number at all is as good as none.
+                // A text that is not a number is treated as absent.
                 Err(_) => Self::Null,
             },
             AttributeValue::Bool(value) => Self::Bool(*value),
@@ -48,8 +49,8 @@ impl<'a> Datum<'a> {
         }
     }
 
-    /// The value as a text, where it is a text, a number (its canonical decimal text), a boolean or out of bounds.
-    /// Anything else has none.
+    /// The value as text, if it is a text, a number (its canonical decimal text), a boolean or out of bounds. Anything
+    /// else has no text.
     #[must_use]
     pub fn into_text(self) -> Option<TextDatum<'a>> {
         match self {

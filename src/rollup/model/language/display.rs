@@ -1,5 +1,5 @@
-//! The canonical text of an expression. It is read back as the same expression: what a definition is told by is made of
-//! these texts, so another text here is another version of the language.
+//! The canonical text of an expression. Parsing it gives the same expression. Fingerprints are made from these texts,
+//! so a change of them is a new version of the language.
 
 use std::fmt;
 

@@ -12,7 +12,7 @@ use crate::rollup::{AttributeValue, Item};
 pub(super) struct Elements {
     /// The texts that can name a group.
     pub(super) names: BTreeSet<String>,
-    /// How many elements cannot; one as well where there is no list, set or map.
+    /// How many elements cannot. It is one if the value is not a list, set or map.
     pub(super) skipped: usize,
 }
 

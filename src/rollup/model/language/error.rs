@@ -37,7 +37,7 @@ impl SyntaxError {
         self.at
     }
 
-    /// What stands there; empty at the end of the text.
+    /// What is at this place; empty at the end of the text.
     #[must_use]
     pub fn found(&self) -> &str {
         &self.found
@@ -53,16 +53,16 @@ impl SyntaxError {
 /// A part of a text around a place, in one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
-    /// What stands before the place.
+    /// The text before the place.
     pub before: String,
-    /// What stands there and behind it.
+    /// The text from the place on.
     pub after: String,
-    /// How many characters of what stands behind are wrong: none at the end of the text.
+    /// How many characters of `after` are wrong; 0 at the end of the text.
     pub wrong: usize,
 }
 
 impl SyntaxError {
-    /// What is wrong, with the place in words, without the text.
+    /// What is wrong and where, without the text itself.
     #[must_use]
     pub fn headline(&self) -> String {
         let found: String = self.found.chars().take(EXCERPT_CHARACTERS).collect();

@@ -1,4 +1,4 @@
-//! The value that an expression has of one item.
+//! The value of an expression for one item.
 
 use std::borrow::Cow;
 
@@ -33,7 +33,7 @@ impl Literal {
 }
 
 impl Value {
-    /// The value of the expression of one item, if it has one.
+    /// The value of the expression for one item, if it has one.
     #[must_use]
     pub fn of<'a>(&'a self, item: &'a Item) -> Option<Datum<'a>> {
         match self {
@@ -104,8 +104,8 @@ fn computed<'a>(text: String) -> Datum<'a> {
     if text.len() > COMPUTED_TEXT_BYTES { Datum::OutOfBounds } else { Datum::Text(text.into()) }
 }
 
-/// Values as one text. It has no value if one part has none; that is known only when all have been looked at, so a text
-/// that is out of bounds already is no longer added to.
+/// Joins values into one text. If one part has no value, the text has none. That is only known when all parts have been
+/// evaluated, so nothing more is added to a text that is already out of bounds.
 pub(super) fn concat<'a, 'b>(parts: impl Iterator<Item = Option<Datum<'b>>>) -> Option<Datum<'a>> {
     let mut whole = Some(String::new());
     for part in parts {

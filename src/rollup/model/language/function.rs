@@ -20,7 +20,7 @@ const FUNCTIONS: &str = "expected a function: minute, hour, day, week, month, ye
 enum Called {
     Value(Value),
     Condition(Condition),
-    /// It is not a condition yet: what it is compared with comes behind it.
+    /// Not a condition yet: a comparator must follow.
     Size(Path),
 }
 

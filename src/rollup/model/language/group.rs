@@ -8,7 +8,7 @@ use crate::rollup::model::language::datum::{Datum, TextDatum};
 use crate::rollup::model::language::elements::{Elements, is_group_name};
 use crate::rollup::model::language::syntax::{Path, Value, attributes};
 
-/// What a measure is kept by.
+/// How a measure is divided into groups.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Group {
     /// One group: the value's text.
@@ -22,8 +22,8 @@ pub enum Group {
 pub struct Groups {
     /// Their names: texts of 1 to 1,024 bytes, each once, in the order of their bytes.
     pub names: Vec<String>,
-    /// How many values could not name a group: none, empty, too long or of another type. With `each`, the elements that
-    /// are skipped; a value that has no elements counts as one, an empty list or map as none.
+    /// How many values could not name a group, because they are absent, empty, too long or of another type. With
+    /// `each`, how many elements are skipped: a value that has no elements counts as one, an empty list or map as 0.
     pub ungrouped: usize,
 }
 

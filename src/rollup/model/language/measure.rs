@@ -13,7 +13,7 @@ use crate::rollup::model::language::syntax::{Condition, Path, Value, attributes}
 use crate::rollup::model::number::Number;
 use crate::rollup::{AttributeValue, Item};
 
-/// Measures that a delta cannot keep, each with what to do instead.
+/// Measures that a delta cannot keep, with what to do instead.
 const REFUSED: [(&str, &str); 6] = [
     ("min", "use an index of the source table whose sort key is the value, and query its first item"),
     ("max", "use an index of the source table whose sort key is the value, and query its last item"),
@@ -28,9 +28,9 @@ const REFUSED: [(&str, &str); 6] = [
 pub struct MeasureExpression {
     /// What one item counts for.
     pub kind: MeasureKind,
-    /// What the measure is kept by; nothing for one number, and always nothing for [`MeasureKind::SumEach`].
+    /// How the measure is grouped; `None` for a single number, and always for [`MeasureKind::SumEach`].
     pub by: Option<Group>,
-    /// Of which items it is; nothing for all.
+    /// Which items it counts; `None` for all.
     pub condition: Option<Condition>,
 }
 
@@ -48,7 +48,7 @@ pub enum MeasureKind {
 /// What one item adds to a measure.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Amounts {
-    /// The amounts, each with its group, if the measure has groups. No group is there twice. An amount may be zero.
+    /// The amounts, each with its group if the measure has groups. No group is there twice. An amount may be zero.
     pub amounts: Vec<(Option<String>, Number)>,
     /// How many values or elements could not name a group; see [`Groups`](super::Groups).
     pub ungrouped: usize,
@@ -97,11 +97,11 @@ impl MeasureExpression {
         Ok(Self { kind, by, condition })
     }
 
-    /// What an item adds to the measure: nothing if the condition is not true of it, or if what is summed has no value
-    /// or is not a number.
+    /// What an item adds to the measure. It adds nothing if the condition is not true for it, or if the summed value is
+    /// absent or not a number.
     ///
     /// # Errors
-    /// When an amount is out of bounds. It is looked at whether the item has a group or not.
+    /// When an amount is out of bounds, whether the item has a group or not.
     pub fn of(&self, item: &Item) -> Result<Amounts, UncountableAmount> {
         if self.condition.as_ref().is_some_and(|condition| !condition.holds(item)) {
             return Ok(Amounts::default());
@@ -154,7 +154,7 @@ impl MeasureExpression {
 }
 
 impl Parser<'_> {
-    /// Says what to do instead where the token is a measure that is not kept.
+    /// The error for a measure that cannot be kept, with what to do instead.
     fn refuse_measures(&self) -> Result<(), SyntaxError> {
         let Some((word, instead)) = REFUSED.into_iter().find(|(word, _)| self.is_keyword(word)) else { return Ok(()) };
         let message = format!(

@@ -1,14 +1,15 @@
-//! The language of a definition: what a key, a group, an amount or a condition is made of an item's attributes.
+//! The language of a definition: how a key, a group, an amount or a condition is made from an item's attributes.
 //!
-//! It is DynamoDB's condition syntax with the values in the text. Everything here is a pure function of one item. The
-//! modules in the order in which a text passes them:
+//! It is DynamoDB's condition syntax with literals in the text. Everything here is a pure function of one item. These
+//! are the modules, in the order in which a text passes through them:
 //!
-//! 1. `token`, `cursor`, `parse`, `operand`, `function`: from text to what it is made of (`syntax`); `error` is what is wrong with it.
-//! 2. `display`: back to the one text of each expression, for a fingerprint.
+//! 1. `token`, `cursor`, `parse`, `operand`, `function`: from text to expressions (`syntax`); `error` says what is
+//!    wrong with a text.
+//! 2. `display`: from an expression back to its canonical text, for a fingerprint.
 //! 3. `evaluate`, `arithmetic`, `time`, `shard`: the value of an expression ([`Value::of`]).
-//! 4. `condition`: whether a condition holds ([`Condition::holds`]); `possible`: whether it could, of an item of which only a
-//!    part is known ([`Condition::could_hold`]).
-//! 5. `elements`, `group`, `amount`, `measure`, `template`: what an item adds to a view item, and which view items.
+//! 4. `condition`: whether a condition holds ([`Condition::holds`]); `possible`: whether it could hold for an item that
+//!    is only partly known ([`Condition::could_hold`]).
+//! 5. `elements`, `group`, `amount`, `measure`, `template`: what an item adds, and to which view items.
 //!
 //! ```text
 //! value     = path | literal | function ( value, ... ) | value (* + -) value | - value | ( value )
@@ -60,19 +61,21 @@ pub use template::{Hole, OutOfBounds, Template};
 /// Bytes of the text of one expression, measure or template: as many as DynamoDB's own expressions have.
 pub const TEXT_BYTES: usize = limits::EXPRESSION_BYTES;
 
-/// How deep parentheses, functions, NOT and unary minus may be nested. This project's own limit: each level takes its
-/// part of the stack, and DynamoDB's own documents have 32 levels.
+/// How deep parentheses, functions, `NOT` and minus signs may be nested. This project's own limit, because each level
+/// takes a part of the stack. DynamoDB's own documents have 32 levels.
 pub const NESTING_DEPTH: usize = 32;
 
-/// Digits of the result of one step of arithmetic on each side of the point; with more, the result is out of bounds. This
-/// project's own limit: such a number is not an amount and its text is too long for a key or a group, and the time that
-/// a step takes grows with the square of the digits.
+/// Digits of the result of one step of arithmetic, on each side of the point. With more, the result is out of bounds.
+/// This project's own limit: such a number is not an amount, its text is too long for a key or a group, and the time of
+/// a step grows with the square of the digits.
 pub const ARITHMETIC_DIGITS: u64 = 2_048;
 
-/// Bytes of a text that is computed; a longer one is out of bounds. It is the size of an item, far beyond any key or group.
+/// Bytes of a computed text; a longer one is out of bounds. This is the size of an item, far more than any key or
+/// group.
 pub const COMPUTED_TEXT_BYTES: usize = limits::ITEM_BYTES;
 
-/// Decimals and digits before the point of an amount together. Sums of up to 10^8 amounts stay within 38 digits.
+/// Digits of an amount, before and after the point together. With this limit, sums of up to 10^8 amounts stay within 38
+/// digits.
 pub const AMOUNT_DIGITS: u32 = 30;
 
 /// Decimals of an amount, unless it is rounded to others.

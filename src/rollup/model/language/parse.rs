@@ -1,7 +1,7 @@
-//! The grammar of values and conditions, as one function a rule.
+//! The grammar of values and conditions, with one function for each rule.
 //!
-//! A parenthesis can begin a value or a condition, and only what follows tells which. So one set of rules reads both,
-//! and each rule says which it needs.
+//! A parenthesis can begin a value or a condition; only what follows shows which. So one set of rules reads both, and
+//! each rule says which one it needs.
 
 use crate::rollup::model::language::cursor::Parser;
 use crate::rollup::model::language::error::SyntaxError;

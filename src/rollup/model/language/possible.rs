@@ -1,6 +1,6 @@
-//! Whether a condition could hold of an item of which only a part is known, such as one that is not written yet.
+//! Whether a condition could be true for an item of which only a part is known, such as one that is not written yet.
 //!
-//! What is not known may be anything. So "it could" may be wrong, and "it could not" never is.
+//! What is not known may be anything. So "it could" may be wrong, but "it could not" never is.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -17,9 +17,9 @@ pub enum Known<'a> {
     Value(Datum<'a>),
     /// It is a text that begins like this, and may be longer.
     Beginning(Cow<'a, str>),
-    /// There is one, of any type and value.
+    /// It exists, with any type and value.
     Something,
-    /// Nothing: there may be one or none.
+    /// Nothing: it may exist or not.
     Nothing,
 }
 
@@ -62,7 +62,7 @@ impl Truth {
 }
 
 impl Condition {
-    /// Whether the condition could hold of an item, by what is known of each attribute. `false` is certain.
+    /// Whether the condition could be true for an item, given what is known of each attribute. `false` is certain.
     #[must_use]
     pub fn could_hold<'k>(&self, known: &impl Fn(&str) -> Known<'k>) -> bool {
         self.truth(known) != Truth::False
@@ -142,7 +142,7 @@ fn compare(left: &Known<'_>, comparator: Comparator, right: &Known<'_>) -> Truth
     }
 }
 
-/// A text with a known beginning, compared to a known text: certain where they differ within the beginning.
+/// Compares a text with a known beginning to a known text. The result is certain if they differ within the beginning.
 fn compare_beginning(beginning: &str, comparator: Comparator, text: &str) -> Truth {
     if text.starts_with(beginning) {
         // Equal or longer, if the known text ends here; otherwise it may be anything.

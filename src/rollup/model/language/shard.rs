@@ -1,4 +1,5 @@
-//! The hash that splits a hot view item into several. It never changes: every counter that was split would be wrong.
+//! The hash that splits a hot view item into several. It must never change: every counter that was split would be
+//! wrong.
 
 /// FNV-1a, 64 bits: its offset basis.
 const BASIS: u64 = 0xcbf2_9ce4_8422_2325;

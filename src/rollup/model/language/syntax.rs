@@ -1,15 +1,15 @@
-//! What an expression is made of.
+//! The parts of an expression.
 
 use std::collections::BTreeSet;
 
 use crate::rollup::model::number::Number;
 
-/// The place of a value in an item: an attribute, or what is deeper in its maps and lists.
+/// Where a value is in an item: an attribute, or something inside its maps and lists.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
     /// The item's attribute.
     pub attribute: String,
-    /// The way from there, the outermost step first.
+    /// The steps from there, the outermost first.
     pub steps: Vec<Step>,
 }
 
@@ -18,11 +18,11 @@ pub struct Path {
 pub enum Step {
     /// Into a map, by a name.
     Name(String),
-    /// Into a list, by a place that counts from zero.
+    /// Into a list, by an index from zero.
     Index(u32),
 }
 
-/// A value that stands in the expression itself.
+/// A value that is written in the expression.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Literal {
     /// A text, without its quotes.
@@ -32,16 +32,16 @@ pub enum Literal {
     Bool(bool),
 }
 
-/// An expression that gives a value of an item, or none.
+/// An expression that gives a value for an item, or none.
 ///
 /// Chains are flat, so that their length does not add to the depth.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {
-    /// What is in a place of the item.
+    /// The value at a path of the item.
     Path(Path),
-    /// Always the same.
+    /// A constant.
     Literal(Literal),
-    /// `a + b - c`: the first operand, and each other one with its sign.
+    /// `a + b - c`: the first operand, and each further one with its sign.
     Sum(Box<Value>, Vec<(Sign, Value)>),
     /// `a * b * c`.
     Product(Vec<Value>),
@@ -51,7 +51,7 @@ pub enum Value {
     Time {
         unit: TimeUnit,
         time: Box<Value>,
-        /// Where on earth.
+        /// The offset from UTC.
         offset: Offset,
     },
     /// The text before the first mark. The mark is not empty.
@@ -64,7 +64,7 @@ pub enum Value {
     Concat(Vec<Value>),
     /// A number rounded half to even to so many decimals, at most [`ROUND_MAX_DECIMALS`](super::ROUND_MAX_DECIMALS).
     Round(Box<Value>, u32),
-    /// One of so many texts, from `0` on, by a hash of the value.
+    /// One of this many texts, from `0` on, by a hash of the value.
     Shard(Box<Value>, u32),
 }
 
@@ -115,7 +115,7 @@ pub enum Comparator {
     GreaterOrEqual,
 }
 
-/// An expression that is true or false of an item.
+/// An expression that is true or false for an item.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Condition {
     /// Two values compared.
@@ -128,9 +128,9 @@ pub enum Condition {
     BeginsWith(Value, String),
     /// A text with this part, or a set or list with this element.
     Contains(Path, Literal),
-    /// There is something.
+    /// The path has a value.
     Exists(Path),
-    /// There is nothing.
+    /// The path has no value.
     NotExists(Path),
     /// What is there has the type, as DynamoDB writes it.
     Type(Path, &'static str),

@@ -1,4 +1,4 @@
-//! Texts with holes, which a key or a constant is made from.
+//! Texts with holes, from which keys and `set` attributes are made.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ pub enum Hole {
     Each(Path),
 }
 
-/// A value of the template is longer than anything that a key can be, or has a number that DynamoDB cannot hold.
+/// A value of the template is longer than any key can be, or has a number that DynamoDB cannot hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the value is out of bounds: a text of more than {COMPUTED_TEXT_BYTES} bytes, or a number that DynamoDB cannot hold"
@@ -38,7 +38,7 @@ pub enum Hole {
 pub struct OutOfBounds;
 
 impl Template {
-    /// The template that is the value of an attribute as it is.
+    /// The template whose value is the attribute as it is.
     #[must_use]
     pub fn attribute(name: impl Into<String>) -> Self {
         let hole = Hole::Of(Value::Path(Path::attribute(name)));
@@ -85,13 +85,13 @@ impl Template {
         }
     }
 
-    /// The values of the template of an item: none if a hole has none; with `each` one for each distinct element.
+    /// The values of the template for an item: none if a hole has none; with `each`, one for each distinct element.
     ///
-    /// A template that is one hole keeps the type of its value; NULL is not a value. One
-    /// with text, or with more than one hole, is a text; a list, a map, a set and bytes in it are no value.
+    /// A template that is one hole keeps the type of its value; NULL is not a value. A template with text, or with more
+    /// than one hole, is a text; it has no value if a hole is a list, a map, a set or bytes.
     ///
     /// # Errors
-    /// When a value is out of bounds, or all together are longer than an item can be.
+    /// When a value is out of bounds, or when all together are longer than an item can be.
     pub fn of<'a>(&'a self, item: &'a Item) -> Result<Vec<Datum<'a>>, OutOfBounds> {
         if let [(Hole::Of(value), _)] = self.rest.as_slice()
             && self.is_single_hole()
@@ -122,8 +122,8 @@ impl Template {
         self.each().map(|path| Elements::of(path, item).names.into_iter().collect()).unwrap_or_default()
     }
 
-    /// The template as a text with one element in the place of `each`, also where it is one hole: a number and a boolean
-    /// become text, and a list, a map, a set and bytes are no value.
+    /// The template as a text, with one element in the place of `each`, even if it is one hole. A number and a boolean
+    /// become text; a list, a map, a set and bytes are not a value.
     ///
     /// # Errors
     /// When the text is out of bounds.
@@ -179,8 +179,8 @@ impl Template {
         })
     }
 
-    /// Whether the literal texts of the template are in a text, in their places: the template could have made it, if its
-    /// holes can have any value.
+    /// Whether a text contains the literal texts of the template, in their places: then the template could have made
+    /// it, with any values in its holes.
     #[must_use]
     pub fn fits(&self, text: &str) -> bool {
         let Some(mut text) = text.strip_prefix(self.beginning.as_str()) else { return false };

@@ -1,11 +1,11 @@
-//! Times: what is one, and its part down to a unit.
+//! Times: which values are times, and their part down to a unit.
 
 use chrono::{DateTime, Datelike, NaiveDate, Timelike};
 
 use crate::rollup::model::language::syntax::{Offset, TimeUnit};
 use crate::rollup::model::number::Number;
 
-/// From here on, a number is milliseconds and not seconds: as seconds it would be in the year 5138.
+/// A number from here on is milliseconds and not seconds: as seconds it would be in the year 5138.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
 impl Offset {
@@ -16,14 +16,14 @@ impl Offset {
     }
 }
 
-/// The seconds since the epoch that a number tells: seconds, or milliseconds if it is large. They are rounded down.
+/// The seconds since the epoch that a number means: it is seconds, or milliseconds if it is large. They are rounded
+/// down.
 pub(super) fn of_number(number: &Number) -> Option<i64> {
     let whole = number.floor()?;
     Some(if whole >= MILLISECONDS_FROM { whole.div_euclid(1_000) } else { whole })
 }
 
-/// The seconds since the epoch that a text tells: a date, or a date and a time, in UTC where it does not tell another
-/// offset.
+/// The seconds since the epoch that a text means: a date, or a date and a time, in UTC unless it has an offset.
 pub(super) fn of_text(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let (year, bytes) = digits(bytes, 4)?;

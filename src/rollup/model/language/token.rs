@@ -1,10 +1,10 @@
-//! The words of a text, read one after the other.
+//! The tokens of a text, read one after the other.
 
 use std::ops::Range;
 
 use crate::rollup::model::language::error::SyntaxError;
 
-/// One word of a text.
+/// One token of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token<'t> {
     /// A name, a keyword or a function.
@@ -17,14 +17,14 @@ pub(super) enum Token<'t> {
     Number(&'t str),
     /// An operator or another mark.
     Symbol(&'static str),
-    /// There is no more.
+    /// The end of the text.
     End,
 }
 
 /// The longer ones first, as each begins with a shorter one.
 const SYMBOLS: [&str; 17] = ["<>", "<=", ">=", "=", "<", ">", "+", "-", "*", "(", ")", "[", "]", ",", ".", "{", "}"];
 
-/// What other languages have, with what is written here.
+/// Symbols of other languages, with what to write instead.
 const FOREIGN: [(&str, &str); 9] = [
     ("!=", "write <> for \"not equal\""),
     ("!", "write NOT for \"not\""),
@@ -80,8 +80,8 @@ pub(super) fn next(text: &str, from: usize) -> Result<(Token<'_>, Range<usize>),
     Err(SyntaxError::new(text, start..start + word, hint.unwrap_or(usual)))
 }
 
-/// Whether a name can begin with the character without backquotes. Only ASCII: what is a letter elsewhere changes with
-/// the version of Unicode, and the meaning of a definition must never change.
+/// Whether a name can begin with the character without backquotes. Only ASCII: which other characters are letters
+/// changes with the version of Unicode, and the meaning of a definition must never change.
 fn is_name_start(c: char) -> bool {
     c.is_ascii_alphabetic() || c == '_'
 }
@@ -90,13 +90,13 @@ fn is_name_part(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// Whether a name can stand without backquotes, keywords aside.
+/// Whether a name can be written without backquotes, keywords aside.
 pub(super) fn is_plain_name(name: &str) -> bool {
     name.starts_with(is_name_start) && name.chars().all(is_name_part)
 }
 
-/// Whether a name is an attribute only in backquotes: a keyword in any case, and `null` so that nobody compares with it in
-/// vain.
+/// Whether a name means an attribute only in backquotes: a keyword in any case, and `null`, because a comparison with
+/// it would not test for NULL.
 pub(super) fn is_reserved(name: &str) -> bool {
     const KEYWORDS: [&str; 10] = ["and", "between", "by", "each", "false", "in", "not", "or", "true", "where"];
     KEYWORDS.into_iter().any(|word| word.eq_ignore_ascii_case(name)) || name == "null" || name == "NULL"

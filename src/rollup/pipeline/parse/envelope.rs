@@ -1,4 +1,4 @@
-//! What a raw record says, field by field, so that a field that nobody needs cannot make the record unreadable.
+//! What a raw record says, field by field, so that a field that nothing needs cannot make the record unreadable.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,7 +13,7 @@ use crate::rollup::{AttributeValue, Item};
 /// Seconds since the epoch are less than this, and milliseconds are more: the rule of the views' time functions.
 const SECONDS_END: f64 = 100_000_000_000.0;
 
-/// The beginning of 2012, in seconds since the epoch: DynamoDB is of that year, and its streams are younger.
+/// The beginning of 2012, in seconds since the epoch. DynamoDB started in that year, so no stream record is older.
 const STREAMS_BEGIN: f64 = 1_325_376_000.0;
 
 /// How many of a unit are a second: seconds, milliseconds, microseconds, nanoseconds.
@@ -30,7 +30,7 @@ pub(super) struct Envelope {
     pub(super) keys: Item,
     pub(super) old: Option<Item>,
     pub(super) new: Option<Item>,
-    /// The attributes of the images that cannot be read, each with the parser's words.
+    /// The attributes of the images that cannot be read, each with the parser's message.
     pub(super) unreadable: BTreeMap<String, String>,
 }
 
@@ -94,7 +94,8 @@ impl Envelope {
     }
 }
 
-/// The fields of a JSON object, unread. Of one that is there twice the last stands, as where records are read whole.
+/// The fields of a JSON object, not parsed yet. If a field is there twice, the last one counts, as for records that are
+/// read as a whole.
 pub(super) type Fields<'a> = HashMap<String, &'a RawValue>;
 
 /// A field that can be read.
@@ -129,8 +130,8 @@ fn created_at(raw: &str) -> Option<DateTime<Utc>> {
     creation_time(&field(&record, "dynamodb")?)
 }
 
-/// When a record was created: a number of seconds since the epoch, or one so large that it must be of a smaller unit and
-/// then gives a time at which there were streams. Anything else is treated as absent.
+/// When a record was created: a number of seconds since the epoch. A larger number is of a smaller unit, if that gives
+/// a time at which there were streams. Anything else is treated as absent.
 fn creation_time(change: &Fields<'_>) -> Option<DateTime<Utc>> {
     let number: f64 = field(change, "ApproximateCreationDateTime")?;
     let mut of_unit = UNITS.into_iter().map(|unit| (unit, number / unit));
@@ -142,8 +143,8 @@ fn creation_time(change: &Fields<'_>) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis((seconds * 1e3) as i64)
 }
 
-/// Whether a time that the library read is that of the record: none is the epoch there, and a number of any unit is of
-/// seconds.
+/// Whether a time that the library read can be that of the record. The library reads a missing time as the epoch, and a
+/// number of any unit as seconds.
 fn plausible(time: DateTime<Utc>) -> bool {
     #[allow(clippy::cast_precision_loss, reason = "it is compared with a round number")]
     let seconds = time.timestamp() as f64;

@@ -7,10 +7,10 @@ use crate::rollup::model::definition::Definition;
 use crate::rollup::model::limits;
 use crate::rollup::pipeline::coalesce::{Batch, EntryId, ItemId};
 
-/// Spreads entries over transactions. The entries of one view item follow each other, the items with most entries first.
-/// An item is in two transactions only where it has to be, or where that fills the first of them: each costs an update
-/// more, and the two must wait for each other. A little room is left free instead, as long as no further transaction
-/// comes of it.
+/// Distributes entries over transactions. The entries of one view item follow each other, and the items with most
+/// entries come first. An item is in two transactions only if it does not fit into one, or if that fills the first of
+/// the two: it costs one more update, and the two transactions must wait for each other. A little room is left free
+/// instead, if that needs no further transaction.
 pub(super) fn plan(definition: &Definition, batch: &Batch<'_>, members: &[EntryId]) -> Vec<Vec<EntryId>> {
     let touches = |member: EntryId| batch[member].touches();
     let ranks = Ranks::of(batch, members);
@@ -62,12 +62,12 @@ impl Ranks {
 
 /// Actions that may be left free in transactions before the batch needs one transaction more.
 ///
-/// Where one transaction ends and the next begins, a view item is cut: that is one update more, unless room is left
-/// instead. So each transaction but the last holds one action less than it could.
+/// Where one transaction ends and the next begins, a view item is cut, which costs one more update, unless room is left
+/// free instead. So each transaction except the last is assumed to hold one action less than it could.
 struct Slack(usize);
 
 impl Slack {
-    /// The most actions that are left free rather than cut a view item.
+    /// Fewer actions than this may be left free to avoid cutting a view item.
     const ROOM_LEFT: usize = limits::TRANSACTION_ACTIONS / 10;
 
     /// Of a batch of so many actions.
@@ -77,7 +77,7 @@ impl Slack {
         Self((transactions * EACH + 1).saturating_sub(actions))
     }
 
-    /// Whether so much room may be left free here; if so, it is taken from the slack. A cut that is saved gives one
+    /// Whether this room may be left free here. If so, it is taken from the slack; the cut that is avoided gives one
     /// action back.
     fn leaves(&mut self, room: usize) -> bool {
         let may = room < Self::ROOM_LEFT && room <= self.0 + 1;

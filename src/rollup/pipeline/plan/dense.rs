@@ -12,7 +12,8 @@ use super::filling::Filling;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::pipeline::coalesce::{Batch, EntryId, ItemId};
 
-/// An item by a number that it had when it was ranked, the largest first: of items with the same one the first.
+/// An item by the number that it had when it was ranked, the largest first; of items with equal numbers, the first
+/// item.
 type Ranked = (usize, Reverse<ItemId>);
 
 /// The entries that are not in a transaction yet.
@@ -42,7 +43,7 @@ struct Growing {
     by_gain: BinaryHeap<(usize, usize, Reverse<ItemId>)>,
 }
 
-/// Spreads entries over transactions: to the items of each, the one is added that makes most entries whole.
+/// Distributes entries over transactions. To the items of a transaction, it adds the item that completes most entries.
 pub(super) fn plan(definition: &Definition, batch: &Batch<'_>, members: &[EntryId]) -> Vec<Vec<EntryId>> {
     let mut left = Left::new(batch, members);
     let mut transactions = Vec::new();
@@ -124,8 +125,8 @@ impl Growing {
         }
     }
 
-    /// The item to add next: the one that makes most entries whole, or else one of the entry that misses fewest; none if no
-    /// entry with a chosen item is left.
+    /// The item to add next: the one that completes most entries, or otherwise an item of the entry that misses fewest;
+    /// `None` if no entry with a chosen item is left.
     fn next(&mut self, left: &Left<'_, '_>) -> Option<ItemId> {
         while let Some((gain, count, Reverse(item))) = self.by_gain.pop() {
             if !self.chosen[item.0] && self.gains[item.0] == gain {
@@ -146,7 +147,7 @@ impl Growing {
         None
     }
 
-    /// Adds an item; returns the entries that are whole with it.
+    /// Adds an item; returns the entries that it completes.
     fn add(&mut self, left: &mut Left<'_, '_>, item: ItemId) -> Vec<EntryId> {
         self.chosen[item.0] = true;
         let mut whole = Vec::new();
@@ -169,7 +170,7 @@ impl Growing {
         whole
     }
 
-    /// An entry is whole with one item more.
+    /// One more item would complete an entry.
     fn gain(&mut self, left: &Left<'_, '_>, touches: &[ItemId]) {
         if let Some(last) = touches.iter().copied().find(|item| !self.chosen[item.0]) {
             self.gains[last.0] += 1;
