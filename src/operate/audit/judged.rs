@@ -102,7 +102,7 @@ fn pending(open: &[PendingRecord], difference: &Difference) -> Number {
     sum
 }
 
-/// Compares totals with their groups. What is in a total and in no group are ungrouped source items, whose number is
+/// Compares totals with their groups. What is in a total and in no group are ungrouped source items, whose share is
 /// known.
 fn inconsistent(definition: &Definition, stored: &StoredCounters, examined: &Examined) -> Option<String> {
     if !examined.is_drifted() {
