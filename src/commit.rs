@@ -1,9 +1,10 @@
-//! Committing a batch: the one loop that sends, waits, retries, and learns from refusals.
+//! Commits a batch. This module has the only loop that sends, waits, retries, and learns from refusals.
 //!
-//! A batch is planned into transactions. Each is sent until it is committed, found to be done already, or refused for a
-//! reason that planning it again takes away: without the duplicates, for other shapes of its view items, or in halves
-//! until the record at fault stands alone and goes to quarantine. Transactions of the same view item follow each other,
-//! because in parallel they could only conflict; others run in parallel.
+//! A batch is planned into transactions. Each transaction is sent until it is committed, until its records turn out to
+//! be resolved already, or until it is refused for a reason that a new plan removes. The new plan leaves the duplicates
+//! out, assumes other shapes of the view items, or halves the entries until the record at fault is alone and goes to
+//! quarantine. Transactions of the same view item run one after another, because in parallel they could only conflict;
+//! others run in parallel.
 
 use std::future::Future;
 use std::time::Duration;
@@ -34,14 +35,14 @@ use redelivery::Redelivery;
 use report::RequestCounters;
 use run::Run;
 
-/// The longest wait before the first retry; it doubles with each one.
+/// The upper bound of the random wait before the first retry. It doubles with each retry.
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 
-/// The longest wait before any retry.
+/// The upper bound of the random wait before any retry.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// How often a transaction may be planned again before it waits like a retry: each time tells something new about its
-/// view items, so more can only be another writer's doing.
+/// How many times a transaction may be planned again without a wait. Each refusal gives new information about its view
+/// items, so a higher number can only be caused by other writers.
 const PROMPT_REPLANS: u32 = 3;
 
 /// Commits the batches of one invocation.
@@ -49,31 +50,32 @@ const PROMPT_REPLANS: u32 = 3;
 pub struct Committer<'c, S, R> {
     /// The database.
     pub store: &'c S,
-    /// Tokens and waiting times.
+    /// The source of tokens and waiting times.
     pub randomness: &'c R,
-    /// What the actions of its transactions depend on.
+    /// The settings that determine the actions of a transaction.
     pub setting: &'c Setting<'c>,
-    /// View items that are taken to have their counter maps. The others are, after a first request showed whether that
-    /// holds.
+    /// View items that are assumed to have their counter maps. Any other item is added once an answer shows that it has
+    /// them.
     pub complete_items: &'c CompleteItems,
     /// Whether the batch may have been delivered before.
     pub redelivery: &'c Redelivery,
-    /// What throttling has shown.
+    /// What earlier throttling showed about the capacity of the tables.
     pub pace: &'c Pace,
-    /// The most transactions that are sent at once.
+    /// Maximum concurrent transactions.
     pub max_in_flight: usize,
-    /// When the work ends, done or not.
+    /// When the commit ends, even if entries have no outcome yet.
     pub deadline: Instant,
 }
 
 impl<S: Store, R: Randomness> Committer<'_, S, R> {
-    /// Commits a batch, until every entry has its outcome or the deadline comes.
+    /// Commits a batch until every entry has its outcome or the deadline passes.
     ///
     /// Entries that turn out to be poison become
     /// [`Quarantine`](crate::rollup::pipeline::coalesce::Entry::Quarantine) entries of the batch.
     ///
     /// # Errors
-    /// When the store says that the deployment is at fault. What was committed until then has its markers.
+    /// When the store's answer shows that the deployment is at fault. What was committed before the error keeps its
+    /// markers.
     pub async fn commit(&self, batch: &mut Batch<'_>) -> Result<CommitReport, Broken> {
         let counters = RequestCounters::default();
         let mut run = Run::new(self.setting, batch, self.complete_items, self.redelivery, self.pace);
@@ -99,7 +101,7 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
     }
 
     async fn carry_out<'r>(&self, counters: &RequestCounters, job: Job, prepared: Prepared<'r>) -> Done<'r> {
-        // What is only read tells something new; the transaction after it waits.
+        // A read gives new information at once, so it does not wait; the transaction after it does.
         if job.plans > PROMPT_REPLANS && !matches!(job.step, JobStep::Read(_)) {
             sleep(self.backoff(job.plans - PROMPT_REPLANS, BACKOFF_MAX)).await;
         }
@@ -110,7 +112,7 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
                     counters.sent();
                     self.store.transact(&transaction, token)
                 };
-                // One record needs what it needs: there is no smaller transaction.
+                // The transaction of one record cannot be made smaller.
                 let throttled = if job.members.len() > 1 { WhenThrottled::GiveUp } else { WhenThrottled::GoOn };
                 let result = self.until_settled(counters, throttled, request).await;
                 if result.is_ok() {
@@ -129,15 +131,15 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
                 }
                 Answer::Inspected(failure.map_or(Ok(items), Err))
             }
-            // Once: what is not answered is presumed, and nothing depends on it.
+            // No retry: without an answer the shapes are assumed, and the conditions still protect the counters.
             Prepared::LookUp(keys) => Answer::LookedUp(self.store.look_up(&keys).await),
             Prepared::LookUpMarkers(ids) => Answer::MarkersLookedUp(self.store.look_up_markers(&ids).await),
         };
         Done { job, answer }
     }
 
-    /// The only retry loop: sends a request until its answer is not transient, or until it was throttled
-    /// for too long.
+    /// The only retry loop. It sends a request until the answer is not transient, or until it was throttled for too
+    /// long.
     async fn until_settled<T, F>(
         &self,
         counters: &RequestCounters,
@@ -176,11 +178,11 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
     }
 }
 
-/// What becomes of a request that is throttled for too long.
+/// What to do with a request that is throttled for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WhenThrottled {
-    /// It is sent again until it gets through.
+    /// Send it until it succeeds.
     GoOn,
-    /// Its entries are sent in halves.
+    /// Give up, so that its entries are sent in halves.
     GiveUp,
 }

@@ -1,4 +1,4 @@
-//! DynamoDB at the border: a planned transaction as the SDK's request, the SDK's answer as a verdict.
+//! DynamoDB at the border: builds the SDK's request from a planned transaction, and a verdict from the SDK's answer.
 
 mod at_most;
 
@@ -39,10 +39,10 @@ use crate::rollup::pipeline::plan::{Action, Transaction};
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::pipeline::verdict::{self, CancellationReason, ErrorAnswer, Failure, RetryCause};
 
-/// How long one attempt of a request may take: an answer that is later than this is most likely none.
+/// Timeout of one attempt of a request. An answer that takes longer most likely never comes.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a connection may take to be made.
+/// Timeout of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The view tables and the idempotency table in DynamoDB.
@@ -54,9 +54,9 @@ pub struct DynamoStore {
 }
 
 impl DynamoStore {
-    /// The store of a definition, over the SDK's configuration: endpoint, Region, credentials, HTTP client.
+    /// The store of a definition, with the SDK's configuration: endpoint, Region, credentials, HTTP client.
     ///
-    /// The SDK's own retries are switched off: the commit loop has them.
+    /// The SDK's own retries are off, because the commit loop is the only retry loop.
     #[must_use]
     pub fn new(sdk: &aws_config::SdkConfig, definition: Definition, idempotency_table: impl Into<String>) -> Self {
         let timeouts = TimeoutConfig::builder()
@@ -99,7 +99,7 @@ impl DynamoStore {
                 Delete::builder()
                     .table_name(&self.idempotency_table)
                     .set_key(Some(key.clone().into()))
-                    // A marker that may have the key of a part stays.
+                    // Never deletes a marker that has the key of a part.
                     .condition_expression(format!("attribute_not_exists({OUTCOME})"))
                     .build()
                     .map_err(unbuildable)?,
@@ -108,7 +108,7 @@ impl DynamoStore {
                 Put::builder()
                     .table_name(&self.idempotency_table)
                     .set_item(Some(part.clone().into()))
-                    // A part that a deletion left behind is replaced.
+                    // Replaces a part that a deletion left behind, but never a marker.
                     .condition_expression(format!("attribute_not_exists({OUTCOME})"))
                     .build()
                     .map_err(unbuildable)?,
@@ -131,7 +131,7 @@ impl DynamoStore {
         Ok(item.build())
     }
 
-    /// The keys and the counter maps of items of one table.
+    /// The request for the keys and the counter maps of some items of one table.
     fn shapes(&self, table: TableId, keys: &[&ViewKey]) -> Result<KeysAndAttributes, Failure> {
         let definition = &self.definition;
         let attributes = definition[table].key.iter().map(|(attribute, _)| attribute.as_str());
@@ -150,18 +150,18 @@ impl StoredValue for AttributeValue {
     }
 }
 
-/// The condition that a marker is in quarantine, and not as expired.
+/// The condition that a marker is in quarantine for another reason than its age.
 fn countable() -> String {
     format!("{OUTCOME} = :quarantined AND NOT begins_with({REASON}, :expired)")
 }
 
-/// The values of that condition.
+/// The values of `countable`.
 fn countable_values() -> HashMap<String, AttributeValue> {
     let values = [(":quarantined", MarkerOutcome::Quarantined.as_str()), (":expired", EXPIRED)];
     values.map(|(name, text)| (name.to_owned(), AttributeValue::S(text.to_owned()))).into()
 }
 
-/// The put of a marker, on the condition that it takes the place of none that it may not replace.
+/// The put of a marker, with the condition that it replaces only what the guard allows.
 fn guarded(put: PutBuilder, guard: Guard, digest: Option<AttributeValue>) -> PutBuilder {
     let absent = format!("attribute_not_exists({SEQUENCE_NUMBER})");
     if guard == Guard::Absent {
@@ -169,7 +169,7 @@ fn guarded(put: PutBuilder, guard: Guard, digest: Option<AttributeValue>) -> Put
     }
     let (mut condition, mut values) = (countable(), countable_values());
     if let Some(digest) = digest {
-        // The quarantine of another event with the same number is not this one's to end.
+        // Another event with the same number may be in quarantine; its quarantine must not end here.
         condition = format!("{condition} AND (attribute_not_exists({DIGEST}) OR {DIGEST} = :digest)");
         values.insert(":digest".to_owned(), digest);
     }
@@ -179,7 +179,7 @@ fn guarded(put: PutBuilder, guard: Guard, digest: Option<AttributeValue>) -> Put
     put.condition_expression(condition).set_expression_attribute_values(Some(values))
 }
 
-/// These attributes of the items with these keys, each once.
+/// The request for these attributes of the items with these keys, each key once.
 fn wanted<'n>(
     keys: impl Iterator<Item = Item>,
     attributes: impl Iterator<Item = &'n str>,
@@ -281,7 +281,7 @@ impl Store for DynamoStore {
     }
 }
 
-/// What a failed request means, of any operation that is not a transaction.
+/// Classifies a failed request that is not a transaction.
 pub fn failure<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E, HttpResponse>) -> Failure {
     match error {
         SdkError::ServiceError(answer) => verdict::single(&error_answer(answer.err(), answer.raw())),
@@ -289,7 +289,7 @@ pub fn failure<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E, Ht
     }
 }
 
-/// What a failed transaction of so many actions means.
+/// Classifies a failed transaction with this number of actions.
 pub fn transaction_failure<E: Cancellable>(error: &SdkError<E, HttpResponse>, actions: usize) -> Failure {
     match error {
         SdkError::ServiceError(answer) => match answer.err().reasons() {
@@ -311,9 +311,9 @@ pub fn transaction_failure<E: Cancellable>(error: &SdkError<E, HttpResponse>, ac
     }
 }
 
-/// The error of an operation that is a transaction.
+/// The error of a transactional operation.
 pub trait Cancellable: Error + ProvideErrorMetadata + 'static {
-    /// Why it was cancelled, an answer for each action; `None` if the error is another one.
+    /// The cancellation reasons, one for each action; `None` if it is another error.
     fn reasons(&self) -> Option<&[SdkReason]>;
 }
 
@@ -335,7 +335,7 @@ impl Cancellable for TransactGetItemsError {
     }
 }
 
-/// An update of one item as the SDK takes it.
+/// Builds the SDK's update of one item.
 #[must_use]
 pub fn sdk_update(table: &str, key: &Item, update: Update) -> UpdateBuilder {
     let Update { expression, condition, names, values } = update;
@@ -356,8 +356,7 @@ fn error_answer(error: &impl ProvideErrorMetadata, raw: &HttpResponse) -> ErrorA
     }
 }
 
-/// A request that got no answer, or one that cannot be read. It may have been carried out: that is what the token and
-/// the markers are for.
+/// A request without a readable answer. It may have been carried out; the token and the markers make a retry safe.
 fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure {
     match error {
         SdkError::TimeoutError(_) => Failure::Transient(RetryCause::Timeout),

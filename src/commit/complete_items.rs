@@ -1,4 +1,4 @@
-//! Which view items are known to have all their maps: what a function remembers from one invocation to the next.
+//! The view items that are known to have all their counter maps. A function remembers them between invocations.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -7,15 +7,16 @@ use std::sync::{Mutex, PoisonError};
 use crate::rollup::model::limits;
 use crate::rollup::pipeline::coalesce::TouchedItem;
 
-/// View items that were complete when they were last seen.
+/// View items that had all their counter maps when they were last seen.
 ///
-/// It may be wrong, as anyone may take an item's maps away, and it forgets: every update states as its condition what
-/// was presumed of its item, so it decides about a request, never about a counter. Keys are kept as hashes, so that an
-/// item takes 8 bytes, however long its key is.
+/// The memory may be wrong, because anyone can remove the maps of an item, and it forgets items. It affects only the
+/// cost of a request, never a counter: every update has the assumed shape as its condition. Keys are kept as hashes, so
+/// that each view of an item takes 8 bytes, however long the key is.
 #[derive(Debug, Default)]
 pub struct CompleteItems(Mutex<Generations>);
 
-/// When the recent ones are as many as are remembered, they become the older ones, and those are forgotten.
+/// Two generations bound the memory without a timestamp for each item. When the recent one is full, it becomes the
+/// older one, and the previous older one is forgotten.
 #[derive(Debug, Default)]
 struct Generations {
     recent: HashSet<u64>,
@@ -58,7 +59,7 @@ impl CompleteItems {
     }
 }
 
-/// What a view item is remembered by: one hash for each view, as another view of the same item has other maps.
+/// The hashes by which an item is remembered: one for each view, because each view needs other maps.
 fn names(item: &TouchedItem) -> impl Iterator<Item = u64> {
     let name = |view| BuildHasherDefault::<DefaultHasher>::default().hash_one((&item.key, view));
     item.views.iter().map(name)

@@ -1,4 +1,4 @@
-//! What the commit loop and its state hand to each other: a job, and what came of it.
+//! The values that the commit loop and its state exchange: a job, and its result.
 
 use super::seams::{FoundMarkers, LookedUp};
 use crate::rollup::Item;
@@ -8,41 +8,41 @@ use crate::rollup::pipeline::coalesce::{EntryId, ItemId};
 use crate::rollup::pipeline::plan::Transaction;
 use crate::rollup::pipeline::verdict::Failure;
 
-/// Some entries, and what to do with them next.
+/// Some entries, and the next step for them.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) members: Vec<EntryId>,
     pub(super) items: Vec<ItemId>,
-    /// View items that wait for its answer, in addition to those that it touches.
+    /// View items that no other job may touch until this one is answered, in addition to those in `items`.
     pub(super) held: Vec<ItemId>,
     pub(super) step: JobStep,
-    /// How often these entries were planned before.
+    /// How many times these entries were planned before.
     pub(super) plans: u32,
 }
 
 impl Job {
-    /// The actions of its transaction, without the further parts of records that are kept in several.
+    /// The number of actions in its transaction, without the further parts of records that are kept in several items.
     pub(super) fn actions(&self) -> usize {
         self.members.len() + self.items.len()
     }
 }
 
-/// What to do with the entries of a job.
+/// The next step for the entries of a job.
 #[derive(Debug)]
 pub(super) enum JobStep {
     /// Commit them in one transaction.
     Commit,
-    /// Look at these of their view items, as a transaction of them was refused in these words.
+    /// Read these view items, to find the fault that made DynamoDB refuse the transaction with this message.
     Inspect { refused: Vec<ItemId>, words: String },
-    /// Read these of their view items: their conditions were not met, and the answer does not show what is there.
+    /// Read these view items: their conditions failed, and the answer does not contain the items.
     Read(Vec<ItemId>),
-    /// Ask for the shapes of its view items.
+    /// Look up the shapes of its view items.
     LookUp,
-    /// Ask which have a marker.
+    /// Look up which entries have a marker.
     LookUpMarkers,
 }
 
-/// What is sent for a job.
+/// The request of a job.
 pub(super) enum Prepared<'r> {
     Commit(Transaction<'r>),
     Inspect(Vec<(ItemId, ViewKey)>),
@@ -50,13 +50,13 @@ pub(super) enum Prepared<'r> {
     LookUpMarkers(Vec<RecordId>),
 }
 
-/// A job that was carried out, and what came of it.
+/// A completed job and its answer.
 pub(super) struct Done<'r> {
     pub(super) job: Job,
     pub(super) answer: Answer<'r>,
 }
 
-/// What DynamoDB answered to what was sent for a job.
+/// DynamoDB's answer to the request of a job.
 pub(super) enum Answer<'r> {
     Transacted(Transaction<'r>, Result<(), Failure>),
     Inspected(Result<Vec<(ItemId, Option<Item>)>, Failure>),

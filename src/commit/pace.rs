@@ -1,54 +1,56 @@
-//! What throttling has shown: how many transactions may be sent at once, how large they may be, and when one is too large.
+//! What throttling shows: how many transactions may be in flight, how many actions they may have, and when a
+//! transaction is too large for the capacity.
 //!
-//! The tables do not say how much capacity they have, nor who else uses it. A transaction that is throttled for long asks for
-//! more than they ever have, or others are quicker. Its halves tell which: if the capacity that came together in the meantime
-//! lets the first through at once, the whole was too large; if that is throttled as well, others use the capacity.
+//! The function cannot see the capacity of a table, or who else uses it. If a transaction is throttled for long, either
+//! it needs more capacity than the table can ever save up, or other users take the capacity first. Sending it in halves
+//! distinguishes the two. If the first half succeeds at once, the whole was too large. If the half is throttled as
+//! well, others use the capacity.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a transaction is throttled before it is sent in halves. A table that saves up one second's
-/// capacity has as much as it will ever have after a second; the rest is for the clocks and the way there.
+/// How long a transaction is throttled before it is sent in halves. A table that saves up one second's capacity has its
+/// maximum after a second; the rest allows for clocks and latency.
 const PATIENCE: Duration = Duration::from_millis(1_250);
 
-/// How often the patience doubles at the most, while other users of the capacity are what a transaction waits for.
+/// How many times the patience can double while other users take the capacity.
 const PATIENCE_DOUBLINGS: u32 = 4;
 
-/// The share of an invocation's remaining time that a transaction may be throttled for, as one part in so many: a
-/// transaction of the most actions can then be halved down to one record in one invocation, however short.
+/// A transaction may be throttled for at most this fraction (1/5) of an invocation's remaining time. Then even the
+/// largest transaction can be halved down to one record within one invocation, however short it is.
 const SHARE_OF_TIME: u32 = 5;
 
-/// The longest wait of a throttled request that is alone in flight. Several wait longer, so that the function sends about
-/// as many a second.
+/// The longest wait of a throttled request that is alone in flight. It is multiplied by the number of requests in
+/// flight, so that the function sends about the same number of requests per second.
 const WAIT_ALONE: Duration = Duration::from_millis(100);
 
-/// After how many commits larger transactions are tried again: what a table has may have grown.
+/// After this many commits, larger transactions are tried again, because the capacity of a table may have grown.
 const COMMITS_BEFORE_GROWTH: u32 = 32;
 
-/// What throttling has shown so far: what a function remembers from one invocation to the next. It decides when requests are
-/// sent and how entries are distributed over them, never what is counted.
+/// What throttling has shown so far, remembered between invocations. It determines when requests are sent and how
+/// entries are divided among them, never what is counted.
 #[derive(Debug, Default)]
 pub struct Pace(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Transactions that may be in flight, as far as throttling shows.
+    /// Maximum concurrent transactions, as far as throttling shows.
     most_in_flight: usize,
     in_flight: usize,
-    /// The most actions that the capacity suffices for.
+    /// The most actions for which the capacity suffices.
     most_actions: usize,
     commits_since_split: u32,
     patience_doublings: u32,
-    /// The last transaction that was sent in halves, until one of its parts is committed.
+    /// The last transaction that was sent in halves, until one of the halves is committed.
     split: Option<Split>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Split {
     actions: usize,
-    /// Whether a part of it was throttled as well.
+    /// Whether a half was throttled as well.
     throttled: bool,
 }
 
@@ -82,7 +84,7 @@ impl Pace {
         self.state().in_flight = requests;
     }
 
-    /// A request was throttled: no other is begun until those in flight are answered.
+    /// A request was throttled: start no other until those in flight are answered.
     pub(super) fn throttled(&self) {
         let mut state = self.state();
         state.most_in_flight = 1;
@@ -91,13 +93,13 @@ impl Pace {
         }
     }
 
-    /// A transaction is sent in halves, as it was throttled for so long.
+    /// A transaction was throttled for too long and is sent in halves.
     pub(super) fn split(&self, actions: usize) {
         self.state().split = Some(Split { actions, throttled: false });
     }
 
-    /// A transaction was committed: one more may be in flight. If it is the first part of one that was split, this
-    /// tells whether the whole was too large.
+    /// A transaction was committed: one more may be in flight. If it is the first half of a split transaction, it shows
+    /// whether the whole was too large.
     pub(super) fn committed(&self) {
         let mut state = self.state();
         state.most_in_flight = state.most_in_flight.saturating_add(1);
@@ -119,7 +121,7 @@ impl Pace {
         }
     }
 
-    /// Whether a transaction that has been throttled since then is throttled for too long.
+    /// Whether a transaction that has been throttled since `since` was throttled for too long.
     pub(super) fn is_too_long(&self, since: Instant, deadline: Instant) -> bool {
         let patience = PATIENCE * (1 << self.state().patience_doublings);
         since.elapsed() >= patience.min(deadline.saturating_duration_since(since) / SHARE_OF_TIME)

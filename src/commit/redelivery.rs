@@ -1,8 +1,8 @@
-//! Whether a batch may have been delivered before: what a function remembers from one invocation to the next.
+//! Whether a batch may have been delivered before. A function remembers this between invocations.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What is known of redeliveries. It decides in which order requests are sent and which are saved, never what is counted.
+/// What is known about redeliveries. It affects the order and the number of requests, never what is counted.
 #[derive(Debug)]
 pub struct Redelivery {
     suspected: AtomicBool,
@@ -10,15 +10,15 @@ pub struct Redelivery {
 }
 
 impl Default for Redelivery {
-    /// A new process does not know how the one before it ended.
+    /// A new process does not know how the previous one ended, so its first batch may be a redelivery.
     fn default() -> Self {
         Self { suspected: AtomicBool::new(true), look_ups_denied: AtomicBool::new(false) }
     }
 }
 
 impl Redelivery {
-    /// Begins a batch, and returns whether it may have been delivered before: until it is [resolved](Self::resolved), the
-    /// next one may be the same.
+    /// Begins a batch, and returns whether it may have been delivered before. Until it is [resolved](Self::resolved),
+    /// the next batch may be the same one.
     pub(super) fn begin(&self) -> bool {
         self.suspected.swap(true, Ordering::Relaxed)
     }
@@ -33,7 +33,7 @@ impl Redelivery {
         !self.look_ups_denied.load(Ordering::Relaxed)
     }
 
-    /// Markers cannot be looked up: this process does without.
+    /// Remembers that the role may not look up markers, so that this process stops trying.
     pub(super) fn deny_look_ups(&self) {
         self.look_ups_denied.store(true, Ordering::Relaxed);
     }

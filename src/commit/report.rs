@@ -1,4 +1,4 @@
-//! What a commit did, and what it sent.
+//! The result of a commit, and the number of its requests.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,29 +6,29 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::rollup::pipeline::response::EntryOutcome;
 use crate::rollup::pipeline::verdict::RetryCause;
 
-/// What a commit did.
+/// The result of a commit.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CommitReport {
-    /// What became of each entry of the batch.
+    /// The outcome of each entry of the batch.
     pub outcomes: Vec<EntryOutcome>,
-    /// Requests to commit that were sent, retries and refused ones included.
+    /// Number of transactions sent, including retries and refused ones.
     pub requests: usize,
-    /// Requests that were sent again, by cause.
+    /// Number of requests sent again, by cause.
     pub retries: BTreeMap<RetryCause, usize>,
-    /// View items whose maps were created.
+    /// Number of view items whose counter maps were created.
     pub first_touches: usize,
-    /// Duplicates whose markers were written under another definition.
+    /// Number of duplicates whose markers were written under another definition.
     pub other_definition: usize,
-    /// Why markers cannot be looked up, if that was found out.
+    /// The service's error, if the commit found out that markers cannot be looked up.
     pub look_ups_denied: Option<String>,
 }
 
-/// The deployment is at fault, so no record can be resolved.
+/// The deployment is at fault, so no record can be resolved. The text is the service's message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Broken(pub String);
 
-/// What was sent so far: counted as it happens, as the deadline ends jobs that will never tell.
+/// What was sent so far. It is counted when it is sent, because a job that the deadline ends reports nothing.
 #[derive(Debug, Default)]
 pub(super) struct RequestCounters {
     requests: AtomicUsize,
@@ -36,12 +36,12 @@ pub(super) struct RequestCounters {
 }
 
 impl RequestCounters {
-    /// Requests to commit.
+    /// Number of transactions sent.
     pub(super) fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Requests that were sent again, by cause; causes that never came up are left out.
+    /// Number of requests sent again, by cause; without the causes that did not occur.
     pub(super) fn retries(&self) -> BTreeMap<RetryCause, usize> {
         let retries =
             RetryCause::ALL.into_iter().map(|cause| (cause, self.retries[cause as usize].load(Ordering::Relaxed)));

@@ -1,4 +1,4 @@
-//! The state of a commit, and what each answer does to it.
+//! The state of a commit, and how each answer changes it.
 
 mod cancelled;
 mod first_touch;
@@ -20,32 +20,33 @@ use crate::rollup::pipeline::verdict::{Failure, RetryCause};
 use crate::rollup::pipeline::view_item::Shape;
 use redelivered::Duplicates;
 
-/// The state of a commit: what is known of each entry and each view item, and what is still to be done.
+/// What is known about each entry and each view item, and which jobs are left.
 pub(super) struct Run<'r, 'b> {
     setting: &'r Setting<'r>,
     batch: &'r mut Batch<'b>,
     complete_items: &'r CompleteItems,
     shapes: Vec<Shape>,
-    /// View items whose shape is presumed: nothing told of it yet, in this invocation or before.
+    /// View items whose shape is assumed, because no answer has shown it yet, in this invocation or an earlier one.
     unseen: BTreeSet<ItemId>,
-    /// View items whose shape was presumed again after a condition was not met and nothing came back.
+    /// View items whose shape was assumed a second time, after a condition failed and the answer did not contain the
+    /// item.
     presumed: BTreeSet<ItemId>,
     outcomes: Vec<Option<EntryOutcome>>,
-    /// Entries that were found to be poison while an answer is being read.
+    /// Entries that were found to be poison while an answer is being processed.
     condemned: Vec<EntryId>,
     waiting: VecDeque<Job>,
     /// View items that a job in flight touches.
     busy: Vec<bool>,
     redelivery: &'r Redelivery,
     duplicates: Duplicates,
-    /// Entries without a marker, as far as was looked up: they are planned once no look-up is open.
+    /// Entries without a marker according to a look-up. They are planned when all look-ups are answered.
     on_hold: Vec<EntryId>,
-    /// Look-ups of markers that wait or are not answered.
+    /// Number of marker look-ups that are waiting or not answered yet.
     open_look_ups: usize,
     pace: &'r Pace,
     first_touches: usize,
     other_definition: usize,
-    /// Why markers cannot be looked up.
+    /// Why markers cannot be looked up, if so.
     look_ups_denied: Option<String>,
 }
 
@@ -83,7 +84,8 @@ impl<'r, 'b> Run<'r, 'b> {
         run
     }
 
-    /// Queues the entries that had to wait until all others have an outcome, one by one. False when there are none.
+    /// Queues the entries that had to wait until all others have an outcome, one by one. Returns false if there are
+    /// none.
     pub(super) fn begin_those_behind(&mut self) -> bool {
         let behind = std::mem::take(&mut self.batch.behind_others);
         for &member in behind.iter().rev() {
@@ -92,8 +94,8 @@ impl<'r, 'b> Run<'r, 'b> {
         !behind.is_empty()
     }
 
-    /// The transactions of some entries, the first entry's first: Lambda delivers again from the first on that is open, and
-    /// an invocation that only ever got to others would never resolve it.
+    /// The transactions of some entries, the one with the first entry first. Lambda delivers again from the first open
+    /// record, so an invocation that resolved only later records would never make progress.
     fn planned(&self, members: Vec<EntryId>) -> Vec<Job> {
         let (apply, quarantine): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|&member| matches!(self.batch[member], Entry::Apply { .. }));
@@ -113,8 +115,8 @@ impl<'r, 'b> Run<'r, 'b> {
         Job { members, items, held: Vec::new(), step, plans }
     }
 
-    /// What was begun goes on before anything else is begun: so an invocation that ends too early has finished
-    /// something, and the next one does not begin where it did.
+    /// Queues entries in front: what was started is finished before anything else starts. Then an invocation that ends
+    /// too early has finished something, and the next one makes progress.
     fn queue(&mut self, members: Vec<EntryId>, step: JobStep, plans: u32) {
         if !members.is_empty() {
             let job = self.job(members, step, plans);
@@ -122,8 +124,8 @@ impl<'r, 'b> Run<'r, 'b> {
         }
     }
 
-    /// The next job none of whose view items is busy; they are, from now on. One that is larger than the capacity
-    /// suffices for is halved first.
+    /// Takes the next job whose view items are all free, and marks them as busy. A transaction that is too large for
+    /// the known capacity is halved first.
     pub(super) fn next(&mut self) -> Option<Job> {
         let free = |job: &Job| job.items.iter().chain(&job.held).all(|item| !self.busy[item.0]);
         let place = self.waiting.iter().position(free)?;
@@ -138,7 +140,7 @@ impl<'r, 'b> Run<'r, 'b> {
         Some(job)
     }
 
-    /// What to send for a job, as far as is known now.
+    /// The request for a job, based on what is known now.
     pub(super) fn prepare(&self, job: &Job) -> Prepared<'r> {
         match &job.step {
             JobStep::Commit => Prepared::Commit(plan::assemble(self.setting, self.batch, &self.shapes, &job.members)),

@@ -12,7 +12,7 @@ use crate::rollup::model::marker::{DEFINITION, FINGERPRINT, FUNCTION, RECORDED_A
 use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
 
-/// What to do if the function counts under another definition.
+/// How to treat a function that counts under another definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args)]
 pub struct Agreement {
     /// Run even if the function counts under another definition than the command
@@ -40,12 +40,12 @@ pub enum AgreementError {
         /// The fingerprint of the command's definition.
         ours: String,
     },
-    /// The idempotency table.
+    /// The idempotency table cannot be read.
     #[error(transparent)]
     Table(#[from] TableError),
 }
 
-/// What a function recorded about its definition.
+/// The definition that a function recorded for its stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
     pub fingerprint: String,
@@ -55,7 +55,7 @@ pub struct Announced {
     pub at: String,
 }
 
-/// What a function recorded for a stream, if one did.
+/// The latest definition that a function recorded for a stream; `None` if none did.
 ///
 /// # Errors
 /// When the idempotency table cannot be read.
@@ -75,17 +75,17 @@ pub async fn announced(client: &Client, table: &str, stream: &str) -> Result<Opt
 }
 
 impl Agreement {
-    /// The option, if it was given, with a space before it.
+    /// The option as it is written on a command line, with a space before it; empty if it is off.
     #[cfg(feature = "cli")]
     #[must_use]
     pub fn options(self) -> &'static str {
         if self.any_definition { " --any-definition" } else { "" }
     }
 
-    /// Compares the definition with the one recorded for the source table's stream.
+    /// Compares the command's definition with the one recorded for the source table's stream.
     ///
     /// # Errors
-    /// When it is another one, unless that is allowed, or when a table cannot be read.
+    /// When the definitions differ, unless `any_definition` allows it, or when a table cannot be read.
     pub async fn check(self, sdk: &SdkConfig, config: &Config, stream: Option<&str>) -> Result<(), AgreementError> {
         let Some(stream) = stream.filter(|_| !self.any_definition) else { return Ok(()) };
         let client = Client::new(sdk);
@@ -102,7 +102,7 @@ impl Agreement {
     }
 }
 
-/// The ARN of a table's stream, if it has one that is switched on.
+/// The ARN of a table's stream; `None` if the table has no stream that is switched on.
 ///
 /// # Errors
 /// When the table cannot be described.

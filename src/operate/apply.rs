@@ -14,13 +14,13 @@ use crate::randomness::OsRandomness;
 use crate::rollup::model::marker::Guard;
 use crate::store::DynamoStore;
 
-/// How long one batch may take.
+/// Timeout of one batch.
 const BATCH_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Records in one batch.
+/// The most records of one batch.
 const BATCH_RECORDS: usize = 1_000;
 
-/// What became of records that were applied.
+/// The outcomes of applied records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AppliedRecords {
     /// Records that were read.
@@ -29,30 +29,31 @@ pub struct AppliedRecords {
     pub applied: usize,
     /// Counted before.
     pub duplicates: usize,
-    /// Without an effect on any view item.
+    /// Without an effect on a view item.
     pub no_effect: usize,
-    /// In quarantine, now or still.
+    /// In quarantine: put there now, or still there.
     pub quarantined: usize,
     /// Not resolved.
     pub unresolved: usize,
 }
 
-/// The function in this process, as an operator's replay: it may end a quarantine.
+/// The function in this process, used by an operator's replay: it may take records out of quarantine.
 pub struct Applier {
     rollup: Rollup<DynamoStore, OsRandomness>,
     last: Arc<Mutex<Summary>>,
-    /// What came of it so far.
+    /// The outcomes so far.
     pub counts: AppliedRecords,
 }
 
 impl Applier {
-    /// A replay with these settings, on the tables of these AWS settings.
+    /// A replay with these settings, on the tables that the AWS settings reach.
     #[must_use]
     pub fn new(config: Config, sdk: &SdkConfig) -> Self {
         Self::guarded(Guard::AbsentOrQuarantined, config, sdk)
     }
 
-    /// A replay of records that are in quarantine, however old they are.
+    /// A replay of records that are in quarantine. Their age does not matter: their markers prove that they were not
+    /// counted.
     #[must_use]
     pub fn from_quarantine(config: Config, sdk: &SdkConfig) -> Self {
         Self::guarded(Guard::Quarantined, config, sdk)
@@ -67,23 +68,23 @@ impl Applier {
         Self { rollup, last, counts: AppliedRecords::default() }
     }
 
-    /// Whether a raw record changes nothing, as the view is defined now.
+    /// Whether a raw record has no effect under the current definition.
     #[must_use]
     pub fn has_no_effect(&self, raw: &str) -> bool {
         self.rollup.has_no_effect(raw, now())
     }
 
-    /// Applies raw records, in their order; returns when each is resolved, or was tried until its time was over.
+    /// Applies raw records in order. Returns when each is resolved, or when the time of its batch is over.
     ///
     /// # Errors
-    /// When the tables cannot be written at all.
+    /// When no table can be written, so that no record can be applied.
     pub async fn apply(&mut self, records: &[String]) -> Result<(), InvocationError> {
         for batch in records.chunks(BATCH_RECORDS) {
             let event = format!(r#"{{"Records":[{}]}}"#, batch.join(","));
             let request_id = format!("replay-{}", OsRandomness.token());
             let invocation = Invocation { request_id, now: now(), time_left: BATCH_TIMEOUT };
             match self.rollup.handle(&event, &invocation).await {
-                // A record without a sequence number is in quarantine now; that is all that can be done about it.
+                // Records without a sequence number are in quarantine now; nothing else can be done.
                 Ok(_) | Err(InvocationError::Unnumbered { .. }) => {}
                 Err(error) => return Err(error),
             }

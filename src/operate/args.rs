@@ -1,4 +1,4 @@
-//! The options that every subcommand has, those of every subcommand that reads whole tables, and how values are read.
+//! Options that several subcommands share, and the parsing of their values.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ mod shared;
 #[cfg(feature = "cli")]
 pub use shared::Shared;
 
-/// How fast tables are read, and how long the stream is waited for.
+/// How fast tables are read, and how long to wait for the stream.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Pace {
     /// How long to wait for a write to reach the stream
@@ -65,7 +65,7 @@ fn concurrency(text: &str) -> Result<u16, String> {
     whole(text, 1, 256)
 }
 
-/// A number of seconds of at most an hour; else the text says so.
+/// Parses a number of seconds, at most one hour.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().map_err(|_| "not a number".to_owned())?;
     Duration::try_from_secs_f64(seconds)
@@ -79,19 +79,19 @@ fn units(text: &str) -> Result<f64, String> {
     if units >= 1.0 && units.is_finite() { Ok(units) } else { Err("expected 1 or more".to_owned()) }
 }
 
-/// A day and a time with their zone; else the text says so.
+/// Parses a date and a time with a time zone.
 #[cfg(feature = "cli")]
 pub(super) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     text.parse().map_err(|_| "expected a day and a time with their zone, such as 2026-01-31T12:00:00Z".to_owned())
 }
 
-/// The URL of a queue; else the text says where to find it.
+/// Parses the URL of a queue. The error says where to find it.
 #[cfg(feature = "cli")]
 pub(super) fn queue(text: &str) -> Result<String, String> {
     endpoint(text).map_err(|_| "expected the queue's URL, as the stack's output FailureQueueUrl has it".to_owned())
 }
 
-/// A whole number within bounds; else the text says what they are.
+/// Parses a whole number within bounds. The error names the bounds.
 pub(super) fn whole(text: &str, least: u16, most: u16) -> Result<u16, String> {
     let number = text.parse().ok().filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| format!("expected a whole number from {least} to {most}"))

@@ -1,14 +1,15 @@
-//! `ddb-rollup audit`: every view item against its source items, while writers and the function are running.
+//! `ddb-rollup audit`: compares every view item with its source items, while writers and the function are running.
 //!
-//! One pass over the tables finds what is equal; the rest is looked at in parts. In the order of the work:
+//! One pass over the tables finds the view items that are exact; the others are examined in chunks. In the order of the
+//! work:
 //!
-//! 1. [`stream_records`]: the stream up to now, and which of its records are not applied (`open_records`).
-//! 2. `first_pass`: the source added up per view item, beside the view items ([`table_reader`], by a `parallel_scan`,
-//!    within the rate of the `read_meter`) and the markers ([`ledger`]).
-//! 3. [`examine`]: what differs, or was written in between, recounted (`source_search`) and seen at one moment
-//!    (`snapshot`).
-//! 4. [`judged`]: what is kept of it. [`report`]: what came of it; `text` and [`page`], the same for a terminal and for a
-//!    browser, with `notes` and `remedies`; [`merge`], the sum of several.
+//! 1. [`stream_records`]: reads the stream up to now, and finds the records that are not applied (`open_records`).
+//! 2. `first_pass`: sums up the source items of each view item, and reads the view items ([`table_reader`], by a
+//!    `parallel_scan` within the rate of the `read_meter`) and the markers ([`ledger`]).
+//! 3. [`examine`]: recounts the view items that differ, or that were written during the pass (`source_search`), and
+//!    reads each as of one moment (`snapshot`).
+//! 4. [`judged`]: what is kept of an examined item. [`report`]: the result; `text` and [`page`] show it on a terminal
+//!    and in a browser, with `notes` and `remedies`; [`merge`] adds up several reports.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -97,11 +98,11 @@ pub struct AuditScope {
     #[arg(long)]
     pub all_markers: bool,
 
-    /// How the tables are read.
+    /// How fast the tables are read.
     #[command(flatten)]
     pub pace: Pace,
 
-    /// What is done where the function works under another definition.
+    /// How to treat a function that counts under another definition.
     #[command(flatten)]
     pub agreement: Agreement,
 }
@@ -119,7 +120,8 @@ pub async fn audit(
     let mut audit = Audit::begin(sdk, config, scope).await?;
     let suspects = audit.first_pass().await?;
     audit.examine(&suspects, stop, &mut OnlyLook).await?;
-    // What differs may be in quarantine since before the stream's oldest record: only the whole table tells.
+    // A drifted item may have records in quarantine that are older than the stream; only the whole idempotency table
+    // shows them.
     if scope.item.is_some() && audit.examined.values().any(JudgedItem::is_drifted) {
         audit.read_ledger().await?;
         audit.examine(&suspects, stop, &mut OnlyLook).await?;
@@ -135,23 +137,23 @@ pub(super) struct Audit {
     settle: Duration,
     /// The only view item to audit, with `--item`.
     only: Option<ViewKey>,
-    /// The only slice.
+    /// The only slice to audit; `None` for all.
     slice: Option<Slice>,
     ledger: Ledger,
-    /// What the first pass added up, of the view items that it did not find to be equal and at rest.
+    /// The sums of the first pass, for the view items that it did not find exact.
     balances: Balances,
-    /// When the source items of these were read last, or when they were last looked at.
+    /// When the source items of `balances` were last read, or the items last examined.
     seen_at: Instant,
-    /// View items that the first pass found to be equal and at rest.
+    /// Number of view items that the first pass found exact.
     equal: u64,
-    /// How large these are.
+    /// The sizes of these view items.
     sizes: ItemSizes,
-    /// The others.
+    /// The view items to examine.
     listed: BTreeSet<ViewKey>,
-    /// How they were seen last; those that are missing are not seen yet.
+    /// The last verdict on each of them; an item that is missing here is not examined yet.
     pub(super) examined: HashMap<ViewKey, JudgedItem>,
     orphans: Orphans,
-    /// Items of others with attributes that have the names of measures.
+    /// Items that belong to no view, but have attributes with the names of measures.
     others: Vec<ViewKey>,
     sources: u64,
     unreadable: u64,
@@ -196,7 +198,7 @@ impl Audit {
         })
     }
 
-    /// Reads all markers: what is in quarantine, and what they tell about themselves.
+    /// Reads all markers: the records in quarantine, and contradictions in the markers themselves.
     pub(super) async fn read_ledger(&mut self) -> Result<(), AuditError> {
         self.ledger = ledger::read(&self.tables, now()).await?;
         self.take_quarantined();
@@ -209,8 +211,8 @@ impl Audit {
         }
     }
 
-    /// Looks at view items alone: first at those that nothing was written to since the first pass, whose source items need
-    /// not be read again.
+    /// Examines view items alone. First come those that were not written since the first pass, because their source
+    /// items need not be read again.
     pub(super) async fn examine(
         &mut self,
         suspects: &[Suspect],
@@ -223,7 +225,7 @@ impl Audit {
         self.recount(&written, stop, after).await
     }
 
-    /// Looks at one part of view items after another, while the source items of the next are read.
+    /// Examines view items in chunks. The source items of the next chunk are read at the same time.
     async fn recount(
         &mut self,
         suspects: &[Suspect],
@@ -274,7 +276,7 @@ impl Audit {
         self.compared.views
     }
 
-    /// Whether a view item is asked for.
+    /// Whether a view item is in the scope of the audit.
     fn wants(&self, key: &ViewKey) -> bool {
         self.only.as_ref().is_none_or(|only| only == key) && self.slice.is_none_or(|slice| slice.contains(key))
     }
@@ -284,43 +286,44 @@ impl Audit {
         self.only.as_ref()
     }
 
-    /// The records in quarantine that can be applied once their cause is fixed, the oldest first.
+    /// The records in quarantine that can be applied once their cause is fixed, oldest first.
     pub(super) fn applicable(&self) -> Vec<RecordId> {
         self.records.open.in_quarantine(QuarantinedKind::Applicable, |key| self.wants(key))
     }
 
-    /// Those that can never be.
+    /// The records in quarantine that can never be applied.
     pub(super) fn inapplicable(&self) -> Vec<RecordId> {
         self.records.open.in_quarantine(QuarantinedKind::Inapplicable, |_| true)
     }
 
-    /// The view items of records.
+    /// The view items that these records concern.
     pub(super) fn items_of(&self, ids: &[RecordId]) -> BTreeSet<ViewKey> {
         let items = ids.iter().flat_map(|id| self.records.open.items_of(id));
         items.filter(|key| self.wants(key)).cloned().collect()
     }
 
-    /// These records are no longer in quarantine.
+    /// Notes that these records are no longer in quarantine.
     pub(super) fn closed(&mut self, ids: &[RecordId]) {
         for id in ids {
             self.records.open.remove(id);
         }
     }
 
-    /// The view items with groups that count nothing, and the views that they belong to. One that drifted is set first.
+    /// The view items with groups that count nothing, and the views to which they belong. Drifted items are left out,
+    /// because they must be set first.
     pub(super) fn with_zero_groups(&self) -> Vec<(ViewKey, ViewSet)> {
         let judged = self.examined.iter().filter(|(_, judged)| judged.zero_groups.groups > 0 && !judged.is_drifted());
         let equal = self.sizes.with_zero_groups.iter().map(|(key, views)| (key.clone(), *views));
         equal.chain(judged.map(|(key, judged)| (key.clone(), judged.views))).collect()
     }
 
-    /// Whether every view item was seen, and none of them drifted.
+    /// Whether every view item was examined, and none of them has drifted.
     pub(super) fn is_set(&self) -> bool {
         let is_set = |key| self.examined.get(key).is_some_and(|judged| judged.is_seen() && !judged.is_drifted());
         self.listed.iter().all(is_set)
     }
 
-    /// View items to examine again.
+    /// Marks view items to be examined again.
     fn forget(&mut self, suspects: &[Suspect]) {
         for suspect in suspects {
             self.listed.insert(suspect.key.clone());
@@ -332,7 +335,7 @@ impl Audit {
         let mut findings = std::mem::take(&mut self.ledger.findings);
         findings.append(&mut self.records.findings);
         findings.dedup();
-        // One of several slices has the record, and one of those that belong to no view item.
+        // Count a record in only one of several slices. Records that concern no view item are counted in the first.
         let is_first = self.slice.is_none_or(|slice| slice.number() == 1);
         let quarantined =
             self.records.open.quarantined(self.only.as_ref(), |first| first.map_or(is_first, |key| self.wants(key)));

@@ -1,4 +1,5 @@
-//! Commands that a report tells an operator to run: whole, with the options of the run that reports, ready to be copied.
+//! The commands that a report tells an operator to run: complete, with the options of the current run, ready to be
+//! copied.
 
 use std::fmt::Write;
 
@@ -6,21 +7,21 @@ use std::fmt::Write;
 use super::args::Shared;
 use super::printable::is_control;
 
-/// What commands have in common that follow a run. Each part is options, quoted, with a space before each.
+/// The options that follow-up commands share. Each part is a list of quoted options, with a space before each.
 #[derive(Debug, Clone, Default)]
 pub struct Commands {
-    /// Where the service is; the options are the same for `ddb-rollup` and `aws`.
+    /// The options that determine the service; they are the same for `ddb-rollup` and `aws`.
     service: String,
-    /// The tables and the definition.
+    /// The options for the tables and the definition.
     tables: String,
-    /// How tables are read, as `--settle`.
+    /// The options for how fast tables are read, such as `--settle`.
     pace: String,
-    /// What of the tables is read, as `--view`.
+    /// The options for which part of the tables is read, such as `--view`.
     part: String,
 }
 
 impl Commands {
-    /// Commands on the tables that these options name.
+    /// Commands with the service, the tables and the definition of these options.
     #[cfg(feature = "cli")]
     #[must_use]
     pub fn of(shared: &Shared) -> Self {
@@ -42,46 +43,48 @@ impl Commands {
         }
     }
 
-    /// The same, for a run that reads tables at this pace, and of them only this part.
+    /// The same, for a run that reads tables at this pace, and only this part of them.
     #[must_use]
     pub fn reading(self, pace: String, part: String) -> Self {
         Self { pace, part, ..self }
     }
 
-    /// A subcommand with its own options, on the same tables.
+    /// A subcommand on the same tables. `subcommand` includes its own options.
     #[must_use]
     pub fn run(&self, subcommand: &str) -> String {
         format!("ddb-rollup {subcommand}{}{}", self.service, self.tables)
     }
 
-    /// A subcommand that reads tables at the same pace.
+    /// The same, for a subcommand that reads tables: at the same pace.
     #[must_use]
     pub fn read(&self, subcommand: &str) -> String {
         format!("{}{}", self.run(subcommand), self.pace)
     }
 
-    /// A subcommand that reads the same part of the tables, at the same pace.
+    /// The same, for a subcommand that reads tables: the same part, at the same pace.
     #[must_use]
     pub fn read_same(&self, subcommand: &str) -> String {
         format!("{}{}", self.read(subcommand), self.part)
     }
 
-    /// A command of the AWS CLI, at the same service.
+    /// A command of the AWS CLI, on the same service. `command` includes its own options.
     #[must_use]
     pub fn aws(&self, command: &str) -> String {
         format!("aws {command}{}", self.service)
     }
 }
 
-/// An option and its value, with a space before it. A value that looks like an option is joined to the name.
+/// An option and its value, with a space before it. A value that begins with `-` is joined with `=`, so that it is not
+/// read as an option.
 #[must_use]
 pub fn option(name: &str, value: &str) -> String {
     let between = if value.starts_with('-') { '=' } else { ' ' };
     format!(" {name}{between}{}", quoted(value))
 }
 
-/// A word for a shell. What a terminal would obey is not in it: `printf` creates it. (A shell drops line ends at the
-/// end of what `printf` makes; no key of an item is known to have one.)
+/// A word, quoted for a shell. Control characters are not in it, because a terminal would obey them: `printf` creates
+/// them. (A shell drops the line ends at the end of the output of `printf`. That is accepted, because no known key ends
+/// with one.)
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./:=@%+,#".contains(c);
     if word.chars().any(is_control) {
@@ -93,7 +96,7 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// A format of which `printf` makes the word.
+/// A format from which `printf` creates the word.
 fn printf_format(word: &str) -> String {
     let mut format = String::new();
     for c in word.chars() {
@@ -101,7 +104,7 @@ fn printf_format(word: &str) -> String {
             '%' => format.push_str("%%"),
             c if c == '\\' || c == '\'' || is_control(c) => {
                 for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-                    // A String takes whatever is written to it.
+                    // Writing to a String cannot fail.
                     let _ = write!(format, "\\{byte:03o}");
                 }
             }

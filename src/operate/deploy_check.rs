@@ -1,4 +1,4 @@
-//! `ddb-rollup deploy-check`: whether what is deployed is what the roll-up relies on.
+//! `ddb-rollup deploy-check`: checks that a deployment has the properties on which the roll-up relies.
 
 pub mod check;
 mod filtering;
@@ -36,37 +36,37 @@ pub struct Args {
     tables_only: bool,
 }
 
-/// Why the deployment could not be looked at.
+/// Why the deployment could not be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployCheckError {
-    /// A setting of the environment.
+    /// A setting is missing or invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// DynamoDB did not answer.
+    /// DynamoDB did not answer, or refused.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// Lambda did not answer.
+    /// Lambda did not answer, or refused.
     #[error("cannot {action}: {cause}; to check only the tables and the stream, add --tables-only")]
     Lambda {
-        /// What was tried.
+        /// The attempted action.
         action: String,
-        /// What the service said.
+        /// The service's message.
         cause: String,
     },
-    /// Several functions read the stream.
+    /// Several functions read the stream, and none was chosen.
     #[error("the stream is read by several functions: {}; name one with --function", .0.join(", "))]
     Several(Vec<String>),
-    /// Output.
+    /// Output failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// Everything that was checked.
+/// The checks of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeploymentReport(Vec<Check>);
 
 impl DeploymentReport {
-    /// Whether all is as it should be.
+    /// Whether every check passed.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.wrong() == 0
@@ -76,7 +76,7 @@ impl DeploymentReport {
         self.0.iter().filter(|check| !check.is_right()).count()
     }
 
-    /// The report as an object.
+    /// The report as a JSON object.
     #[must_use]
     pub fn json(&self) -> Value {
         let checks = self.0.iter().map(|check| {
@@ -109,7 +109,7 @@ impl Display for DeploymentReport {
 /// Checks the deployment and reports what is wrong.
 ///
 /// # Errors
-/// When the tables cannot be read or, without `--tables-only`, the function cannot.
+/// When the tables cannot be read or, without `--tables-only`, the function cannot be read.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, DeployCheckError> {
     let config = shared.config()?;
     let commands = Commands::of(shared);
@@ -169,7 +169,7 @@ async fn time_to_live(
     Ok(answer.time_to_live_description)
 }
 
-/// What connects the stream to the function, and the function.
+/// The checks of the function, and of the event source mapping that connects it to the stream.
 async fn function(
     client: &aws_sdk_lambda::Client,
     config: &Config,
@@ -178,7 +178,7 @@ async fn function(
     name: Option<&str>,
     commands: &Commands,
 ) -> Result<Vec<Check>, DeployCheckError> {
-    // Of a named function every mapping is wanted: it may read a stream that was switched off.
+    // For a named function every mapping is listed, because it may read a stream that was switched off.
     let mut mappings = list_mappings(client, name, name.is_none().then_some(stream)).await?;
     if mappings.is_empty() && name.is_none() {
         mappings = list_mappings(client, None, None).await?;
@@ -190,7 +190,8 @@ async fn function(
     if name.is_none() && functions.len() > 1 {
         return Err(DeployCheckError::Several(functions.into_iter().map(str::to_owned).collect()));
     }
-    // A list leaves out what is encrypted with a key of the user's own.
+    // A list leaves out the filters that are encrypted with a customer managed key, so these mappings are read one by
+    // one.
     for mapping in mappings.iter_mut().filter(|mapping| mapping.kms_key_arn().is_some()) {
         let found = client.get_event_source_mapping().set_uuid(mapping.uuid.clone()).send().await;
         let found = found.map_err(|error| lambda_error("read an event source mapping", failure_text(&error)))?;

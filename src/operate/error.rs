@@ -1,18 +1,18 @@
-//! Why a request was not done, in words for an operator.
+//! Why a request failed, for an operator.
 
 use std::error::Error;
 use std::fmt::Write as _;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-/// A table that a command could not use.
+/// A table could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot {action} the table {table}: {cause}")]
 pub struct TableError {
-    /// What was tried.
+    /// The attempted action.
     pub action: &'static str,
     pub table: String,
-    /// What the service said.
+    /// The service's message, or the cause of the failure.
     pub cause: String,
 }
 
@@ -22,8 +22,7 @@ impl TableError {
     }
 }
 
-/// What kept a request from being done, in one line: the service's code and message where it answered, and otherwise what
-/// lies under the failure, link by link.
+/// Why a request failed, in one line: the service's code and message if it answered, and otherwise the chain of causes.
 pub fn failure_text<E, R>(error: &SdkError<E, R>) -> String
 where
     E: Error + ProvideErrorMetadata + 'static,
@@ -35,7 +34,7 @@ where
     error_chain(error)
 }
 
-/// An error link by link, in one line.
+/// An error with its causes, in one line.
 pub fn error_chain(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut link = error.source();

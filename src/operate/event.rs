@@ -1,4 +1,4 @@
-//! A stream's record as Lambda hands it to a function.
+//! Builds the event that Lambda passes to a function, from the records of a stream.
 
 use std::collections::HashMap;
 
@@ -8,26 +8,26 @@ use serde_json::{Map, Value, json};
 
 use crate::rollup::Item;
 
-/// The largest event that Lambda hands to a function, in bytes.
+/// The maximum size of an event, in bytes: 6 MB for synchronous invocation (Lambda Developer Guide, "Lambda quotas").
 pub const EVENT_BYTES: usize = 6 * 1024 * 1024;
 
-/// What stands around the records of an event.
+/// The text around the records of an event.
 const PREFIX: &str = r#"{"Records":["#;
 const SUFFIX: &str = "]}";
 
-/// One record of a stream, ready to be put into an event.
+/// A stream record as JSON, ready to be put into an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRecord {
-    /// The record's place in its shard, as text of digits.
+    /// The record's sequence number: its position in its shard, as a text of digits.
     pub sequence_number: String,
-    /// When the write was made; `None` if the stream does not say.
+    /// When the record was written; `None` if the stream does not say.
     pub created_at: Option<DateTime<Utc>>,
     /// The record as JSON.
     pub json: String,
 }
 
 impl EventRecord {
-    /// The record of a stream as Lambda writes it. What the stream does not tell is absent, as it is there.
+    /// Builds the record as Lambda writes it. Fields that the stream does not return are absent, as in Lambda's events.
     #[must_use]
     pub fn new(record: Record, stream_arn: &str) -> Self {
         let change = record.dynamodb;
@@ -60,14 +60,15 @@ impl EventRecord {
     }
 }
 
-/// An event with these records.
+/// Builds an event with these records.
 #[must_use]
 pub fn event(records: &[EventRecord]) -> String {
     let records: Vec<_> = records.iter().map(|record| record.json.as_str()).collect();
     [PREFIX, &records.join(","), SUFFIX].concat()
 }
 
-/// How many of these records, from the first on, fit into one event; never less than one of any.
+/// How many of the first records fit into one event, at most `most`. A single record always fits, so the result is at
+/// least 1 unless there are no records.
 pub fn fitting<'a>(records: impl Iterator<Item = &'a EventRecord>, most: usize) -> usize {
     let mut bytes = PREFIX.len() + SUFFIX.len();
     let fits = |record: &&EventRecord| {
@@ -85,18 +86,18 @@ fn put(fields: &mut Map<String, Value>, name: &str, value: Option<impl Into<Valu
     }
 }
 
-/// Whole seconds without a fraction, as DynamoDB's streams have them.
+/// A time in seconds: whole seconds without a fraction, as DynamoDB's streams have them.
 fn seconds(whole: i64, exact: f64) -> Value {
     if exact.fract() == 0.0 { json!(whole) } else { json!(exact) }
 }
 
 fn image(attributes: HashMap<String, AttributeValue>) -> Value {
-    // An item has text for keys and no floats, so that it always is JSON.
+    // An item has string keys and no floats, so it can always be written as JSON.
     serde_json::to_value(Item::from(attributes)).unwrap_or_default()
 }
 
-/// Who deleted the item. A stream names one identity only, the one of a delete by TTL; an engine that spells its fields
-/// in another way than the service leaves them empty here.
+/// The identity that deleted the item. A stream names an identity only for a delete by TTL. An engine that names the
+/// fields in another way than the service leaves them empty here.
 fn identity(identity: &Identity) -> Value {
     json!({
         "type": identity.r#type.as_deref().unwrap_or("Service"),

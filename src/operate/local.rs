@@ -1,13 +1,14 @@
 //! `ddb-rollup local`: the whole pipeline on this machine.
 //!
-//! - `options`: what the command is told.
-//! - `template` evaluates the CloudFormation template, `stack_definition` is what it declares.
-//! - `own_tables` are a user's, in the place of those.
-//! - `running_stack` is the running stack: an [`engine`], and its tables by `table_setup`.
-//! - [`poller`] delivers the stream to a function as Lambda does; `function` is the roll-up behind it.
-//! - `pipeline` runs it all until Ctrl-C, and `view_printer` prints the view items that change.
-//! - `self_audit` audits it while it runs.
-//! - `demo` changes points, delivers everything again, recounts, and lets an audit find a counter that was tampered with instead.
+//! - `options`: the command's options.
+//! - `template` evaluates the CloudFormation template; `stack_definition` is what it declares.
+//! - `own_tables` are a user's own tables, used instead of the declared ones.
+//! - `running_stack` is the running stack: an [`engine`] with the tables that `table_setup` created.
+//! - [`poller`] delivers the stream to a function as Lambda does; `function` is the roll-up.
+//! - `pipeline` runs all of it until Ctrl-C, and `view_printer` prints the view items that change.
+//! - `self_audit` audits the stack while it runs.
+//! - `demo` runs a fixed story instead: it changes points, delivers everything again, recounts, and lets an audit find
+//!   a counter that was tampered with.
 
 mod demo;
 pub mod engine;
@@ -32,7 +33,7 @@ use super::args::Shared;
 /// Runs the pipeline until Ctrl-C or SIGTERM, or the demo to its end.
 ///
 /// # Errors
-/// When it cannot start, or the demo cannot go on.
+/// When the pipeline cannot start, or the demo cannot continue.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, LocalError> {
     if args.demo {
         if shared.gives_definition() {

@@ -1,4 +1,4 @@
-//! The idempotency table as the commands see it: the keys of its items, and giving a record up.
+//! The idempotency table as the commands use it: the keys of its items, and the update that discards a record.
 
 use std::collections::HashMap;
 
@@ -13,22 +13,22 @@ use crate::rollup::model::quarantine_index::{IN_QUARANTINE, INDEX};
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::{AttributeValue, Item};
 
-/// The sequence number of the items that say which migrations were applied; no stream record can have it.
+/// The sequence number of the items that record applied migrations; no stream record has it.
 pub const MIGRATION: &str = "migration";
 
-/// The sequence number of the items that say which slices are done; no stream record can have it.
+/// The sequence number of the items that record finished slices; no stream record has it.
 pub const SLICES_DONE: &str = "slices";
 
-/// What the sequence numbers of the auditor's own items begin with; no stream record can have such a one.
+/// The prefix of the sequence numbers of the auditor's own items; no stream record's sequence number begins so.
 pub const AUDIT: &str = "audit";
 
-/// Whether an item is what a command or the auditor keeps for itself, and no marker.
+/// Whether an item belongs to a command or to the auditor, and so is not a marker.
 #[must_use]
 pub fn is_of_commands(sequence_number: &str) -> bool {
     [MIGRATION, SLICES_DONE].contains(&sequence_number) || sequence_number.starts_with(AUDIT)
 }
 
-/// An attribute that is a text.
+/// The value of a string attribute; `None` if it is missing or not a string.
 #[must_use]
 pub fn attribute_text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     match item.get(name) {
@@ -37,25 +37,25 @@ pub fn attribute_text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     }
 }
 
-/// What [`quarantine_index`] says of an index that the commands can use.
+/// The text of [`quarantine_index`] for an index that the commands can use.
 pub const QUARANTINE_INDEX_USABLE: &str = "on InQuarantine, RecordedAt; ACTIVE";
 
-/// The table's index of what is in quarantine: its key and its status.
+/// A description of the table's quarantine index: its key and its status.
 #[must_use]
 pub fn quarantine_index(table: &TableDescription) -> String {
     let index = table.global_secondary_indexes().iter().find(|index| index.index_name() == Some(INDEX));
     let Some(index) = index else { return "absent".to_owned() };
     let key: Vec<_> = index.key_schema().iter().map(KeySchemaElement::attribute_name).collect();
     let status = match index.index_status() {
-        // It is read and written while its capacity is changed, too.
+        // An index can be read and written while it is updated.
         Some(IndexStatus::Active | IndexStatus::Updating) => "ACTIVE",
         status => status.map_or("of no status", IndexStatus::as_str),
     };
     format!("on {}; {status}", key.join(", "))
 }
 
-/// The update that discards a record in quarantine: from then on it never counts, and its marker expires. It fails when
-/// the record is no longer in quarantine.
+/// The update that discards a record in quarantine. Afterwards the record never counts, and its marker expires. The
+/// update fails if the record is no longer in quarantine.
 #[must_use]
 pub fn discard(expires_at: DateTime<Utc>, repaired_by: Option<&str>) -> Update {
     let mut expression = "SET #outcome = :discarded, #expires = :expires".to_owned();
@@ -82,7 +82,7 @@ fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
-/// A text as the SDK takes it.
+/// A string in the form of the SDK.
 pub(super) fn sdk_text(value: &str) -> SdkValue {
     SdkValue::S(value.to_owned())
 }

@@ -1,8 +1,8 @@
 //! `ddb-rollup migrate`: numbered changes of live data, applied in order and once.
 //!
-//! [`definition`] has the migrations of this build, [`history`] those that were applied. [`mod@decide`] decides from both
-//! which to apply, and a step applies one: `counter_maps`, `adoption`. A step is safe when two operators run it at once, so
-//! there is no lock.
+//! [`definition`] has the migrations of this build, [`history`] those that were applied. [`mod@decide`] compares them
+//! and decides which to apply. A step applies one migration: `counter_maps`, `adoption`. There is no lock, because a
+//! step is safe even when two operators run it at once.
 
 use super::CommandOutcome;
 use super::agreement::{Agreement, stream_of};
@@ -54,7 +54,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The same command, without `--dry-run`.
+    /// The same command without `--dry-run`.
     fn command(&self, shared: &Shared) -> String {
         let by = self.by.as_ref().map(|name| option("--by", name)).unwrap_or_default();
         let options = by + &self.pace.options() + self.agreement.options();
@@ -68,7 +68,7 @@ enum Command {
     Status,
 }
 
-/// Applies migrations to the tables of one view.
+/// Applies migrations to the tables of a definition.
 #[derive(Debug)]
 pub struct Migrator {
     /// The migrations that were applied.
@@ -83,7 +83,7 @@ impl Migrator {
     /// The migrations of this build, for these tables.
     ///
     /// # Errors
-    /// When a file of this build is not a migration that the code knows.
+    /// When a file of this build is not a valid migration.
     pub fn new(tables: LiveTables) -> Result<Self, MigrateError> {
         let history = History::new(tables.client.clone(), &tables.config);
         Ok(Self { history, tables, wanted: definition::shipped()? })
@@ -97,7 +97,7 @@ impl Migrator {
         Ok(MigrationStatus::new(&self.history.applied().await?, &self.wanted))
     }
 
-    /// Reports what would be applied, and writes nothing.
+    /// Reports what would be applied, without writing.
     ///
     /// # Errors
     /// When the applied migrations do not match this build, or a table cannot be read.
@@ -109,8 +109,8 @@ impl Migrator {
         Ok(())
     }
 
-    /// Applies the pending migrations, and records each when it is complete. The report has what was done, also when this
-    /// returns an error.
+    /// Applies the pending migrations, and records each when it is complete. The report lists what was done, even if
+    /// this returns an error.
     ///
     /// # Errors
     /// When the applied migrations do not match this build, a table cannot be read or written, or a stop was requested.
@@ -131,7 +131,7 @@ impl Migrator {
         Ok(())
     }
 
-    /// Runs a step to its end, from where an earlier run stopped. Dropping it in the middle is safe.
+    /// Runs a step to its end, from where an earlier run stopped. Dropping the future is safe.
     async fn step(&self, migration: &Migration, mode: Mode) -> Result<StepResult, MigrateError> {
         let title = migration.to_string();
         match &migration.step {
@@ -141,7 +141,7 @@ impl Migrator {
     }
 }
 
-/// Applies the migrations, or compares them with those of this build, and writes the report.
+/// Applies the migrations or shows their status, and writes the report.
 ///
 /// # Errors
 /// When the definitions differ, a table cannot be read or written, or a stop was requested.
@@ -164,7 +164,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, Migrate
     } else {
         until_stopped(async |stop| migrator.apply(&mut report, stop).await).await
     };
-    // Migrations that were applied before an error are reported too; without any, the error alone is enough.
+    // Migrations that were applied before an error are reported too. If there are none, the error is enough.
     if ended.is_ok() || !report.is_empty() {
         shared.write(&report.json(), &report)?;
     }

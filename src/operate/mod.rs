@@ -1,15 +1,16 @@
-//! The operator's command: its subcommands, and what they stand on.
+//! The operator's command: its subcommands, and the modules that they share.
 //!
-//! A subcommand a room: [`local`] runs the whole pipeline on this machine, and is a wing of its own; [`audit`],
-//! [`repair`], [`replay`], [`quarantine`], [`migrate`] and [`deploy_check`] work on the tables of a deployment. Below them:
+//! Each subcommand has a module. [`local`] runs the whole pipeline on this machine; [`audit`], [`repair`], [`replay`],
+//! [`quarantine`], [`migrate`] and [`deploy_check`] work on the tables of a deployment. They share:
 //!
-//! - What was asked for: [`args`], the options that several have; [`operator`], who asks; [`stop`], the wish to end.
-//! - The time: [`clock`]. Progress: [`progress`]. Errors: [`error`]. Commands to run next: [`commands`]. What
-//!   it is all written to: [`terminal`].
-//! - The stream: [`stream_reader`] reads a [`stream`] to its end, in the order of the [`sequence`] numbers, and [`event`]
-//!   makes Lambda's events of its records.
-//! - The counters: [`apply`] adds records by the function's own way; [`marker_table`] has the keys of their markers,
-//!   `record_parts` what those of large records are kept in. The processors: `threads`.
+//! - Options: [`args`] has those that several subcommands have; [`operator`] says who runs the command; [`stop`] is the
+//!   request to stop.
+//! - Time: [`clock`]. Progress: [`progress`]. Errors: [`error`]. Commands to run next: [`commands`]. Output:
+//!   [`terminal`].
+//! - Stream: [`stream_reader`] reads a [`stream`] to its end, in the order of the [`sequence`] numbers; [`event`]
+//!   builds Lambda's events from its records.
+//! - Counters: [`apply`] applies records as the function does; [`marker_table`] has the keys of their markers, and
+//!   `record_parts` reads large records that are kept in parts. `threads` uses all processors.
 
 pub mod agreement;
 pub mod apply;
@@ -49,17 +50,17 @@ mod threads;
 #[cfg(feature = "cli")]
 pub mod view;
 
-/// How a command ended that could run.
+/// How a command ended that ran to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandOutcome {
     /// Everything is as it should be.
     Clean,
-    /// There is something that an operator should look at.
+    /// An operator should look at what was found.
     Found,
 }
 
 impl CommandOutcome {
-    /// Something was found, unless all is clean.
+    /// `Clean` if `clean`, otherwise `Found`.
     #[must_use]
     pub fn found_unless(clean: bool) -> Self {
         if clean { Self::Clean } else { Self::Found }

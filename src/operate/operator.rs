@@ -1,16 +1,16 @@
-//! Who runs the command, as far as the environment tells it.
+//! Who runs the command, according to the environment.
 
 use std::env;
 
 const UNKNOWN: &str = "unknown";
 
-/// The user's name as the system's shell has it.
+/// The name of the operating system's user.
 #[must_use]
 pub fn user() -> String {
     variable(&["USER", "LOGNAME", "USERNAME"]).unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
-/// The user and the machine.
+/// The names of the user and of the machine.
 #[must_use]
 pub fn user_at_host() -> String {
     let host = variable(&["HOSTNAME", "COMPUTERNAME"])

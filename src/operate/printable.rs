@@ -1,15 +1,15 @@
-//! Data on its way to a terminal. A terminal obeys control characters, and anyone who can write an item can put them into it.
-//! So they are shown, not sent.
+//! Makes data safe to print. A terminal obeys control characters, and anyone who can write an item can put them into
+//! it. So they are shown as escapes.
 
 use std::fmt::{Display, Write};
 
-/// Data in one line: each control character, the end of a line among them, is shown as Rust writes it.
+/// Data in one line. Control characters, including line ends, are shown as Rust escapes.
 #[must_use]
 pub fn printable(data: impl Display) -> String {
     escaped(&data.to_string(), is_control)
 }
 
-/// Text of several lines whose data may still have control characters in it.
+/// Text of several lines. Control characters in it are shown as Rust escapes, except line ends.
 #[must_use]
 pub fn printable_lines(text: impl Display) -> String {
     escaped(&text.to_string(), |c| c != '\n' && is_control(c))
@@ -25,7 +25,7 @@ pub fn counted<N: Display + PartialEq + From<u8> + Copy>(number: N, one: &str, m
 fn escaped(text: &str, hidden: impl Fn(char) -> bool) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
         if hidden(c) {
-            // A String takes whatever is written to it.
+            // Writing to a String cannot fail.
             let _ = write!(shown, "{}", c.escape_default());
         } else {
             shown.push(c);

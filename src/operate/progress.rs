@@ -1,4 +1,4 @@
-//! How far long work has got: a bar on a terminal, a line now and then elsewhere; always on standard error.
+//! The progress of long work, always on standard error: a bar on a terminal, otherwise a line at an interval.
 
 use std::cell::Cell;
 use std::fmt;
@@ -19,10 +19,10 @@ use bar::Bar;
 /// How often a line is written if standard error is not a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The columns of most terminals; a narrower one has no room for rates and titles.
+/// The usual width of a terminal. On a narrower one there is no room for rates and titles.
 const USUAL_COLUMNS: usize = 80;
 
-/// The columns from which on a short and a long bar fit beside the numbers.
+/// From this width on, a bar fits next to the numbers.
 const ROOM_FOR_A_BAR: usize = 90;
 const ROOM_FOR_A_LONG_BAR: usize = 110;
 
@@ -33,15 +33,15 @@ pub struct Progress {
     done: Cell<u64>,
     began: Instant,
     last_line: Cell<Instant>,
-    /// None where there is no terminal.
+    /// `None` if there is no terminal.
     bar: Option<Bar>,
 }
 
 #[derive(Debug)]
 enum Work {
-    /// Things are read: about so many, where that is known.
+    /// Reading; `total` is an estimate, if known.
     Reading { what: &'static str, total: Option<u64> },
-    /// Items are looked at, and those changed that need it.
+    /// Checking items and changing those that need it.
     Changing { title: String, changed: Cell<u64> },
 }
 
@@ -73,7 +73,7 @@ impl Progress {
         Self { work, done: Cell::new(0), began: now, last_line: Cell::new(now), bar }
     }
 
-    /// So many more are done.
+    /// Adds to the number of items that are done.
     pub fn add(&self, count: u64) {
         self.done.set(self.done.get() + count);
         match &self.bar {
@@ -86,7 +86,7 @@ impl Progress {
         }
     }
 
-    /// So many more are changed.
+    /// Adds to the number of items that were changed.
     pub fn add_changed(&self, count: u64) {
         let Work::Changing { changed, .. } = &self.work else { return };
         changed.set(changed.get() + count);
@@ -95,7 +95,7 @@ impl Progress {
         }
     }
 
-    /// The stage is over: a bar disappears, and there is a last line of what took long or changed anything.
+    /// Ends the stage: removes the bar, and writes a last line if the stage took long or changes items.
     pub fn finish(self) {
         match &self.bar {
             Some(bar) => bar.clear(),
@@ -109,7 +109,7 @@ impl Progress {
     }
 }
 
-/// What a bar shows, as a template of indicatif: all of it must fit beside the longest numbers that are likely.
+/// The template of the bar for indicatif. It must fit into `columns` next to the longest numbers that are likely.
 fn bar_form(work: &Work, total: Option<u64>, columns: usize) -> String {
     let bar = match columns {
         ..ROOM_FOR_A_BAR => "",

@@ -1,4 +1,4 @@
-//! `ddb-rollup quarantine`: what is kept because it could not be applied.
+//! `ddb-rollup quarantine`: lists, replays or discards the records that could not be applied.
 
 use std::fmt::{self, Display};
 use std::io::{self, Write};
@@ -51,7 +51,7 @@ enum Command {
     Discard(Choice),
 }
 
-/// Which records, said on purpose.
+/// Which records to change. An operator must choose them explicitly.
 #[derive(Debug, Clone, clap::Args)]
 #[command(group = clap::ArgGroup::new("choice").required(true).multiple(true)
     .args(["all", "sequence_number", "stream", "reason", "since", "until"]))]
@@ -64,19 +64,19 @@ pub struct Choice {
     all: bool,
 }
 
-/// Why the quarantine could not be looked at or changed.
+/// Why the quarantine could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum QuarantineError {
-    /// A setting of the environment.
+    /// A setting is missing or invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The table.
+    /// The idempotency table cannot be read or written.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// Applying records again.
+    /// Records cannot be applied again.
     #[error(transparent)]
     Apply(#[from] InvocationError),
-    /// Output.
+    /// Output failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -84,15 +84,15 @@ pub enum QuarantineError {
 /// A record in quarantine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quarantined {
-    /// Which one.
+    /// The record's id.
     pub id: RecordId,
-    /// Why it is there.
+    /// Why it is in quarantine.
     pub reason: String,
-    /// Since when, as the marker says.
+    /// When its marker was written, as the marker says.
     pub recorded_at: String,
-    /// The record as it came; `None` if it is not kept, or not readable.
+    /// The record as the stream delivered it; `None` if it is not kept or not readable.
     pub record: Option<String>,
-    /// How many parts it is kept in; zero when it is in its marker.
+    /// Number of parts in which the record is kept; zero if it is in its marker.
     parts: usize,
 }
 
@@ -103,13 +103,13 @@ impl Quarantined {
         Self { id, reason, recorded_at, parts: part_count(marker), record: kept_record(marker, parts) }
     }
 
-    /// Whether a replay may count it: it was never counted, and the marker of its number is its own.
+    /// Whether a replay may count it: it was never counted, and the marker under its number is its own.
     fn is_countable(&self) -> bool {
         !self.reason.starts_with(EXPIRED) && !self.id.sequence_number.contains(TAKEN)
     }
 
     fn json(&self) -> Value {
-        // What does not parse is kept as the text that it is.
+        // A record that is not JSON is shown as text.
         let record = self.record.as_ref().map(|raw| serde_json::from_str(raw).unwrap_or_else(|_| json!(raw)));
         json!({
             "sequence_number": self.id.sequence_number,
@@ -121,7 +121,7 @@ impl Quarantined {
     }
 }
 
-/// The quarantine of a view: a part of its idempotency table.
+/// The quarantine of a definition: part of its idempotency table.
 #[derive(Debug, Clone)]
 pub struct Quarantine {
     client: Client,
@@ -141,13 +141,13 @@ impl Quarantine {
         TableError::new(action, &self.config.idempotency_table, cause).into()
     }
 
-    /// The records that a filter lets through, the oldest first, page by page.
+    /// The records that a filter lets through, oldest first, in pages.
     async fn pages(&self, filter: &Filter) -> Result<Pages<'_>, QuarantineError> {
         let entries = Entries::begin(&self.client, &self.config.idempotency_table, filter).await?;
         Ok(Pages { quarantine: self, filter: filter.clone(), entries })
     }
 
-    /// A record, as the table has it: an index is behind. None when it is not in quarantine any more.
+    /// Reads a record from the table, because an index may lag behind. `None` if it is no longer in quarantine.
     async fn read(&self, id: RecordId, filter: &Filter) -> Result<Option<Quarantined>, QuarantineError> {
         let get = self.client.get_item().table_name(&self.config.idempotency_table).consistent_read(true);
         let answer = get.set_key(Some(marker_key(&id).into())).send().await;
@@ -160,7 +160,7 @@ impl Quarantine {
         Ok(Some(Quarantined::read(id, &marker, &parts)))
     }
 
-    /// Discards a record, with its parts; returns whether it was still in quarantine.
+    /// Discards a record and its parts. Returns whether it was still in quarantine.
     ///
     /// # Errors
     /// When the table cannot be written.
@@ -169,7 +169,7 @@ impl Quarantine {
         Ok(self.parts.discard(&record.id, record.parts, expires_at, None).await?)
     }
 
-    /// Discards all these records; returns how many were still in quarantine.
+    /// Discards these records. Returns how many were still in quarantine.
     async fn discard_all<'a>(
         &self,
         records: impl IntoIterator<Item = &'a Quarantined>,
@@ -181,14 +181,14 @@ impl Quarantine {
         Ok(discarded)
     }
 
-    /// Applies records again; what still cannot be applied stays.
+    /// Applies records again. Records that still cannot be applied stay in quarantine.
     async fn replay(
         &self,
         records: &[Quarantined],
         starts: &RepairStarts<'_>,
         applier: &mut Applier,
     ) -> Result<Vec<RefusedRecord>, QuarantineError> {
-        // What a repair could not subtract, as it could not be applied then, is in the counters that it set.
+        // A repair counts such a record too: it could not subtract a record that could not be applied at that time.
         let repaired = |record: &Quarantined| {
             let (raw, since) = (record.record.as_deref()?, record.recorded_at.parse().ok());
             starts.repaired_after(raw, since).filter(|_| !can_be_applied(&record.reason))
@@ -205,23 +205,24 @@ impl Quarantine {
         let stay = records.len() - refused.len() - kept.len();
         applier.counts.read += stay + refused.len();
         applier.counts.quarantined += stay;
-        // A record that has no effect, as the view is now, needs no marker; it would stay in quarantine for ever.
+        // A record without an effect under the current definition gets no marker, so it would stay in quarantine. It is
+        // discarded instead.
         let without_effect = |found: &&Quarantined| found.record.as_ref().is_some_and(|raw| applier.has_no_effect(raw));
         self.discard_all(countable.into_iter().filter(without_effect)).await?;
         Ok(refused)
     }
 }
 
-/// Records that are held at once.
+/// The most records in memory at once.
 const PAGE_RECORDS: usize = 100;
 
-/// Bytes of records from which on a page is full.
+/// From this number of bytes on, a page is full.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
-/// Records that are read in parallel.
+/// Maximum concurrent reads of records.
 const READ_AT_ONCE: usize = 8;
 
-/// Records in quarantine, while they are read.
+/// The records in quarantine, in pages.
 struct Pages<'q> {
     quarantine: &'q Quarantine,
     filter: Filter,
@@ -229,7 +230,7 @@ struct Pages<'q> {
 }
 
 impl Pages<'_> {
-    /// The next records; none at the end.
+    /// The next page; `None` at the end.
     async fn next(&mut self) -> Result<Option<Vec<Quarantined>>, QuarantineError> {
         let (mut page, mut bytes) = (Vec::new(), 0);
         while page.len() < PAGE_RECORDS && bytes < PAGE_BYTES {
@@ -249,7 +250,7 @@ impl Pages<'_> {
     }
 }
 
-/// Runs one of the subcommands.
+/// Runs a subcommand.
 ///
 /// # Errors
 /// When the tables cannot be read or written.
@@ -301,8 +302,8 @@ fn discarded_text(discarded: usize, commands: &Commands) -> String {
     )
 }
 
-/// Writes the records as one object, page by page; returns how many. An error leaves the object open, so that nobody
-/// takes a part of the list for all of it.
+/// Writes the records as one JSON object, page by page. Returns their number. An error leaves the object incomplete, so
+/// that no reader takes a part of the list for the whole.
 async fn list_json(pages: &mut Pages<'_>) -> Result<usize, QuarantineError> {
     let mut listed = 0;
     write!(io::stdout(), "{{\"quarantined\":[")?;
@@ -317,7 +318,7 @@ async fn list_json(pages: &mut Pages<'_>) -> Result<usize, QuarantineError> {
     Ok(listed)
 }
 
-/// Writes the records for people, page by page; returns how many.
+/// Writes the records for people, page by page. Returns their number.
 async fn list(pages: &mut Pages<'_>) -> Result<usize, QuarantineError> {
     let (mut listed, columns) = (0, terminal::columns(io::stdout()));
     while let Some(page) = pages.next().await? {
@@ -333,7 +334,7 @@ async fn list(pages: &mut Pages<'_>) -> Result<usize, QuarantineError> {
     Ok(listed)
 }
 
-/// For people.
+/// The record for people.
 impl Display for Quarantined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, reason, recorded_at, record, .. } = self;

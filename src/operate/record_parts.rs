@@ -1,4 +1,4 @@
-//! The parts of records that are too large for their markers, as the commands read and delete them.
+//! The parts of records that are too large for their markers. Commands read and delete them.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
@@ -15,7 +15,7 @@ use crate::store::{sdk_update, transaction_failure};
 #[cfg(feature = "cli")]
 mod reading;
 
-/// The idempotency table, as far as parts are concerned.
+/// The parts of records in an idempotency table.
 #[derive(Debug, Clone)]
 pub(super) struct RecordParts {
     client: Client,
@@ -23,7 +23,7 @@ pub(super) struct RecordParts {
 }
 
 impl RecordParts {
-    /// The parts in an idempotency table.
+    /// The parts in this table.
     pub(super) fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
     }
@@ -32,8 +32,8 @@ impl RecordParts {
         TableError::new(action, &self.table, cause)
     }
 
-    /// Discards a record with its parts, for an operator or for a repair that counted it. Returns whether it was still in
-    /// quarantine.
+    /// Discards a record and its parts, for an operator or for a repair that counted it. Returns whether it was still
+    /// in quarantine.
     ///
     /// # Errors
     /// When the table cannot be written.
@@ -57,13 +57,13 @@ impl RecordParts {
         }
     }
 
-    /// The deletes of the first so many parts of a record, for the transaction that ends its quarantine.
+    /// The deletes of the first `count` parts of a record, for the transaction that ends its quarantine.
     ///
     /// # Errors
-    /// When one is incomplete.
+    /// When a delete is incomplete.
     fn deletes(&self, id: &RecordId, count: usize) -> Result<Vec<TransactWriteItem>, BuildError> {
         let delete = |part| {
-            // A marker that may have the key of a part stays.
+            // Never deletes a marker that has the key of a part.
             let delete = Delete::builder().table_name(&self.table).set_key(Some(marker_key(&part).into()));
             let delete = delete.condition_expression(format!("attribute_not_exists({OUTCOME})")).build()?;
             Ok(TransactWriteItem::builder().delete(delete).build())

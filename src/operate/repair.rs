@@ -1,10 +1,12 @@
-//! `ddb-rollup repair`: an audit, and one conditional write for each view item that is not as it should be.
+//! `ddb-rollup repair`: an audit, and one conditional write for each view item whose counters differ.
 //!
-//! Records without a marker are applied first, by the function's own way. Then the counters of an item are set to what its
-//! source items come to, less what is not applied yet, if the item is as it was seen; with them goes a record of the repair.
-//! Records in quarantine are applied after that. In the end what was set is audited again.
+//! First, records without a marker are applied as the function does it. Then the counters of each drifted item are set
+//! to the recount, less the deltas of records that are not applied yet, on the condition that the item is as it was
+//! read; the same transaction writes a record of the repair. Then records in quarantine are applied. Finally, what was
+//! set is audited again.
 //!
-//! `mender` makes the write, `joint` many of them at once, `quarantine` applies what was kept, [`report`] tells what came of it.
+//! `mender` makes one write, `joint` many at once; `quarantine` applies or closes records in quarantine; [`report`] is
+//! the result.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -34,23 +36,23 @@ pub use command::{Args, run};
 use mender::Mender;
 use report::{Mode, RepairReport};
 
-/// How often items are set, and audited again after each time: a record that took longer than the settling time to appear
-/// in the stream is corrected by the second time.
+/// How many times items are set and audited again. The second pass corrects an item for which a record took longer than
+/// the settling time to reach the stream.
 const PASSES: usize = 2;
 
-/// What is done about what an audit finds.
+/// What to do about the findings of an audit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDrift {
-    /// It is reported.
+    /// Report them.
     Report,
-    /// It is repaired and reported.
+    /// Repair them and report it.
     Repair,
 }
 
-/// Repairs a view, for the ledger in the name of `who`.
+/// Repairs the views. `who` is stored in the records of the repairs.
 ///
 /// # Errors
-/// When it could not run to its end. What was set by then stays set.
+/// When the repair could not be completed. What was set before the error stays set.
 pub async fn repair(
     sdk: &SdkConfig,
     config: Config,
@@ -61,27 +63,27 @@ pub async fn repair(
     Box::pin(Repairer::new(Mode::Write, config, who.to_owned()).repair(sdk, scope, stop)).await
 }
 
-/// Repairs a view; it knows what was set by the time of an error.
+/// Repairs the views, and still knows after an error what was set.
 pub struct Repairer {
     mode: Mode,
     config: Config,
     mender: Mender,
     zero_groups: ZeroGroupsLeft,
-    /// Slices of which every view item is set.
+    /// Number of slices of which every view item is set.
     slices_set: u32,
 }
 
-/// Whether groups that count nothing stay.
+/// Whether groups that count nothing stay on view items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ZeroGroupsLeft {
-    /// They do.
+    /// They stay.
     Stay,
     /// They are removed.
     Removed,
 }
 
 impl Repairer {
-    /// A repairer that writes in the name of `who`, or tells what it would write.
+    /// A repairer that writes in the name of `who`, or only reports what it would write.
     #[must_use]
     pub fn new(mode: Mode, config: Config, who: String) -> Self {
         Self {
@@ -93,13 +95,13 @@ impl Repairer {
         }
     }
 
-    /// The same, which also removes groups that count nothing.
+    /// Also removes groups that count nothing.
     #[must_use]
     pub fn removing_zero_groups(self) -> Self {
         Self { zero_groups: ZeroGroupsLeft::Removed, ..self }
     }
 
-    /// Whether every view item is set now: by this run, slice by slice.
+    /// Whether every view item is set now, possibly slice by slice in this run.
     fn is_last_of_all(&mut self, slice: Option<Slice>, audit: &Audit, stop: &Stop) -> bool {
         let is_set = audit.is_set() && !stop.requested();
         let Some(slice) = slice else { return is_set };
@@ -107,10 +109,10 @@ impl Repairer {
         self.slices_set == slice.of()
     }
 
-    /// Repairs what the scope names.
+    /// Repairs the view items in the scope.
     ///
     /// # Errors
-    /// When it could not run to its end. What was set by then stays set.
+    /// When the repair could not be completed. What was set before the error stays set.
     pub async fn repair(
         &mut self,
         sdk: &SdkConfig,
@@ -124,11 +126,12 @@ impl Repairer {
             audit.records.applier = Some(Applier::new(self.config.clone(), sdk));
         }
         if scope.item.is_some() {
-            // What is in quarantine is not in the counters that are set, however old it is.
+            // The counters are set without the records in quarantine, so all of these must be known, however old they
+            // are.
             audit.read_ledger().await?;
         }
         let mut suspects = audit.first_pass().await?;
-        // From here on the function is left to its own records: to apply them too would only be in its way.
+        // From here on the function applies its own records: applying them here too would only conflict with it.
         let mut applier = audit.records.applier.take();
         let without_marker = applier.as_ref().map_or(0, |applier| applier.counts.applied);
         let known: HashMap<ViewKey, Suspect> =
@@ -139,7 +142,7 @@ impl Repairer {
             audit.examine(&suspects, stop, &mut self.mender).await?;
             let mut again = std::mem::take(&mut self.mender.just_set);
             repaired.extend(again.iter().cloned());
-            // In the first pass only: what still cannot be applied stays in quarantine.
+            // Only in the first pass, because what still cannot be applied stays in quarantine.
             if applier.take().is_some() && !stop.requested() {
                 again.extend(quarantine::apply(&audit, sdk, &mut from_quarantine).await?);
             }

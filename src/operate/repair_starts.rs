@@ -1,4 +1,4 @@
-//! When repairs began, in the idempotency table; and which records a replay therefore leaves alone.
+//! When repairs began, as stored in the idempotency table, and which records a replay must therefore leave out.
 
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
@@ -16,7 +16,7 @@ use crate::rollup::model::marker::SEQUENCE_NUMBER;
 use crate::rollup::pipeline::delta::{Effect, Retention};
 use crate::rollup::pipeline::parse::{Parsed, parse_record};
 
-/// The idempotency table, as far as the beginnings of repairs are concerned.
+/// The beginnings of repairs in an idempotency table.
 #[derive(Debug)]
 pub(super) struct RepairStarts<'a> {
     client: &'a Client,
@@ -24,7 +24,7 @@ pub(super) struct RepairStarts<'a> {
     starts: Vec<RepairStart>,
 }
 
-/// A record that a replay leaves alone.
+/// A record that a replay leaves out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedRecord {
     /// Its sequence number.
@@ -33,19 +33,19 @@ pub struct RefusedRecord {
     pub views: Vec<String>,
 }
 
-/// Where a replay has its records from.
+/// The source of a replay's records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecordsFrom {
-    /// From the stream, where a repair reads those without a marker.
+    /// The stream, in which a repair found the records without a marker.
     Stream,
     /// From anywhere else.
     Elsewhere,
 }
 
-/// Markers that are read in parallel.
+/// Maximum concurrent reads of markers.
 const READS_AT_ONCE: usize = 8;
 
-/// The records of a replay.
+/// The records of a replay, divided.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct DividedRecords {
     /// Those that may be applied.
@@ -55,7 +55,7 @@ pub(super) struct DividedRecords {
 }
 
 impl<'a> RepairStarts<'a> {
-    /// Reads when repairs began.
+    /// Reads the beginnings of repairs.
     ///
     /// # Errors
     /// When the table cannot be read.
@@ -71,8 +71,8 @@ impl<'a> RepairStarts<'a> {
         Ok(Self { client, config, starts })
     }
 
-    /// The views that were repaired after a time, of those that a raw record changes; `None` if it has no effect, or
-    /// cannot be applied. Without a time, it is the record's.
+    /// The views that were repaired after `since`, of those that a raw record changes. `None` if the record has no
+    /// effect or cannot be applied. Without `since`, the record's creation time is used.
     pub(super) fn repaired_after(&self, raw: &str, since: Option<DateTime<Utc>>) -> Option<RefusedRecord> {
         let (definition, days) = (&self.config.definition, self.config.marker_retention_days);
         let audited = audited(definition, raw, &Retention { days, until: now() })?;
@@ -83,8 +83,8 @@ impl<'a> RepairStarts<'a> {
         (!views.is_empty()).then_some(RefusedRecord { sequence_number: change.head.id.sequence_number, views })
     }
 
-    /// Divides raw records into those that may be applied, and those that a later repair may have counted: it did not see
-    /// them among those to apply.
+    /// Divides raw records into those that may be applied, and those that a later repair may have counted because it
+    /// could not see that they were not applied.
     ///
     /// # Errors
     /// When the table cannot be read.

@@ -1,7 +1,7 @@
-//! `ddb-rollup replay`: records that Lambda gave up on, through the ordinary commit path.
+//! `ddb-rollup replay`: applies records that Lambda gave up on, by the same path as the function.
 //!
-//! They come from the failure [`queue`], from a file of [`document`]s, or from the [`stream`]; [`report`] tells what came
-//! of them.
+//! The records come from the failure [`queue`], from a file of [`document`]s, or from the [`stream`]; [`report`] is the
+//! result.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -63,19 +63,19 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = args::seconds)]
     pub settle: Duration,
 
-    /// What is done where the function works under another definition.
+    /// How to treat a function that counts under another definition.
     #[command(flatten)]
     pub agreement: Agreement,
 }
 
-/// Replays, and writes the report.
+/// Runs the replay and writes the report.
 ///
 /// # Errors
-/// When it could not run to its end.
+/// When the replay could not be completed.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayError> {
     let sdk = shared.sdk().await;
     let config = shared.config()?;
-    // A file that cannot be read is said before anything is asked for.
+    // A file that cannot be read is reported before any request is sent.
     let records = args.from_file.as_deref().map(|file| records_of(file, args.assume_recent)).transpose()?;
     let stream = stream_of(&sdk, config.definition.source_table()).await?;
     args.agreement.check(&sdk, &config, stream.as_deref()).await?;
@@ -84,7 +84,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayE
     let starts = RepairStarts::read(&client, &config).await?;
     let (applier, report) = (Applier::new(config.clone(), &sdk), ReplayReport::default());
     let mut replayer = Replayer { starts, applier, report };
-    // What was begun is brought to its end, so that no message is deleted before its records are processed.
+    // A stop waits for the current step, so that no message is deleted before its records are processed.
     let ended = until_stopped(async |stop| match (records, &args.from_queue) {
         (Some(records), _) => replayer.apply(records, RecordsFrom::Elsewhere).await,
         (_, Some(url)) => {
@@ -103,7 +103,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ReplayE
     Ok(CommandOutcome::found_unless(report.is_clean()))
 }
 
-/// Applies records that no repair has counted.
+/// Applies the records that no repair has counted.
 pub struct Replayer<'a> {
     starts: RepairStarts<'a>,
     applier: Applier,
@@ -118,7 +118,7 @@ impl Replayer<'_> {
         Ok(self.applier.apply(&divided.applicable).await?)
     }
 
-    /// How many records are not resolved.
+    /// Number of records that are not resolved.
     fn left(&self) -> usize {
         self.report.refused.len() + self.applier.counts.unresolved
     }
@@ -137,7 +137,7 @@ async fn drain(
     if report.gone.is_empty() {
         return Ok(());
     }
-    // The pointers do not tell the view items; a recount does.
+    // The messages do not name the view items, so a recount must find those to repair.
     let pace = Pace { settle: args.settle, ..Pace::default() };
     let scope = AuditScope { pace, agreement: args.agreement, ..AuditScope::default() };
     let audit = Box::pin(audit(sdk, shared.config()?, &scope, stop)).await.map_err(Box::new)?;

@@ -1,6 +1,7 @@
 //! The order of sequence numbers.
 
-/// What sequence numbers of one shard are ordered by: they are numbers, of more digits than an integer has.
+/// A key by which sequence numbers of one shard can be sorted. They are decimal numbers with more digits than an
+/// integer type holds, so their length is compared first, then their text.
 #[must_use]
 pub fn order(sequence_number: &str) -> (usize, &str) {
     let digits = sequence_number.trim_start_matches('0');

@@ -1,4 +1,5 @@
-//! One slice of the view items after another. What is done is stored, so that a run that was killed continues there.
+//! Processes the slices of the view items one after another. Progress is stored, so that a killed run continues at its
+//! slice.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -26,10 +27,10 @@ use crate::rollup::model::marker::{RECORDED_AT, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
 
-/// How many slices are done.
+/// Attribute: number of finished slices.
 const DONE: &str = "Done";
 
-/// The sum of their reports, as JSON.
+/// Attribute: the sum of the reports of finished slices, as JSON.
 const REPORT: &str = "Report";
 
 /// How the view items are divided.
@@ -47,20 +48,20 @@ pub struct SliceArgs {
 
 #[cfg(feature = "cli")]
 impl SliceArgs {
-    /// How the view items are divided, as an option of a later command.
+    /// The options for slices in a follow-up command.
     #[must_use]
     pub(super) fn options(&self) -> String {
         self.slices.map(|slices| option("--slices", &slices.to_string())).unwrap_or_default()
     }
 }
 
-/// The result of a slice. Results of slices can be added up.
+/// The result of a slice, which can be added to other results.
 pub trait SliceReport {
-    /// The report of both.
+    /// Adds two results.
     #[must_use]
     fn joined(self, other: Self) -> Self;
 
-    /// The report as an object.
+    /// The report as a JSON object.
     #[must_use]
     fn json(&self) -> Value;
 }
@@ -73,19 +74,19 @@ pub struct Slices {
     earlier: Option<EarlierSlices>,
 }
 
-/// The slices that an earlier run of the same command did.
+/// The slices that an earlier run of the same command finished.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EarlierSlices {
-    /// The first so many of all.
+    /// Number of finished slices, from the first on.
     done: u32,
     of: u32,
-    /// When the last of them was done, as RFC 3339.
+    /// When the last of them was finished, in RFC 3339.
     at: String,
-    /// The sum of their reports. Long lists are cut, their counts are not.
+    /// The sum of their reports. Long lists are cut, but not their counts.
     report: Value,
 }
 
-/// Where it is stored how many slices are done.
+/// Where the number of finished slices is stored.
 #[derive(Debug)]
 struct SavedSlices {
     client: Client,
@@ -94,10 +95,10 @@ struct SavedSlices {
 }
 
 impl Slices {
-    /// The slices of a command, from the one on that is not done; without any, the work is one piece.
+    /// The slices of a command, starting with the first that is not finished. Without slices, the work is one piece.
     ///
     /// # Errors
-    /// When it cannot be read what is done.
+    /// When the stored progress cannot be read.
     pub async fn of(
         sdk: &SdkConfig,
         config: &Config,
@@ -123,19 +124,19 @@ impl Slices {
         Ok(Self { left: left.collect::<Vec<_>>().into_iter().rev().collect(), saved: Some(saved), earlier })
     }
 
-    /// What an earlier run did.
+    /// The slices that an earlier run finished; `None` if there are none.
     #[must_use]
     pub fn earlier(&self) -> Option<&EarlierSlices> {
         self.earlier.as_ref()
     }
 
-    /// Whether what an earlier run did left nothing to do.
+    /// Whether the slices of an earlier run left nothing for an operator to do.
     #[must_use]
     pub fn were_clean(&self) -> bool {
         self.earlier().is_none_or(EarlierSlices::is_clean)
     }
 
-    /// Writes a report, with what an earlier run did.
+    /// Writes a report, with the slices of an earlier run.
     ///
     /// # Errors
     /// When standard output cannot be written.
@@ -150,16 +151,16 @@ impl Slices {
         }
     }
 
-    /// The same, of which nothing is stored.
+    /// The same slices, without storing progress.
     #[must_use]
     pub fn unsaved(self) -> Self {
         Self { saved: None, ..self }
     }
 
-    /// Does one slice after another, and adds up what they come to, until it is to stop.
+    /// Processes one slice after another and adds up the results, until a stop is requested.
     ///
     /// # Errors
-    /// When the work fails, or when it cannot be stored what is done.
+    /// When the work fails, or the progress cannot be stored.
     pub async fn work_through<R: SliceReport, E: From<TableError> + From<io::Error>>(
         &mut self,
         stop: &Stop,
@@ -182,7 +183,8 @@ impl Slices {
         all.ok_or_else(|| E::from(io::Error::other("there is no slice left")))
     }
 
-    /// A slice is done. After the last one nothing is stored any more.
+    /// Stores that a slice is finished, with the sum of the reports. After the last slice the stored progress is
+    /// deleted.
     async fn done(&self, slice: Option<Slice>, sum: &impl SliceReport) -> Result<(), TableError> {
         match (&self.saved, slice) {
             (Some(saved), Some(slice)) if slice.number() < slice.of() => {
@@ -194,7 +196,7 @@ impl Slices {
         }
     }
 
-    /// Says after a stop how to go on.
+    /// After a stop, prints how to continue.
     fn tell_how_to_go_on(&self, slice: Option<Slice>) {
         if let (Some(_), Some(slice)) = (&self.saved, slice) {
             let done = slice.number() - 1;
@@ -203,7 +205,7 @@ impl Slices {
     }
 }
 
-/// The work that is divided, by name: what is done of one says nothing of another.
+/// The name of the divided work, because the progress of one command says nothing about another.
 fn work(config: &Config, command: &str, scope: &AuditScope, of: u32) -> String {
     let view = scope.view.as_ref().map(|view| format!(" of {view}")).unwrap_or_default();
     let adopt = if scope.adopt { " with adoption" } else { "" };
@@ -220,7 +222,7 @@ impl EarlierSlices {
         }
     }
 
-    /// Whether they left nothing to do.
+    /// Whether they left nothing for an operator to do.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         merge::is_clean(&self.report)
@@ -231,7 +233,7 @@ impl EarlierSlices {
     }
 }
 
-/// For people: their numbers. What they list is in the report as JSON.
+/// The numbers, for people. The lists are only in the JSON report.
 impl fmt::Display for EarlierSlices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { done, of, at, .. } = self;
@@ -265,7 +267,8 @@ impl SavedSlices {
         TableError::new(action, &self.table, cause)
     }
 
-    /// What is done of so many slices. What cannot be read was written by hand or by another version: nothing is done.
+    /// The finished ones of `of` slices. An item that cannot be read was written by hand or by another version, so no
+    /// slice counts as finished.
     async fn read(&self, of: u32) -> Result<Option<EarlierSlices>, TableError> {
         let get = self.client.get_item().table_name(&self.table).consistent_read(true);
         let answer = get.set_key(Some(marker_key(&self.id).into())).send().await;

@@ -1,4 +1,4 @@
-//! Ending long work when the operator asks for it.
+//! Stops long work when the operator asks for it.
 
 use std::future::Future;
 use std::io;
@@ -8,21 +8,22 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Tells every [`Stop`] that it was made with.
+/// Requests a stop from every [`Stop`] that was created with it.
 #[derive(Debug)]
 pub struct Stopper {
     stop: watch::Sender<bool>,
     scanned: Arc<AtomicBool>,
 }
 
-/// Whether to stop, to be looked at between steps that should not be cut in two.
+/// Whether a stop is requested. Work checks it between steps that must not be interrupted.
 #[derive(Debug, Clone)]
 pub struct Stop {
     stop: watch::Receiver<bool>,
     scanned: Arc<AtomicBool>,
 }
 
-/// A way to stop work, and the side that the work looks at. Dropping the first stops too.
+/// Creates a pair: the side that requests a stop, and the side that the work checks. Dropping the first side requests a
+/// stop too.
 #[must_use]
 pub fn stop() -> (Stopper, Stop) {
     let (sender, receiver) = watch::channel(false);
@@ -31,12 +32,13 @@ pub fn stop() -> (Stopper, Stop) {
 }
 
 impl Stopper {
-    /// Asks the work to stop.
+    /// Requests a stop.
     pub fn stop(&self) {
         self.stop.send_replace(true);
     }
 
-    /// Whether the work has read whole tables to their ends: what is left of it grows with what differs.
+    /// Whether the work has read whole tables to their ends. From then on, the remaining time depends on the number of
+    /// view items that differ.
     #[must_use]
     pub fn tables_are_scanned(&self) -> bool {
         self.scanned.load(Ordering::Relaxed)
@@ -44,34 +46,34 @@ impl Stopper {
 }
 
 impl Stop {
-    /// The work has read whole tables to their ends.
+    /// Notes that the work has read whole tables to their ends.
     pub fn tables_scanned(&self) {
         self.scanned.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the work was asked to stop.
+    /// Whether a stop is requested.
     #[must_use]
     pub fn requested(&self) -> bool {
         *self.stop.borrow() || self.stop.has_changed().is_err()
     }
 
-    /// Returns when the work is asked to stop.
+    /// Waits until a stop is requested.
     pub async fn wait(&self) {
         let mut changes = self.stop.clone();
-        // An error means that nobody is left who could ask.
+        // An error means that the other side is gone, which is a stop too.
         let _ = changes.wait_for(|stop| *stop).await;
     }
 
-    /// Waits, at most until the work is asked to stop, and returns whether it was.
+    /// Waits for `time`, or until a stop is requested. Returns whether it was.
     pub async fn within(&self, time: Duration) -> bool {
         tokio::time::timeout(time, self.wait()).await.is_ok()
     }
 }
 
-/// Runs work that can stop on request: a signal asks it to stop, and does not drop it.
+/// Runs work that can stop on request. A signal requests a stop and does not cancel the work.
 ///
 /// # Errors
-/// When the work fails, or the system does not let the process listen for signals.
+/// When the work fails, or the process cannot listen for signals.
 pub async fn until_stopped<T, E: From<io::Error>>(work: impl AsyncFnOnce(&Stop) -> Result<T, E>) -> Result<T, E> {
     let (stopper, stop) = stop();
     let signal = signal()?;
@@ -86,10 +88,10 @@ pub async fn until_stopped<T, E: From<io::Error>>(work: impl AsyncFnOnce(&Stop) 
     }
 }
 
-/// Returns at the first Ctrl-C, or at a SIGTERM where the system has such a thing.
+/// Returns at the first Ctrl-C, or at a SIGTERM on systems that have it.
 ///
 /// # Errors
-/// When the system does not let the process listen for signals.
+/// When the process cannot listen for signals.
 pub fn signal() -> io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

@@ -1,4 +1,4 @@
-//! Reading a stream: its shards, parents before children, and the records of a shard in order.
+//! Reads a stream: its shards, and the records of a shard in order.
 
 use std::future::Future;
 
@@ -12,45 +12,46 @@ use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use super::error::failure_text;
 use super::event::EventRecord;
 
-/// A part of a stream whose records have an order.
+/// A part of a stream. Only the records within a shard have an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shard {
-    /// What the shard is known by.
+    /// The shard's id.
     pub id: String,
-    /// The shard that it continues from: its records come first.
+    /// The id of the shard that it continues, whose records come first.
     pub parent: Option<String>,
 }
 
-/// How far a shard has been read.
+/// The position in a shard up to which it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cursor {
-    /// Where to go on where the stream did not say it.
+    /// The position from which to continue if there is no iterator.
     place: Place,
-    /// Where the stream says to go on, if it said so.
+    /// The service's iterator from which to continue, if there is one.
     iterator: Option<String>,
     trimmed: bool,
 }
 
-/// A place between the records of a shard.
+/// A position between two records of a shard.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 enum Place {
-    /// Before the oldest record that the stream still has.
+    /// Before the oldest record that the stream has.
     #[default]
     Oldest,
     /// Before this record.
     At(String),
-    /// Behind this record.
+    /// After this record.
     After(String),
 }
 
 impl Cursor {
-    /// Whether the stream said that it does not have the records any more at which this was: it went on at the oldest.
+    /// Whether the stream reported that it no longer has the records at this position. Reading then continues at the
+    /// oldest record.
     #[must_use]
     pub fn was_trimmed(&self) -> bool {
         self.trimmed
     }
 
-    /// The last record that was read.
+    /// The sequence number of the last record that was read.
     #[must_use]
     pub fn last(&self) -> Option<&str> {
         match &self.place {
@@ -59,56 +60,56 @@ impl Cursor {
         }
     }
 
-    /// The records at this place are gone.
+    /// Moves to the oldest record, because the records at this position are gone.
     fn trim(&mut self) {
         *self = Self { trimmed: true, ..Self::default() };
     }
 }
 
-/// What a shard has where a cursor is to be.
+/// The answer to a request for a cursor at a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CursorAt {
     Record(Cursor),
-    /// Only newer records, if any.
+    /// The record is trimmed: the shard has only newer records, if any.
     Trimmed,
-    /// The shard itself is gone.
+    /// The shard no longer exists.
     ShardGone,
 }
 
-/// What one reading of a shard brought.
+/// The result of one read of a shard.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Page {
-    /// The records, in their order; often none.
+    /// The records, in order. Often there are none.
     pub records: Vec<EventRecord>,
-    /// The shard is closed and read to its end.
+    /// Whether the shard is closed and read to its end.
     pub ended: bool,
 }
 
-/// A stream that could not be read this time.
+/// A request to a stream failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot {action} of the stream {stream}: {cause}")]
 pub struct StreamError {
-    /// What was tried.
+    /// The attempted action.
     pub action: &'static str,
     /// The stream's ARN.
     pub stream: String,
-    /// What the service said.
+    /// The service's message.
     pub cause: String,
 }
 
-/// What the poller needs of a stream.
+/// The stream operations that the poller needs.
 pub trait Stream: Sync {
     /// The stream's ARN, which is the `eventSourceARN` of its records.
     fn arn(&self) -> &str;
 
-    /// The shards that the stream has now.
+    /// The current shards of the stream.
     fn shards(&self) -> impl Future<Output = Result<Vec<Shard>, StreamError>> + Send;
 
-    /// The next records of a shard, up to what the service gives at once; moves the cursor behind them.
+    /// Reads the next records of a shard, as many as the service returns at once, and moves the cursor after them.
     fn read(&self, shard: &str, cursor: &mut Cursor) -> impl Future<Output = Result<Page, StreamError>> + Send;
 }
 
-/// A stream of DynamoDB.
+/// A DynamoDB stream.
 #[derive(Debug, Clone)]
 pub struct DynamoStream {
     client: Client,
@@ -116,7 +117,7 @@ pub struct DynamoStream {
 }
 
 impl DynamoStream {
-    /// The stream of this ARN.
+    /// The stream with this ARN.
     #[must_use]
     pub fn new(client: Client, arn: impl Into<String>) -> Self {
         Self { client, arn: arn.into() }
@@ -126,10 +127,10 @@ impl DynamoStream {
         StreamError { action, stream: self.arn.clone(), cause }
     }
 
-    /// Whether there is such a stream; one that was switched off is gone a day later.
+    /// Whether the stream exists. A stream that was switched off is deleted after 24 hours.
     ///
     /// # Errors
-    /// When that cannot be found out.
+    /// When the stream cannot be described.
     pub async fn is_there(&self) -> Result<bool, StreamError> {
         match self.client.describe_stream().stream_arn(&self.arn).limit(1).send().await {
             Ok(_) => Ok(true),
@@ -140,10 +141,10 @@ impl DynamoStream {
         }
     }
 
-    /// A cursor at a record.
+    /// A cursor before the record with this sequence number.
     ///
     /// # Errors
-    /// When the shard cannot be looked at.
+    /// When the shard cannot be read.
     pub async fn cursor_at(&self, shard: &str, sequence_number: &str) -> Result<CursorAt, StreamError> {
         let mut cursor = Cursor { place: Place::At(sequence_number.to_owned()), ..Cursor::default() };
         match self.shard_iterator(shard, &cursor.place).await {
@@ -159,10 +160,10 @@ impl DynamoStream {
         }
     }
 
-    /// A cursor behind the newest record of a shard.
+    /// A cursor after the newest record of a shard.
     ///
     /// # Errors
-    /// When the shard cannot be looked at.
+    /// When the shard cannot be read.
     pub async fn newest(&self, shard: &str) -> Result<Cursor, StreamError> {
         let request = self.client.get_shard_iterator().stream_arn(&self.arn).shard_id(shard);
         let answer = request.shard_iterator_type(ShardIteratorType::Latest).send().await;
@@ -225,8 +226,9 @@ impl Stream for DynamoStream {
         }
     }
 
-    /// An iterator lives for a quarter of an hour, and a record for a day. When either is over, the next reading goes on
-    /// behind the last record that was read, or at the oldest that is left.
+    /// An iterator expires after 15 minutes (DynamoDB API Reference, `GetShardIterator`), and a record is trimmed after
+    /// 24 hours (DynamoDB Developer Guide, "Change data capture for DynamoDB Streams"). When either has happened, the
+    /// next read continues after the last record that was read, or at the oldest record that is left.
     async fn read(&self, shard: &str, cursor: &mut Cursor) -> Result<Page, StreamError> {
         let Some(iterator) = self.iterator(shard, cursor).await? else {
             return Ok(Page { ended: true, ..Page::default() });

@@ -1,8 +1,8 @@
-//! Reading a stream from where the last reading ended up to its newest record: the shards in parallel, parents before
-//! their children, and the records of a shard in order.
+//! Reads a stream from where the last reading ended up to its newest record. Shards are read in parallel, parents
+//! before their children, and the records of a shard in order.
 //!
-//! The service answers with empty pages where it finds no record in the part of a shard that it looked at, so no number of
-//! empty pages is the end of a shard that is open. `ShardReading` says what is.
+//! The service returns empty pages where it finds no record in the part of a shard that it searched. So no number of
+//! empty pages proves the end of an open shard. `ShardReading` describes what counts as the end.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -20,11 +20,11 @@ mod shard_reading;
 
 use shard_reading::{ATTEMPTS, Place, ReadPage, ShardReading, Until};
 
-/// The shortest time without a record after which an open shard is taken to be read to its end.
+/// The shortest time without a record after which an open shard is assumed to be read to its end.
 const QUIET_MIN: Duration = Duration::from_secs(1);
 
-/// The wait after a page without a record, as a part of what was waited before: many pages at first, and later no more than
-/// leave the function its share of the shard's requests.
+/// The wait after a page without a record is 1/16 of the waits before it. So there are many pages at first, and later
+/// few enough that the function keeps its share of the shard's requests.
 const PAUSE_SHARE: u32 = 16;
 
 /// The shortest wait after a page without a record.
@@ -33,26 +33,27 @@ const PAUSE_MIN: Duration = Duration::from_millis(4);
 /// The longest wait after a page without a record.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
-/// How long a shard that was read to its end counts as such: what was written since then is in the next pages.
+/// How long a shard that was read to its end needs only a short silence to count as read to its end again.
 const AT_END_FOR: Duration = Duration::from_secs(30);
 
-/// The time without a record after which such a shard is read to its end again.
+/// The silence that is enough for such a shard.
 const AT_END_QUIET: Duration = Duration::from_millis(50);
 
-/// The time without a record after which the rest of a reading is most likely a wait.
+/// The time without a record after which the rest of a reading is most likely only a wait.
 const SILENT_FOR: Duration = Duration::from_millis(100);
 
-/// Shards that are read in parallel.
+/// Maximum concurrent reads of shards.
 const SHARDS_AT_ONCE: usize = 16;
 
-/// Whether shards are looked for that came since the last reading.
+/// How far a reading goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// New shards are looked for, and one empty page is not an end.
+    /// To the end of all shards, including new ones. One empty page is not an end.
     Thorough,
-    /// Neither, unless a shard has ended: for the short look at an item that is written all the time.
+    /// Without looking for new shards unless a shard has ended. For a shard that was just read to its end, one empty
+    /// page is the end again. It is for the short look at an item that is written all the time.
     Quick,
-    /// One page of each shard, whatever is behind it.
+    /// One page of each shard.
     Page,
 }
 
@@ -61,30 +62,31 @@ pub enum Reach {
 pub struct ShardRecords {
     /// The records.
     pub records: Vec<EventRecord>,
-    /// How many of them, from the first on, may have been there when the reading began; the others came after that.
+    /// How many of the first records may have existed when the reading began. The others were written later.
     pub before: usize,
 }
 
-/// How long an open shard must be without a record to be taken as read to its end, where writes need so long to appear.
+/// How long an open shard must have no record to be assumed read to its end. `settle` is how long a write may take to
+/// appear.
 #[must_use]
 pub fn quiet(settle: Duration) -> Duration {
     settle.max(QUIET_MIN)
 }
 
-/// A stream as far as it was read.
+/// A stream, with the position up to which it was read.
 #[derive(Debug)]
 pub struct StreamReader {
     stream: DynamoStream,
     quiet: Duration,
     shards: Vec<Shard>,
     progress: HashMap<String, ShardProgress>,
-    /// Shards that were taken as read only because no record came for some time.
+    /// Shards that were assumed to be read to their end because no record came for some time.
     taken_as_read: HashSet<String>,
-    /// How far each shard is read; a shard that is not in it is not read. None to read all that there is.
+    /// How far to read each shard; a shard that is missing is not read. `None` to read everything.
     past: Option<HashMap<String, Until>>,
 }
 
-/// How far a shard was read by the readings that have ended.
+/// How far earlier readings have read a shard.
 #[derive(Debug, Clone, Default)]
 struct ShardProgress {
     cursor: Cursor,
@@ -92,42 +94,43 @@ struct ShardProgress {
     ended: bool,
 }
 
-/// One reading in progress.
+/// A reading in progress.
 pub struct ReadToEnd {
     reach: Reach,
     begun: HashSet<String>,
     pages: FuturesUnordered<BoxFuture<'static, Result<ReadPage, StreamError>>>,
-    /// A shard ended since shards were listed: it may have children by now.
+    /// A shard ended since the shards were listed, so it may have children by now.
     list_again: bool,
-    /// A shard was read to its end since it was looked at which can begin.
+    /// A shard was read to its end since the last check of which shards can begin.
     look_at_shards: bool,
-    /// Shards that have had no record for [`SILENT_FOR`].
+    /// Shards without a record for [`SILENT_FOR`].
     silent: HashSet<String>,
 }
 
-/// What one step of a reading brought.
+/// The result of one step of a reading.
 #[derive(Debug)]
 pub enum Step {
-    /// Records of one shard; there may be none.
+    /// Records of one shard, possibly none.
     Page(ShardRecords),
     /// The end of the reading.
     End,
 }
 
 impl StreamReader {
-    /// Reads a stream from its oldest record on. An open shard that has no record for the time `quiet` is read to its end.
+    /// A reader from the oldest record of a stream on. An open shard that has no record for `quiet` is assumed to be
+    /// read to its end.
     #[must_use]
     pub fn new(stream: DynamoStream, quiet: Duration) -> Self {
         Self { stream, quiet, shards: Vec::new(), progress: HashMap::new(), taken_as_read: HashSet::new(), past: None }
     }
 
-    /// How many shards are taken to be read to their ends for no other reason than that they had no record for a while.
+    /// Number of shards that were assumed to be read to their end only because no record came for some time.
     #[must_use]
     pub fn taken_as_read(&self) -> usize {
         self.taken_as_read.len()
     }
 
-    /// A reader of what this one has read, from the oldest record on and no further.
+    /// A new reader of what this one has read: from the oldest record on, but no further.
     #[must_use]
     pub fn past(&self) -> Self {
         let read = |(id, progress): (&String, &ShardProgress)| match (progress.ended, progress.cursor.last()) {
@@ -138,7 +141,7 @@ impl StreamReader {
         Self { shards: self.shards.clone(), past, ..Self::new(self.stream.clone(), self.quiet) }
     }
 
-    /// Begins a reading: what was written before this was called, and has got there, is read at the end of it.
+    /// Begins a reading. It ends after every record that had reached the stream before this call.
     ///
     /// # Errors
     /// When the shards cannot be listed.
@@ -156,8 +159,8 @@ impl StreamReader {
         })
     }
 
-    /// Whether all shards that are left have had no record for a moment: what remains of the reading is a wait, for all that
-    /// is known.
+    /// Whether all remaining shards have had no record for a moment, so that the rest of the reading is most likely a
+    /// wait.
     #[must_use]
     pub fn is_silent(&self, reading: &ReadToEnd) -> bool {
         let is_read = |shard: &Shard| {
@@ -166,7 +169,7 @@ impl StreamReader {
         reading.silent.len() == reading.pages.len() && !reading.list_again && self.shards.iter().all(is_read)
     }
 
-    /// The next records of one shard, in their order; none at the end.
+    /// The next records of one shard, in order; `None` at the end.
     ///
     /// # Errors
     /// When a shard cannot be read.
@@ -174,7 +177,7 @@ impl StreamReader {
         Ok(self.next_of_shard(reading).await?.map(|page| page.records))
     }
 
-    /// The same, with how many of them may have been there when the reading began.
+    /// The same, with the number of records that may have existed when the reading began.
     ///
     /// # Errors
     /// When a shard cannot be read.
@@ -233,7 +236,7 @@ impl StreamReader {
         Ok(Step::Page(ShardRecords { records, before }))
     }
 
-    /// Begins with the shards whose turn has come: after their parents' ends.
+    /// Begins with the shards whose parents are read to their end.
     fn begin_shards(&mut self, reading: &mut ReadToEnd) {
         let ended = |id: &String| self.progress.get(id).is_some_and(|progress| progress.ended);
         let listed: HashSet<&String> = self.shards.iter().map(|shard| &shard.id).collect();
@@ -276,7 +279,7 @@ impl StreamReader {
     }
 }
 
-/// The next records of a shard.
+/// The next page of a shard.
 ///
 /// # Errors
 /// When the shard cannot be read several times in a row.
@@ -291,16 +294,16 @@ pub async fn read_page(stream: &DynamoStream, shard: &str, cursor: &mut Cursor) 
     }
 }
 
-/// How long a shard has been without a record. Only waits count: how long the service takes to answer says nothing of what
-/// it has.
+/// How long a shard has had no record. Only waits count, because the response time of the service says nothing about
+/// its records.
 #[derive(Debug, Default)]
 struct Silence {
     waited: Duration,
 }
 
 impl Silence {
-    /// Notes one more page without a record; returns how long to wait before the next one, or nothing when that was long
-    /// enough.
+    /// Adds one more page without a record. Returns how long to wait before the next page, or `None` when the silence
+    /// was long enough.
     fn goes_on(&mut self, quiet: Duration) -> Option<Duration> {
         if self.waited >= quiet {
             return None;

@@ -1,18 +1,18 @@
-//! What the command writes to: how wide its lines are, and whether it shows colours.
+//! The output device of a command: how wide its lines are, and whether it shows colours.
 
 use std::env;
 use std::io::IsTerminal;
 
 use terminal_size::{Width, terminal_size_of};
 
-/// A narrower line has no room for words; such a width is taken as unknown.
+/// A narrower terminal has no room for words, so its width is treated as unknown.
 const LEAST_COLUMNS: usize = 20;
 
-/// Columns that the rest of a wrapped line is indented further than its beginning.
+/// How many columns the rest of a wrapped line is indented further than its beginning.
 const INDENT: usize = 4;
 
-/// The columns of a line on `stream`: those that `COLUMNS` names, else the terminal's. None where neither is known, as in
-/// a file or a pipe: such lines are read by programs, and stay whole.
+/// The number of columns on `stream`: the value of `COLUMNS`, otherwise the terminal's width. `None` if neither is
+/// known, as in a file or a pipe. Lines there are not wrapped, because programs read them.
 #[must_use]
 pub fn columns(stream: impl std::os::fd::AsFd) -> Option<usize> {
     let named = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
@@ -27,8 +27,7 @@ pub fn has_colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Text whose lines are broken between words so that they fit. Words that are longer stay whole, as do commands, which are
-/// copied.
+/// Wraps lines between words so that they fit. Longer words stay whole, and so do commands, because they are copied.
 #[must_use]
 pub fn wrapped(text: &str, columns: Option<usize>) -> String {
     let Some(columns) = columns else { return text.to_owned() };

@@ -1,12 +1,12 @@
-//! Work on whatever thread is free.
+//! Runs work on any free thread.
 
 use std::future::Future;
 use std::panic::resume_unwind;
 
-/// Does work on any thread, so that one request is written, or one answer read, beside another.
+/// Runs work on any free thread, so that one request can be built, or one answer parsed, while another is.
 ///
 /// # Panics
-/// When the work does.
+/// When the work panics.
 pub(super) async fn on_any_thread<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     match tokio::spawn(work).await {
         Ok(done) => done,

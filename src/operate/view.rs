@@ -1,4 +1,5 @@
-//! `view`: what a definition says, what it does to an item, and which records it needs, before anything is deployed.
+//! `ddb-rollup view`: what a definition counts, what it does to an item, and which records it needs, before anything is
+//! deployed.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -71,13 +72,13 @@ struct TryArgs {
     limit: u16,
 }
 
-/// Why a definition cannot be looked at.
+/// Why a definition cannot be checked or tried.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewCommandError {
-    /// The definition.
+    /// The definition is invalid.
     #[error(transparent)]
     Definition(#[from] Box<RefusedDefinition>),
-    /// Another setting.
+    /// Another setting is missing or invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A file that cannot be read.
@@ -87,25 +88,25 @@ pub enum ViewCommandError {
         /// What the system says.
         error: io::Error,
     },
-    /// A file that holds no item.
+    /// A file is not an item.
     #[error("{file} is not an item in DynamoDB JSON, such as {{\"Id\": {{\"S\": \"1\"}}}}: {error}")]
     Item {
         file: String,
         /// What is wrong with it.
         error: serde_json::Error,
     },
-    /// The source table.
+    /// The source table cannot be read.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// Output.
+    /// Output failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// Checks or tries the definition, or tells which records it needs.
+/// Checks or tries the definition, or shows which records it needs.
 ///
 /// # Errors
-/// When the definition cannot be used, or what it is to be tried on cannot be read.
+/// When the definition is invalid, or the items on which it is tried cannot be read.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, ViewCommandError> {
     match &args.command {
         Command::Check(args) => return check(shared, args),
@@ -140,7 +141,7 @@ fn config(shared: &Shared) -> Result<Config, ViewCommandError> {
     })
 }
 
-/// The settings with the definition of a file in the place of theirs.
+/// The settings, with the definition from a file instead of their own.
 fn previous(shared: &Shared, file: &Path) -> Result<Config, ViewCommandError> {
     let shared = Shared { definition: Some(file.to_owned()), ..shared.clone() };
     shared.config().map_err(|error| match error.definition {
@@ -158,7 +159,7 @@ fn check(shared: &Shared, args: &CheckArgs) -> Result<CommandOutcome, ViewComman
         if let ViewCommandError::Definition(refused) = error
             && shared.json
         {
-            // The message on standard error says the same, should standard output be closed.
+            // If standard output is closed, the message on standard error says the same.
             let _ = writeln!(io::stdout(), "{}", refused.json());
         }
     })?;
@@ -179,7 +180,8 @@ fn read_item(file: &Path) -> Result<Item, ViewCommandError> {
     };
     let text = text.map_err(|error| ViewCommandError::File { file: name.clone(), error })?;
     let read = serde_json::from_str::<Value>(&text).and_then(|value| match value.get("Item") {
-        // As get-item prints it. An attribute of that name is an object of its type.
+        // The output of `get-item`. It cannot be an item with an attribute named `Item`, because then that value would
+        // be an object of a type and a value.
         Some(item @ Value::Object(attributes)) if attributes.values().all(Value::is_object) => {
             serde_json::from_value(item.clone())
         }

@@ -6,7 +6,7 @@ use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserialization
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
-/// Refuses an answer that is longer than so many bytes, before its body is read.
+/// Refuses an answer that is longer than this number of bytes, before its body is read.
 #[derive(Debug)]
 pub(super) struct AtMost(pub(super) u64);
 

@@ -14,18 +14,18 @@ use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
 use crate::rollup::pipeline::verdict::ActionVerdict;
 use crate::rollup::pipeline::view_item::Shape;
 
-/// What is found while the verdicts of one transaction are read.
+/// What the verdicts of one transaction show.
 #[derive(Default)]
 struct Findings {
-    /// View items that refused their update, in the service's words.
+    /// View items that refused their update, with the service's message.
     refused: BTreeMap<ItemId, String>,
-    /// View items that are there, and did not come back with the answer.
+    /// View items that exist, but that the answer does not contain.
     unseen: Vec<ItemId>,
     /// Whether a view item turned out to lack its counter maps.
     first_touch: bool,
 }
 
-/// What a transaction does to a view item.
+/// What a transaction does with a view item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ViewAction {
     Update,
@@ -33,10 +33,10 @@ enum ViewAction {
 }
 
 impl Run<'_, '_> {
-    /// Takes what each action says into account, and plans what is left again.
+    /// Applies the verdict of each action, and plans the open entries again.
     ///
     /// # Errors
-    /// When an action was refused as every other one would be.
+    /// When the service refused an action for a reason that applies to every record.
     pub(super) fn cancelled(
         &mut self,
         job: Job,
@@ -51,7 +51,7 @@ impl Run<'_, '_> {
                     self.marker_verdict(*entry, verdict);
                 }
                 Action::PutPart { entry, .. } => self.part_verdict(*entry, verdict),
-                // A marker has the key of a part. It is never deleted, so the record stays where it is.
+                // A marker occupies the key of a part. Markers are never deleted, so the record stays in quarantine.
                 Action::DeletePart { entry, .. } => {
                     if matches!(verdict, ActionVerdict::ConditionFailed(_)) && self.open(*entry) {
                         self.outcomes[entry.0] = Some(EntryOutcome::Quarantined);
@@ -96,7 +96,7 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// What a marker's condition or refusal means for the entry of the marker.
+    /// Applies the verdict on a marker to its entry.
     fn marker_verdict(&mut self, entry: EntryId, verdict: ActionVerdict) {
         match verdict {
             ActionVerdict::Fine | ActionVerdict::Transient(_) | ActionVerdict::Broken(_) => {}
@@ -105,10 +105,10 @@ impl Run<'_, '_> {
         }
     }
 
-    /// What a part's condition or refusal means for the entry of the part. Its marker was judged before it.
+    /// Applies the verdict on a part to its entry. The marker of that entry was processed before.
     fn part_verdict(&mut self, entry: EntryId, verdict: ActionVerdict) {
         match verdict {
-            // A marker has the key of the part. It is never replaced, so the record has no place.
+            // A marker occupies the key of the part. Markers are never replaced, so the record cannot be kept.
             ActionVerdict::ConditionFailed(_) if self.open(entry) => {
                 self.outcomes[entry.0] = Some(EntryOutcome::Unresolved(Unresolved::NotKept));
             }
@@ -120,7 +120,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// What a view item's condition or refusal tells of its shape, or of the entries that touch it.
+    /// Applies the verdict on a view item: it shows the shape of the item, or a fault of the entries that touch it.
     fn view_verdict(
         &mut self,
         item: ItemId,
@@ -139,13 +139,14 @@ impl Run<'_, '_> {
             }
             ActionVerdict::ConditionFailed(None) => {
                 let presumed = match action {
-                    // An update fails for an item that is there, so the next one is for one that is not.
+                    // An update fails if the item is missing, although it was assumed to exist: assume that it is
+                    // absent.
                     ViewAction::Update if self.shapes[item.0] != Shape::Absent => Some(Shape::Absent),
-                    // That fails for an item that is there, whatever of it came back.
+                    // `CheckAbsent` fails only if the item exists, even when the answer does not contain it.
                     ViewAction::CheckAbsent => Some(Shape::Complete),
                     ViewAction::Update => None,
                 };
-                // To presume twice could go on for ever.
+                // Assume only once per item: alternating assumptions could loop without an end.
                 match presumed.filter(|_| self.presumed.insert(item)) {
                     Some(shape) => findings.first_touch |= self.see(item, shape),
                     None => findings.unseen.push(item),
@@ -157,8 +158,8 @@ impl Run<'_, '_> {
         }
     }
 
-    /// What a view item that came back tells: its shape, or why none of these entries that touch it can be applied. Whether
-    /// its next update is a first touch.
+    /// Applies a view item that the answer contains: it shows the item's shape, or why none of the entries that touch
+    /// it can be applied. Returns whether its next update is a first touch.
     fn found(&mut self, item: ItemId, found: Option<&Item>, members: &[EntryId]) -> bool {
         match self.shape_of(item, found) {
             Ok(shape) => self.see(item, shape),
@@ -173,7 +174,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// View items were read because an answer did not show them: what is left is planned by what they are.
+    /// Plans the open entries by view items that were read because an answer did not contain them.
     pub(super) fn read(&mut self, job: Job, items: &[(ItemId, Option<Item>)]) {
         for (item, found) in items {
             self.presumed.remove(item);
@@ -184,9 +185,9 @@ impl Run<'_, '_> {
         self.quarantine();
     }
 
-    /// Plans the entries that are still open. Those that touch a view item that refused its update are looked at first,
-    /// unless an entry is out already that may be the one at fault: then the rest are suspected only if they are refused
-    /// again.
+    /// Plans the entries that are still open. If a view item refused its update, the entries that touch it are
+    /// inspected first. The exception: an entry is already out that may be at fault. Then the rest are suspected only
+    /// if they are refused again.
     fn plan_again(&mut self, job: Job, refused: BTreeMap<ItemId, String>, unseen: Vec<ItemId>) {
         let before = job.members.len();
         let rest: Vec<EntryId> = job.members.into_iter().filter(|&member| self.open(member)).collect();

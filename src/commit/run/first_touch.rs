@@ -1,9 +1,10 @@
-//! How first touches are found out before they are paid for.
+//! Detects first touches before they cancel a transaction.
 //!
-//! An update that was made for another shape than its view item has cancels its whole transaction, and that is billed. So
-//! as long as nothing is known of some view items, one request goes ahead and they wait for its answer. It is a question
-//! about some of them; or, where a question would be one request too many, the smallest transaction, if that is a small part
-//! of the batch. If it shows no first touch, none is expected. If it shows one, all of them are asked for.
+//! An update that assumes the wrong shape of its view item cancels its whole transaction, and the cancelled transaction
+//! is billed. So while nothing is known about some view items, one request goes first, and the jobs of these items wait
+//! for its answer. It is a look-up of some of the items. If a look-up would be one request too many, it is the smallest
+//! transaction, provided that this is a small part of the batch. If the answer shows no first touch, none is expected.
+//! If it shows one, all these items are looked up.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +18,7 @@ use crate::rollup::pipeline::coalesce::{ItemId, TouchedItem};
 use crate::rollup::pipeline::view_item::{self, Shape};
 
 impl Run<'_, '_> {
-    /// Puts in front what is to tell of the view items that nothing is known of.
+    /// Puts first the request that shows the shape of unknown view items.
     pub(super) fn probe(&mut self) {
         let touched = self.waiting.iter().flat_map(|job| &job.items);
         let unseen = |item: &&ItemId| {
@@ -41,21 +42,22 @@ impl Run<'_, '_> {
         }
     }
 
-    /// The requests that the batch may take: one in twenty more than can hold a marker an entry and an update a view item.
+    /// The number of requests that the batch may take: 5 % more than the fewest that can hold one marker per entry and
+    /// one update per view item.
     fn requests_allowed(&self) -> usize {
         let updates = self.waiting.iter().flat_map(|job| &job.items).collect::<BTreeSet<_>>().len();
         let actions = self.waiting.iter().map(|job| job.members.len()).sum::<usize>() + updates;
         (actions * 21).div_ceil(limits::TRANSACTION_ACTIONS * 20)
     }
 
-    /// Asks for as many view items as one question can hold of those that nothing is known of; the others wait for the
-    /// answer. Those that are busy will tell by themselves.
+    /// Looks up as many of the unknown view items as one request can hold; the others wait for the answer. Items that a
+    /// job in flight touches are left out, because its answer shows their shape.
     pub(super) fn look_up(&mut self) {
         let mut items: Vec<ItemId> = self.unseen.iter().filter(|item| !self.busy[item.0]).copied().collect();
         if !items.is_empty() {
             let held = items.split_off(items.len().min(limits::BATCH_GET_KEYS));
-            // Something that is ready goes first, so that an invocation does not end with questions alone: the next one
-            // would ask them again.
+            // A job that is ready goes first. Otherwise an invocation could end with look-ups alone, and the next one
+            // would repeat them.
             let ready = |job: &Job| job.items.iter().all(|item| !self.unseen.contains(item));
             let first = self.waiting.iter().position(ready).and_then(|place| self.waiting.remove(place));
             self.waiting.push_front(Job { members: Vec::new(), items, held, step: JobStep::LookUp, plans: 0 });
@@ -68,7 +70,7 @@ impl Run<'_, '_> {
     pub(super) fn looked_up(&mut self, job: &Job, found: &LookedUp) {
         let mut first_touch = false;
         for item in &job.items {
-            // One whose map is none is left to the transaction that touches it, which tells the records at fault.
+            // If an attribute is not a map, the transaction that touches the item finds the records at fault.
             if let Some(found) = found.get(&self.batch[*item].key)
                 && let Ok(shape) = self.shape_of(*item, found.as_ref())
             {
@@ -80,18 +82,18 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Whether updates of a view item depend on what is there already.
+    /// Whether the updates of a view item depend on its shape.
     fn has_shapes(&self, item: &TouchedItem) -> bool {
         let definition = self.setting.definition;
         definition.on_missing(item.views) == OnMissingViewItem::Skip || definition.grouped(item.views).next().is_some()
     }
 
-    /// The shape of a view item that came back, for the views that touch it.
+    /// The shape of a view item in an answer, for the views that touch it. The error is the fault of the item.
     pub(super) fn shape_of(&self, item: ItemId, found: Option<&Item>) -> Result<Shape, String> {
         view_item::shape(self.setting.definition, self.batch[item].views, found)
     }
 
-    /// Notes the shape that a view item was seen to have, and says whether its next update is a first touch.
+    /// Records the shape of a view item, and returns whether its next update is a first touch.
     pub(super) fn see(&mut self, item: ItemId, shape: Shape) -> bool {
         let (touched, first_touch) = (&self.batch[item], shape != Shape::Complete);
         if first_touch {

@@ -1,9 +1,9 @@
-//! Records that were counted before: found by looking their markers up, once the first of them was met.
+//! Records that were counted before. Their markers are looked up once the first duplicate was found.
 //!
-//! A duplicate cancels its whole transaction, which is billed. A batch that has one most likely has many, as whole batches
-//! are delivered again: after a crash, a failure, or a lost answer. So when the first is met, the markers of all that
-//! waits are asked for. Only a marker that is found tells something. Whatever the answer leaves out is sent as before, and
-//! its marker's condition decides.
+//! A duplicate cancels its whole transaction, and the cancelled transaction is billed. A batch with one duplicate most
+//! likely has many, because whole batches are delivered again: after a crash, a failure, or a lost answer. So when the
+//! first one is found, the markers of all waiting records are looked up. Only a found marker is used. Records without
+//! one in the answer are sent as before, and the condition on the marker decides.
 
 use super::Run;
 use crate::commit::job::{Job, JobStep};
@@ -16,38 +16,38 @@ use crate::rollup::pipeline::coalesce::{Entry, EntryId};
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
 use crate::rollup::pipeline::verdict::Failure;
 
-/// What is known of a batch's duplicates.
+/// What is known about the duplicates of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Duplicates {
-    /// The batch may have been delivered before: the transaction with its first record goes alone, to see.
+    /// The batch may have been delivered before: the transaction with its first record is sent alone, to find out.
     Suspected,
-    /// None was met yet.
+    /// No duplicate was found yet.
     NoneMet,
-    /// One was met, so the markers were looked up if they could be.
+    /// A duplicate was found, so the markers were looked up where possible.
     Met,
 }
 
 impl Run<'_, '_> {
-    /// How many requests may be on their way at once.
+    /// Maximum concurrent requests.
     pub(in crate::commit) fn most_in_flight(&self, most: usize) -> usize {
         if self.duplicates == Duplicates::Suspected { 1 } else { most }
     }
 
-    /// A transaction was answered: if it was the one that went alone, the others may follow.
+    /// Ends the suspicion once the transaction that was sent alone is answered.
     pub(super) fn first_answered(&mut self, members: &[EntryId]) {
         if self.duplicates == Duplicates::Suspected && members.contains(&EntryId(0)) {
             self.duplicates = Duplicates::NoneMet;
         }
     }
 
-    /// A marker was met, or found: what it means for the entry.
+    /// Sets the outcome of an entry whose marker exists.
     pub(super) fn met_marker(&mut self, entry: EntryId, found: Option<&Item>) {
         if found.is_some_and(|found| self.is_of_a_rival(entry, found)) {
             return self.number_is_taken(entry);
         }
         let outcome = match existing_marker::existing(found, self.batch[entry].head()) {
             ExistingMarker::Collision => return self.number_is_taken(entry),
-            // A replay needs to know what stays in quarantine. To a delivery it is a duplicate.
+            // A replay reports what stays in quarantine. For a delivery such a record is a duplicate.
             ExistingMarker::Quarantined if self.setting.guard != Guard::Absent => EntryOutcome::Quarantined,
             ExistingMarker::Duplicate | ExistingMarker::Quarantined => {
                 let definition = self.setting.definition;
@@ -60,14 +60,14 @@ impl Run<'_, '_> {
         self.outcomes[entry.0] = Some(outcome);
     }
 
-    /// Whether a marker is of another entry with the number of this one: in one batch, two records that say different things
-    /// are told apart, also when one of them cannot be read.
+    /// Whether a marker belongs to another entry with the same sequence number. Two records of one batch with different
+    /// content are distinguished, even if one of them cannot be parsed.
     fn is_of_a_rival(&self, entry: EntryId, marker: &Item) -> bool {
         let surely_of = |entry: EntryId| existing_marker::is_surely_of(marker, self.batch[entry].head());
         self.batch.rivals_of(entry).any(surely_of) && !surely_of(entry)
     }
 
-    /// Asks for the markers of all that waits, if the batch has just met its first duplicate.
+    /// Looks up the markers of all waiting records, if the batch has just met its first duplicate.
     pub(super) fn look_up_markers(&mut self) {
         if self.duplicates == Duplicates::Met {
             return;
@@ -81,8 +81,8 @@ impl Run<'_, '_> {
         self.waiting = other.into();
         let mut members: Vec<EntryId> = commit.into_iter().flat_map(|job| job.members).collect();
         members.sort_unstable();
-        // Lambda delivers again from the first record on that is open: an invocation that ends with questions alone would
-        // let the next one ask them again.
+        // The transaction with the first record goes first. Lambda delivers again from the first open record; an
+        // invocation that ends with look-ups alone would make the next one repeat them.
         let first: Vec<EntryId> = members.extract_if(.., |member| *member == EntryId(0)).collect();
         for members in members.chunks(limits::BATCH_GET_KEYS).rev() {
             let (members, step) = (members.to_vec(), JobStep::LookUpMarkers);
@@ -92,7 +92,8 @@ impl Run<'_, '_> {
         self.queue(first, JobStep::Commit, 0);
     }
 
-    /// Judges by the markers that were found. Once all requests are answered, the others are planned again.
+    /// Sets the outcomes of the entries whose markers were found. Once all look-ups are answered, the others are
+    /// planned again.
     pub(super) fn markers_looked_up(&mut self, job: Job, found: Result<FoundMarkers, Failure>) {
         self.open_look_ups -= 1;
         match found {
@@ -118,7 +119,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// What is not asked yet is not asked any more: nothing depends on the answers but the cost.
+    /// Cancels the remaining look-ups: only the cost depends on them.
     fn no_more_look_ups(&mut self, failure: Failure) {
         let waiting = std::mem::take(&mut self.waiting);
         for job in waiting {
@@ -135,7 +136,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Whether the transaction of an entry may put its marker in the place of this one. If so, it has to decide.
+    /// Whether the transaction of an entry may replace this marker. Then only the transaction can decide.
     fn may_replace(&self, member: EntryId, marker: &Item) -> bool {
         self.setting.guard != Guard::Absent
             && matches!(self.batch[member], Entry::Apply { .. })

@@ -1,4 +1,4 @@
-//! Finding the record at fault when DynamoDB refuses a transaction, and taking it out.
+//! Finds the record at fault when DynamoDB refuses a transaction, and takes it out.
 
 use super::Run;
 use crate::commit::job::{Job, JobStep};
@@ -12,8 +12,8 @@ use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
 use crate::rollup::pipeline::view_item;
 
 impl Run<'_, '_> {
-    /// A transaction was refused without a word about which of its actions is at fault: one view item is looked at,
-    /// several are told apart first.
+    /// Handles a refusal that does not say which action is at fault. If there is one view item, it is inspected; if
+    /// there are several, the entries are halved first.
     ///
     /// # Errors
     /// When every other transaction would be refused as well.
@@ -29,10 +29,10 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// What can be seen to be at fault goes to quarantine; if nothing can, the entries are halved until one is alone.
+    /// Sends the entries at fault to quarantine. If none can be identified, the entries are halved until one is alone.
     ///
     /// # Errors
-    /// When one is alone and not at fault.
+    /// When an entry is alone and not at fault.
     pub(super) fn inspected(&mut self, job: Job, items: &[(ItemId, Option<Item>)]) -> Result<(), Broken> {
         let JobStep::Inspect { refused, words } = &job.step else { return Ok(()) };
         for &member in &job.members {
@@ -78,7 +78,7 @@ impl Run<'_, '_> {
         Reason::ViewItem { item, detail }
     }
 
-    /// Sends the entries of a job in two transactions. Where they share a view item, the second follows the first.
+    /// Sends the entries of a job in two transactions. If they share a view item, the second waits for the first.
     pub(super) fn halve(&mut self, job: Job) {
         let mut first = job.members;
         let second = first.split_off(first.len() / 2);
@@ -86,13 +86,13 @@ impl Run<'_, '_> {
         self.queue(first, JobStep::Commit, job.plans);
     }
 
-    /// Whether an entry is still to be resolved by the job that has it.
+    /// Whether the job that has an entry must still resolve it.
     pub(super) fn open(&self, member: EntryId) -> bool {
         self.outcomes[member.0].is_none() && !self.condemned.contains(&member)
     }
 
-    /// An entry that cannot be applied must be kept in quarantine. One whose marker is refused there is tried without its
-    /// key, which is all that is in it unchecked; after that it has nowhere to go.
+    /// Turns an entry that cannot be applied into a quarantine entry. If its marker is refused there too, it is tried
+    /// without its source key, the only content that is not checked. If that is refused as well, it cannot be kept.
     pub(super) fn poison(&mut self, member: EntryId, reason: Reason) {
         if !self.open(member) {
             return;
@@ -110,10 +110,10 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Another event has the sequence number of an entry: it is kept under a key of its own.
+    /// Keeps an entry under a key of its own, because another event has its sequence number.
     pub(super) fn number_is_taken(&mut self, member: EntryId) {
         match &self.batch[member] {
-            // Its own key was made of what is in it, so what is there is the same.
+            // Its own key is derived from its content, so the existing item is the same record.
             Entry::Quarantine(Poison { reason: Reason::NumberTaken { .. }, .. }) => {
                 self.outcomes[member.0] = Some(EntryOutcome::Duplicate);
             }

@@ -15,7 +15,7 @@ use crate::config::{
 use crate::operate::printable::printable_lines;
 use crate::operate::terminal;
 
-/// Where the tables are, what they are called, and for whom the results are.
+/// Where the tables are, their names, and how results are printed.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Shared {
@@ -53,7 +53,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The tables, those that were not named by their defaults.
+    /// The names of the tables, with the defaults for those that were not given.
     #[must_use]
     pub fn tables(&self) -> Tables {
         let defaults = Tables::default();
@@ -64,16 +64,16 @@ impl Shared {
         }
     }
 
-    /// Whether a definition is given, by the option or the variable.
+    /// Whether a definition is given, by the option or by the environment variable.
     #[must_use]
     pub fn gives_definition(&self) -> bool {
         self.definition.is_some() || std::env::var(VIEW_DEFINITION).is_ok_and(|text| !text.trim().is_empty())
     }
 
-    /// The function's settings: the environment's, with what the options say instead.
+    /// The function's settings: those of the environment, overridden by the options.
     ///
     /// # Errors
-    /// When a setting cannot be used.
+    /// When a setting is missing or invalid.
     pub fn config(&self) -> Result<Config, ConfigError> {
         let Tables { source, view, idempotency } = self.tables();
         let definition = self.definition.as_ref().map(|file| path::absolute(file).unwrap_or_else(|_| file.clone()));
@@ -98,8 +98,8 @@ impl Shared {
         })
     }
 
-    /// Writes results on standard output, in the requested form. What a terminal would obey is shown instead, and
-    /// lines for people are broken where a terminal is too narrow for them.
+    /// Writes results to standard output, in the requested form. Control characters are made visible, because a
+    /// terminal would obey them. Lines for people are wrapped to the width of the terminal.
     ///
     /// # Errors
     /// When standard output is closed.
@@ -112,7 +112,7 @@ impl Shared {
         write!(out, "{text}")
     }
 
-    /// The template's parameters for the tables that were named.
+    /// The template's parameters for the tables that the options name.
     #[must_use]
     pub fn parameters(&self) -> BTreeMap<String, String> {
         let named = [
@@ -123,7 +123,7 @@ impl Shared {
         named.into_iter().filter_map(|(name, table)| Some((name.to_owned(), table.clone()?))).collect()
     }
 
-    /// The AWS settings of the environment and the profile, with what the options say instead.
+    /// The AWS settings of the environment and the profile, overridden by the options.
     pub async fn sdk(&self) -> SdkConfig {
         let http =
             aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
@@ -141,7 +141,7 @@ impl Shared {
     }
 }
 
-/// The SDK makes it a part of a host's name.
+/// Parses a Region. The SDK makes it a part of a host name, so other characters could redirect requests.
 fn region(text: &str) -> Result<String, String> {
     let usable = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     usable.then(|| text.to_owned()).ok_or_else(|| "expected the name of a Region, such as eu-west-1".to_owned())

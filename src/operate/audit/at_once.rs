@@ -1,4 +1,4 @@
-//! A view item as of one moment, while it is written: with what is known of its records as of that moment.
+//! A view item as of one moment, with the state of its records, while the item is written all the time.
 
 use std::collections::HashSet;
 
@@ -14,26 +14,27 @@ use crate::rollup::check::ledger::marker_state;
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 
-/// A view item as of a moment.
+/// A view item as of one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Moment {
     /// The item; `None` if it is not there.
     pub(super) item: Option<Item>,
     /// The records that are not in its counters.
     pub(super) open: Vec<PendingRecord>,
-    /// The records that are in its counters or not.
+    /// The records that may be in its counters or not.
     pub(super) unsure: Vec<PendingRecord>,
 }
 
 impl StreamRecords {
-    /// A view item as of one moment; `None` if a write interfered. Writers need not pause.
+    /// Reads a view item as of one moment; `None` if a write interfered. Writers need not pause.
     ///
-    /// The item is read together with the markers of its records that are not applied. Whatever else is in its counters is
-    /// in the stream, which is read after that, to the end that it had after the moment. Of a record that this brings, or
-    /// that did not fit into the transaction, and that is applied by then, it is unknown whether the item had it.
+    /// One transaction reads the item and the markers of its records that are not applied. Every other record in its
+    /// counters is in the stream. The stream is read afterwards, to the end that it had after the moment. Some records
+    /// are found applied only then: those that this reading brings, and those whose markers did not fit into the
+    /// transaction. For these it is unknown whether the item included them.
     ///
-    /// Between the page that is read before the moment and the end that is requested after it is no other request: the
-    /// fewer records come in between, the better.
+    /// There is no other request between the page that is read before the moment and the request for the end of the
+    /// stream: the fewer records come in between, the better.
     ///
     /// # Errors
     /// When the tables or the stream cannot be read.
@@ -57,7 +58,7 @@ impl StreamRecords {
         Ok(found.zip(noted).map(moment))
     }
 
-    /// Asks the records that were known, and did not fit into the transaction.
+    /// Reads the markers of known records that did not fit into the transaction.
     async fn ask_others(&mut self, tables: &TableReader, expected: &HashSet<RecordId>) -> Result<(), AuditError> {
         let Some(noted) = &mut self.noted else { return Ok(()) };
         let others = std::mem::take(&mut noted.others);

@@ -1,11 +1,12 @@
-//! Reports whose lists are kept short: counts always, findings as far as there is room.
+//! Shortens the lists of a report so that it can be stored. All counts stay; findings stay as far as they fit.
 
 use serde_json::{Value, json};
 
-/// The largest report that is kept, in bytes: an item has room for 400 KB, and an answer of a state machine for 256 KB.
+/// The largest report that is stored, in bytes. An item can have 400 KB (DynamoDB Developer Guide, "Quotas"), and the
+/// output of a Step Functions state 256 KB (Step Functions Developer Guide, "Quotas").
 pub(crate) const REPORT_BYTES: usize = 200 * 1024;
 
-/// The lists of a report, each with what counts its entries.
+/// The lists of a report: each with its path, and the field that counts its entries.
 pub(crate) const LISTS: [(&[&str], &str); 8] = [
     (&["drift"], "drifted_counters"),
     (&["behind_items"], "behind"),
@@ -17,7 +18,7 @@ pub(crate) const LISTS: [(&[&str], &str); 8] = [
     (&["orphans", "missing"], "missing_view_items"),
 ];
 
-/// A report that also tells how long those of its lists are that it has no count of.
+/// Adds the length of each list whose field for the count is missing.
 pub(crate) fn with_counts(mut report: Value) -> Value {
     for (path, count) in LISTS {
         if report.get(count).is_none() {
@@ -27,8 +28,9 @@ pub(crate) fn with_counts(mut report: Value) -> Value {
     report
 }
 
-/// The same report, with its longest lists cut until it has room in so many bytes. What slices found alike is one entry of a sum,
-/// and what they found for themselves are several: a list may be longer than the largest count of one slice.
+/// Cuts the longest lists of a report until it has at most `bytes` bytes. Every count is raised to the length of its
+/// list at least: in a sum of slices, a list may be longer than the largest count of a single slice, because equal
+/// entries are merged and different ones are not.
 pub(crate) fn bounded(mut report: Value, bytes: usize) -> Value {
     for (path, count) in LISTS {
         let entries = list(&mut report, path).map_or(0, |list| list.len());

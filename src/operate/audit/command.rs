@@ -34,10 +34,10 @@ pub struct Args {
     html: Option<PathBuf>,
 }
 
-/// Audits, and writes the report.
+/// Runs the audit and writes the report.
 ///
 /// # Errors
-/// When it could not run to its end.
+/// When the audit could not be completed.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditError> {
     if !args.merge.is_empty() {
         let merged = merge::read(&args.merge)?;

@@ -1,4 +1,4 @@
-//! Which counters are compared: those of the requested views, on items that belong to them.
+//! Which counters are compared: those of the requested views, on the items that belong to them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,7 +9,7 @@ use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::view::{KeyType, ROLLUP_VERSION, TableId, View, ViewKey};
 use crate::rollup::{AttributeValue, Item};
 
-/// Whose counters are compared, and set.
+/// Which counters are compared, and set by a repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compared {
     /// The requested views.
@@ -19,7 +19,7 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// Whose counters an operator asks for: of the view of that name, or of all.
+    /// The counters of the view with this name, or of all views.
     ///
     /// # Errors
     /// When no view has that name; the error lists the names.
@@ -31,7 +31,7 @@ impl Compared {
         Ok(Self { views: [view].into_iter().collect(), adopt })
     }
 
-    /// The views that an item belongs to, of the requested ones.
+    /// Of the requested views, those to which an item belongs.
     pub(super) fn owners(
         self,
         definition: &Definition,
@@ -43,7 +43,7 @@ impl Compared {
         self.owners_of(definition, key, has_version, contributing)
     }
 
-    /// The same, of an item of which only that is known.
+    /// The same, from the evidence alone.
     pub(super) fn owners_of(
         self,
         definition: &Definition,
@@ -56,8 +56,8 @@ impl Compared {
     }
 }
 
-/// The key of a view item, as an operator writes it and `--json` prints it: of the one table of these views that has such
-/// a key.
+/// Parses the key of a view item, as an operator writes it and `--json` prints it. The result includes the only table
+/// of these views that can have such a key.
 pub(super) fn item_key(definition: &Definition, views: ViewSet, given: &str) -> Result<ViewKey, AuditError> {
     let tables: BTreeSet<TableId> = views.iter().map(|view| definition[view].table()).collect();
     let (mut found, mut refused) = (Vec::new(), None);
@@ -83,7 +83,7 @@ pub(super) fn item_key(definition: &Definition, views: ViewSet, given: &str) -> 
     }
 }
 
-/// What an operator has to give where a key is well-formed and of no view.
+/// What is expected where a key is well-formed but fits no view.
 const ITEM_OF_A_VIEW: &str = "the key of a view item, as the audit prints it";
 
 fn key_of(definition: &Definition, table: TableId, given: &str) -> Result<ViewKey, (String, &'static str)> {

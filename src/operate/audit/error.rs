@@ -1,4 +1,4 @@
-//! Why an audit or a repair could not run to its end.
+//! Why an audit or a repair could not be completed.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,40 +9,40 @@ use crate::operate::agreement::AgreementError;
 use crate::operate::error::TableError;
 use crate::operate::stream::StreamError;
 
-/// Why an audit or a repair could not run to its end.
+/// Why an audit or a repair could not be completed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// A setting of the environment.
+    /// A setting is missing or invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A table.
+    /// A table cannot be used.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// The stream.
+    /// The stream cannot be read.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// The function works under another definition.
+    /// The function counts under another definition, or that could not be checked.
     #[error(transparent)]
     Agreement(#[from] AgreementError),
-    /// The name of a view.
+    /// `--view` names a view that the definition does not have.
     #[error("--view {given}: the definition has no view of that name; its views are {known}")]
     View {
         /// What was given.
         given: String,
-        /// The names that there are.
+        /// The names that exist.
         known: String,
     },
-    /// The key of one view item.
+    /// `--item` is not a key of a view item.
     #[error("--item {given} is not a key of the view table: {cause}; expected {wanted}")]
     Item {
         /// What was given.
         given: String,
         /// What is wrong with it.
         cause: String,
-        /// What is accepted.
+        /// What is expected.
         wanted: &'static str,
     },
-    /// A key that items of several tables can have.
+    /// `--item` can be a key of several tables.
     #[error(
         "--item {given} can be a key of several view tables: {tables}; choose one with --view NAME, where NAME is one of {views}"
     )]
@@ -54,10 +54,10 @@ pub enum AuditError {
         /// The views whose items can have such a key.
         views: String,
     },
-    /// Applying records, in a repair.
+    /// A repair could not apply records.
     #[error(transparent)]
     Apply(#[from] InvocationError),
-    /// The report for people.
+    /// The HTML report cannot be written.
     #[error("cannot write the report {file}: {cause}")]
     Html {
         /// The file.
@@ -65,7 +65,7 @@ pub enum AuditError {
         /// What the system says.
         cause: io::Error,
     },
-    /// A report of a slice.
+    /// A file for `--merge` is not the report of a slice.
     #[error("cannot merge {file}: {cause}")]
     Merge {
         /// The file.
@@ -73,7 +73,7 @@ pub enum AuditError {
         /// What is wrong with it.
         cause: String,
     },
-    /// Output, or signals.
+    /// Output or signal handling failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

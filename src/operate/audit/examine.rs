@@ -1,5 +1,5 @@
-//! View items that a first pass does not explain, looked at until their counters and their records are seen as of one
-//! moment.
+//! Examines the view items that the first pass does not explain, until their counters and their records are known as of
+//! one moment.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -26,55 +26,58 @@ use crate::rollup::model::number::Number;
 use crate::rollup::model::view::{OnMissingViewItem, ROLLUP_VERSION, ViewKey};
 use crate::rollup::{AttributeValue, Item};
 
-/// Estimated bytes that are examined together; as many are read at the same time for the next chunk.
+/// Estimated bytes of the view items that are examined together. The next chunk, which is read at the same time, takes
+/// as much again.
 const CHUNK_BYTES: usize = 128 * 1024 * 1024;
 
-/// About what a source item takes in memory, beside what only it contributes.
+/// Estimated bytes of a source item in memory, without the contribution, which equal source items share.
 const SOURCE_ITEM_BYTES: usize = 256;
 
-/// About what a view item takes in memory, beside its counters and its source items.
+/// Estimated bytes of a view item in memory, without its counters and its source items.
 const VIEW_ITEM_BYTES: usize = 2 * 1024;
 
-/// How often a view item's counters are in memory at once, and how much larger there.
+/// Estimated ratio of the memory for a view item's counters to their size in DynamoDB: several copies, each larger than
+/// the stored form.
 const COUNTERS_SHARE: usize = 16;
 
-/// Looks at many view items at once; after them each is looked at alone, for which it need not rest.
+/// Joint looks at many view items. An item that changes in all of them is looked at alone, which works while it is
+/// written.
 const JOINT_LOOKS: usize = 2;
 
-/// Looks at one view item alone, before it is called unstable.
+/// Looks at one view item alone before it is reported as unstable.
 const LOOKS: usize = 160;
 
-/// A view item that has to be looked at alone.
+/// A view item that must be examined.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Suspect {
-    /// Which one.
+    /// The view item's key.
     pub key: ViewKey,
-    /// About how many source items it has.
+    /// Estimated number of its source items.
     pub source_items: u64,
-    /// About how large it is.
+    /// Estimated size in bytes.
     pub bytes: usize,
 }
 
 impl Suspect {
-    /// About what it takes in memory, without its source items.
+    /// Estimated memory in bytes, without its source items.
     fn at_rest(&self) -> usize {
         self.bytes.saturating_mul(COUNTERS_SHARE).saturating_add(VIEW_ITEM_BYTES)
     }
 
-    /// About what it takes in memory.
+    /// Estimated memory in bytes, with its source items.
     fn recounted(&self) -> usize {
         let sources = usize::try_from(self.source_items).unwrap_or(usize::MAX).saturating_mul(SOURCE_ITEM_BYTES);
         sources.saturating_add(self.at_rest())
     }
 }
 
-/// Divides view items into parts that have room in memory together, with their source items.
+/// Divides view items into chunks that fit into memory together with their source items.
 #[must_use]
 pub fn chunks(suspects: &[Suspect]) -> Vec<&[Suspect]> {
     divided(suspects, Suspect::recounted)
 }
 
-/// The same, of view items whose source items are not read again.
+/// The same, for view items whose source items are not read again.
 #[must_use]
 pub(super) fn chunks_at_rest(suspects: &[Suspect]) -> Vec<&[Suspect]> {
     divided(suspects, Suspect::at_rest)
@@ -97,17 +100,17 @@ fn divided(suspects: &[Suspect], of: fn(&Suspect) -> usize) -> Vec<&[Suspect]> {
     chunks
 }
 
-/// What is done about view items after each look at a part of them.
+/// What a command does after each look at a chunk of view items. An audit does nothing; a repair sets counters.
 pub trait AfterLook {
-    /// Takes view items that are at rest, as far as is known; returns those that were changed by somebody, which are to be
-    /// recounted. What was set or changed is no longer among what was seen.
+    /// Called with view items that have not changed since they were read, as far as is known. Returns those that
+    /// another writer has changed, so that they are recounted. Items that were set or changed are removed from `seen`.
     fn at_rest(
         &mut self,
         examiner: &mut Examiner<'_>,
         seen: &mut HashMap<ViewKey, Examined>,
     ) -> impl Future<Output = Result<HashSet<ViewKey>, AuditError>>;
 
-    /// Takes what was seen; looks again at what it changed.
+    /// Called with view items that were recounted. Items that were set are looked at again, and `seen` is updated.
     fn after(
         &mut self,
         examiner: &mut Examiner<'_>,
@@ -115,7 +118,7 @@ pub trait AfterLook {
     ) -> impl Future<Output = Result<(), AuditError>>;
 }
 
-/// Nothing is done.
+/// An audit: nothing is done after a look.
 pub(in crate::operate) struct OnlyLook;
 
 impl AfterLook for OnlyLook {
@@ -135,22 +138,22 @@ impl AfterLook for OnlyLook {
 /// View items to examine, whose source items were recounted.
 pub struct RecountedItems {
     pub(super) keys: Vec<ViewKey>,
-    /// When that was.
+    /// When the recount began.
     pub(super) at: Instant,
 }
 
-/// A view item as it was seen at one moment, with all that explains it.
+/// A view item as it was at one moment, with everything that explains its counters.
 #[derive(Debug, Clone)]
 pub struct Examined {
     /// The item; `None` if it is not there.
     pub item: Option<Item>,
-    /// Its source items.
+    /// The recount of its source items.
     pub truth: SourceTotals,
     /// The records that are not applied.
     pub open: Vec<PendingRecord>,
-    /// The views that it belongs to, of those that are compared.
+    /// Of the compared views, those to which it belongs.
     pub views: ViewSet,
-    /// What follows.
+    /// The conclusion.
     pub verdict: ItemVerdict,
 }
 
@@ -160,37 +163,37 @@ impl Examined {
         Self { item: None, truth, open, views, verdict: ItemVerdict::Unstable }
     }
 
-    /// Whether counters are wrong for no reason.
+    /// Whether its counters differ from what the recount and the open records explain.
     #[must_use]
     pub fn is_drifted(&self) -> bool {
         matches!(self.verdict, ItemVerdict::Drifted(_))
     }
 
-    /// The counters that a repair sets: the truth, less what is not applied yet.
+    /// The counters that a repair sets: the recount, less the deltas of records that are not applied yet.
     #[must_use]
     pub fn wanted(&self) -> Sums {
         of_views(&expected(&self.truth.sums, &self.open), self.views)
     }
 }
 
-/// What looking at view items needs.
+/// What is needed to look at view items.
 pub struct Examiner<'a> {
-    /// Where they are.
+    /// The tables.
     pub(in crate::operate) tables: &'a TableReader,
-    /// What is compared.
+    /// Which counters are compared.
     pub(super) scope: Compared,
-    /// Their records.
+    /// The stream's records.
     pub(super) records: &'a mut StreamRecords,
-    /// What the first pass added up.
+    /// The sums of the first pass.
     pub(in crate::operate) balances: &'a mut Balances,
-    /// How long a record may take from its write to the stream.
+    /// How long a write may take to reach the stream.
     pub(super) settle: Duration,
-    /// Whether to cut the wait for that short.
+    /// Whether the operator asked to stop, which cuts waits short.
     pub(in crate::operate) stop: &'a Stop,
 }
 
 impl Examiner<'_> {
-    /// Looks at view items that were recounted.
+    /// Examines view items that were recounted.
     ///
     /// # Errors
     /// When a table or the stream cannot be read.
@@ -201,7 +204,7 @@ impl Examiner<'_> {
         let keys = &recounted.keys;
         self.settle(recounted.at).await?;
         let mut examined = self.looks(keys).await?;
-        // What differs is believed when it differs once more: a record may have taken longer than the settling time.
+        // A difference counts only when it is seen twice: a record may have taken longer than the settling time.
         let drifted = |key: &&ViewKey| examined.get(*key).is_some_and(Examined::is_drifted);
         let suspects: Vec<ViewKey> = keys.iter().filter(drifted).cloned().collect();
         if !suspects.is_empty() && self.records.is_followed() {
@@ -211,7 +214,7 @@ impl Examiner<'_> {
         Ok(examined)
     }
 
-    /// Waits until a record that was written before that moment has got to the stream.
+    /// Waits until the records that were written before `since` have reached the stream.
     pub(super) async fn settle(&mut self, since: Instant) -> Result<(), AuditError> {
         if self.records.is_followed() {
             self.stop.within(self.settle.saturating_sub(since.elapsed())).await;
@@ -220,7 +223,7 @@ impl Examiner<'_> {
         Ok(())
     }
 
-    /// Looks until each item was seen at rest, or often enough to call it unstable.
+    /// Looks until each item was seen unchanged, or often enough to call it unstable.
     async fn looks(&mut self, keys: &[ViewKey]) -> Result<HashMap<ViewKey, Examined>, AuditError> {
         let mut examined = HashMap::new();
         let mut left = keys.to_vec();
@@ -238,7 +241,8 @@ impl Examiner<'_> {
         Ok(examined)
     }
 
-    /// Looks at a view item that may be written all the time, until it is known what its counters are off by.
+    /// Looks at a view item that may be written all the time, until it is known by how much its counters are off;
+    /// `None` if that is still unknown after `LOOKS` looks.
     ///
     /// # Errors
     /// When a table or the stream cannot be read.
@@ -253,11 +257,12 @@ impl Examiner<'_> {
         Ok(None)
     }
 
-    /// One look at view items: those that nothing touched between its beginning and its end.
+    /// One look at view items. Returns those that did not change during the look.
     ///
-    /// The counters are read first. Whatever is in them had been in the stream before, so that the stream, read next, has
-    /// it; its marker was written with it, so that the markers, read after that, show it. When the item is the same in the
-    /// end, nothing was applied in between, and the markers are those that belong to the counters.
+    /// The order of the reads proves the result. The counters are read first. Every record in them was in the stream
+    /// before, so the stream, read next, contains it. Its marker was written with it, so the markers, read after that,
+    /// show it. If the item is still the same at the end, nothing was applied in between, and the markers belong to
+    /// these counters.
     async fn look(&mut self, keys: &[ViewKey]) -> Result<HashMap<ViewKey, Examined>, AuditError> {
         let before = self.tables.view_items(keys).await?;
         self.records.catch_up(self.tables, Reach::Thorough).await?;
@@ -271,7 +276,7 @@ impl Examiner<'_> {
         Ok(judged.collect())
     }
 
-    /// One look at a view item that may be written all the time: it is seen once one possibility is left.
+    /// One look at a view item that may be written all the time. The item is known once one possibility is left.
     async fn look_at_once(
         &mut self,
         key: &ViewKey,
@@ -292,7 +297,7 @@ impl Examiner<'_> {
         Ok(found.map(|more| self.judge(key, item.as_ref(), truth, [open, more].concat())))
     }
 
-    /// The views that a view item belongs to.
+    /// The views to which a view item belongs.
     fn views<'r>(
         &self,
         key: &ViewKey,
@@ -307,7 +312,7 @@ impl Examiner<'_> {
         self.scope.owners(self.tables.definition(), key, item, contributing)
     }
 
-    /// Judges a view item by its source items and its records that are not applied.
+    /// Compares a view item with its recount and its open records.
     pub(super) fn judge(
         &self,
         key: &ViewKey,

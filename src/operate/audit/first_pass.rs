@@ -1,4 +1,4 @@
-//! The pass over the tables that tells what is equal from what has to be looked at.
+//! The pass over the tables that separates exact view items from those to examine.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
@@ -23,10 +23,10 @@ use crate::rollup::model::view::{OnMissingViewItem, TableId, ViewKey};
 use crate::rollup::pipeline::contribution::contribution;
 
 impl Audit {
-    /// Finds the view items that have to be looked at alone.
+    /// Reads the tables and returns the view items to examine alone.
     pub(in crate::operate) async fn first_pass(&mut self) -> Result<Vec<Suspect>, AuditError> {
-        // A shard without a record is waited for while the tables are read. What it brings by then counts as written in the
-        // meantime.
+        // A shard without a record needs a wait, so the tables are read during it. Records that arrive in the meantime
+        // count as written during the pass.
         let mut reading = self.records.read_history(&self.tables).await?;
         if let Some(key) = self.only.clone() {
             if let Some(reading) = &mut reading {
@@ -43,7 +43,8 @@ impl Audit {
         unsettled.retain(|key| self.wants(key));
         loop {
             let suspects = self.sort_out(&unsettled);
-            // An older record that is not applied may concern more view items: those are equal to what they should not be.
+            // An open older record may concern further view items, whose counters equal the recount although they
+            // should not.
             let keys: HashSet<ViewKey> = suspects.iter().map(|suspect| suspect.key.clone()).collect();
             let mut more = self.records.look_back(&self.tables, &keys).await?;
             more.retain(|key| self.wants(key));
@@ -55,8 +56,7 @@ impl Audit {
         }
     }
 
-    /// Reads all tables beside the rest of a reading of the stream: adds the source items up, and lays the view items beside
-    /// them.
+    /// Reads all tables while the reading of the stream ends: sums up the source items and adds the view items.
     async fn read_tables(&mut self, mut reading: Option<ReadToEnd>) -> Result<(), AuditError> {
         let definition = self.tables.definition().clone();
         let (balances, unreadable) = (RefCell::new(Balances::of_slice(self.slice)), RefCell::new(0));
@@ -98,7 +98,7 @@ impl Audit {
         Ok(())
     }
 
-    /// What is equal, and was not written in between, is exact; the others are examined alone.
+    /// Counts as exact the view items that are equal and were not written during the pass; returns the others.
     fn sort_out(&mut self, unsettled: &HashSet<ViewKey>) -> Vec<Suspect> {
         let balances = &self.balances;
         (self.equal, self.sources, self.sizes) = (0, 0, ItemSizes::default());
@@ -142,8 +142,8 @@ impl Audit {
     }
 }
 
-/// Takes an item that may be a view item, and not one that is certainly none. In a table that is source and view, one without
-/// a trace of a view is a source item.
+/// Adds an item that may be a view item. In a table that is both source and view table, an item without an attribute of
+/// a view is a source item.
 fn take_stored(definition: &Definition, table: TableId, item: &Item, balances: &mut Balances) {
     let Ok(key) = definition.own_key(table, item) else { return };
     let views = definition.fitting(&key);

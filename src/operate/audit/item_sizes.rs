@@ -1,4 +1,4 @@
-//! How large view items are, and what of them counts nothing.
+//! The sizes of view items, and the groups on them that count nothing.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use crate::rollup::model::view::ViewKey;
 /// The largest view item, and those with groups that count nothing.
 #[derive(Debug, Clone, Default)]
 pub struct ItemSizes {
-    /// The largest one, and its bytes: of its key, counters and what else the views set.
+    /// The largest view item, and its size in bytes: its key, its counters and the other attributes that the views set.
     pub largest: Option<(ViewKey, usize)>,
-    /// The groups that count nothing, of all.
+    /// The groups that count nothing, of all view items.
     pub zero_groups: ZeroGroups,
-    /// The view items that have such groups, and the views that they belong to.
+    /// The view items that have such groups, and the views to which they belong.
     pub with_zero_groups: BTreeMap<ViewKey, ViewSet>,
 }
 
 impl ItemSizes {
-    /// Notes a view item that belongs to these views.
+    /// Adds a view item that belongs to these views.
     pub(super) fn note(&mut self, key: &ViewKey, views: ViewSet, bytes: usize, zero_groups: ZeroGroups) {
         if zero_groups.groups > 0 && self.with_zero_groups.insert(key.clone(), views).is_none() {
             self.zero_groups.add(zero_groups);
@@ -28,7 +28,7 @@ impl ItemSizes {
         }
     }
 
-    /// Takes out groups that were removed; an item of which none was still has some.
+    /// Subtracts groups that were removed. A view item from which none was removed still has some.
     pub(in crate::operate) fn removed(&mut self, removed: &[(ViewKey, ZeroGroups)]) {
         for (key, of_item) in removed {
             self.zero_groups.groups -= of_item.groups.min(self.zero_groups.groups);
@@ -39,7 +39,7 @@ impl ItemSizes {
         }
     }
 
-    /// Adds the sizes of other view items.
+    /// Adds the sizes of another report.
     pub(super) fn join(&mut self, other: Self) {
         self.zero_groups.add(other.zero_groups);
         self.with_zero_groups.extend(other.with_zero_groups);

@@ -1,4 +1,4 @@
-//! What is kept of a view item that was looked at, once its source items are forgotten.
+//! What is kept of an examined view item after its source items are dropped from memory.
 
 use super::examine::Examined;
 use crate::rollup::check::judge::{
@@ -11,24 +11,24 @@ use crate::rollup::model::item_size;
 use crate::rollup::model::measure::{Measure, MeasureId, ViewSet};
 use crate::rollup::model::number::Number;
 
-/// A view item that was looked at.
+/// An examined view item.
 #[derive(Debug)]
 pub(in crate::operate) struct JudgedItem {
-    /// What was found.
+    /// The verdict on its counters.
     pub(super) verdict: JudgedCounters,
-    /// There is no such view item: its last source item was deleted before it had any counters.
+    /// The item does not exist and should not: its last source item was deleted before it had any counters.
     pub(super) is_none: bool,
-    /// What cannot be, by which invariant.
+    /// Violated invariants: the identifier, and what contradicts it.
     pub(super) findings: Vec<(&'static str, String)>,
-    /// Bytes of what is of the views.
+    /// Size in bytes of its key and of the attributes of the views.
     pub(super) bytes: usize,
-    /// The views that it belongs to.
+    /// The views to which it belongs.
     pub(super) views: ViewSet,
-    /// Groups that count nothing.
+    /// The groups that count nothing.
     pub(super) zero_groups: ZeroGroups,
 }
 
-/// What was found about the counters of a view item.
+/// The verdict on the counters of a view item.
 #[derive(Debug)]
 pub(super) enum JudgedCounters {
     Exact,
@@ -37,21 +37,21 @@ pub(super) enum JudgedCounters {
     Unstable,
 }
 
-/// A counter that nothing explains.
+/// A counter that differs from what the recount and the open records explain.
 #[derive(Debug, Clone)]
 pub struct DriftedCounter {
-    /// What it is, and what it should be.
+    /// The counter, its stored value and its expected value.
     pub difference: Difference,
-    /// What records that are not applied will add to it.
+    /// What records that are not applied yet will add to it.
     pub pending: Number,
 }
 
 impl JudgedItem {
-    /// What is kept of a view item.
+    /// Keeps the verdict and the sizes of an examined item.
     #[must_use]
     pub(super) fn of(definition: &Definition, examined: &Examined) -> Self {
         let stored = StoredCounters::read(definition, examined.views, examined.item.as_ref());
-        // What records explain that are not applied, such as a deletion that came before, is no missing history.
+        // A negative counter that open records explain, such as a deletion that came first, is not a missing history.
         let negative = match stored.negative(definition) {
             _ if !examined.is_drifted() => None,
             0 => None,
@@ -83,12 +83,12 @@ impl JudgedItem {
         }
     }
 
-    /// Whether it stopped changing while it was examined.
+    /// Whether its counters could be judged, so that it is not unstable.
     pub(super) fn is_seen(&self) -> bool {
         !matches!(self.verdict, JudgedCounters::Unstable)
     }
 
-    /// Whether counters are wrong for no reason.
+    /// Whether its counters differ from what the recount and the open records explain.
     pub(super) fn is_drifted(&self) -> bool {
         matches!(self.verdict, JudgedCounters::Drifted(_))
     }
@@ -102,8 +102,8 @@ fn pending(open: &[PendingRecord], difference: &Difference) -> Number {
     sum
 }
 
-/// Whether the totals and their groups contradict each other: what is in a total and in no group are ungrouped items, and
-/// how many these should be is known.
+/// Compares totals with their groups. What is in a total and in no group are ungrouped source items, whose share is
+/// known.
 fn inconsistent(definition: &Definition, stored: &StoredCounters, examined: &Examined) -> Option<String> {
     if !examined.is_drifted() {
         return None;
@@ -132,7 +132,7 @@ fn inconsistent(definition: &Definition, stored: &StoredCounters, examined: &Exa
     None
 }
 
-/// A total less the sum of its groups.
+/// A total less the sum of its groups: what ungrouped source items add to the total.
 fn ungrouped(counters: &Sums, total: MeasureId, grouped: MeasureId) -> Number {
     let mut sum = Number::zero();
     for (counter, value) in counters {

@@ -1,4 +1,4 @@
-//! The whole idempotency table, read once: quarantine, contradictions, and how many events there were when.
+//! Reads the whole idempotency table once: records in quarantine, contradictions, and the number of events by hour.
 
 use std::cell::RefCell;
 use std::collections::hash_map::DefaultHasher;
@@ -22,28 +22,28 @@ use crate::rollup::model::marker::{
 use crate::rollup::model::record::RecordId;
 use crate::rollup::{AttributeValue, Item};
 
-/// Events that are compared with each other, so that one that was counted under two numbers is found. Of more there is no
-/// room: each costs some bytes.
+/// The most events that are compared with each other, to find an event that was counted under two numbers. The limit
+/// bounds the memory: each event takes some bytes.
 const EVENTS: usize = 4_000_000;
 
-/// How far back the hours are counted, in hours.
+/// For how many hours back the events are counted by hour.
 pub const HOURS: i64 = 48;
 
 /// What the markers say.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// Markers of records.
+    /// Number of markers of records.
     pub markers: u64,
-    /// Records of repairs.
+    /// Number of records of repairs.
     pub repairs: u64,
-    /// Records in quarantine, with what they are about.
+    /// Records in quarantine, with their effects.
     pub quarantined: Vec<(RecordId, OpenEffect)>,
-    /// What cannot be.
+    /// Violated invariants.
     pub findings: Vec<Finding>,
-    /// Markers by the hour in which they were written, of the last [`HOURS`].
+    /// Number of markers by the hour in which they were written, for the last [`HOURS`] hours.
     pub hours: BTreeMap<DateTime<Utc>, u64>,
     events: HashMap<u64, u64>,
-    /// Markers in quarantine whose records are kept in parts, which are read one after another.
+    /// Quarantined markers whose records are kept in parts. The parts are read one record after another.
     in_parts: Vec<(RecordId, Item)>,
 }
 
@@ -79,7 +79,7 @@ pub async fn read(tables: &TableReader, now: DateTime<Utc>) -> Result<Ledger, Au
 impl Ledger {
     fn take(&mut self, tables: &TableReader, marker: Item, now: DateTime<Utc>) {
         let Some(id) = record_id(&marker) else { return };
-        // What was migrated, repaired or done, the definition, and parts of records are no markers.
+        // The items of migrations, repairs, slices and definitions, and the parts of records, are not markers.
         let number = id.sequence_number.as_str();
         if [DEFINITION, REPAIRED].contains(&number) || is_of_commands(number) || is_part(&marker) {
             return;

@@ -1,4 +1,4 @@
-//! Reports of slices, added up.
+//! Adds up the reports of slices.
 
 #[cfg(feature = "cli")]
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 #[cfg(feature = "cli")]
 use super::error::AuditError;
 
-/// The sum of two reports; either may be null, which is not a report.
+/// The sum of two reports. `null` stands for no report.
 #[must_use]
 pub fn sum(one: Value, other: Value) -> Value {
     added("", one, other)
 }
 
-/// Reads reports and adds them up.
+/// Reads reports from files and adds them up.
 ///
 /// # Errors
 /// When a file is not a report.
@@ -35,7 +35,7 @@ fn report(file: &Path) -> Result<Value, AuditError> {
     Ok(report)
 }
 
-/// Whether a report leaves nothing to do.
+/// Whether a report has nothing for an operator to do.
 #[must_use]
 pub fn is_clean(report: &Value) -> bool {
     let none = |name: &str| report[name].as_u64().unwrap_or_default() == 0;
@@ -46,7 +46,7 @@ pub fn is_clean(report: &Value) -> bool {
         && ["ledger", "uncountable"].into_iter().all(empty)
 }
 
-/// What a slice counts for itself is added; what each of them reads whole is the same in all.
+/// Adds what each slice counts for itself, and takes once what every slice reads in full.
 fn added(name: &str, one: Value, other: Value) -> Value {
     const OF_ALL: [&str; 9] = [
         "markers",
@@ -85,7 +85,7 @@ fn added(name: &str, one: Value, other: Value) -> Value {
             (Some(one), Some(other)) => (one + other).into(),
             _ => (one.as_f64().unwrap_or_default() + other.as_f64().unwrap_or_default()).into(),
         },
-        // The oldest record without a marker.
+        // The earlier of two times.
         (Value::String(one), Value::String(other)) if ["oldest_unmarked", "began"].contains(&name) => {
             one.min(other).into()
         }

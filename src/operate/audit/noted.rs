@@ -1,4 +1,4 @@
-//! What is noted of a view item's records while it is looked at in one moment.
+//! The records of a view item that are read while the item is looked at as of one moment.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,28 +9,28 @@ use crate::rollup::model::change::Sums;
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 
-/// What is noted of a view item's records that are read after the moment of a look.
+/// The records of a view item that are read after the moment of a look.
 #[derive(Debug)]
 pub(super) struct Noted {
     key: ViewKey,
-    /// Records whose markers were read in the moment.
+    /// Records whose markers were read at the moment.
     asked: HashSet<RecordId>,
-    /// Where in the look the records are read that are noted now.
+    /// When in the look the records are read that are noted next.
     pub(super) read_at: ReadAt,
     pub(super) open: Vec<PendingRecord>,
     pub(super) unsure: Vec<PendingRecord>,
-    /// Records that were known, and whose markers were not read in the moment.
+    /// Records that were known at the moment, and whose markers were not read at the moment.
     pub(super) others: Vec<PendingRecord>,
 }
 
 impl Noted {
-    /// Nothing yet, but of the records that were not applied in the moment as far as that is known.
+    /// Begins with the known records that were not applied.
     pub(super) fn new(key: &ViewKey, asked: HashSet<RecordId>, known: Vec<PendingRecord>) -> Self {
         let (open, others) = known.into_iter().partition(|record| asked.contains(&record.id));
         Self { key: key.clone(), asked, read_at: ReadAt::Unordered, open, unsure: Vec::new(), others }
     }
 
-    /// Notes a record as its marker says.
+    /// Notes a record with the state of its marker.
     pub(super) fn note(&mut self, id: &RecordId, state: MarkerState, deltas: &BTreeMap<ViewKey, Sums>) {
         if let Some(sums) = deltas.get(&self.key).filter(|_| !self.asked.contains(id)) {
             self.put(state, PendingRecord { id: id.clone(), waiting: NotApplied::Unmarked, sums: sums.clone() });

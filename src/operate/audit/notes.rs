@@ -1,4 +1,4 @@
-//! What an audit found in addition to its verdicts: in the source table, and of the size of view items.
+//! What an audit found in addition to its verdicts: about source items, and about the sizes of view items.
 
 use super::remedies::{Remedies, Remedy};
 use super::uncountable::UncountableItem;
@@ -7,15 +7,15 @@ use crate::rollup::check::zero_groups::ZeroGroups;
 use crate::rollup::model::limits;
 use crate::rollup::model::view::ViewKey;
 
-/// Findings of a kind that are shown to people.
+/// The most findings of one kind that are shown to people; `--json` has all.
 pub(super) const LINES: usize = 20;
 
-/// One finding, and what to do about it.
+/// A finding, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Note {
     /// What was found.
     pub(super) text: String,
-    /// None where the note before it or after it has it.
+    /// How to fix it; `None` if a neighbouring note has the same remedy.
     pub(super) remedy: Option<Remedy>,
 }
 

@@ -1,4 +1,4 @@
-//! The records that are not in the counters and may still be added, by the view items that they belong to.
+//! The records that are not in the counters and may be added later, by view item.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,20 +15,20 @@ use crate::rollup::model::view::ViewKey;
 /// A record that is not in the counters.
 #[derive(Debug)]
 pub(super) struct OpenRecord {
-    /// Why it is not.
+    /// Why it is not in the counters.
     pub(super) waiting: NotApplied,
-    /// When it was written, as far as that is known.
+    /// When it was written, if that is known.
     pub(super) created_at: Option<DateTime<Utc>>,
     /// What it will add, to which view items.
     pub(super) effect: OpenEffect,
 }
 
-/// Records in quarantine, by what can become of them.
+/// Records in quarantine, by whether they can be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum QuarantinedKind {
     /// They can be applied once their cause is fixed.
     Applicable,
-    /// They can never be.
+    /// They can never be applied.
     Inapplicable,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct OpenRecords {
 }
 
 impl OpenRecords {
-    /// Notes a record that is not in the counters.
+    /// Adds a record that is not in the counters.
     pub(super) fn add(&mut self, id: RecordId, record: OpenRecord) {
         for item in &record.effect.items {
             self.of_items.entry(item.clone()).or_default().insert(id.clone());
@@ -48,7 +48,7 @@ impl OpenRecords {
         self.records.insert(id, record);
     }
 
-    /// Takes what markers say of records that were not applied; returns how many are by now.
+    /// Updates records from their markers, and returns how many have been applied since.
     pub(super) fn update(&mut self, ids: &[RecordId], markers: &HashMap<RecordId, Item>) -> usize {
         let mut closed = 0;
         for id in ids {
@@ -67,7 +67,7 @@ impl OpenRecords {
         closed
     }
 
-    /// Forgets a record.
+    /// Removes a record.
     pub(super) fn remove(&mut self, id: &RecordId) {
         let Some(record) = self.records.remove(id) else { return };
         for item in &record.effect.items {
@@ -80,20 +80,20 @@ impl OpenRecords {
         }
     }
 
-    /// The records of view items, each once.
+    /// The open records of these view items, each once.
     pub(super) fn ids_of(&self, keys: &[ViewKey]) -> Vec<RecordId> {
         let ids: BTreeSet<&RecordId> = keys.iter().filter_map(|key| self.of_items.get(key)).flatten().collect();
         ids.into_iter().cloned().collect()
     }
 
-    /// The records of one view item, the oldest first: they are the next to be applied.
+    /// The open records of one view item, oldest first, because those are applied next.
     pub(super) fn oldest_first(&self, key: &ViewKey) -> Vec<RecordId> {
         let mut ids: Vec<RecordId> = self.of_items.get(key).into_iter().flatten().cloned().collect();
         ids.sort_by(|a, b| order(&a.sequence_number).cmp(&order(&b.sequence_number)));
         ids
     }
 
-    /// The records of one view item, as what is judged by them.
+    /// The open records of one view item, in the form that the verdict needs.
     pub(super) fn of(&self, key: &ViewKey) -> Vec<PendingRecord> {
         let ids = self.of_items.get(key).into_iter().flatten();
         let open = ids.filter_map(|id| {
@@ -104,7 +104,7 @@ impl OpenRecords {
         open.collect()
     }
 
-    /// The records in quarantine of this kind that belong to a view item of these, the oldest first.
+    /// The records in quarantine of this kind that concern one of these view items, oldest first.
     pub(super) fn in_quarantine(&self, kind: QuarantinedKind, of: impl Fn(&ViewKey) -> bool) -> Vec<RecordId> {
         let wanted = |record: &OpenRecord| {
             let effect = &record.effect;
@@ -118,12 +118,12 @@ impl OpenRecords {
         ids
     }
 
-    /// The view items that a record belongs to.
+    /// The view items that a record concerns.
     pub(super) fn items_of(&self, id: &RecordId) -> impl Iterator<Item = &ViewKey> {
         self.records.get(id).into_iter().flat_map(|record| &record.effect.items)
     }
 
-    /// The view items that any of the records belongs to.
+    /// The view items that any open record concerns.
     pub(super) fn items(&self) -> impl Iterator<Item = &ViewKey> {
         self.of_items.keys()
     }
@@ -134,7 +134,7 @@ impl OpenRecords {
         unmarked.filter_map(|record| record.created_at).min()
     }
 
-    /// How many records are in quarantine: of one view item, or those whose first view item, if there is any, is wanted.
+    /// Number of records in quarantine: of one view item, or of those whose first view item, if any, passes the filter.
     pub(super) fn quarantined(&self, of: Option<&ViewKey>, first: impl Fn(Option<&ViewKey>) -> bool) -> usize {
         let is_wanted = |record: &OpenRecord| match of {
             Some(key) => record.effect.items.contains(key),

@@ -1,4 +1,4 @@
-//! The report as a page for a browser: one file, nothing from elsewhere, light or dark as the reader has it.
+//! The report as a page for a browser: one self-contained file, in the light or dark colours that the reader prefers.
 
 use std::fmt::{self, Display, Write};
 
@@ -15,10 +15,11 @@ use crate::rollup::check::ledger::Finding;
 
 mod plots;
 
-/// Rows of a table; a page of more could not be read. The whole list is what `--json` prints.
+/// The most rows of a table, so that the page stays readable; `--json` prints the whole list.
 const ROWS: usize = 500;
 
-/// Colours differ for a light and a dark page. No colour is the only sign of anything.
+/// The colours of a light and a dark page. Colour is never the only sign of a state, for readers who cannot distinguish
+/// colours.
 pub(crate) const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1d2530;--dim:#566374;--paper:#fff;--card:#f4f6f9;--line:#d7dde5;--good:#176e41;\
 --lag:#8a5c00;--bad:#b52a2a;--bar:#3b6fd4}\
@@ -40,7 +41,7 @@ svg{width:100%;height:auto;display:block}svg text{fill:var(--dim);font:12px syst
 svg .bar{fill:var(--bar)}svg .less{fill:url(#hatch);stroke:var(--lag);stroke-width:1.5}svg .more{fill:var(--bad)}\
 svg line{stroke:var(--line)}svg .hatch{stroke:var(--lag);stroke-width:3}";
 
-/// Text in a page: what is in an item must not become a part of it.
+/// Text in a page, escaped: the content of an item must not become part of the page.
 pub(crate) struct Text<T>(pub(crate) T);
 
 impl<T: Display> Display for Text<T> {
@@ -52,7 +53,7 @@ impl<T: Display> Display for Text<T> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                // Neither a page nor its reader can use these; a direction mark could turn the text beside it around.
+                // A page cannot use control characters, and a direction mark could reorder the text beside it.
                 c if c.is_control()
                     || ('\u{202a}'..='\u{202e}').contains(&c)
                     || ('\u{2066}'..='\u{2069}').contains(&c) =>
@@ -66,7 +67,8 @@ impl<T: Display> Display for Text<T> {
     }
 }
 
-/// The page: of one report, with the commands that fix what it found; and the numbers of slices that an earlier run did.
+/// The page of a report, with the commands that fix what the audit found, and the numbers of the slices that an earlier
+/// run did.
 #[must_use]
 pub fn page(report: &AuditReport, earlier: Option<&EarlierSlices>, commands: &Commands, now: DateTime<Utc>) -> String {
     let mut page = String::new();
@@ -113,13 +115,14 @@ fn write(
     Ok(())
 }
 
-/// What to do, and the commands as blocks of their own, which can be copied whole.
+/// The remedy, with each command in a block of its own, which can be copied whole.
 fn remedy(page: &mut String, Remedy { does, commands }: &Remedy) -> fmt::Result {
     write!(page, "<p>{}:</p>", Text(does))?;
     commands.iter().try_for_each(|command| write!(page, "<pre><code>{}</code></pre>", Text(command)))
 }
 
-/// The beginning of a table that scrolls alone where the page is narrow; the headings of numbers begin with a space.
+/// Begins a table that scrolls by itself where the page is narrow. The heading of a column of numbers begins with a
+/// space.
 fn begin_table(page: &mut String, id: &str, label: &str, headings: &[&str]) -> fmt::Result {
     write!(
         page,
@@ -306,7 +309,7 @@ mod tests {
                 let rest = theme.split(&format!("--{name}:")).nth(1).unwrap_or_else(|| panic!("{name}: {theme}"));
                 luminance(rest.split(';').next().unwrap())
             };
-            // 4.5 is what WCAG 2 asks for text (1.4.3), 3 for graphics (1.4.11).
+            // WCAG 2 requires a contrast of 4.5 for text (1.4.3) and 3 for graphics (1.4.11).
             let text = ["ink", "dim", "good", "lag", "bad"].map(|name| (name, 4.5));
             for (name, least) in text.into_iter().chain([("bar", 3.0)]) {
                 for behind in ["paper", "card"] {

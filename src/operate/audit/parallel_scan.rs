@@ -1,5 +1,5 @@
-//! The segments of a scan, read side by side: each on a thread of its own where there is one, as to read an answer takes the
-//! processor longer than to add its items up.
+//! The segments of a scan, read in parallel. Each runs on its own thread where one is free, because parsing an answer
+//! takes more processor time than adding up its items.
 
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use tokio::sync::mpsc;
@@ -9,20 +9,20 @@ use super::read_meter::ReadMeter;
 use crate::operate::error::failure_text;
 use crate::rollup::Item;
 
-/// Pages of a segment that wait to be taken.
+/// Pages of a segment that are read ahead.
 const PAGES_AHEAD: usize = 1;
 
-/// Some items of a table.
+/// A page of a scan.
 #[derive(Debug, Default)]
 pub(super) struct ScannedPage {
     pub(super) items: Vec<Item>,
-    /// Items that were read for it.
+    /// Number of items that the service read for the page.
     pub(super) scanned: u64,
-    /// What it cost, in read units.
+    /// Read capacity units of the page.
     pub(super) units: f64,
 }
 
-/// A scan in progress. Dropping it ends it.
+/// A scan in progress. Dropping it cancels the scan.
 #[derive(Debug)]
 pub(super) struct ParallelScan {
     pages: mpsc::Receiver<Result<ScannedPage, String>>,
@@ -30,7 +30,7 @@ pub(super) struct ParallelScan {
 }
 
 impl ParallelScan {
-    /// Begins to read so many segments.
+    /// Starts reading this number of segments.
     pub(super) fn start(request: &ScanFluentBuilder, segments: i32, meter: &ReadMeter) -> Self {
         let (sender, pages) = mpsc::channel(PAGES_AHEAD * usize::try_from(segments).unwrap_or(1).max(1));
         let reading =
@@ -39,7 +39,7 @@ impl ParallelScan {
         Self { pages, segments }
     }
 
-    /// The next page of any segment; none at the end of all of them. An error is the last that comes of its segment.
+    /// The next page of any segment; `None` when all segments are read. An error ends its segment.
     pub(super) async fn next(&mut self) -> Option<Result<ScannedPage, String>> {
         if let Some(page) = self.pages.recv().await {
             return Some(page);
@@ -53,14 +53,14 @@ impl ParallelScan {
     }
 }
 
-/// Reads one segment, as fast as its pages are taken.
+/// Reads one segment, at most `PAGES_AHEAD` pages ahead of the consumer.
 async fn read(request: ScanFluentBuilder, meter: ReadMeter, pages: mpsc::Sender<Result<ScannedPage, String>>) {
     let mut from = None;
     loop {
         let page = match request.clone().set_exclusive_start_key(from).send().await {
             Ok(answer) => answer,
             Err(error) => {
-                // Nobody takes it if the scan has ended already.
+                // Ignore a closed channel: the scan is no longer wanted.
                 let _ = pages.send(Err(failure_text(&error))).await;
                 return;
             }

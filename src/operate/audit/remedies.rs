@@ -13,7 +13,7 @@ use crate::rollup::model::view::ViewKey;
 /// What to do about a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::operate) struct Remedy {
-    /// What it does, as the beginning of a line that the commands follow.
+    /// What the commands do, as the beginning of a line that they follow.
     pub(in crate::operate) does: String,
     /// The commands, in the order in which to run them.
     pub(in crate::operate) commands: Vec<String>,
@@ -35,7 +35,7 @@ impl fmt::Display for Remedy {
 
 #[cfg(feature = "cli")]
 impl AuditScope {
-    /// The commands that a report of a run within this scope names.
+    /// The commands for a report of a run with this scope, so that they repeat its options.
     #[must_use]
     pub(in crate::operate) fn commands(&self, commands: Commands, slices: &str) -> Commands {
         let Self { item, view, slice, adopt, all_markers, pace, agreement } = self;
@@ -78,7 +78,7 @@ impl Remedies<'_> {
             serde_json::Value::String(text) => text,
             object => object.to_string(),
         };
-        // Several tables can have such a key; a view names its table.
+        // If several tables can have such a key, the command needs a view, which determines the table.
         let view = definition.fitting(key).iter().next().filter(|_| definition.tables().len() > 1);
         let view = view.map(|view| option("--view", definition[view].name())).unwrap_or_default();
         let command = format!("{}{}{view}", self.commands.read("audit"), option("--item", &item));
@@ -96,7 +96,7 @@ impl Remedies<'_> {
         )
     }
 
-    /// What to do about findings of the ledger, which are of several kinds.
+    /// What to do about findings of the ledger, by kind of finding.
     pub(in crate::operate) fn of_ledger(&self) -> Vec<Remedy> {
         let has = |invariants: &[&str]| {
             self.report.findings.iter().any(|Finding { invariant, .. }| invariants.contains(invariant))

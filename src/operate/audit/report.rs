@@ -1,4 +1,4 @@
-//! What an audit or a repair came to.
+//! The result of an audit.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::rollup::model::limits;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::view::{KeyType, ViewKey};
 
-/// Keys of orphans that are listed; there may be as many as there are view items.
+/// The most keys of orphans that are listed, because there may be as many as there are view items.
 const ORPHANS: usize = 1_000;
 
-/// Bytes of a view item that are worth a line: three quarters of what it can have.
+/// From this size on, a view item is worth a line in the report: three quarters of the maximum size of an item.
 const LARGE_ITEM_BYTES: usize = limits::ITEM_BYTES / 4 * 3;
 
 /// What an audit found.
@@ -29,74 +29,75 @@ const LARGE_ITEM_BYTES: usize = limits::ITEM_BYTES / 4 * 3;
 pub struct AuditReport {
     /// What is counted.
     pub definition: Definition,
-    /// The only slice of the view items; none for all.
+    /// The slice that was audited; `None` for all view items.
     pub slice: Option<Slice>,
     /// View items whose counters equal the recount.
     pub exact: u64,
-    /// View items that lack records which are not applied.
+    /// View items whose counters equal the recount once open records are applied.
     pub behind: Vec<Behind>,
-    /// View items that never rested.
+    /// View items that kept changing while they were read.
     pub unstable: Vec<ViewKey>,
-    /// View items with counters that nothing explains.
+    /// View items with counters that differ from what the recount and the open records explain.
     pub drifted: Vec<Drifted>,
-    /// View items that were not got to before the stop.
+    /// Number of view items that were not examined before the operator asked to stop.
     pub not_examined: u64,
-    /// Records in quarantine.
+    /// Number of records in quarantine.
     pub quarantined: u64,
-    /// Source items of the first pass.
+    /// Number of source items that were read in the first pass.
     pub source_items: u64,
-    /// Source items that belong to no view item.
+    /// Number of source items that cannot be read as an item of the definition.
     pub unreadable_source_items: u64,
-    /// Source items that a view cannot count.
+    /// Source items that are in a view that cannot count them.
     pub uncountable: Vec<UncountableItem>,
-    /// What stands in one table only.
+    /// View items that lack source items, or the reverse.
     pub orphans: Orphans,
-    /// Items of view tables that belong to no view, and have attributes with the names of measures.
+    /// Items of view tables that belong to no view, but have attributes with the names of measures.
     pub others: Vec<ViewKey>,
-    /// What contradicts itself.
+    /// Violated invariants.
     pub findings: Vec<Finding>,
-    /// Markers of records.
+    /// Number of markers of records.
     pub markers: u64,
-    /// Records of repairs.
+    /// Number of records of repairs.
     pub repairs: u64,
-    /// Markers by hour.
+    /// Number of markers by the hour in which they were written.
     pub hours: BTreeMap<DateTime<Utc>, u64>,
-    /// Records of the stream that were read; `None` if there is no stream.
+    /// Number of stream records that were read; `None` if there is no stream.
     pub stream_records: Option<u64>,
     /// When the oldest record without a marker was written.
     pub oldest_unmarked: Option<DateTime<Utc>>,
-    /// Shards of the stream that were taken to be read to their ends as they had no record for a while.
+    /// Number of shards that were assumed to be read to their end because they had no record for a while, without
+    /// proof.
     pub shards_taken_as_read: usize,
-    /// How large view items are.
+    /// The sizes of view items.
     pub sizes: ItemSizes,
-    /// Read capacity units that the reading cost.
+    /// Read capacity units that the run consumed.
     pub read_units: f64,
-    /// How long it took.
+    /// Duration of the run.
     pub took: Duration,
 }
 
-/// A view item with counters that nothing explains.
+/// A view item whose counters differ from what the recount and the open records explain.
 #[derive(Debug, Clone)]
 pub struct Drifted {
-    /// Which one.
+    /// The view item's key.
     pub key: ViewKey,
-    /// Each of these counters.
+    /// The counters that drifted.
     pub counters: Vec<DriftedCounter>,
 }
 
-/// A view item that lacks records which are not applied.
+/// A view item whose counters equal the recount once open records are applied.
 #[derive(Debug, Clone)]
 pub struct Behind {
-    /// Which one.
+    /// The view item's key.
     pub key: ViewKey,
-    /// Records without a marker.
+    /// Number of records without a marker.
     pub unmarked: usize,
-    /// Records in quarantine.
+    /// Number of records in quarantine.
     pub quarantined: usize,
 }
 
 impl AuditReport {
-    /// Adds what was seen of one view item.
+    /// Adds the verdict on one view item.
     pub(super) fn add(&mut self, key: ViewKey, judged: JudgedItem) {
         if judged.is_none {
             return;
@@ -113,22 +114,22 @@ impl AuditReport {
         }
     }
 
-    /// View items in all.
+    /// Number of view items.
     #[must_use]
     pub fn view_items(&self) -> u64 {
         let listed = self.behind.len() + self.unstable.len() + self.drifted.len();
         self.exact + self.not_examined + u64::try_from(listed).unwrap_or(u64::MAX)
     }
 
-    /// Whether there is nothing for an operator to do. To be behind is only lag.
+    /// Whether there is nothing for an operator to do. Being behind is only lag, so it counts as clean.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let nothing = self.drifted.is_empty() && self.unstable.is_empty() && self.findings.is_empty();
         nothing && self.uncountable.is_empty() && self.quarantined == 0 && self.not_examined == 0
     }
 
-    /// The report as an object. A key of one string is that string; another one is an object of attribute to value, as
-    /// DynamoDB writes it. A number that is not whole, or too long for most readers of JSON, is a text.
+    /// The report as a JSON object. A key that is one string is a string; another key is an object from attribute to
+    /// value in DynamoDB JSON. A number that is not a whole number of 64 bits is a string.
     #[must_use]
     pub fn json(&self) -> Value {
         let ledger = self
@@ -201,7 +202,7 @@ impl AuditReport {
         keys.iter().take(ORPHANS).map(|key| self.key(key)).collect()
     }
 
-    /// The keys of the view items that drifted, as scripts read them.
+    /// The keys of the view items that drifted, in the form that scripts read.
     #[must_use]
     pub fn drifted_keys(&self) -> Vec<Value> {
         self.drifted.iter().map(|item| self.key(&item.key)).collect()
@@ -211,13 +212,13 @@ impl AuditReport {
         key_json(&self.definition, key)
     }
 
-    /// The largest view item with its bytes, if it is so large that it may soon be full.
+    /// The largest view item and its size in bytes, if it may soon be full.
     pub(super) fn large_item(&self) -> Option<(&ViewKey, usize)> {
         let largest = self.sizes.largest.as_ref().filter(|(_, bytes)| *bytes > LARGE_ITEM_BYTES);
         largest.map(|(key, bytes)| (key, *bytes))
     }
 
-    /// A view item for people: its key, and its table where there are several.
+    /// A view item's name for people: its key, and its table if there are several.
     pub(in crate::operate) fn item_name(&self, key: &ViewKey) -> String {
         if self.definition.tables().len() == 1 { key.to_string() } else { self.definition.named(key) }
     }
@@ -240,7 +241,7 @@ impl SliceReport for AuditReport {
         self.orphans.without_sources.extend(other.orphans.without_sources);
         self.orphans.without_view_item.extend(other.orphans.without_view_item);
         self.others.extend(other.others);
-        // Each slice reads all of these.
+        // Every slice reads all of these, so they are not added.
         self.findings.extend(other.findings);
         self.findings.sort_by(|a, b| (a.invariant, &a.subject, &a.what).cmp(&(b.invariant, &b.subject, &b.what)));
         self.findings.dedup();
@@ -256,7 +257,7 @@ impl SliceReport for AuditReport {
     }
 }
 
-/// A key of one string is that string; another one is an object of attribute to value, as DynamoDB writes it.
+/// A key as JSON: a string if the key is one string; otherwise an object from attribute to value in DynamoDB JSON.
 pub(in crate::operate) fn key_json(definition: &Definition, key: &ViewKey) -> Value {
     match definition[key.table].key.as_slice() {
         [(_, KeyType::S)] => json!(key.to_string()),
@@ -264,7 +265,7 @@ pub(in crate::operate) fn key_json(definition: &Definition, key: &ViewKey) -> Va
     }
 }
 
-/// A number that is not whole, or too long for most readers of JSON, is a text.
+/// A number as JSON: a string if it is not a whole number of 64 bits.
 pub(in crate::operate) fn number_json(number: &Number) -> Value {
     let text = number.to_string();
     text.parse::<i64>().map_or_else(|_| text.into(), Value::from)
@@ -277,13 +278,13 @@ fn reading(reading: &StoredValue) -> Value {
     }
 }
 
-/// A counter's name, as `CategoryCounts.Bar`.
+/// A counter's name, such as `CategoryCounts.Bar`.
 pub(in crate::operate) fn counter_name(definition: &Definition, difference: &Difference) -> String {
     let attribute = &definition[difference.counter.measure].attribute;
     difference.counter.group.as_ref().map_or_else(|| attribute.clone(), |group| format!("{attribute}.{group}"))
 }
 
-/// What is stored, for people.
+/// A stored value, for people.
 pub(in crate::operate) fn reading_text(reading: &StoredValue) -> String {
     match reading {
         StoredValue::Number(value) => value.to_string(),

@@ -14,21 +14,21 @@ use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 use crate::store::transaction_failure;
 
-/// Markers that fit beside a view item in one transaction.
+/// The most markers that fit into one transaction together with a view item.
 pub(super) const MARKERS_BESIDE_AN_ITEM: usize = TRANSACTION_ACTIONS - 1;
 
-/// What was read at one moment.
+/// The result of reading at one moment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Snapshot {
     /// The view item; `None` if it is not there.
     pub(super) item: Option<Item>,
-    /// The markers that are there.
+    /// The markers that exist.
     pub(super) markers: HashMap<RecordId, Item>,
 }
 
 impl TableReader {
-    /// Reads a view item and the markers of up to [`MARKERS_BESIDE_AN_ITEM`] records in one transaction: a marker is in the
-    /// answer if and only if its record is in the counters. `None` if a write interfered.
+    /// Reads a view item and the markers of up to [`MARKERS_BESIDE_AN_ITEM`] records in one transaction: a marker is in
+    /// the answer if and only if its record is in the counters. `None` if a write interfered.
     ///
     /// # Errors
     /// When a table cannot be read.

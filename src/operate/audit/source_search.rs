@@ -1,5 +1,5 @@
-//! The source items of view items, counted one by one: by a query for each view item where its key gives one, else by one
-//! scan for all of them.
+//! Recounts view items from their source items: with a query for each view item if its key allows one, otherwise with
+//! one scan for all of them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use crate::rollup::model::view::{View, ViewKey};
 use crate::rollup::pipeline::contribution::contribution;
 
 impl TableReader {
-    /// The source items of view items, each with what it contributes.
+    /// Recounts view items.
     ///
     /// # Errors
     /// When the table cannot be read.
@@ -63,20 +63,20 @@ impl TableReader {
     }
 }
 
-/// What the source items of one view item are found by, for one of its views.
+/// How to find the source items of a view item, for one of its views.
 struct SourceSearch {
     projection: Projection,
     conditions: Vec<KeyCondition>,
     values: Option<SdkItem>,
 }
 
-/// That an attribute has the value of the view's key.
+/// The condition that an attribute has the value that the view's key requires.
 struct KeyCondition {
     expression: String,
     on: ConditionOn,
 }
 
-/// Which attribute of a source item a condition is on.
+/// The attribute that a condition uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ConditionOn {
     PartitionKey,
@@ -91,7 +91,7 @@ impl SourceSearch {
         let mut conditions = Vec::new();
         let mut values = HashMap::new();
         for (place, part) in view.key().iter().enumerate() {
-            // The items of a key that is computed are found by computing it.
+            // A computed part of a key cannot be a condition: the scan computes it for each source item.
             let Some(attribute) = part.source_attribute() else { continue };
             projection.names.insert(format!("#k{place}"), attribute.to_owned());
             if let Some(value) = key_values.get(&part.view_attribute) {
@@ -110,7 +110,8 @@ impl SourceSearch {
         Self { projection, conditions, values }
     }
 
-    /// Whether the view's key names the source's partition key. An index cannot be read consistently.
+    /// Whether the conditions cover the source table's partition key, so that a query is possible. Indexes are not
+    /// used, because a global secondary index has no consistent reads.
     fn is_query(&self) -> bool {
         self.conditions.iter().any(|condition| condition.on == ConditionOn::PartitionKey)
     }

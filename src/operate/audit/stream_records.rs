@@ -1,10 +1,10 @@
-//! The source table's stream, followed beside its markers: which records are not in the counters, and what they changed
-//! since a place in the stream.
+//! Follows the source table's stream and its markers: which records are not in the counters, and which changes they
+//! made since a position in the stream.
 //!
-//! The stream is read from its oldest record on. What is kept of it: the records that are not applied, and, of the view items
-//! that are being looked at, the last state of each source item since the recount began. "Since" is a place in the stream
-//! and no time: a clock only tells what is certainly older. Records that had their time to be applied are asked for their
-//! markers by a second reading, of the view items that differ.
+//! The stream is read from its oldest record on. Two things are kept: the records that are not applied, and, for the
+//! view items that are being looked at, the last state of each source item since the recount began. "Since" means a
+//! position in the stream, not a time, because a clock can only say what is certainly older. For records that are old
+//! enough to be applied, the markers are looked up only if a view item differs, in a second reading.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -36,36 +36,37 @@ use crate::rollup::pipeline::delta::{Effect, Retention};
 
 mod expected;
 
-/// Findings of one kind that are kept.
+/// The most findings of one kind that are kept.
 pub(super) const FINDINGS: usize = 1_000;
 
-/// What of a marker tells how its record stands.
+/// The attributes of a marker that determine the state of its record.
 pub(super) const MARKER: [&str; 9] =
     [SEQUENCE_NUMBER, STREAM, OUTCOME, REASON, DELTAS, EVENT_ID, SOURCE_KEY, FINGERPRINT, DIGEST];
 
-/// By how much the clocks of operator and service may differ: requests of a clock that is further off are refused.
+/// The largest difference between the clocks of the operator and the service. The service refuses signed requests whose
+/// time differs by more than five minutes.
 const CLOCKS: Duration = Duration::from_mins(5);
 
-/// Which records from before the recount are asked for their markers.
+/// For which records from before the recount the markers are looked up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum MarkersAsked {
     /// All.
     #[default]
     All,
-    /// Those that may not have had their time to be applied: written since then.
+    /// Records that may not have had time to be applied, because they were written at this time or later.
     Since(DateTime<Utc>),
-    /// Those of one view item.
+    /// The records of one view item.
     Of(ViewKey),
 }
 
-/// Where in the work a record is read.
+/// When a record is read.
 #[derive(Debug, Clone, Copy)]
 enum Pass<'a> {
-    /// In the reading on.
+    /// The first time.
     Ahead,
-    /// The same, after it was laid over the recounts.
+    /// The first time, after its images were already applied to the recounts.
     Expected,
-    /// Once more, of these view items.
+    /// Again, for these view items.
     Back(&'a HashSet<ViewKey>),
 }
 
@@ -74,63 +75,64 @@ enum Pass<'a> {
 struct Watched {
     /// Its source items, once they are recounted.
     recount: Option<Recount>,
-    /// What became of source items that were written in the meantime.
+    /// Its source items that were written since the look began, while the recount is not complete; `None` if they no
+    /// longer contribute.
     later: HashMap<SourceKey, Option<ItemContribution>>,
 }
 
 /// The stream as far as it was read.
 #[derive(Default)]
 pub struct StreamRecords {
-    /// None where the table has no stream: then there is nothing to follow.
+    /// `None` if the table has no stream, so that there is nothing to follow.
     reader: Option<StreamReader>,
     pub(super) open: OpenRecords,
     watched: HashMap<ViewKey, Watched>,
-    /// View items with a change since this was last taken.
+    /// View items that a record changed since this was last emptied.
     pub(super) touched: HashSet<ViewKey>,
-    /// View items with a change since the first recount began.
+    /// View items that a record changed since the first recount began.
     written: HashSet<ViewKey>,
-    /// What is noted of the records of a view item while it is looked at alone.
+    /// The records of a view item that is looked at alone.
     pub(super) noted: Option<Noted>,
-    /// What contradicts itself.
+    /// Violated invariants.
     pub(super) findings: Vec<Finding>,
-    /// How many records were read.
+    /// Number of records that were read.
     pub(super) count: u64,
-    /// Records without a marker are applied as they are read.
+    /// Applies records without a marker as they are read, in a repair.
     pub(in crate::operate) applier: Option<Applier>,
     asked: MarkersAsked,
-    /// Records that were not asked for their markers.
+    /// Number of records whose markers were not looked up.
     unasked: u64,
-    /// When the recounts began, once they have: what is certainly older is not laid over them.
+    /// When the first recount began. Records that are certainly older are in every recount already.
     began: Option<DateTime<Utc>>,
-    /// How long before that a record is certainly older.
+    /// How much older than `began` a record must be to be certainly older.
     lag: TimeDelta,
 }
 
 impl StreamRecords {
-    /// The stream of the source table, from its oldest record on; without a stream there is nothing to follow.
+    /// Follows the source table's stream from its oldest record on, if it has one.
     pub(super) fn new(stream: Option<DynamoStream>, pace: &Pace, asked: MarkersAsked) -> Self {
         let reader = stream.map(|stream| StreamReader::new(stream, quiet(pace.settle)));
         let lag = TimeDelta::from_std(pace.lag.max(CLOCKS)).unwrap_or_default();
         Self { reader, asked, lag, ..Self::default() }
     }
 
-    /// The first recount begins: what is read from here on may not be in it.
+    /// Notes that the first recount begins: records that are read from here on may not be in it.
     pub(super) fn recounts_begin(&mut self) {
         self.began = Some(now());
         self.touched.clear();
     }
 
-    /// How many shards are taken to be read to their ends without proof.
+    /// Number of shards that were assumed to be read to their end without proof.
     pub(super) fn taken_as_read(&self) -> usize {
         self.reader.as_ref().map_or(0, StreamReader::taken_as_read)
     }
 
-    /// Whether there is a stream.
+    /// Whether the source table has a stream.
     pub(super) fn is_followed(&self) -> bool {
         self.reader.is_some()
     }
 
-    /// Reads the stream to its end: what was written before this was called, and has got there, has been read after it.
+    /// Reads the stream to its end, so that every record that had reached the stream before this call is read.
     ///
     /// # Errors
     /// When the stream or the markers cannot be read.
@@ -140,8 +142,7 @@ impl StreamRecords {
         self.read_on(tables, &mut reading).await
     }
 
-    /// Begins to read the stream to its end, as far as there are records; returns the reading, whose rest is most likely a
-    /// wait.
+    /// Reads the stream as far as there are records, and returns the reading. What is left of it is most likely a wait.
     ///
     /// # Errors
     /// When the stream or the markers cannot be read.
@@ -157,7 +158,7 @@ impl StreamRecords {
         Ok(Some(reading))
     }
 
-    /// Goes on with a reading, to its end.
+    /// Continues a reading to its end.
     ///
     /// # Errors
     /// When the stream or the markers cannot be read.
@@ -189,8 +190,8 @@ impl StreamRecords {
         }
     }
 
-    /// Reads what was read before once more, and asks the records of these view items for their markers; returns the view
-    /// items that they are about besides, where a record was not applied.
+    /// Reads the stream again and looks up the markers of the records of these view items. Returns the other view items
+    /// that open records among them concern.
     ///
     /// # Errors
     /// When the stream or the markers cannot be read.
@@ -210,7 +211,7 @@ impl StreamRecords {
         Ok(std::mem::take(&mut self.touched).into_iter().filter(|key| !keys.contains(key)).collect())
     }
 
-    /// Whether the marker of a record is looked up.
+    /// Whether to look up the marker of a record.
     fn asks(&self, record: &AuditedRecord<'_>, pass: Pass<'_>) -> bool {
         let (items, created_at) = (record.items(), record.record.created_at);
         let of_before = match &self.asked {
@@ -224,7 +225,7 @@ impl StreamRecords {
         }
     }
 
-    /// Takes records of one shard, in their order.
+    /// Processes the records of one shard, in their order.
     async fn take(&mut self, tables: &TableReader, records: &[EventRecord], pass: Pass<'_>) -> Result<(), AuditError> {
         let definition = tables.definition();
         let retention = retention(tables);
@@ -274,7 +275,8 @@ impl StreamRecords {
         Ok(())
     }
 
-    /// The markers of records with an effect, after those without one were applied, if that is wanted; and which had none.
+    /// The markers of the records that have an effect, and the records that had none. In a repair, records without a
+    /// marker are applied first.
     async fn markers_of(
         &mut self,
         tables: &TableReader,
@@ -293,8 +295,8 @@ impl StreamRecords {
         Ok((tables.markers_of(&ids, &MARKER).await?, unmarked))
     }
 
-    /// Lays a record's new image over the recounts of the view items that are watched, unless the recounts are certainly
-    /// newer.
+    /// Applies a record's new image to the recounts of the watched view items, unless the recounts are certainly newer
+    /// than the record.
     fn lay_over_recounts(&mut self, tables: &TableReader, trace: &AuditedRecord<'_>, items: &BTreeSet<ViewKey>) {
         let Some(began) = self.began else { return };
         if trace.record.created_at.is_some_and(|created_at| began.signed_duration_since(created_at) > self.lag) {
@@ -311,19 +313,19 @@ impl StreamRecords {
         }
     }
 
-    /// From here on, what changes the source items of these view items is laid over their recounts.
+    /// Starts to apply changes of source items to the recounts of these view items.
     pub(super) fn watch(&mut self, keys: &[ViewKey]) {
         self.watched.extend(keys.iter().map(|key| (key.clone(), Watched::default())));
     }
 
-    /// These view items were looked at.
+    /// Ends the watch of these view items after a look.
     pub(super) fn looked_at(&mut self, keys: &[ViewKey]) {
         for key in keys {
             self.watched.remove(key);
         }
     }
 
-    /// Takes the recount of a view item that is watched since before it began.
+    /// Adds the recount of a view item that has been watched since before the recount began.
     pub(super) fn recounted(&mut self, key: &ViewKey, mut recount: Recount) {
         let Some(watched) = self.watched.get_mut(key) else { return };
         for (source, contribution) in watched.later.drain() {
@@ -332,25 +334,25 @@ impl StreamRecords {
         watched.recount = Some(recount);
     }
 
-    /// What the source items of a watched view item come to, as of the place up to which the stream was read; none of one
-    /// that is not watched.
+    /// The recount of a watched view item, as of the position up to which the stream was read; `None` for other view
+    /// items.
     pub(super) fn truth(&self, key: &ViewKey) -> Option<SourceTotals> {
         let recount = self.watched.get(key)?.recount.as_ref();
         Some(recount.map(Recount::tally).unwrap_or_default())
     }
 
-    /// Whether the stream has no record of a view item since the first recount began: what its source items came to then,
-    /// they still come to.
+    /// Whether the stream has no record of a view item since the first recount began, so that its recount is still
+    /// right.
     pub(super) fn is_unwritten(&self, key: &ViewKey) -> bool {
         self.began.is_some() && !self.written.contains(key)
     }
 
-    /// Notes a record in quarantine that the scan of the table found.
+    /// Adds a record in quarantine that the scan of the idempotency table found.
     pub(super) fn add_quarantined(&mut self, id: RecordId, effect: OpenEffect) {
         self.open.add(id, OpenRecord { waiting: NotApplied::Quarantined, created_at: None, effect });
     }
 
-    /// Asks again which of the records of these view items are not applied.
+    /// Looks up again which records of these view items are not applied.
     ///
     /// # Errors
     /// When the markers cannot be read.
@@ -362,7 +364,7 @@ impl StreamRecords {
     }
 }
 
-/// How the function would judge a record now.
+/// The retention with which the function would judge a record now.
 fn retention(tables: &TableReader) -> Retention {
     Retention { days: tables.config.marker_retention_days, until: now() }
 }

@@ -1,4 +1,4 @@
-//! The reads of an audit: all of them consistent, none of them faster than the operator allows.
+//! The reads of an audit. All of them are consistent, and none exceeds the rate that the operator allows.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -31,48 +31,49 @@ use crate::rollup::model::marker::{RECORD, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::{TableId, ViewKey};
 
-/// Bytes of a table for which one more segment of a scan is worth it: each is a scan of its own, and an emulator reads the
-/// whole table for each.
+/// Bytes of a table for which one more segment of a scan is worth it. Every segment is a separate scan, and an emulator
+/// reads the whole table for each.
 const SEGMENT_BYTES: i64 = 32 * 1024 * 1024;
 
-/// How often the SDK sends a request that is throttled, or that fails on its way.
+/// How many times the SDK sends a request that is throttled or fails on its way.
 const ATTEMPTS: u32 = 12;
 
-/// The first wait before a request is sent again, or the rest of an answer is asked for.
+/// The first wait before a request is sent again, or before the rest of an answer is requested.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 
 /// The longest wait before a request is sent again.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
-/// What is known of the source table.
+/// What is known about the source table.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Its key attributes, the partition key first.
+    /// The names of its key attributes, the partition key first.
     pub key: Vec<String>,
-    /// The stream that is switched on, by its ARN.
+    /// The ARN of the stream that is switched on, if any.
     pub stream: Option<String>,
-    /// How many items it has, as the service estimates it now and then.
+    /// Number of its items, as the service estimates it about every six hours (DynamoDB API Reference,
+    /// `TableDescription`).
     pub items: u64,
 }
 
-/// The tables, read with an operator's care.
+/// Reads the tables without exceeding the operator's limits.
 #[derive(Debug)]
 pub struct TableReader {
     pub(in crate::operate) client: Client,
     pub(in crate::operate) config: Config,
-    /// What is known of the source table.
+    /// The source table.
     pub source: Source,
     /// Maximum concurrent requests.
     pub concurrency: usize,
     pub(super) meter: ReadMeter,
-    /// What the last scan of a table cost, in read units.
+    /// Read capacity units of the last scan of each table.
     scans: Mutex<HashMap<String, f64>>,
 }
 
-/// An item as the SDK has it.
+/// An item in the form of the SDK.
 pub(super) type SdkItem = HashMap<String, SdkValue>;
 
-/// A request's names behind placeholders.
+/// A request's projection, with names behind placeholders.
 pub(super) struct Projection {
     pub(super) expression: String,
     pub(super) names: HashMap<String, String>,
@@ -87,7 +88,7 @@ pub(super) fn projection<'a>(attributes: impl IntoIterator<Item = &'a str>) -> P
 }
 
 impl TableReader {
-    /// Looks at the tables.
+    /// Describes the source table and prepares the reads.
     ///
     /// # Errors
     /// When the source table cannot be described.
@@ -96,7 +97,7 @@ impl TableReader {
         let retry = retry.with_initial_backoff(BACKOFF_MIN).with_max_backoff(BACKOFF_MAX);
         let client = Client::from_conf(aws_sdk_dynamodb::config::Builder::from(sdk).retry_config(retry).build());
         let table = config.definition.source_table();
-        // An endpoint where nobody answers is said soon: only what reads and writes is worth a long wait.
+        // An unreachable endpoint is reported soon: only the requests of the audit itself are worth a long wait.
         let described = Client::new(sdk).describe_table().table_name(table).send().await;
         let described = described.map_err(|e| error("describe", table, failure_text(&e)))?.table;
         let source = described.map(|table| source(&table));
@@ -139,15 +140,15 @@ impl TableReader {
         Ok(())
     }
 
-    /// Whether one more scan of a table costs fewer units than so many requests, each of which costs one at the least. Where
-    /// it was not scanned before, that is not known.
+    /// Whether another scan of a table costs fewer read capacity units than `requests` requests, each of which costs at
+    /// least one. False if the table was not scanned before.
     pub(super) fn prefers_scan(&self, table: &str, requests: usize) -> bool {
         let scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
         #[allow(clippy::cast_precision_loss, reason = "a comparison of costs")]
         scans.get(table).is_some_and(|units| *units < requests as f64)
     }
 
-    /// Into how many segments a scan of a table is divided: as many as are allowed, unless it is known to be small.
+    /// Number of segments of a scan: the allowed concurrency, or fewer if the table is known to be small.
     async fn segments(&self, table: &str) -> Result<i32, AuditError> {
         let most = i32::try_from(self.concurrency).unwrap_or(i32::MAX);
         let described = self.client.describe_table().table_name(table).send().await;
@@ -160,7 +161,7 @@ impl TableReader {
         self.source.key.iter().map(String::as_str).chain(self.definition().reads())
     }
 
-    /// Every source item, its keys and measured attributes.
+    /// Reads every source item: its key and the attributes that the views use.
     ///
     /// # Errors
     /// When the table cannot be read.
@@ -168,7 +169,7 @@ impl TableReader {
         self.scan(self.definition().source_table(), self.source_attributes(), progress, visit).await
     }
 
-    /// Every item of the view tables, its key, measures and version.
+    /// Reads every item of the view tables: its key, its measures and its version.
     ///
     /// # Errors
     /// When a table cannot be read.
@@ -183,7 +184,7 @@ impl TableReader {
         self.scan(&self.definition()[id].name, self.definition().item_attributes(id), None, visit).await
     }
 
-    /// Every marker, these attributes of it.
+    /// Reads these attributes of every marker.
     ///
     /// # Errors
     /// When the table cannot be read.
@@ -191,8 +192,8 @@ impl TableReader {
         self.scan(&self.config.idempotency_table, attributes.iter().copied(), None, visit).await
     }
 
-    /// View items as they are now; those that are not there are missing in the answer. They are read one by one, or by a
-    /// scan where that costs less.
+    /// Reads the current state of view items; missing items are left out. They are read one by one, or by a scan if
+    /// that costs less.
     ///
     /// # Errors
     /// When the table cannot be read.
@@ -218,7 +219,7 @@ impl TableReader {
         Ok(found)
     }
 
-    /// The markers of records; those that have none are missing in the answer.
+    /// Reads the markers of records; records without a marker are left out.
     ///
     /// # Errors
     /// When the table cannot be read.
@@ -232,7 +233,8 @@ impl TableReader {
         Ok(items.into_iter().filter_map(|item| Some((record_id(&item)?, item))).collect())
     }
 
-    /// The parts of a record in quarantine that is kept in several items, in their order; one that is missing is left out.
+    /// Reads the parts of a quarantined record that is kept in several items, in their order. Missing parts are left
+    /// out.
     ///
     /// # Errors
     /// When the table cannot be read.
@@ -263,7 +265,7 @@ impl TableReader {
     }
 }
 
-/// Gets items, until the table has given them all.
+/// Gets items until the table has returned all of them.
 async fn get_all(
     client: Client,
     meter: ReadMeter,
@@ -274,12 +276,12 @@ async fn get_all(
         let sent = client.batch_get_item().set_request_items(Some(request));
         let answer = sent.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
         let answer = answer.map_err(|error| failure_text(&error))?;
-        // The answer names the table as it wants to, when it was asked for by its ARN.
+        // If the request names the table by its ARN, the answer may use another name, so the name is ignored.
         found.extend(answer.responses.unwrap_or_default().into_values().flatten().map(Item::from));
         meter.consumed(answer.consumed_capacity.iter().flatten()).await;
         left = answer.unprocessed_keys.filter(|left| !left.is_empty());
         if left.is_some() {
-            // The table gives no more at the moment.
+            // The table gives no more at the moment: wait before the rest is requested.
             sleep(backoff).await;
             backoff = (2 * backoff).min(BACKOFF_MAX);
         }

@@ -1,4 +1,4 @@
-//! The report as lines for a terminal: each finding, and below it the command that mends it.
+//! The report as lines for a terminal: each finding, and below it the command that fixes it.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::rollup::model::view::ViewKey;
 #[derive(Debug, Clone, Copy)]
 pub(in crate::operate) struct ReportText<'a> {
     pub(in crate::operate) report: &'a AuditReport,
-    /// What the commands that it names have in common.
+    /// The options that all the commands in the report share.
     pub(in crate::operate) commands: &'a Commands,
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::rollup::Item;
 use crate::rollup::pipeline::contribution::Uncountable;
 
-/// A source item that is in a view and contributes nothing.
+/// A source item that is in a view, but that contributes nothing because the view cannot count it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UncountableItem {
     /// The name of the view.
@@ -27,7 +27,7 @@ impl UncountableItem {
         json!({ "view": self.view, "key": self.key, "reason": self.reason })
     }
 
-    /// The key as DynamoDB writes it, which has no control character.
+    /// The key in DynamoDB JSON, which has no control characters.
     pub(super) fn key_text(&self) -> String {
         serde_json::to_string(&self.key).unwrap_or_default()
     }

@@ -1,5 +1,5 @@
-//! View items that the stream has no record of since the first pass began. What the first pass added up is still what their
-//! source items come to, so these are not read again.
+//! View items of which the stream has no record since the first pass began. The recount of the first pass still holds
+//! for them, so their source items are not read again.
 
 use std::collections::HashMap;
 
@@ -22,10 +22,10 @@ use crate::rollup::model::number::Number;
 use crate::rollup::model::view::ViewKey;
 
 impl Audit {
-    /// Examines the view items that were not written since the first pass; returns those to recount.
+    /// Examines the view items that were not written since the first pass; returns those that must be recounted.
     ///
-    /// What differs is believed when it differs once more, as a record may have taken longer than the settling time. All of
-    /// them settle together.
+    /// A difference counts only when it is seen twice, because a record may take longer than the settling time. All
+    /// items wait together.
     pub(super) async fn examine_unwritten(
         &mut self,
         suspects: &[Suspect],
@@ -73,7 +73,7 @@ impl Audit {
     }
 }
 
-/// Which look at a view item it is.
+/// The first or a later look at a view item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
     First,
@@ -81,11 +81,11 @@ enum Look {
 }
 
 impl Examiner<'_> {
-    /// One look at view items whose source items are known: those that nothing touched since they were read before.
+    /// One look at view items whose recount is known. Returns those that did not change since they were read before.
     ///
-    /// As with any look, the counters are read first, the stream and the markers next, and the counters again in the end.
-    /// For the first look at an item, the first reading is that of the first pass; for one that a repair has set, its own
-    /// write stands for it: each transaction of the function raises the version.
+    /// As in every look, the counters are read first, then the stream and the markers, and the counters again at the
+    /// end. For the first look, the reading of the first pass counts as the first one. For an item that a repair has
+    /// set, the repair's write counts, because every transaction of the function raises the version.
     async fn look_at_rest(&mut self, suspects: &[Suspect]) -> Result<HashMap<ViewKey, Examined>, AuditError> {
         let before: Vec<(ViewKey, ReadBefore)> = suspects
             .iter()
@@ -124,8 +124,8 @@ impl Examiner<'_> {
     }
 }
 
-/// What the first pass took of an item. In a table that is source and view, it took one without a trace of a view for a source
-/// item.
+/// A digest of the attributes of the views that the first pass used. In a table that is both source and view table, the
+/// pass treated an item without an attribute of a view as a source item.
 fn content_of(definition: &Definition, key: &ViewKey, item: &Item) -> Option<ContentDigest> {
     let counters = || StoredCounters::read(definition, definition.fitting(key), Some(item));
     let is_taken = !definition.is_source(key.table) || counters().has_counters;

@@ -1,4 +1,5 @@
-//! What a deployment must be, property by property: decisions on what the services say, without asking them.
+//! The properties that a deployment must have, checked against the answers of the services. It makes no requests
+//! itself.
 
 use std::borrow::Cow;
 
@@ -14,30 +15,30 @@ use crate::rollup::model::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
 
 pub(super) const ABSENT: &str = "absent";
 
-/// One property of a deployment.
+/// A check of one property of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// What has the property.
+    /// The resource that has the property.
     pub subject: String,
-    /// The property.
+    /// The name of the property.
     pub what: &'static str,
     /// Its value.
     pub found: String,
-    /// The value that the roll-up relies on.
+    /// The value on which the roll-up relies.
     pub needed: String,
-    /// What goes wrong otherwise, and what to do.
+    /// What goes wrong with another value, and how to fix it.
     pub why: Cow<'static, str>,
 }
 
 impl Check {
-    /// Whether the property is as it should be.
+    /// Whether the property has the needed value.
     #[must_use]
     pub fn is_right(&self) -> bool {
         self.found == self.needed
     }
 }
 
-/// Checks of one subject.
+/// The checks of one resource.
 pub(super) struct Checks {
     subject: String,
     pub(super) checks: Vec<Check>,
@@ -59,10 +60,10 @@ impl Checks {
         self.checks.push(Check { subject: self.subject.clone(), what, found, needed, why });
     }
 
-    /// Whether the table can be used; where it cannot, nothing else of it is worth a check.
+    /// Checks that the table can be used. If it cannot, further checks of it are pointless.
     fn table_is_active(&mut self, table: Option<&TableDescription>) -> bool {
         let status = table.map_or(ABSENT, |table| table.table_status().map_or("unknown", |status| status.as_str()));
-        // A table is written while it is updated, too.
+        // A table can be written while it is updated.
         let found = if status == "UPDATING" { "ACTIVE" } else { status };
         self.that(
             "the status",
@@ -74,7 +75,7 @@ impl Checks {
     }
 }
 
-/// The table whose stream is read.
+/// Checks the source table and its stream.
 #[must_use]
 pub fn source(definition: &Definition, table: Option<&TableDescription>, commands: &Commands) -> Vec<Check> {
     let mut checks = Checks::of(format!("source table {}", definition.source_table()));
@@ -97,7 +98,7 @@ pub fn source(definition: &Definition, table: Option<&TableDescription>, command
     checks.checks
 }
 
-/// A table of view items.
+/// Checks a view table.
 #[must_use]
 pub fn view(needed: &ViewTable, table: Option<&TableDescription>) -> Vec<Check> {
     let mut checks = Checks::of(format!("view table {}", needed.name));
@@ -110,7 +111,7 @@ pub fn view(needed: &ViewTable, table: Option<&TableDescription>) -> Vec<Check> 
     checks.checks
 }
 
-/// The table of the markers.
+/// Checks the idempotency table.
 #[must_use]
 pub fn idempotency(
     name: &str,
@@ -155,7 +156,7 @@ pub fn idempotency(
     checks.checks
 }
 
-/// What a function wrote down about the definition under which it counts.
+/// Checks the definition that a function recorded when it started.
 #[must_use]
 pub fn definition(config: &Config, found: &Announced, function: Option<&str>) -> Vec<Check> {
     let mut checks = Checks::of(format!("idempotency table {}", config.idempotency_table));

@@ -1,4 +1,4 @@
-//! Whether an event source mapping filters only records that no view can count.
+//! Checks that an event source mapping filters out only records that no view can count.
 
 use aws_sdk_dynamodb::types::TableDescription;
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, Filter, FilterCriteria};
@@ -8,18 +8,18 @@ use crate::operate::view::filter::key_of;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::filter::{FilterPattern, patterns};
 
-/// What a property is that is not switched on.
+/// The value of a property that is switched off.
 pub(super) const OFF: &str = "off";
 const SAFE: &str = "the filter patterns of the definition";
 const HIDDEN: &str = "encrypted with a KMS key that this command may not use";
 
-/// The patterns with which no record is dropped that can count, if there are any.
+/// The filter patterns that drop no record that can count, if there are any.
 pub(super) fn safe_patterns(definition: &Definition, source: &TableDescription) -> Option<Vec<Value>> {
     let patterns = patterns(definition.views(), &key_of(source)).ok()?;
     Some(patterns.iter().map(FilterPattern::json).collect())
 }
 
-/// How records are filtered, and how they may be.
+/// The filters of the mapping, and the filters that it may have.
 pub(super) fn found_and_needed(
     mapping: &EventSourceMappingConfiguration,
     safe: Option<&[Value]>,
@@ -32,10 +32,10 @@ pub(super) fn found_and_needed(
         return (OFF.to_owned(), OFF);
     }
     let texts: Vec<_> = filters.iter().map(|filter| Filter::pattern(filter).unwrap_or_default()).collect();
-    // A text that is not JSON is none of the patterns.
+    // A text that is not JSON equals none of the patterns.
     let read = |text: &&str| sorted(serde_json::from_str(text).unwrap_or_default());
     let given: Vec<Value> = texts.iter().map(read).collect();
-    // With a pattern less, the records of a view are dropped.
+    // Without one of the patterns, the records of a view are dropped.
     let is_safe = |safe: &[Value]| {
         let safe: Vec<Value> = safe.iter().cloned().map(sorted).collect();
         given.iter().all(|pattern| safe.contains(pattern)) && safe.iter().all(|pattern| given.contains(pattern))
@@ -44,7 +44,7 @@ pub(super) fn found_and_needed(
     if safe.is_some_and(is_safe) { (SAFE.to_owned(), SAFE) } else { (texts.join(" or "), needed) }
 }
 
-/// A pattern with its alternatives in one order and each once: Lambda takes a list for a set.
+/// A pattern with its alternatives sorted and without repetitions, because Lambda treats a list as a set.
 fn sorted(pattern: Value) -> Value {
     match pattern {
         Value::Array(alternatives) => {

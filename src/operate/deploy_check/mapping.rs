@@ -1,4 +1,4 @@
-//! What an event source mapping must be: what connects the stream to the function.
+//! The properties that an event source mapping must have.
 
 use aws_sdk_dynamodb::types::TableDescription;
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, EventSourcePosition, FunctionResponseType};
@@ -11,7 +11,7 @@ use crate::rollup::model::definition::Definition;
 
 const ON: &str = "on";
 
-/// What connects a function to the stream of the source table.
+/// Checks the event source mappings between the source table's stream and a function.
 #[must_use]
 pub fn mappings(
     definition: &Definition,
@@ -46,7 +46,7 @@ pub fn mappings(
     checks.checks.into_iter().chain(read.flat_map(|one| mapping(one, safe.as_deref(), commands))).collect()
 }
 
-/// Whether two ARNs are those of streams that one table has or had.
+/// Whether two stream ARNs belong to the same table, which may have had several streams.
 #[must_use]
 pub fn are_of_one_table(one: &str, other: &str) -> bool {
     let table = |arn: &str| arn.split_once("/stream/").map(|(table, _)| table.to_owned());

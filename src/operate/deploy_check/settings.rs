@@ -1,4 +1,4 @@
-//! Whether a function has the settings that the command was given.
+//! Checks that a function has the settings that the command was given.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,11 +15,12 @@ const THE_SAME: &str = "the same";
 const TABLES: &str = "the function uses another table than this command. Give this command the function's table, or set the function's variable";
 const OTHERS: &str = "the function has another setting than this command, so repair and replay would not do what it does. Set the variable for this command as the function has it";
 
-/// The function's settings, beside those that the command was given.
+/// Compares the function's settings with those of the command.
 pub(super) fn of_function(config: &Config, function: &str, variables: Option<&HashMap<String, String>>) -> Vec<Check> {
     let mut checks = Checks::of(format!("function {function}"));
     let variable = |name: &str| variables.and_then(|variables| variables.get(name).cloned());
-    // A file in the function's zip cannot be read from here. The fingerprint that the function wrote down tells of it.
+    // A file in the function's zip archive cannot be read from here. The fingerprint that the function recorded is
+    // compared instead.
     let in_a_file = variable(VIEW_DEFINITION).is_some_and(|value| value.trim_start().starts_with('@'));
     let readable =
         |name: &str| variable(name).filter(|_| !(in_a_file && [VIEW_DEFINITION, VIEW_TABLE].contains(&name)));
@@ -53,14 +54,14 @@ pub(super) fn of_function(config: &Config, function: &str, variables: Option<&Ha
     checks.checks
 }
 
-/// The views in an order of their own: that of the definition means nothing.
+/// The views sorted by name, because their order in the definition has no meaning.
 fn by_name(config: &Config) -> impl Iterator<Item = &View> {
     let mut views: Vec<_> = config.definition.views().iter().collect();
     views.sort_unstable_by_key(|view| view.name());
     views.into_iter()
 }
 
-/// What a view counts, wherever and in whatever order.
+/// What a view counts, in whatever order its parts are given.
 #[derive(PartialEq)]
 struct CountedBy<'v> {
     name: &'v str,

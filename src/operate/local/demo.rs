@@ -1,11 +1,11 @@
 //! `ddb-rollup local --demo`: shows that the counters follow the points, and that nothing counts twice.
 //!
-//! The engine's clock stands still and is moved by hand, so that a point can expire without anybody waiting.
+//! The engine's clock is moved by hand, so that a point expires without a real wait.
 //!
 //! 1. [`changes`]: the tutorial's points are written and changed.
 //! 2. [`redelivery`]: every record is delivered again.
 //! 3. [`recount`]: the points are counted one by one.
-//! 4. [`tampering`]: a counter is written past the function, found by an audit, and repaired.
+//! 4. [`tampering`]: a counter is written behind the function's back, found by an audit, and repaired.
 
 mod changes;
 mod observed_stack;
@@ -48,8 +48,8 @@ use crate::operate::stream::DynamoStream;
 /// How often the poller looks for new records.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Runs the demo, and returns whether it ends as it should: every counter is what a recount says, and nothing moved when
-/// all records came again.
+/// Runs the demo, and returns whether it ended as it should: every counter equals the recount, and nothing changed when
+/// all records were delivered again.
 pub(super) async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, LocalError> {
     let began = Instant::now();
     let clock = ManualClock::new(u64::try_from(Utc::now().timestamp()).unwrap_or_default());
@@ -71,7 +71,7 @@ async fn start_stack(shared: &Shared, args: &Args, clock: &ManualClock) -> Resul
     let database = Database::memory_with_clock(clock.arc());
     let database = database.map_err(|error| EngineError::Memory(error.to_string()))?;
     let mut parameters = shared.parameters();
-    // Nobody should wait for a batch to fill up.
+    // Batches need not fill up, so that nobody waits.
     parameters.insert("MaximumBatchingWindowInSeconds".to_owned(), "0".to_owned());
     parameters.extend(args.parameters.iter().cloned());
     let declared = Declared::read(&parameters, None)?;
@@ -116,7 +116,7 @@ async fn run_steps(
     Ok(conclude(stack, output, &result)?)
 }
 
-/// The counters beside a recount.
+/// Prints the counters next to the recount.
 fn show_recount(
     output: &mut DemoOutput,
     stored: &CountersByMap,
@@ -135,7 +135,7 @@ fn show_recount(
 
 /// The result of the demo.
 struct DemoResult {
-    /// The records that the changes wrote to the stream.
+    /// Number of records that the changes wrote to the stream.
     records: usize,
     redelivered: Redelivered,
     stored: CountersByMap,
@@ -144,7 +144,7 @@ struct DemoResult {
     took: Duration,
 }
 
-/// The verdict, and the figures that it rests on.
+/// Prints the verdict and the figures that support it.
 fn conclude(stack: &ObservedStack<'_>, output: DemoOutput, result: &DemoResult) -> io::Result<CommandOutcome> {
     let DemoResult { records, redelivered, stored, drift, tampering, took } = result;
     let exact =

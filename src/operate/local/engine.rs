@@ -1,4 +1,4 @@
-//! The engine in this process: DynamoDB as far as an emulator goes, over HTTP on a port of this machine.
+//! The engine in this process: a DynamoDB emulator that listens on a port of this machine.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,13 +14,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// What stands for credentials where nothing checks them.
+/// Stands in for credentials, because the engine does not check them.
 pub const CREDENTIALS: &str = "local";
 
-/// The Region for requests to the engine when none is given; the engine has no use for it.
+/// The Region for requests to the engine if none is given. The engine ignores it.
 pub const REGION: &str = "us-east-1";
 
-/// How long requests that are under way may hold up the end.
+/// How long requests in flight may delay the shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A running engine.
@@ -31,7 +31,7 @@ pub struct Engine {
     server: JoinHandle<Result<(), String>>,
 }
 
-/// An engine that does not start.
+/// Why the engine does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The file is not a database, or cannot be written.
@@ -46,10 +46,10 @@ pub enum EngineError {
     /// An engine in memory could not start.
     #[error("cannot start the engine: {0}")]
     Memory(String),
-    /// Somebody else has the port.
+    /// Another program uses the port.
     #[error("port {port} is in use, perhaps by another `ddb-rollup local`; choose another port with --port")]
     PortTaken { port: u16 },
-    /// The port cannot be had for another reason.
+    /// The port cannot be used for another reason.
     #[error("cannot listen on port {port}: {cause}; choose another port with --port")]
     Port {
         port: u16,
@@ -58,7 +58,7 @@ pub enum EngineError {
     },
 }
 
-/// A database in a file, or in memory when there is none.
+/// Opens a database in a file, or in memory without a file.
 ///
 /// # Errors
 /// When the file cannot be used.
@@ -72,10 +72,10 @@ pub fn open(file: Option<&Path>) -> Result<Database, EngineError> {
 }
 
 impl Engine {
-    /// Serves a database on a port of this machine alone; 0 is any that is free.
+    /// Serves a database on a port of this machine, reachable only from this machine. Port 0 chooses any free port.
     ///
     /// # Errors
-    /// When the port cannot be had; the message names the option that chooses another.
+    /// When the port cannot be used; the message names the option to choose another.
     pub async fn serve(database: Database, port: u16) -> Result<Self, EngineError> {
         let refuse = |cause: io::Error| match cause.kind() {
             io::ErrorKind::AddrInUse => EngineError::PortTaken { port },
@@ -85,20 +85,20 @@ impl Engine {
         let address = listener.local_addr().map_err(refuse)?;
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, async {
-            // It also ends when nobody is left who could say so.
+            // An error means that the sender is gone, which ends the server too.
             let _ = stopped.await;
         }));
         Ok(Self { url: format!("http://{address}"), stop, server })
     }
 
-    /// Where the engine is.
+    /// The URL of the engine.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The SDK's configuration for the engine. Nothing of the environment is in it: no setting meant for AWS can take
-    /// the requests elsewhere.
+    /// The SDK's configuration for the engine. It uses nothing from the environment, so that no setting for AWS can
+    /// redirect the requests.
     #[must_use]
     pub fn sdk(&self, region: Option<&str>) -> SdkConfig {
         let credentials = Credentials::new(CREDENTIALS, CREDENTIALS, None, None, "ddb-rollup local");
@@ -111,7 +111,7 @@ impl Engine {
             .build()
     }
 
-    /// Ends the engine; requests that are under way get a moment to end.
+    /// Stops the engine. Requests in flight get a short time to finish.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = timeout(SHUTDOWN_TIMEOUT, self.server).await;

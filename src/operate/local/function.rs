@@ -1,4 +1,4 @@
-//! The function in this process: the handler that Lambda runs, behind what the poller calls.
+//! The function in this process: Lambda's handler, in the form that the poller calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,14 +20,14 @@ use crate::rollup::pipeline::plan::{Action, Transaction};
 use crate::rollup::pipeline::verdict::{ActionVerdict, Failure};
 use crate::store::DynamoStore;
 
-/// The roll-up as a function of this process.
+/// The roll-up as a function in this process.
 pub(super) struct LocalFunction {
     rollup: Rollup<CountingStore<DynamoStore>, OsRandomness>,
     counts: Arc<TransactionCounts>,
     clock: Clock,
 }
 
-/// The result of the transactions of a function.
+/// Counts the results of a function's transactions.
 #[derive(Debug, Default)]
 pub(super) struct TransactionCounts {
     committed: AtomicUsize,
@@ -35,18 +35,18 @@ pub(super) struct TransactionCounts {
 }
 
 impl TransactionCounts {
-    /// Transactions that were committed.
+    /// Number of transactions that were committed.
     pub(super) fn committed(&self) -> usize {
         self.committed.load(Ordering::Relaxed)
     }
 
-    /// Markers that were there already when a transaction came to put them.
+    /// Number of markers that existed already when a transaction tried to put them.
     pub(super) fn duplicates(&self) -> usize {
         self.duplicates.load(Ordering::Relaxed)
     }
 }
 
-/// What the function is called here.
+/// The function's name.
 const NAME: &str = "local";
 
 impl LocalFunction {
@@ -60,7 +60,7 @@ impl LocalFunction {
         Self { rollup, counts, clock }
     }
 
-    /// The results of its transactions until now.
+    /// The results of its transactions so far.
     pub(super) fn counts(&self) -> &TransactionCounts {
         &self.counts
     }
@@ -75,7 +75,7 @@ impl Function for LocalFunction {
     }
 }
 
-/// A store that counts what comes back.
+/// A store that counts the results.
 #[derive(Debug)]
 struct CountingStore<S> {
     store: S,

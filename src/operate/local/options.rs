@@ -1,4 +1,4 @@
-//! What `ddb-rollup local` is told.
+//! The options of `ddb-rollup local`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,7 +59,7 @@ fn parameter(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// A time between two audits, as `10s`; a number alone is seconds.
+/// Parses the time between two audits, such as `10s`. A number alone means seconds.
 fn interval(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let seconds = match &text[digits.len()..] {

@@ -1,4 +1,4 @@
-//! A user's own tables on this machine: their schemas, and the items that they begin with.
+//! A user's own tables on this machine: their schemas, and their first items.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::rollup::model::number::Number;
 use crate::rollup::model::view::{KeyType, TableId, table_name};
 use crate::rollup::{AttributeValue, Item};
 
-/// Why a user's own tables cannot be made.
+/// Why a user's own tables cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnTablesError {
     /// A file that cannot be read.
@@ -31,13 +31,13 @@ pub enum OwnTablesError {
         /// What is wrong with it.
         cause: String,
     },
-    /// Nothing says what the source table's key is.
+    /// No schema gives the key of the source table.
     #[error(
         "the key of the source table {0} is not known; give its create-table request as JSON with --table-schema FILE, or \
          name another source table with --source-table"
     )]
     NoSourceSchema(String),
-    /// A schema whose table is not one of the definition's.
+    /// A schema is for a table that the definition does not use.
     #[error("{file} is the schema of the table {table}, which is not in use; the tables in use are {tables}")]
     Unused {
         file: PathBuf,
@@ -45,22 +45,22 @@ pub enum OwnTablesError {
         /// The tables of the definition.
         tables: String,
     },
-    /// Two schemas of one table.
+    /// There are two schemas for one table.
     #[error("{file} is a second schema of the table {table}; give only one")]
     Twice {
         /// The second file.
         file: PathBuf,
         table: String,
     },
-    /// A table whose key is not the one that is needed.
+    /// A table has another key than its users need.
     #[error("the table {table} has the key {found}{}, but {user} need the key {needed}; change either", in_file(.file.as_deref()))]
     Key {
-        /// The file with its schema; none for the table that the template declares.
+        /// The file with its schema; `None` for the table that the template declares.
         file: Option<PathBuf>,
         table: String,
         /// The key of the schema.
         found: String,
-        /// Who needs another one.
+        /// The views that need another key.
         user: String,
         /// The key that is needed.
         needed: String,
@@ -68,7 +68,7 @@ pub enum OwnTablesError {
     /// A line that is not an item of the source table.
     #[error("line {line} of {file} is not an item of the table {table}: {cause}; nothing was loaded")]
     Line {
-        /// The line, from 1.
+        /// The line's number, from 1.
         line: usize,
         file: PathBuf,
         /// The source table.
@@ -82,17 +82,17 @@ fn in_file(file: Option<&Path>) -> String {
     file.map_or_else(String::new, |file| format!(" in {}", file.display()))
 }
 
-/// What a user did not say of a table, and what it is here.
+/// What the user did not specify for a table, and the value that is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Completed {
-    /// The source table has a stream that its schema does not have.
+    /// The source table gets a stream that its schema does not have.
     Stream {
         /// The source table.
         table: String,
-        /// What the stream of the schema carries; none is no stream.
+        /// What the stream in the schema carries; `None` if it has no stream.
         declared: Option<StreamViewType>,
     },
-    /// A view table without a schema has the key that its views name.
+    /// A view table without a schema gets the key that its views name.
     ViewTable {
         /// The view table.
         table: String,
@@ -124,11 +124,11 @@ pub(super) struct OwnTables {
     pub(super) source: TableDefinition,
     /// The tables with view items, in addition to the source table.
     pub(super) views: Vec<TableDefinition>,
-    /// What is not as a user said, or was not said.
+    /// What differs from the user's schemas, or was added to them.
     pub(super) completed: Vec<Completed>,
 }
 
-/// What of a create-table request is kept.
+/// The parts of a create-table request that are used.
 #[derive(Deserialize)]
 struct Schema {
     #[serde(rename = "TableName")]
@@ -165,7 +165,7 @@ struct StreamOfSchema {
     view_type: Option<String>,
 }
 
-/// The schemas of tables, each with the file that it is from.
+/// The schemas of tables, each with its file.
 pub(super) type Schemas = Vec<(PathBuf, TableDefinition)>;
 
 fn text_of(file: &Path) -> Result<String, OwnTablesError> {
@@ -216,7 +216,7 @@ fn table(schema: Schema) -> Result<TableDefinition, String> {
 /// The tables of a definition.
 ///
 /// # Errors
-/// When nothing tells the key of the source table, or a schema is of none of the tables or has another key than its table
+/// When the key of the source table is unknown, or a schema is for an unused table or has another key than its table
 /// needs.
 pub(super) fn tables(
     config: &Config,
@@ -260,7 +260,7 @@ pub(super) fn tables(
     Ok(OwnTables { source, views, completed })
 }
 
-/// The schemas by the name of their table, if each is of a table in use.
+/// The schemas by table name. Refuses a schema of an unused table, and a second schema of a table.
 fn by_table(config: &Config, schemas: Schemas) -> Result<BTreeMap<String, (PathBuf, TableDefinition)>, OwnTablesError> {
     let definition = &config.definition;
     let mut at_work = vec![table_name(definition.source_table())];
@@ -313,13 +313,13 @@ fn key_text(key: &[KeyAttribute]) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// Whether what the views read includes the key of the table that the template declares: then it can be meant.
+/// Whether the views read the partition key of the table that the template declares, so that this table may be meant.
 fn is_example(definition: &Definition, shipped: &StackDefinition) -> bool {
     let reads = definition.reads();
     shipped.source.key.first().is_some_and(|part| reads.contains(part.name.as_str()))
 }
 
-/// A view table as its views name its key.
+/// A view table with the key that its views name.
 fn of_definition(table: &ViewTable) -> TableDefinition {
     let roles = [Role::Hash, Role::Range];
     let key = table.key.iter().zip(roles).map(|((name, kind), role)| {
@@ -339,7 +339,7 @@ fn of_definition(table: &ViewTable) -> TableDefinition {
     }
 }
 
-/// Reads the items of a file, a line each.
+/// Reads the items of a file, one per line.
 ///
 /// # Errors
 /// When the file cannot be read, or a line is not an item of the table; the error names the line.

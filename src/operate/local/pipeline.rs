@@ -1,4 +1,4 @@
-//! The pipeline, running until the operator ends it.
+//! Runs the pipeline until the operator stops it.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -31,10 +31,10 @@ use crate::rollup::Item;
 use crate::rollup::model::view::TableId;
 use crate::store::DynamoStore;
 
-/// The port where DynamoDB is expected on a developer's machine.
+/// The usual port of a local DynamoDB on a developer's machine.
 const DEFAULT_PORT: u16 = 8000;
 
-/// How often expired items are deleted. DynamoDB takes up to days.
+/// How often expired items are deleted. DynamoDB takes up to a few days (DynamoDB Developer Guide, "Time to Live").
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the pipeline until Ctrl-C or SIGTERM.
@@ -49,7 +49,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Result<(), LocalError> 
     let own = shared.gives_definition() || !schemas.is_empty();
     let own = own.then(|| Ok::<_, LocalError>(Own { config: shared.config()?, schemas })).transpose()?;
     let declared = Declared::read(&parameters, own)?;
-    // All that can be wrong with a user's files is found before a table is made.
+    // All files of the user are checked before a table is created.
     let items = args.load.as_ref().map(|file| own_tables::items(file, &declared.definition.source)).transpose()?;
     for completed in &declared.completed {
         writeln!(io::stderr(), "{}", printable(completed))?;
@@ -86,7 +86,7 @@ pub(super) async fn run(shared: &Shared, args: &Args) -> Result<(), LocalError> 
     Ok(())
 }
 
-/// The poller that calls the roll-up, and prints what that changes.
+/// The poller, with a function that prints what its calls change.
 fn poller<'a>(
     stack: &RunningStack,
     existing: &[(TableId, Item)],
@@ -108,7 +108,7 @@ fn poller<'a>(
     }
 }
 
-/// Deletes what has expired, from time to time.
+/// Deletes expired items at an interval.
 async fn delete_expired(database: &Database, stop: &Stop) {
     while !stop.within(EXPIRY_INTERVAL).await {
         let database = database.clone();
@@ -120,7 +120,8 @@ async fn delete_expired(database: &Database, stop: &Stop) {
     }
 }
 
-/// An item of the source table: of the example, or what every item of a user's own table must have.
+/// The attributes of an item that a user can put into the source table, as the members of a JSON object. For a user's
+/// own table they are only the key.
 fn example(source: &TableDefinition) -> String {
     let key = |name: &str, kind: &str, value: &str| format!(r#""{name}":{{"{kind}":"{value}"}}"#);
     let names: Vec<&str> = source.key.iter().map(|part| part.name.as_str()).collect();

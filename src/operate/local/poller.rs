@@ -1,11 +1,11 @@
 //! An event source mapping: reads a stream and calls a function with its records, as Lambda does.
 //!
-//! One batch of a shard is worked on at a time, in the order of the stream; shards go in parallel, a child when its
-//! parents are read to the end. In the order in which a record passes the modules:
+//! One batch of a shard is processed at a time, in stream order. Shards are processed in parallel; a shard begins when
+//! its parent is read to the end. In the order in which a record passes through the modules:
 //!
 //! 1. [`batch_delivery`]: which records of a batch are delivered next, and what a response means (pure).
 //! 2. `function_response`: the function's response as Lambda reads it (pure).
-//! 3. [`failure_destination`]: where records go that are given up.
+//! 3. [`failure_destination`]: where records go when the poller gives up on them.
 
 pub mod batch_delivery;
 pub mod failure_destination;
@@ -29,38 +29,39 @@ use crate::operate::event::{self, EventRecord};
 use crate::operate::stop::Stop;
 use crate::operate::stream::{Cursor, Shard, Stream};
 
-/// What is called with the records.
+/// The function that is called with the records.
 pub trait Function: Send + Sync {
-    /// Calls the function with an event, and gives its response or the message of its error.
+    /// Calls the function with an event. Returns its response, or the message of its error.
     ///
-    /// `time_limit` is what Lambda would give it; who calls ends it then.
+    /// `time_limit` is how long Lambda would let it run. The caller ends the call after that time.
     fn invoke(&self, event: String, time_limit: Duration) -> impl Future<Output = Result<String, String>> + Send;
 }
 
-/// What tells the time.
+/// A source of the time.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
-/// How a stream and a function are connected.
+/// The settings that connect a stream to a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventSourceMapping {
     /// The function's name.
     pub function: String,
-    /// The time that one call of the function may take.
+    /// The timeout of one call of the function.
     pub time_limit: Duration,
-    /// Most records in one call.
+    /// The most records in one call.
     pub batch_size: usize,
     /// The longest wait for a batch to fill up.
     pub batching_window: Duration,
-    /// What to do about failures.
+    /// How failures are handled.
     pub policy: FailurePolicy,
-    /// The age at which a record is given up; without it, never.
+    /// The age at which the poller gives up on a record; `None` for no limit.
     pub maximum_record_age: Option<Duration>,
 }
 
-/// How often Lambda looks for new records.
+/// How often Lambda polls a shard: four times per second (Lambda Developer Guide, "Using AWS Lambda with Amazon
+/// DynamoDB").
 pub const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How often new shards are looked for.
+/// How often to look for new shards.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The wait before the first retry of the same records; it doubles with each one.
@@ -71,28 +72,28 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// A running event source mapping.
 pub struct Poller<S, F> {
-    /// Where the records come from.
+    /// The stream that is read.
     pub stream: S,
-    /// Where they go.
+    /// The function that is called.
     pub function: F,
-    /// How they are connected.
+    /// The settings of the connection.
     pub mapping: EventSourceMapping,
-    /// Where records go that are given up.
+    /// Where records go when the poller gives up on them.
     pub destination: FailureDestination,
-    /// What tells the age of records.
+    /// The time by which the age of records is computed.
     pub clock: Clock,
-    /// How long to wait when a shard has nothing new.
+    /// How long to wait if a shard has no new record.
     pub interval: Duration,
 }
 
 impl<S: Stream, F: Function> Poller<S, F> {
-    /// Delivers the stream's records, from the oldest that it has, until it is asked to stop.
+    /// Delivers the stream's records, from the oldest one, until a stop is requested.
     ///
-    /// A call that is under way is waited for. There is no memory of where it stopped: the next start begins at the
-    /// oldest record again, which is harmless to a function that counts a record once.
+    /// It waits for a call that is in progress. The position is not stored: the next start begins at the oldest record
+    /// again, which is harmless for a function that counts each record once.
     ///
-    /// Unlike Lambda, a record ages here only while this runs: a computer that was off for a day must not give up what
-    /// nobody has tried.
+    /// Unlike in Lambda, a record ages only while the poller runs: after a computer was off for a day, records that
+    /// nobody has tried must not be given up.
     pub async fn run(&self, stop: &Stop) {
         let began = (self.clock)();
         let mut started: HashSet<String> = HashSet::new();
@@ -124,13 +125,13 @@ impl<S: Stream, F: Function> Poller<S, F> {
 struct ShardWorker<'a, S, F> {
     poller: &'a Poller<S, F>,
     stop: &'a Stop,
-    /// When the poller began.
+    /// When the poller started.
     began: DateTime<Utc>,
     shard: Shard,
     cursor: Cursor,
-    /// Records that are read and not yet in a batch.
+    /// Records that were read and are not in a batch yet.
     waiting: VecDeque<EventRecord>,
-    /// The shard is closed and read to its end.
+    /// Whether the shard is closed and read to its end.
     read_to_end: bool,
 }
 
@@ -139,7 +140,7 @@ impl<'a, S: Stream, F: Function> ShardWorker<'a, S, F> {
         Self { poller, stop, began, shard, cursor: Cursor::default(), waiting: VecDeque::new(), read_to_end: false }
     }
 
-    /// Works off the shard; gives its name when it is read to its end, and nothing when asked to stop.
+    /// Processes the shard. Returns its id when it is read to its end, and `None` when a stop is requested.
     async fn run(mut self) -> Option<String> {
         while !(self.read_to_end && self.waiting.is_empty()) {
             self.gather().await;
@@ -158,8 +159,8 @@ impl<'a, S: Stream, F: Function> ShardWorker<'a, S, F> {
         event::fitting(self.waiting.iter(), self.poller.mapping.batch_size)
     }
 
-    /// Reads until the waiting records make a full batch, or the first of them has waited for the batching window, or
-    /// the shard has ended; or until asked to stop.
+    /// Reads until the waiting records make a full batch, the first of them has waited for the batching window, the
+    /// shard has ended, or a stop is requested.
     async fn gather(&mut self) {
         let Poller { stream, mapping, interval, .. } = self.poller;
         let mut window_ends = None;
@@ -194,7 +195,7 @@ impl<'a, S: Stream, F: Function> ShardWorker<'a, S, F> {
         }
     }
 
-    /// Delivers a batch until every record of it is resolved or given up, or until asked to stop.
+    /// Delivers a batch until each of its records is resolved or given up, or a stop is requested.
     async fn deliver(&self, records: &[EventRecord]) {
         let mut batch = BatchDelivery::new(records.len(), self.poller.mapping.policy);
         let mut last_invocation = LastInvocation::None;
@@ -234,14 +235,14 @@ impl<'a, S: Stream, F: Function> ShardWorker<'a, S, F> {
         records.iter().take_while(is_too_old).count()
     }
 
-    /// Calls the function, within the time that Lambda would give it.
+    /// Calls the function, with the timeout that Lambda would apply.
     async fn invoke(&self, records: &[EventRecord]) -> Result<String, String> {
         let limit = self.poller.mapping.time_limit;
         let response = timeout(limit, self.poller.function.invoke(event::event(records), limit)).await;
         response.unwrap_or_else(|_| Err(format!("timed out after {:.2} seconds", limit.as_secs_f64())))
     }
 
-    /// What a response means for the records that were delivered.
+    /// Interprets a response for the records that were delivered.
     fn read_response(&self, response: Result<String, String>, records: &[EventRecord]) -> DeliveryResult {
         let shard = &self.shard.id;
         match response {
@@ -261,7 +262,7 @@ impl<'a, S: Stream, F: Function> ShardWorker<'a, S, F> {
         }
     }
 
-    /// Keeps what is given up; the shard does not go on before that has succeeded.
+    /// Writes records to the failure destination. The shard does not continue until that succeeds.
     async fn give_up(&self, records: &[EventRecord], given_up: &GivenUp, last_invocation: LastInvocation) {
         let Poller { stream, mapping, destination, clock, .. } = self.poller;
         let record = InvocationRecord {
@@ -289,7 +290,7 @@ impl<'a, S: Stream, F: Function> ShardWorker<'a, S, F> {
     }
 }
 
-/// The wait before records are delivered that were delivered as often as this before.
+/// The wait before records are delivered again. `deliveries` is how many times they were delivered.
 fn retry_wait(deliveries: u32) -> Duration {
     match deliveries.checked_sub(1) {
         None => Duration::ZERO,

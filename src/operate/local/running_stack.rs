@@ -1,4 +1,4 @@
-//! What the template declares, running on an engine of this machine.
+//! The resources that the template declares, running on an engine of this machine.
 
 use std::collections::BTreeMap;
 
@@ -24,30 +24,30 @@ pub(super) struct RunningStack {
     /// The function's settings, from the template's environment variables.
     pub(super) config: Config,
     pub(super) engine: Engine,
-    /// The engine's data.
+    /// The engine's database.
     pub(super) database: Database,
     /// How to reach it.
     pub(super) sdk: SdkConfig,
     stream_arn: String,
 }
 
-/// A definition, and the schemas of its tables, in the place of the template's.
+/// A user's definition and table schemas, used instead of the template's.
 pub(super) struct Own {
     pub(super) config: Config,
     pub(super) schemas: Schemas,
 }
 
-/// What to start, before anything is started.
+/// What is to be started. It is read and checked before anything is started.
 pub(super) struct Declared {
     pub(super) definition: StackDefinition,
     /// The function's settings, from the template's environment variables or a user's own.
     pub(super) config: Config,
-    /// What of a user's own tables is not as the user said, or was not said.
+    /// What differs from the user's schemas, or was added to them.
     pub(super) completed: Vec<Completed>,
 }
 
 impl Declared {
-    /// What the template declares with these parameters, with a user's own tables in the place of its own.
+    /// Reads what the template declares with these parameters. A user's own tables replace the declared ones.
     pub(super) fn read(parameters: &BTreeMap<String, String>, own: Option<Own>) -> Result<Self, LocalError> {
         let mut definition = StackDefinition::read(StackTemplate::new(TEMPLATE, parameters)?)?;
         let Some(Own { config, schemas }) = own else {
@@ -72,7 +72,7 @@ impl RunningStack {
         Ok(())
     }
 
-    /// The items of the view tables.
+    /// Reads the items of the view tables.
     pub(super) async fn view_items(&self) -> Result<Vec<(TableId, Item)>, TableError> {
         let client = Client::new(&self.sdk);
         let mut items = Vec::new();
@@ -87,7 +87,7 @@ impl RunningStack {
         Ok(items)
     }
 
-    /// Starts an engine on this database, with the tables that are declared.
+    /// Starts an engine on this database, and creates the declared tables.
     pub(super) async fn start(
         database: Database,
         port: u16,

@@ -1,4 +1,4 @@
-//! The stack on this machine audits itself, as a deployed one does with its auditor.
+//! Audits the stack on this machine at an interval, as the auditor does for a deployed one.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -30,14 +30,14 @@ pub(super) struct SelfAudit<'a> {
 
 /// The result of one audit.
 pub(super) enum Audited {
-    /// It was reported.
+    /// The audit only reported.
     Told(AuditReport),
-    /// It was repaired.
+    /// The audit repaired.
     Repaired(RepairReport),
 }
 
 impl<'a> SelfAudit<'a> {
-    /// An audit of a stack that a command with these options started.
+    /// An audit of the stack that a command with these options started.
     pub(super) fn new(stack: &'a RunningStack, shared: &Shared, on_drift: OnDrift) -> Self {
         let region = shared.region.clone().or_else(|| Some(REGION.to_owned()));
         let endpoint_url = Some(stack.engine.url().to_owned());
@@ -45,7 +45,7 @@ impl<'a> SelfAudit<'a> {
         Self { stack, on_drift, commands: Commands::of(&shared) }
     }
 
-    /// One audit, or one repair. The engine shows a write in the stream at once, so nobody waits for it.
+    /// Runs one audit or one repair. The engine shows a write in the stream at once, so there is no settling time.
     pub(super) async fn once(&self, stop: &Stop) -> Result<Audited, AuditError> {
         let RunningStack { sdk, config, .. } = self.stack;
         let pace = Pace { settle: Duration::ZERO, ..Pace::default() };
@@ -58,17 +58,17 @@ impl<'a> SelfAudit<'a> {
         })
     }
 
-    /// One audit after another, until it is to stop. A result that did not change is not reported again.
+    /// Runs audits until a stop is requested. A result that did not change is not reported again.
     pub(super) async fn repeat(&self, interval: Duration, format: Format, stop: &Stop) {
         let mut last = String::new();
         while !stop.within(interval).await {
             match Box::pin(self.once(stop)).await {
-                // What was cut short by the end was not seen at rest.
+                // An audit that the stop cut short says nothing about counters.
                 Ok(_) if stop.requested() => {}
                 Ok(audited) => {
                     let told = self.text(&audited);
                     if told != last {
-                        // Nobody listens any more: the printer of the view items ends the work.
+                        // If standard output is closed, the printer of the view items ends the command.
                         let _ = Self::tell(&audited, &told, format);
                         last = told;
                     }
@@ -91,7 +91,7 @@ impl<'a> SelfAudit<'a> {
         }
     }
 
-    /// What was found, and below it the commands that fix it.
+    /// The findings, and below each the commands that fix it.
     fn text(&self, audited: &Audited) -> String {
         let commands = &self.commands;
         match audited {

@@ -9,7 +9,7 @@ use super::poller::EventSourceMapping;
 use super::poller::batch_delivery::FailurePolicy;
 use super::template::{Property, StackTemplate, TemplateError};
 
-/// The template that ships.
+/// The template of this release.
 pub(super) const TEMPLATE: &str = include_str!("../../../template.json");
 
 /// Logical ids of the template.
@@ -22,7 +22,7 @@ const EVENT_SOURCE_MAPPING: &str = "EventSourceMapping";
 /// What the template declares, with values for its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StackDefinition {
-    /// The table that is summarised; it has a stream.
+    /// The table whose items are counted; it has a stream.
     pub(super) source: TableDefinition,
     /// The tables of the view items, in addition to the source table.
     pub(super) views: Vec<TableDefinition>,
@@ -30,13 +30,13 @@ pub(super) struct StackDefinition {
     pub(super) idempotency: TableDefinition,
     /// The function's environment variables.
     pub(super) environment: BTreeMap<String, String>,
-    /// How the function is connected to the stream.
+    /// The event source mapping.
     pub(super) mapping: EventSourceMapping,
-    /// How many batches of a shard Lambda would work on at once. Here it is always one.
+    /// How many batches of a shard Lambda would process concurrently. The local poller always processes one.
     pub(super) parallelization_factor: u32,
 }
 
-/// A table, as far as an engine on one machine keeps what is declared.
+/// A table, with the properties that the local engine supports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TableDefinition {
     pub(super) name: String,
@@ -44,9 +44,9 @@ pub(super) struct TableDefinition {
     pub(super) key: Vec<KeyAttribute>,
     /// Its global secondary indexes.
     pub(super) indexes: Vec<IndexDefinition>,
-    /// What its stream carries; `None` without a stream.
+    /// The view type of its stream; `None` without a stream.
     pub(super) stream: Option<StreamViewType>,
-    /// The attribute that tells when an item expires; none is never.
+    /// The attribute with an item's expiry time; `None` if items do not expire.
     pub(super) time_to_live: Option<String>,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct IndexDefinition {
     /// The key attributes, the partition key first.
     pub(super) key: Vec<KeyAttribute>,
     pub(super) projection: ProjectionType,
-    /// The attributes that an index includes in addition to the keys, if it includes some.
+    /// The attributes that an index includes in addition to keys; empty if it includes none by name.
     pub(super) included: Vec<String>,
 }
 
@@ -85,7 +85,7 @@ const WITHOUT_EFFECT: [&str; 9] = [
 impl StackDefinition {
     /// Reads what a template declares.
     pub(super) fn read(mut template: StackTemplate) -> Result<Self, TemplateError> {
-        // Which stream the mapping reads is compared before any table is there.
+        // The mapping names the stream before any table exists, so a placeholder stands for its ARN.
         const STREAM: &str = "the stream of the source table";
         template.set_attribute(format!("{SOURCE_TABLE}.StreamArn"), STREAM);
         let table = |id| read_table(&template.resource(id, "AWS::DynamoDB::Table")?);
@@ -182,7 +182,7 @@ fn read_environment(function: &Property<'_>) -> Result<BTreeMap<String, String>,
     variables.names().map(|name| Ok((name.to_owned(), variables.get(name)?.text()?))).collect()
 }
 
-/// What is absent has Lambda's default.
+/// Reads the event source mapping. A missing property has Lambda's default.
 fn read_mapping(mapping: &Property<'_>, function: &Property<'_>) -> Result<EventSourceMapping, TemplateError> {
     let position = mapping.get("StartingPosition")?;
     if position.text()? != "TRIM_HORIZON" {
@@ -207,7 +207,7 @@ fn read_mapping(mapping: &Property<'_>, function: &Property<'_>) -> Result<Event
         policy: FailurePolicy {
             report_item_failures: answers.iter().any(|answer| answer == "ReportBatchItemFailures"),
             bisect: flag.map_or(Ok(false), |flag| flag.parse())?,
-            // -1 is for ever; so is a limit beyond what is counted.
+            // In Lambda, -1 means no limit; a limit larger than the count can be treated the same.
             retries: u32::try_from(number(mapping, "MaximumRetryAttempts", -1_i64)?).ok(),
         },
         maximum_record_age: u64::try_from(number(mapping, "MaximumRecordAgeInSeconds", -1_i64)?)

@@ -1,4 +1,4 @@
-//! Makes the tables that the template declares, or sees that those that are there are the same.
+//! Creates the tables that the template declares, or checks that existing tables match.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,32 +16,32 @@ use super::stack_definition::{IndexDefinition, KeyAttribute, TableDefinition};
 
 use crate::operate::error::{TableError, failure_text};
 
-/// How long a new table may take to be there.
+/// How long a new table may take to become active.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A table that is not as it should be.
+/// A table could not be created, or does not match.
 #[derive(Debug, thiserror::Error)]
 pub enum TableSetupError {
     /// A request failed.
     #[error(transparent)]
     Request(#[from] TableError),
-    /// The table is there, but is another.
+    /// The table exists, but does not match.
     #[error(
         "the table {table} exists, but has {found}; the template declares {declared}. Delete the table, or name another one"
     )]
     Different {
         table: String,
-        /// What is declared.
+        /// The declared property.
         declared: String,
-        /// What is there.
+        /// The property of the existing table.
         found: String,
     },
-    /// The table does not come.
+    /// The table does not become active.
     #[error("the table {table} is not active {CREATION_TIMEOUT:?} after its creation; run the command again")]
     Late { table: String },
 }
 
-/// Makes a table unless it is there, and gives the ARN of its stream if it has one.
+/// Creates a table unless it exists, and returns the ARN of its stream, if it has one.
 pub(super) async fn ensure(client: &Client, table: &TableDefinition) -> Result<Option<String>, TableSetupError> {
     let description = match describe(client, table).await? {
         Some(description) => description,
@@ -111,7 +111,7 @@ async fn wait_until_active(client: &Client, table: &TableDefinition) -> Result<T
     }
 }
 
-/// Switches expiry on where it is declared and off.
+/// Switches expiry on if it is declared and still off.
 async fn switch_on_expiry(client: &Client, table: &TableDefinition) -> Result<(), TableSetupError> {
     let Some(attribute) = &table.time_to_live else { return Ok(()) };
     let error = |action, cause| TableError::new(action, &table.name, cause);

@@ -1,6 +1,6 @@
-//! Reads a CloudFormation template as far as running the one that ships needs: parameters, conditions that compare
-//! values, and the functions that name other values. Only what is asked for is evaluated, so that a parameter without a
-//! value is not an error until something needs it.
+//! Evaluates a CloudFormation template, as far as the shipped template needs it: parameters, conditions that compare
+//! values, and the functions that refer to other values. Only what is requested is evaluated, so a parameter without a
+//! value is not an error until something uses it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,45 +13,45 @@ use serde_json::{Map, Value};
 pub(super) struct StackTemplate {
     document: Value,
     parameters: BTreeMap<String, String>,
-    /// By `Resource.Attribute`.
+    /// Values for `Fn::GetAtt`, by `Resource.Attribute`.
     attributes: BTreeMap<String, String>,
 }
 
-/// A template that cannot be read, or says something that cannot be known here.
+/// A template that cannot be read, or uses something that is unknown here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// The text is not JSON.
     #[error("the template is not JSON: {0}")]
     NotJson(String),
-    /// A value for a parameter that the template does not have.
+    /// A value was given for a parameter that the template does not have.
     #[error("the template has no parameter {name}; it has {parameters}")]
     UnknownParameter {
         /// The name that was given.
         name: String,
-        /// The names that there are.
+        /// The names that exist.
         parameters: String,
     },
-    /// A value that the parameter does not take.
+    /// A parameter does not accept the given value.
     #[error("the template's parameter {name} cannot be {value:?}: {accepted}")]
     Parameter {
-        /// The parameter.
+        /// The parameter's name.
         name: String,
         value: String,
-        /// What it takes.
+        /// The accepted values.
         accepted: String,
     },
-    /// Something is missing or of the wrong kind.
+    /// Something is missing or has the wrong type.
     #[error("{place} in the template: {problem}")]
     Place {
-        /// Resource and property.
+        /// The resource and the property.
         place: String,
-        /// What is wrong, and what would be right.
+        /// What is wrong, and what is expected.
         problem: String,
     },
 }
 
 impl StackTemplate {
-    /// A template with some parameters set to other values than their defaults.
+    /// A template whose parameters have the values in `overrides` instead of their defaults.
     pub(super) fn new(text: &str, overrides: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
         let document: Value = serde_json::from_str(text).map_err(|e| TemplateError::NotJson(e.to_string()))?;
         let none = Map::new();
@@ -71,12 +71,12 @@ impl StackTemplate {
         Ok(Self { document, parameters, attributes: BTreeMap::new() })
     }
 
-    /// Sets what `Fn::GetAtt` gives for an attribute, as in `Resource.Attribute`.
+    /// Sets the value that `Fn::GetAtt` returns for an attribute, named as `Resource.Attribute`.
     pub(super) fn set_attribute(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.attributes.insert(name.into(), value.into());
     }
 
-    /// A resource of the template.
+    /// The resource with this logical id and type.
     pub(super) fn resource(&self, id: &str, kind: &str) -> Result<Property<'_>, TemplateError> {
         let resource = &self.document["Resources"][id];
         let properties = Property { template: self, place: id.to_owned(), value: resource["Properties"].clone() };
@@ -125,7 +125,7 @@ impl StackTemplate {
         }
     }
 
-    /// A value with its functions applied at the top; none is `AWS::NoValue`, that is, absent.
+    /// A value with the functions at its top level applied; `None` for `AWS::NoValue`, which means absent.
     fn value(&self, value: &Value, place: &str) -> Result<Option<Value>, TemplateError> {
         let fail = |problem: String| TemplateError::Place { place: place.to_owned(), problem };
         let Some((function, argument)) =
@@ -205,7 +205,7 @@ impl StackTemplate {
     }
 }
 
-/// A property of a resource, or what is inside one.
+/// A property of a resource, or a value inside one.
 #[derive(Debug, Clone)]
 pub(super) struct Property<'a> {
     template: &'a StackTemplate,
@@ -214,7 +214,7 @@ pub(super) struct Property<'a> {
 }
 
 impl<'a> Property<'a> {
-    /// What is inside under this name; `None` if it is absent.
+    /// The value under this name; `None` if it is absent.
     pub(super) fn find(&self, name: &str) -> Result<Option<Property<'a>>, TemplateError> {
         let place = format!("{}.{name}", self.place);
         let Some(value) = self.value.get(name) else { return Ok(None) };
@@ -222,7 +222,7 @@ impl<'a> Property<'a> {
         Ok(value.map(|value| Property { template: self.template, place, value }))
     }
 
-    /// What is inside under this name.
+    /// The value under this name; an error if it is absent.
     pub(super) fn get(&self, name: &str) -> Result<Property<'a>, TemplateError> {
         self.find(name)?.ok_or_else(|| TemplateError::Place {
             place: format!("{}.{name}", self.place),
@@ -230,7 +230,7 @@ impl<'a> Property<'a> {
         })
     }
 
-    /// The names of what is inside.
+    /// The names of the members.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.value.as_object().into_iter().flat_map(Map::keys).map(String::as_str)
     }
@@ -248,12 +248,12 @@ impl<'a> Property<'a> {
         Ok(found)
     }
 
-    /// The value as text; numbers and booleans have one, as in CloudFormation.
+    /// The value as a text. Numbers and booleans have one, as in CloudFormation.
     pub(super) fn text(&self) -> Result<String, TemplateError> {
         text_of(&self.value).ok_or_else(|| self.wrong("it must be a text"))
     }
 
-    /// The value as what its text says: a number, `true` or `false`.
+    /// The value that the text stands for: a number, `true` or `false`.
     pub(super) fn parse<T: FromStr<Err: fmt::Display>>(&self) -> Result<T, TemplateError> {
         let text = self.text()?;
         text.parse().map_err(|error| self.wrong(format!("{text:?} cannot be used: {error}")))

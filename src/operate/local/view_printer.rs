@@ -21,7 +21,8 @@ use crate::rollup::pipeline::contribution::contribution;
 use crate::rollup::pipeline::parse::{Parsed, parse};
 use crate::rollup::{AttributeValue, Item};
 
-/// The measures that one view item has, by attribute in the definition's order: a number, or an object of numbers by group.
+/// The measures of one view item, by attribute in the definition's order: each a number, or an object from group to
+/// number.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct MeasureValues(Vec<(String, Value)>);
 
@@ -42,7 +43,7 @@ impl MeasureValues {
     }
 }
 
-/// A number where JSON has it exactly, otherwise its text.
+/// A JSON number if that is exact, otherwise a string.
 fn number(value: &AttributeValue) -> Value {
     match value {
         AttributeValue::N(number) => number.parse::<i64>().map_or_else(|_| json!(number), Value::from),
@@ -50,11 +51,11 @@ fn number(value: &AttributeValue) -> Value {
     }
 }
 
-/// A view item whose measures are not what they were.
+/// A view item whose measures have changed.
 #[derive(Debug)]
 struct ViewItemChange {
     key: ViewKey,
-    /// The measures now.
+    /// The current measures.
     measures: MeasureValues,
 }
 
@@ -78,8 +79,8 @@ impl fmt::Display for ViewItemChange {
 }
 
 impl ViewItemChange {
-    /// The change as one JSON object: the key, each measure with its number or its number by group, and the table where there
-    /// are several.
+    /// The change as one JSON object: the key, each measure (a number, or an object from group to number), and the
+    /// table if there are several.
     fn json(&self, definition: &Definition) -> Value {
         let counters = self.measures.0.iter().cloned().collect::<Map<_, _>>();
         let mut object = json!({ "key": self.key.to_string(), "counters": counters });
@@ -90,16 +91,16 @@ impl ViewItemChange {
     }
 }
 
-/// How a change is printed, a line each.
+/// How changes are printed, one per line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    /// For a person.
+    /// Text for a person.
     Text,
-    /// As an object.
+    /// A JSON object.
     Json,
 }
 
-/// A function that prints what its calls changed in the view items.
+/// A function that prints what its calls change in the view items.
 pub(super) struct ViewPrinter<'a, F, S> {
     function: F,
     definition: Definition,
@@ -110,9 +111,8 @@ pub(super) struct ViewPrinter<'a, F, S> {
 }
 
 impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
-    /// Prints every view item whose measures after a call of the function are not what was last seen of it: at first
-    /// `existing`, the items of the view tables before anything was counted. When nobody reads that any longer, it asks
-    /// for a stop.
+    /// Prints every view item whose measures after a call of the function differ from those seen last. `existing` are
+    /// the view items before anything was counted. If standard output is closed, it requests a stop.
     pub(super) fn new(
         function: F,
         definition: Definition,
@@ -130,7 +130,7 @@ impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
         Self { function, definition, store, format, last_seen, stopper }
     }
 
-    /// The view items that the records of an event belong to.
+    /// The view items that the records of an event concern.
     fn touched_by(&self, event: &str) -> BTreeSet<ViewKey> {
         let records = parse(event).into_iter().flatten().flatten();
         let images = records.flat_map(|record| match record {
@@ -154,7 +154,7 @@ impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
         }
     }
 
-    /// Whether the measures are not what was last seen of the view item. They are now.
+    /// Whether the measures differ from those seen last of the view item. Remembers them.
     fn is_new(&self, key: &ViewKey, measures: &MeasureValues) -> bool {
         let mut last_seen = self.last_seen.lock().unwrap_or_else(PoisonError::into_inner);
         last_seen.insert(key.clone(), measures.clone()).unwrap_or_default() != *measures

@@ -1,4 +1,4 @@
-//! Counts source items that no function counted, or that another function counted wrongly: a repair of every view item.
+//! Counts source items that no function counted, or that another function counted wrong, by repairing every view item.
 
 use std::collections::HashSet;
 
@@ -14,24 +14,24 @@ use crate::operate::repair::report::{Mode, RepairReport};
 use crate::operate::stop;
 use crate::rollup::model::view::ViewKey;
 
-/// The command has compared the definition with the function's before its first step.
+/// The command has compared the definitions before its first step, so the repair need not.
 const CHECKED: Agreement = Agreement { any_definition: true };
 
-/// Makes every counter exact. What an earlier run set is exact, and is left alone.
+/// Makes every counter exact. Counters that an earlier run set are exact and are left alone.
 ///
 /// # Errors
 /// When the tables or the stream cannot be read or written.
 pub(super) async fn adopt(live: &LiveTables, title: &str, mode: Mode) -> Result<StepResult, MigrateError> {
     let mut repairer = Repairer::new(mode, live.config.clone(), live.who.clone());
     let scope = AuditScope { adopt: true, pace: live.pace.clone(), agreement: CHECKED, ..AuditScope::default() };
-    // A migration is stopped by dropping its step: a view item is set in one transaction or not at all.
+    // A migration is stopped by dropping its step, which is safe: a view item is set in one transaction or not at all.
     let (_stopper, stop) = stop::stop();
     let report = Box::pin(repairer.repair(&live.sdk, &scope, &stop)).await?;
     let result = match mode {
         Mode::DryRun => would_do(&report),
         Mode::Write => did(&report),
     };
-    // The repair has shown its own progress; this is the line that every step ends with.
+    // The repair has shown its own progress. This progress is for the line with which every step ends.
     let progress = Progress::changing(title, None);
     progress.add(result.looked_at);
     progress.add_changed(result.changed);

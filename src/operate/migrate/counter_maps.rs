@@ -1,4 +1,4 @@
-//! The counter maps of view items that were never touched.
+//! Creates the counter maps of view items that no record has touched.
 
 use std::collections::HashMap;
 
@@ -25,12 +25,13 @@ use crate::rollup::pipeline::verdict::Failure;
 use crate::rollup::pipeline::view_item::{self, Shape};
 use crate::store::failure;
 
-/// How often an item is tried that conflicts with transactions, before the step fails.
+/// How many times an item is tried when it conflicts with transactions, before the step fails.
 const CONFLICTS: usize = 100;
 
-/// Creates the counter maps that view items lack, each item's in one conditional update that raises its version.
+/// Creates the counter maps that view items lack. For each item it is one conditional update that also raises the
+/// version.
 ///
-/// It is the first touch, with nothing to add. An item that is deleted at the same time stays deleted.
+/// The update is a first touch that adds nothing. An item that is deleted at the same time stays deleted.
 ///
 /// # Errors
 /// When the table cannot be read or written.
@@ -86,14 +87,14 @@ async fn create_on(live: &LiveTables, table: TableId, mut item: Item, mode: Mode
         let update = update::of_existing(definition, &touched, &Sums::new(), &shape);
         let Err(error) = send(live, table, &key, update).await else { return Ok(ItemChange::Made) };
         match failure(&error) {
-            // It is not of the shape that the update was made for: another writer changed its maps, of which there are
-            // only so many.
+            // Another writer changed the item's maps since it was read. An item has few maps, so this happens a limited
+            // number of times.
             failure if failure.is_unmet_condition() => {}
             failure if failure.is_passing() && conflicts < CONFLICTS => {
                 conflicts += 1;
                 pause().await;
             }
-            // The item cannot take the update, as when it is full.
+            // The item cannot take the update, for example because it has the maximum size.
             Failure::Refused(_) => {
                 let reason = error.message().unwrap_or("DynamoDB refused the update without a reason");
                 return Ok(refused(reason.to_owned()));
@@ -135,11 +136,11 @@ async fn read(live: &LiveTables, table: &str, key: &Item) -> Result<Option<Item>
     Ok(answer.item.map(Item::from))
 }
 
-/// The item as one of its views; none if it is not certain that it is a view item at all.
+/// The item as a view item; `None` if it is not certain to be one.
 fn view_item(definition: &Definition, table: TableId, item: &Item) -> Option<TouchedItem> {
     let key = definition.own_key(table, item).ok()?;
     let has_version = item.contains_key(ROLLUP_VERSION);
-    // In a table of its own, what fits a view is meant for it.
+    // In a view table of its own with a single view, every item whose key fits belongs to that view.
     let adopt = !definition.is_source(table) && definition.of_table(table).iter().count() == 1;
     let views = owners(definition, &key, Evidence { has_version, adopt, ..Evidence::default() });
     (!views.is_empty()).then(|| TouchedItem { key, views, texts: SetTexts::new() })

@@ -1,21 +1,21 @@
-//! Decides which migrations to apply, only from what was applied and what this binary carries.
+//! Decides which migrations to apply, from those that were applied and those of this build.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::definition::Migration;
 
-/// A migration that was applied, as the idempotency table has it.
+/// A migration that was applied, as the idempotency table records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedMigration {
-    /// Its place in the order.
+    /// Its number in the order.
     pub number: u32,
     pub name: String,
-    /// The checksum that its file had.
+    /// The checksum of its file when it was applied.
     pub checksum: String,
-    /// When, in RFC 3339.
+    /// When it was applied, in RFC 3339.
     pub applied_at: String,
-    /// By whom.
+    /// Who applied it.
     pub applied_by: String,
 }
 
@@ -28,17 +28,17 @@ impl fmt::Display for AppliedMigration {
 /// The state of one migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MigrationState<'a> {
-    /// It was applied as this build has it.
+    /// It was applied as it is in this build.
     Applied(&'a AppliedMigration),
     /// It will be applied.
     Pending(&'a Migration),
-    /// It was applied, but this build has another content of it.
+    /// It was applied, but its content in this build is different.
     Edited(&'a AppliedMigration, &'a Migration),
     /// It was applied, but this build does not have it.
     Missing(&'a AppliedMigration),
 }
 
-/// The state of every migration that is applied, wanted or both, by number.
+/// The state of every migration that was applied, is in this build, or both, by number.
 #[must_use]
 pub fn states<'a>(applied: &'a [AppliedMigration], wanted: &'a [Migration]) -> Vec<MigrationState<'a>> {
     let mut states: BTreeMap<u32, MigrationState<'a>> =
@@ -56,7 +56,7 @@ pub fn states<'a>(applied: &'a [AppliedMigration], wanted: &'a [Migration]) -> V
     states.into_values().collect()
 }
 
-/// The migrations that were applied so far, for a message.
+/// The migrations that were applied so far, for an error message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SoFar(Vec<String>);
 
@@ -66,33 +66,33 @@ impl fmt::Display for SoFar {
     }
 }
 
-/// Why nothing is applied.
+/// Why no migration is applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// This build has another content of an applied migration.
+    /// The content of an applied migration is different in this build.
     #[error(
         "{wanted} was edited after it was applied: {applied} was applied at {} by {} with the checksum {}, but this build's \
          file has {}. Applied so far: {so_far}. Use a build with the original file, and put the change into a new migration",
         applied.applied_at, applied.applied_by, applied.checksum, wanted.checksum
     )]
     Edited {
-        /// As this build has it.
+        /// The migration in this build.
         wanted: Box<Migration>,
-        /// As it was applied.
+        /// The migration that was applied.
         applied: Box<AppliedMigration>,
-        /// All that was applied.
+        /// The migrations that were applied so far.
         so_far: SoFar,
     },
-    /// An applied migration is not in this binary.
+    /// An applied migration is not in this build.
     #[error(
         "{applied} was applied at {} by {}, and this build does not have it. Applied so far: {so_far}. Use the build that \
          applied it, or a later one",
         applied.applied_at, applied.applied_by
     )]
     Missing {
-        /// As it was applied.
+        /// The migration that was applied.
         applied: Box<AppliedMigration>,
-        /// All that was applied.
+        /// The migrations that were applied so far.
         so_far: SoFar,
     },
     /// A later migration was applied before this one.
@@ -101,11 +101,11 @@ pub enum Refusal {
          that it comes after those that are applied"
     )]
     OutOfOrder {
-        /// The one that would be applied.
+        /// The migration that is not applied.
         wanted: String,
-        /// The first later one that was.
+        /// The first later migration that was applied.
         later: String,
-        /// All that was applied.
+        /// The migrations that were applied so far.
         so_far: SoFar,
     },
 }

@@ -1,11 +1,11 @@
-//! The migrations that this binary carries: the files of `migrations/`, as they are.
+//! The migrations of this build: the files of `migrations/`, included in the binary.
 
 use std::fmt::{self, Write};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-/// The files, by name, in their order. A test compares them with the folder.
+/// The files by name, in order. A test compares them with the folder.
 const FILES: &[(&str, &str)] = &[
     ("V1__counter_maps_of_view_items.json", include_str!("../../../migrations/V1__counter_maps_of_view_items.json")),
     ("V2__counters_of_source_items.json", include_str!("../../../migrations/V2__counters_of_source_items.json")),
@@ -14,15 +14,15 @@ const FILES: &[(&str, &str)] = &[
 /// A change of live data, as its file defines it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migration {
-    /// Its place in the order, from 1.
+    /// Its number in the order, from 1.
     pub number: u32,
-    /// Its file's name, without number and extension.
+    /// The name of its file, without the number and the extension.
     pub name: String,
     /// SHA-256 of the file's bytes, in hexadecimal.
     pub checksum: String,
-    /// Why it is there, in the file's words.
+    /// The reason for it, from the file.
     pub why: String,
-    /// What it does.
+    /// The change that it makes.
     pub step: MigrationStep,
 }
 
@@ -32,18 +32,18 @@ impl fmt::Display for Migration {
     }
 }
 
-/// What a migration can do. Each kind is safe beside live writers, and finds done what an earlier run did.
+/// The kinds of changes. Each is safe while writers are running, and skips what an earlier run did.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum MigrationStep {
-    /// View items get the counter maps that they lack.
+    /// Creates the counter maps that view items lack.
     CounterMapsOfViewItems {},
-    /// View items get the counters that their source items come to: those are adopted that nobody counted, or counted
-    /// wrong.
+    /// Sets the counters of view items to the recount of their source items, where no function counted them or one
+    /// counted them wrong.
     CountersOfSourceItems {},
 }
 
-/// A migration file that cannot be used: the binary is wrong, not the tables.
+/// A migration file that cannot be used. The binary is at fault, not the tables.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("migrations/{file}: {problem}")]
 pub struct FileError {
@@ -58,15 +58,15 @@ struct File {
     step: MigrationStep,
 }
 
-/// The migrations that this binary carries, in their order.
+/// The migrations of this build, in order.
 ///
 /// # Errors
-/// When a file is not what the code knows; the error names it.
+/// When a file is not a valid migration; the error names it.
 pub fn shipped() -> Result<Vec<Migration>, FileError> {
     FILES.iter().map(|(name, text)| read(name, text)).collect()
 }
 
-/// A migration from its file's name and text.
+/// Parses a migration from the name and the text of its file.
 ///
 /// # Errors
 /// When the name is not `V<number>__<name>.json`, or the text does not define a step.
@@ -80,7 +80,7 @@ pub fn read(file: &str, text: &str) -> Result<Migration, FileError> {
 
 fn parts(file: &str) -> Option<(u32, &str)> {
     let (number, name) = file.strip_prefix('V')?.strip_suffix(".json")?.split_once("__")?;
-    // The text and the number must be each other's, or two files could have one number: no "V01", no "V+1".
+    // Only the plain form of a number is accepted, not "01" or "+1", so that two files cannot have the same number.
     let parsed = number.parse().ok().filter(|parsed: &u32| *parsed > 0 && parsed.to_string() == number)?;
     (!name.is_empty()).then_some((parsed, name))
 }
@@ -118,7 +118,8 @@ mod tests {
         assert!(shipped.iter().all(|migration| !migration.why.is_empty()));
     }
 
-    /// A released migration never changes: tables where it was applied would be refused. Add a line for a new one.
+    /// A released migration must never change, because tables where it was applied would be refused. Add a line for a
+    /// new one.
     #[test]
     fn what_was_released_is_unchanged() {
         let checksums: Vec<_> = shipped().unwrap().iter().map(|one| format!("{one} {}", &one.checksum[..16])).collect();

@@ -1,7 +1,7 @@
-//! What was applied, as items of the idempotency table.
+//! The applied migrations, as items of the idempotency table.
 //!
-//! Their sequence number is a word, which no stream record's is; their sort key holds the view table and the migration's
-//! number, so that one query finds them all, those included that this build does not know.
+//! Their sequence number is a word, which no stream record has. Their sort key is the view table and the migration's
+//! number, so that one query finds all of them, including those that this build does not know.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -21,32 +21,32 @@ use crate::rollup::model::marker::{SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::view::table_name;
 use crate::store::failure;
 
-/// The migration's number.
+/// Attribute: the migration's number.
 pub const NUMBER: &str = "Number";
-/// Its name.
+/// Attribute: the migration's name.
 pub const NAME: &str = "Name";
-/// SHA-256 of its file, in hexadecimal.
+/// Attribute: SHA-256 of the migration's file, in hexadecimal.
 pub const CHECKSUM: &str = "Checksum";
-/// When it was applied: RFC 3339, UTC, milliseconds.
+/// Attribute: when it was applied, in RFC 3339, UTC, with milliseconds.
 pub const APPLIED_AT: &str = "AppliedAt";
-/// By whom.
+/// Attribute: who applied it.
 pub const APPLIED_BY: &str = "AppliedBy";
-/// Items that the run which completed it looked at.
+/// Attribute: number of items that were looked at, by the run that completed it.
 pub const LOOKED_AT: &str = "LookedAt";
-/// Items that this run changed.
+/// Attribute: number of items that this run changed.
 pub const CHANGED: &str = "Changed";
 
-/// The migrations of one view, in its idempotency table.
+/// The applied migrations of one definition.
 #[derive(Debug, Clone)]
 pub struct History {
     client: Client,
     table: String,
-    /// The name of the first view's table, also where the setting is its ARN.
+    /// The name of the first view's table, even if the setting is an ARN.
     view: String,
 }
 
 impl History {
-    /// The history in the idempotency table of these settings.
+    /// The migrations in the idempotency table of these settings.
     #[must_use]
     pub fn new(client: Client, config: &Config) -> Self {
         let view = config.definition.tables().first().map_or("", |table| table_name(&table.name)).to_owned();
@@ -60,7 +60,7 @@ impl History {
     /// Every migration that was applied, by number.
     ///
     /// # Errors
-    /// When the table cannot be read, or holds an item with such a key that this command did not write.
+    /// When the table cannot be read, or has an item with such a key that this command did not write.
     pub async fn applied(&self) -> Result<Vec<AppliedMigration>, MigrateError> {
         let query = self
             .client
@@ -71,7 +71,7 @@ impl History {
             .expression_attribute_names("#number", SEQUENCE_NUMBER)
             .expression_attribute_names("#stream", STREAM)
             .expression_attribute_values(":migration", text(MIGRATION))
-            // No table's name has a '#' in it: "Map" does not find what is of "Map2".
+            // A table's name has no '#', so the prefix of "Map" does not match items of "Map2".
             .expression_attribute_values(":view", text(&format!("{}#", self.view)));
         let items: Result<Vec<_>, _> = query.into_paginator().items().send().collect().await;
         let items = items.map_err(|error| self.error("read", failure_text(&error)))?;
@@ -97,8 +97,8 @@ impl History {
         })
     }
 
-    /// Records that a migration was applied. If another run has recorded it in between, that is enough: a step is safe to
-    /// run twice at once.
+    /// Records that a migration was applied. If another run has recorded it at the same time, its record stays, because
+    /// a step is safe to run twice.
     ///
     /// # Errors
     /// When the table cannot be written.

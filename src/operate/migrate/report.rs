@@ -1,4 +1,4 @@
-//! The reports of migrations: a table or lines for people, one object for programs.
+//! The reports of migrations: tables and lines for people, one JSON object for programs.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use super::definition::Migration;
 use super::steps::StepResult;
 use crate::operate::printable::{counted, printable};
 
-/// What became of a migration in one run.
+/// The outcome of a migration in one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MigrationOutcome {
-    /// It is applied and recorded.
+    /// It was applied and recorded.
     Applied,
-    /// It would be applied: this is a dry run.
+    /// It would be applied; this is a dry run.
     WouldApply,
     /// Some items could not be changed. It is not recorded, and no later migration was started.
     Incomplete,
@@ -30,12 +30,12 @@ impl MigrationOutcome {
     }
 }
 
-/// What a run did, migration by migration.
+/// The outcomes of a run, by migration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MigrationReport {
-    /// Whether it is one of a run that changes nothing.
+    /// Whether the run changes nothing.
     dry_run: bool,
-    /// The command that runs the same migrations again and writes.
+    /// The command that runs the same migrations and writes.
     command: String,
     migrations: Vec<MigrationRun>,
 }
@@ -48,18 +48,18 @@ struct MigrationRun {
 }
 
 impl MigrationReport {
-    /// An empty report, for a run that writes or for a dry run. `command` runs the same migrations again and writes.
+    /// An empty report. `command` runs the same migrations and writes.
     #[must_use]
     pub fn new(dry_run: bool, command: String) -> Self {
         Self { dry_run, command, migrations: Vec::new() }
     }
 
-    /// Adds what became of a migration.
+    /// Adds the outcome of a migration.
     pub fn add(&mut self, migration: &Migration, outcome: MigrationOutcome, result: StepResult) {
         self.migrations.push(MigrationRun { migration: migration.clone(), outcome, result });
     }
 
-    /// Whether it has no migration.
+    /// Whether it has no migrations.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.migrations.is_empty()
@@ -71,7 +71,7 @@ impl MigrationReport {
         self.migrations.iter().all(|run| run.outcome == MigrationOutcome::Applied)
     }
 
-    /// The report as an object, with a list of the migrations.
+    /// The report as a JSON object with a list of the migrations.
     #[must_use]
     pub fn json(&self) -> Value {
         let one = |MigrationRun { migration, outcome, result }: &MigrationRun| {
@@ -151,13 +151,13 @@ impl MigrationStatus {
         }
     }
 
-    /// Whether every migration was applied as it is here.
+    /// Whether every migration of this build was applied unchanged, and no other was applied.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.refusal.is_none() && self.rows.iter().all(|row| row.state == "applied")
     }
 
-    /// The status as one object.
+    /// The status as a JSON object.
     #[must_use]
     pub fn json(&self) -> Value {
         let row = |row: &Row| {

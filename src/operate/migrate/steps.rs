@@ -1,7 +1,7 @@
-//! What every step of a migration has: the live tables, and its result.
+//! What the steps of migrations share: the live tables, and the result.
 //!
-//! A step is safe while writers are running (the condition of each write is what the step saw), skips what is already done,
-//! and can be stopped anywhere: the next run continues.
+//! A step is safe while writers are running, because the condition of each write is what the step read. It skips what
+//! is already done. It can be stopped at any time; the next run continues.
 
 use std::future::Future;
 
@@ -17,27 +17,27 @@ use crate::operate::error::{TableError, failure_text};
 use crate::operate::progress::Progress;
 use crate::rollup::Item;
 
-/// How often one request is sent, at most: with the SDK's waits, about two minutes of throttling.
+/// The most attempts of one request. With the SDK's waits, that is about two minutes of throttling.
 const ATTEMPTS: u32 = 12;
 
-/// Writes in flight at once: enough to hide the way to the service, few enough to leave its capacity to live writers.
+/// Maximum concurrent writes: enough to hide the latency of the service, few enough to leave capacity to live writers.
 const WRITES_IN_FLIGHT: usize = 16;
 
-/// What a step did, or in a dry run would do.
+/// What a step did, or would do in a dry run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StepResult {
-    /// Items that it looked at.
+    /// Number of items that it looked at.
     pub looked_at: u64,
-    /// Items that it changed.
+    /// Number of items that it changed.
     pub changed: u64,
-    /// Items that it cannot change as they are. While there is one, the migration is not complete.
+    /// Items that it cannot change in their current state. While there is one, the migration is not complete.
     pub left: Vec<LeftItem>,
     /// Further lines of the report.
     pub notes: Vec<String>,
 }
 
 impl StepResult {
-    /// Adds what was done in another table.
+    /// Adds the result for another table.
     pub(super) fn join(&mut self, other: Self) {
         self.looked_at += other.looked_at;
         self.changed += other.changed;
@@ -50,14 +50,14 @@ impl StepResult {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftItem {
     pub key: String,
-    /// Why not.
+    /// Why it cannot be changed.
     pub reason: String,
 }
 
-/// The result of one item.
+/// The outcome for one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemChange {
-    /// It was changed, or in a dry run would be.
+    /// It was changed, or would be in a dry run.
     Made,
     /// A writer made the change first, or deleted the item.
     Overtaken,
@@ -68,29 +68,29 @@ pub enum ItemChange {
 /// The tables that a step changes.
 #[derive(Debug, Clone)]
 pub struct LiveTables {
-    /// How the tables are reached.
+    /// The client for the tables.
     pub client: Client,
-    /// The AWS settings, for a step that needs more than the tables.
+    /// The AWS settings, for a step that uses other services too.
     pub sdk: SdkConfig,
-    /// Which tables, and the view.
+    /// The names of the tables, and the definition.
     pub config: Config,
-    /// How source items are read.
+    /// How fast source items are read.
     pub pace: Pace,
     /// Who applies the steps, for the records of repairs.
     pub who: String,
 }
 
 impl LiveTables {
-    /// The tables of these settings, changed in the name of `who`.
+    /// The tables of these settings. `who` is recorded as the person who changes them.
     #[must_use]
     pub fn new(sdk: SdkConfig, config: Config, pace: Pace, who: String) -> Self {
-        // Beside live writers it waits longer than the SDK would where they leave it no capacity.
+        // Live writers may use all the capacity, so wait longer than the SDK does by default.
         let patient = RetryConfig::standard().with_max_attempts(ATTEMPTS);
         let client = Client::from_conf(config::Builder::from(&sdk).retry_config(patient).build());
         Self { client, sdk, config, pace, who }
     }
 
-    /// Does one thing to every item that a scan lets through, several at once.
+    /// Applies a function to every item that a scan returns, several items at a time.
     pub(super) async fn each<F: Future<Output = Result<ItemChange, MigrateError>>>(
         &self,
         title: &str,
@@ -124,7 +124,8 @@ impl LiveTables {
         Ok(result)
     }
 
-    /// About how many items a table has, as of a few hours ago. Only a bar is as long as that, so it need not be known.
+    /// The approximate number of items of a table, which DynamoDB updates about every six hours. `None` if unknown,
+    /// because only the length of a progress bar depends on it.
     async fn expected(&self, table: &str) -> Option<u64> {
         let description = self.client.describe_table().table_name(table).send().await.ok()?.table?;
         u64::try_from(description.item_count?).ok().filter(|count| *count > 0)

@@ -9,9 +9,9 @@ use super::USUAL_COLUMNS;
 use crate::operate::printable::printable;
 use crate::operate::terminal;
 
-/// Writes a line where there is no bar.
+/// Writes a line to standard error, where there is no bar.
 pub(super) fn write_line(line: impl Display) {
-    // Work goes on when nobody listens.
+    // If standard error is closed, the work continues.
     let _ = writeln!(io::stderr(), "{}", printable(line));
 }
 
@@ -20,13 +20,13 @@ pub(super) fn write_line(line: impl Display) {
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {
-    /// A bar for a terminal's columns, with a length if it is known; `None` if standard error is not a terminal.
+    /// A bar for the width of the terminal, with a length if that is known; `None` if standard error is not a terminal.
     pub(super) fn on_terminal(total: Option<u64>, form: impl Fn(usize) -> String) -> Option<Self> {
         io::stderr().is_terminal().then(|| {
             let form = form(terminal::columns(io::stderr()).unwrap_or(USUAL_COLUMNS));
             let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
             bar.set_draw_target(ProgressDrawTarget::stderr());
-            // A form that indicatif does not take leaves its own.
+            // If indicatif refuses the template, its default stays.
             if let Ok(style) = ProgressStyle::with_template(&form) {
                 bar.set_style(style);
             }

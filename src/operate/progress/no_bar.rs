@@ -1,11 +1,11 @@
-//! A function has no terminal: there is never a bar.
+//! A Lambda function has no terminal, so there is never a bar.
 
 use std::fmt::Display;
 
-/// Nobody reads such lines: a function's log has lines of its own.
+/// Writes nothing: a function has its own log lines.
 pub(super) fn write_line(_: impl Display) {}
 
-/// A bar that cannot be.
+/// A bar that never exists.
 #[derive(Debug)]
 pub(super) enum Bar {}
 

@@ -1,7 +1,7 @@
-//! Which markers are in quarantine, one after another, the oldest first.
+//! Finds the markers in quarantine, oldest first.
 //!
-//! The index tells, at the cost of what is in quarantine. Its 16 partitions are read in parallel, page by page, and merged.
-//! A table without the index is read whole.
+//! The index is read at the cost of what is in quarantine. Its 16 partitions are read in parallel, page by page, and
+//! merged. Without the index, the whole table is read.
 
 use std::collections::{BTreeSet, HashMap, btree_set};
 
@@ -18,15 +18,15 @@ use crate::rollup::model::marker::{MarkerOutcome, OUTCOME, REASON, RECORDED_AT, 
 use crate::rollup::model::quarantine_index::{IN_QUARANTINE, INDEX, partitions};
 use crate::rollup::model::record::RecordId;
 
-/// Entries in one answer of a partition: of all 16, this many are held at once.
+/// The most entries in one answer of a partition. All 16 partitions together hold 16 times as many in memory.
 const PAGE_ENTRIES: i32 = 250;
 
 /// A marker in quarantine, in the order of listing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry {
-    /// When it was written, as the marker has it.
+    /// When the marker was written, as it says.
     recorded_at: String,
-    /// Its key.
+    /// The record's id.
     pub(super) id: RecordId,
 }
 
@@ -39,14 +39,14 @@ impl Entry {
 
 /// The markers in quarantine that a filter lets through.
 pub(super) enum Entries {
-    /// From the index.
+    /// Read from the index.
     Index(IndexReader),
-    /// From the whole table: their keys only.
+    /// Read from the whole table; only their keys are kept.
     Table(btree_set::IntoIter<Entry>),
 }
 
 impl Entries {
-    /// Begins to read: the index where it can be used, else the table.
+    /// Starts reading: from the index if it can be used, otherwise from the table.
     pub(super) async fn begin(client: &Client, table: &str, filter: &Filter) -> Result<Self, TableError> {
         let described = client.describe_table().table_name(table).send().await;
         let described = described.map_err(|error| TableError::new("describe", table, failure_text(&error)))?;
@@ -64,7 +64,7 @@ impl Entries {
         Ok(Self::Table(reader.scan().await?.into_iter()))
     }
 
-    /// The next one; none at the end.
+    /// The next marker; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Entry>, TableError> {
         match self {
             Self::Index(index) => index.next().await,
@@ -73,7 +73,7 @@ impl Entries {
     }
 }
 
-/// An idempotency table, and what is wanted of it.
+/// An idempotency table, and the filter for its markers.
 struct Reader {
     client: Client,
     table: String,
@@ -131,12 +131,12 @@ impl IndexReader {
     }
 }
 
-/// A partition of the index, while it is read.
+/// A partition of the index that is being read.
 #[derive(Default)]
 struct Partition {
     value: String,
     waiting: BTreeSet<Entry>,
-    /// How far it was read.
+    /// The position up to which it was read.
     progress: Progress,
 }
 
@@ -144,7 +144,7 @@ struct Partition {
 enum Progress {
     #[default]
     Unread,
-    /// Up to this key, whose marker has this time.
+    /// Up to the marker with this key and this time.
     Until {
         key: HashMap<String, SdkValue>,
         recorded_at: String,
@@ -153,8 +153,8 @@ enum Progress {
 }
 
 impl Partition {
-    /// Whether its first entry is the first of all that it has. Entries of one time come in any order, and those of one
-    /// batch have the same.
+    /// Whether its first entry precedes all entries that are not read yet. Entries with the same time are in no
+    /// particular order, and all entries of one batch have the same time.
     fn is_ready(&self) -> bool {
         match &self.progress {
             Progress::Unread => false,

@@ -32,7 +32,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether a marker is meant. What an index does not have of it, or what is not readable, is not held against it.
+    /// Whether a marker passes the filter. An attribute that an index does not include, or that cannot be read, does
+    /// not exclude it.
     pub(super) fn lets_through(&self, marker: &Item) -> bool {
         let Some(id) = record_id(marker) else { return false };
         let at = attribute_text(marker, RECORDED_AT).and_then(|at| at.parse::<DateTime<Utc>>().ok());

@@ -1,4 +1,4 @@
-//! The parts of a record, read: only a person's command shows and replays what is in quarantine.
+//! Reads the parts of a record. Only commands need that, to show and replay what is in quarantine.
 
 use super::RecordParts;
 use crate::operate::error::{TableError, failure_text};
@@ -8,7 +8,7 @@ use crate::rollup::model::kept_record::{part_count, part_ids};
 use crate::rollup::model::record::RecordId;
 
 impl RecordParts {
-    /// The parts of a marker, in their order; one that is missing is left out.
+    /// The parts of a marker's record, in order. Missing parts are left out.
     ///
     /// # Errors
     /// When the table cannot be read.

@@ -35,10 +35,10 @@ pub struct Args {
     remove_zero_groups: bool,
 }
 
-/// Repairs, and writes the report.
+/// Runs the repair and writes the report.
 ///
 /// # Errors
-/// When it could not run to its end. What was set by then stays set.
+/// When the repair could not be completed. What was set before the error stays set.
 pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditError> {
     let sdk = shared.sdk().await;
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Write };
@@ -64,7 +64,7 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
             let set = repairer.mender.set;
             if set > 0 {
                 let items = counted(set, "view item was", "view items were");
-                // The error follows on the same way; it is what decides how the command ends.
+                // If standard error is closed, the error that follows still determines the exit code.
                 let _ = writeln!(io::stderr(), "{items} set before this: run the same command again to continue");
             }
             return Err(error);

@@ -1,4 +1,5 @@
-//! View items at rest, set many in one transaction: each by the update and with the record that it would have alone.
+//! Sets many view items in one transaction, each with the update and the record that it would have alone. It is for
+//! items that do not change during the repair.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,14 +20,14 @@ use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::verdict::{ActionVerdict, Failure};
 use crate::store::transaction_failure;
 
-/// Actions for a view item: its counters, and the record of the repair.
+/// Actions per view item: its counters, and the record of the repair.
 const ACTIONS_AN_ITEM: usize = 2;
 
-/// View items in one transaction.
+/// The most view items in one transaction.
 const ITEMS_MAX: usize = limits::TRANSACTION_ACTIONS / ACTIONS_AN_ITEM;
 
-/// Counters in one transaction: with the names of their groups, what was stored and the record of it, they must stay far
-/// within its bytes.
+/// The most counters in one transaction. Their group names, their old values and the records of the repairs must stay
+/// far below its size limit.
 const COUNTERS_MAX: usize = 500;
 
 /// A view item to set.
@@ -37,19 +38,19 @@ struct Drifted<'a> {
     differences: &'a [Difference],
 }
 
-/// How a transaction ended.
+/// The outcome of a transaction.
 enum JointEnd {
-    /// All are set.
+    /// All items are set.
     Set,
-    /// None is, as the actions say: by view item, whether nothing was wrong with it.
+    /// None is set. For each view item: whether its actions had no error.
     Cancelled(Vec<bool>),
-    /// None is.
+    /// None is set, and no action says why.
     NotCarriedOut,
 }
 
 impl Mender {
-    /// Sets the drifted view items, unless they have changed since they were seen: returns those that have, or that cannot
-    /// be set so. In a dry run it notes what it would set.
+    /// Sets the drifted view items, unless they have changed since they were read. Returns those that have changed or
+    /// that cannot be set together. A dry run only notes what it would set.
     pub(super) async fn set_jointly(
         &mut self,
         examiner: &mut Examiner<'_>,
@@ -90,7 +91,7 @@ impl Mender {
         Ok(changed)
     }
 
-    /// Sets view items, or parts of them if they cannot be set together; returns those that are set, and those that are to be
+    /// Sets view items, in parts if they cannot be set together. Returns those that are set, and those that must be
     /// looked at again.
     async fn set_all<'a>(
         &self,

@@ -1,4 +1,4 @@
-//! View items set right, each in one transaction with the record of that.
+//! Sets view items, each in one transaction with the record of the repair.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -33,47 +33,48 @@ use crate::rollup::pipeline::update::Update;
 use crate::rollup::pipeline::verdict::Failure;
 use crate::store::{failure, sdk_update, transaction_failure};
 
-/// Attempts to set a view item. Each of them looks until it sees the item, and somebody else has to be quicker than that.
+/// The most attempts to set a view item. In each attempt the item was read as of one moment, so all of them fail only
+/// if another writer is quicker each time.
 const ATTEMPTS: usize = 10;
 
-/// Attempts to set a view item that others change each time, before it is claimed and corrected instead.
+/// The most attempts to set a view item that others change each time. After them, it is claimed and corrected.
 const ATTEMPTS_BEFORE_CLAIM: usize = 3;
 
-/// Sets counters.
+/// Sets the counters of view items.
 pub(super) struct Mender {
     pub(super) mode: Mode,
     config: Config,
     who: String,
     pub(super) run: String,
-    /// What is stored before the first write.
+    /// The beginnings of the repair that are stored before the first write.
     starts: Vec<RepairStart>,
-    /// How often a view item was set.
+    /// How many times a view item was set.
     pub(super) set: usize,
-    /// View items that were set since this was last taken: what they are now is only known when they are audited again.
+    /// View items that were set since this was last emptied. Their state is known only after another audit.
     pub(super) just_set: BTreeSet<ViewKey>,
-    /// What was written, or would be.
+    /// What was written, or would be in a dry run.
     pub(super) writes: Vec<CounterWrite>,
 }
 
-/// How the attempt to set a view item ended.
+/// The outcome of an attempt to set a view item.
 enum Attempt {
     /// It is set.
     Set,
-    /// The item was changed by another writer: examine it again.
+    /// Another writer changed the item: examine it again.
     Changed,
-    /// It cannot be set, or is not to be.
+    /// It cannot be set, or must not be.
     Left,
 }
 
 impl Mender {
-    /// One that sets counters in somebody's name; in a dry run it only reports what it would set.
+    /// A mender that sets counters in the name of `who`. In a dry run it only reports what it would set.
     pub(super) fn new(mode: Mode, config: Config, who: String) -> Self {
         let run = format!("repair-run-{}", OsRandomness.token());
         let (just_set, writes) = (BTreeSet::new(), Vec::new());
         Self { mode, config, who, run, starts: Vec::new(), set: 0, just_set, writes }
     }
 
-    /// The repair began, of these views, or of one view item or slice of them.
+    /// Notes the beginning of the repair: of these views, or of one view item or one slice of them.
     pub(super) fn begin(&mut self, views: ViewSet, only: Option<&ViewKey>, slice: Option<Slice>, began: DateTime<Utc>) {
         let definition = &self.config.definition;
         let item = only.map(|key| definition.key_item(key));
@@ -82,7 +83,7 @@ impl Mender {
         self.starts = views.iter().map(start).collect();
     }
 
-    /// Stores that the repair began, once: a replay must know it before a counter is set.
+    /// Stores the beginning of the repair, once. A replay must be able to see it before any counter is set.
     pub(super) async fn store_start(&mut self, tables: &TableReader) -> Result<(), AuditError> {
         for start in std::mem::take(&mut self.starts) {
             stored_start::store(&tables.client, &self.config.idempotency_table, &start).await?;
@@ -125,7 +126,7 @@ impl Mender {
         }
     }
 
-    /// Claims a view item, so that what is seen after that can be corrected; `None` if a write interfered.
+    /// Claims a view item, so that it can be corrected after it is read again. `None` if a write interfered.
     async fn claim(&self, tables: &TableReader, key: &ViewKey) -> Result<Option<String>, AuditError> {
         let (definition, id) = (tables.definition(), OsRandomness.token().simple().to_string());
         let Update { expression, condition, names, values } = claim(&id);
@@ -140,7 +141,7 @@ impl Mender {
         }
     }
 
-    /// The counters, and the record of the repair.
+    /// The actions for a view item: its counters, and the record of the repair.
     pub(super) fn actions(
         &self,
         definition: &Definition,
@@ -167,7 +168,7 @@ impl Mender {
 }
 
 impl AfterLook for Mender {
-    /// Sets what drifted, many in one transaction.
+    /// Sets drifted items, many in one transaction.
     async fn at_rest(
         &mut self,
         examiner: &mut Examiner<'_>,
@@ -176,7 +177,7 @@ impl AfterLook for Mender {
         self.set_jointly(examiner, seen).await
     }
 
-    /// Sets what drifted, many at once, and examines again what others changed in between.
+    /// Sets drifted items, several at a time, and examines again those that others changed in between.
     async fn after(
         &mut self,
         examiner: &mut Examiner<'_>,
@@ -239,8 +240,8 @@ impl AfterLook for Mender {
                 let claim = if is_claimed { self.claim(examiner.tables, key).await? } else { None };
                 if let Some(again) = examiner.look_until_seen(key).await? {
                     seen.insert(key.clone(), again);
-                    // Only what was seen after the claim may be corrected under it: another repair may have corrected the
-                    // item before.
+                    // Only an item that was read after the claim may be corrected under it, because another repair may
+                    // have corrected the item before.
                     claims.extend(claim.map(|claim| (key.clone(), claim)));
                 }
             }

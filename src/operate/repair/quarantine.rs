@@ -1,5 +1,5 @@
-//! What a repair does about records in quarantine: those that can be applied are not in the counters that it sets, and are
-//! applied after that; the others are in them, and are closed.
+//! What a repair does about records in quarantine. Those that can be applied are not in the counters that it sets, so
+//! they are applied afterwards. The others are in these counters, so they are closed.
 
 use std::collections::BTreeSet;
 
@@ -15,10 +15,10 @@ use crate::rollup::model::marker::{OUTCOME, PARTS, RECORD, SEQUENCE_NUMBER, STRE
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 
-/// Records that are read at once: each may be as large as an item.
+/// The most records that are read at once, because each may be as large as an item.
 const AT_ONCE: usize = 100;
 
-/// Applies the records that can be; returns the view items that they are about.
+/// Applies the records that can be applied. Returns the view items that they concern.
 pub(super) async fn apply(audit: &Audit, sdk: &SdkConfig, count: &mut usize) -> Result<BTreeSet<ViewKey>, AuditError> {
     let ids = audit.applicable();
     let tables = &audit.tables;
@@ -35,7 +35,7 @@ pub(super) async fn apply(audit: &Audit, sdk: &SdkConfig, count: &mut usize) -> 
     Ok(audit.items_of(&ids))
 }
 
-/// Closes the records that can never be applied, after a repair of everything: returns how many.
+/// After a repair of everything, closes the records that can never be applied. Returns their number.
 pub(super) async fn close(audit: &mut Audit, run: &str) -> Result<usize, AuditError> {
     let (tables, ids) = (&audit.tables, audit.inapplicable());
     let table = &tables.config.idempotency_table;
@@ -46,7 +46,7 @@ pub(super) async fn close(audit: &mut Audit, run: &str) -> Result<usize, AuditEr
         for id in ids {
             let count = markers.get(id).map_or(0, part_count);
             let expires_at = days_later(now(), tables.config.marker_retention_days);
-            // One that left quarantine in the meantime is closed as well.
+            // A record that has left quarantine in the meantime counts as closed.
             parts.discard(id, count, expires_at, Some(run)).await?;
             closed.push(id.clone());
         }

@@ -14,57 +14,58 @@ use crate::rollup::model::view::ViewKey;
 /// Whether a repair writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// It does.
+    /// It writes.
     Write,
-    /// It only reports what it would write.
+    /// It reports what it would write.
     DryRun,
 }
 
-/// What a repair did, and how things are after it.
+/// What a repair did, and an audit after it.
 #[derive(Debug, Clone)]
 pub struct RepairReport {
     /// Whether it wrote.
     pub mode: Mode,
-    /// View items that were set.
+    /// Number of view items that were set.
     pub repaired: u64,
-    /// Records without a marker that were applied.
+    /// Number of records without a marker that were applied.
     pub applied: usize,
-    /// Records in quarantine that were applied.
+    /// Number of records in quarantine that were applied.
     pub from_quarantine: usize,
-    /// Records in quarantine that can never be applied and are in the counters now.
+    /// Number of records in quarantine that can never be applied, and that were closed because the counters include
+    /// them now.
     pub closed: usize,
-    /// Groups that counted nothing and were removed.
+    /// Number of groups that counted nothing and were removed.
     pub removed_groups: usize,
-    /// What was written, or would be.
+    /// The counters that were written, or would be.
     pub writes: Vec<CounterWrite>,
-    /// How things are after it.
+    /// The audit after the repair.
     pub audit: AuditReport,
 }
 
-/// The counters of one view item, set.
+/// The counters that were set on one view item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CounterWrite {
-    /// The view item.
+    /// The view item's key.
     pub item: ViewKey,
-    /// What it is called, for people.
+    /// Its name for people.
     pub name: String,
-    /// Its counters.
+    /// The counters.
     pub changes: Vec<CounterChange>,
 }
 
 /// One counter that is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CounterChange {
-    /// Its name, as `CategoryCounts.Bar`.
+    /// The counter's name, such as `CategoryCounts.Bar`.
     pub counter: String,
-    /// What it was, for people.
+    /// The old value, for people.
     pub from: String,
-    /// What it is set to.
+    /// The new value.
     pub to: String,
 }
 
 impl CounterWrite {
-    /// The write as an object.
+    /// The write as a JSON object.
     #[must_use]
     pub fn json(&self) -> Value {
         let changes = self
@@ -93,7 +94,7 @@ impl SliceReport for RepairReport {
 
     fn joined(mut self, other: Self) -> Self {
         self.repaired += other.repaired;
-        // Those that one slice applied are found applied by the next.
+        // A record that one slice applied is found applied by the next, so the numbers can be added.
         self.applied += other.applied;
         self.from_quarantine += other.from_quarantine;
         self.closed += other.closed;
@@ -104,7 +105,7 @@ impl SliceReport for RepairReport {
 }
 
 impl RepairReport {
-    /// The report as an object: that of the audit, and what was written.
+    /// The report as a JSON object: the audit's report and what was written.
     #[must_use]
     pub fn json(&self) -> Value {
         let mut json = self.audit.json();
@@ -125,7 +126,7 @@ impl RepairReport {
 pub struct RepairText<'a> {
     /// The result of a repair.
     pub report: &'a RepairReport,
-    /// What the commands that it names have in common.
+    /// The options that all commands in the report share.
     pub commands: &'a Commands,
 }
 

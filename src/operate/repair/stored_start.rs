@@ -1,4 +1,4 @@
-//! When a repair began, stored before its first write: what a replay may apply depends on it.
+//! Stores when a repair began, before its first write, because it determines what a replay may apply.
 
 use aws_sdk_dynamodb::Client;
 
@@ -7,7 +7,7 @@ use crate::operate::marker_table::sdk_text;
 use crate::rollup::check::repair_start::{BEGAN_AT, RepairStart};
 use crate::store::failure;
 
-/// Stores that a repair begins, unless a later one is stored.
+/// Stores the beginning of a repair, unless a later one is stored.
 ///
 /// # Errors
 /// When the table cannot be written.

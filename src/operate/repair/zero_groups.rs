@@ -1,4 +1,4 @@
-//! Groups that count nothing, removed from view items.
+//! Removes groups that count nothing from view items.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -11,10 +11,10 @@ use crate::rollup::check::zero_groups::{Removal, ZeroGroups, removals};
 use crate::rollup::model::view::ViewKey;
 use crate::store::failure;
 
-/// View items that are read at once.
+/// The most view items that are read at once.
 const AT_ONCE: usize = 100;
 
-/// Removes the groups that count nothing from the view items that have some; tells of which.
+/// Removes the groups that count nothing from the view items that have some. Returns what was removed from which item.
 pub(super) async fn remove(audit: &Audit, stop: &Stop) -> Result<Vec<(ViewKey, ZeroGroups)>, AuditError> {
     let tables = &audit.tables;
     let mut removed = Vec::new();
@@ -36,7 +36,7 @@ pub(super) async fn remove(audit: &Audit, stop: &Stop) -> Result<Vec<(ViewKey, Z
             let request = request.set_expression_attribute_names(Some(update.names));
             match request.set_expression_attribute_values(Some(Item::from(update.values).into())).send().await {
                 Ok(_) => Ok((key.clone(), removed)),
-                // One of them counts again, or somebody is writing: they stay until the next time.
+                // One of the groups counts again, or another writer interfered: the groups stay until the next repair.
                 Err(error) if failure(&error).is_unmet_condition() || failure(&error).is_passing() => {
                     Ok((key.clone(), ZeroGroups::default()))
                 }

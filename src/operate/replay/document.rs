@@ -1,11 +1,11 @@
-//! What failure destinations hold: pointers into a stream, events, records.
+//! Reads the contents of failure destinations: pointers into a stream, events, records.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::rollup::pipeline::parse::{Parsed, parse_record};
 
-/// A pointer into a stream, as Lambda sends it to a queue.
+/// A pointer into a stream: the message that Lambda sends to a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchPointer {
     /// The stream's ARN.
@@ -13,17 +13,17 @@ pub struct BatchPointer {
     pub shard: String,
     /// The sequence number of the first record.
     pub first: String,
-    /// The sequence number of the last one.
+    /// The sequence number of the last record.
     pub last: String,
-    /// How many records there are from the first to the last.
+    /// Number of records from the first to the last.
     pub size: usize,
-    /// When the first was written, as the message says.
+    /// When the first record was written, as the message says.
     pub from: String,
-    /// When the last was written.
+    /// When the last record was written, as the message says.
     pub until: String,
 }
 
-/// Reads a message of a failure destination; `None` if it is something else.
+/// Parses a message of a failure destination; `None` if it is another kind of message.
 #[must_use]
 pub fn pointer(message: &str) -> Option<BatchPointer> {
     #[derive(Deserialize)]
@@ -56,11 +56,11 @@ pub fn pointer(message: &str) -> Option<BatchPointer> {
     })
 }
 
-/// The raw records of a text: the payload of a failure destination in S3, an event, a list of records, one record, or a
-/// line for each of these.
+/// Reads the raw records in a text: the object of a failure destination in S3, an event, a list of records, a single
+/// record, or one of these per line.
 ///
 /// # Errors
-/// When a part of the text is none of them; the error names the line.
+/// When a part of the text is none of these; the error names the line.
 pub fn records(text: &str) -> Result<Vec<String>, String> {
     if let Ok(records) = part(text) {
         return Ok(records);
@@ -74,7 +74,7 @@ pub fn records(text: &str) -> Result<Vec<String>, String> {
     Ok(parts.into_iter().flatten().collect())
 }
 
-/// How many of these records do not say when they were created. Those that cannot be applied anyway are not among them.
+/// Number of records that have no creation time, without those that cannot be applied in any case.
 #[must_use]
 pub fn undated(records: &[String]) -> usize {
     let undated =

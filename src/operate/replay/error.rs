@@ -1,4 +1,4 @@
-//! Why a replay could not run to its end.
+//! Why a replay could not be completed.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,63 +10,63 @@ use crate::operate::audit::error::AuditError;
 use crate::operate::error::TableError;
 use crate::operate::stream::StreamError;
 
-/// Why a replay could not run to its end. What it had applied by then stays applied; run it again.
+/// Why a replay could not be completed. What it applied before the error stays applied, so it is safe to run again.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// A setting of the environment.
+    /// A setting is missing or invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The file.
+    /// The file cannot be read.
     #[error("cannot read {file}: {cause}")]
     File {
         file: PathBuf,
         /// What is wrong with it.
         cause: String,
     },
-    /// Records of a file without a creation time: their markers may be gone.
+    /// Records of a file have no creation time, so their markers may have expired.
     #[error(
         "{undated} of the {records} records in {file} have no creation time. A record that is older than the retention of \
          markers may be counted twice, so nothing was applied. If all of them are newer, add --assume-recent"
     )]
     Undated {
         file: PathBuf,
-        /// How many of its records do not tell.
+        /// Number of its records without a creation time.
         undated: usize,
         records: usize,
     },
-    /// The queue.
+    /// The queue cannot be read or changed.
     #[error("cannot {action} the queue {url}: {cause}")]
     Queue {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
-        /// The queue.
+        /// The queue's URL.
         url: String,
-        /// What the service said.
+        /// The service's message.
         cause: String,
     },
-    /// The stream.
+    /// The stream cannot be read.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// The source table has no stream, or cannot be seen.
+    /// The source table has no stream, or cannot be described.
     #[error("cannot find the stream of the table {table}: {cause}")]
     NoStream {
         table: String,
-        /// What is wrong.
+        /// Why.
         cause: String,
     },
-    /// The function works under another definition.
+    /// The function counts under another definition, or that could not be checked.
     #[error(transparent)]
     Agreement(#[from] AgreementError),
-    /// A table.
+    /// A table cannot be read or written.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// The records cannot be applied at all.
+    /// No record can be applied.
     #[error(transparent)]
     Invocation(#[from] InvocationError),
-    /// Looking for the view items that records which are gone belong to.
+    /// The view items of records that are gone could not be found.
     #[error("cannot list the view items to repair: {0}")]
     Audit(#[from] Box<AuditError>),
-    /// Output, or signals.
+    /// Output or signal handling failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

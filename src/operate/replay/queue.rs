@@ -1,4 +1,4 @@
-//! The failure queue.
+//! Replays the messages of the failure queue.
 
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::Message;
@@ -14,40 +14,40 @@ use crate::operate::repair_starts::RecordsFrom;
 use crate::operate::stop::Stop;
 use crate::rollup::pipeline::parse::is_of_another_table;
 
-/// How long a message is hidden from others while its records are applied, in seconds.
+/// How long a message is hidden from other consumers while its records are applied, in seconds.
 const VISIBILITY_SECONDS: i32 = 15 * 60;
 
-/// How long an empty queue is listened to before it is taken to be empty, in seconds.
+/// How long to wait for a message before the queue counts as empty, in seconds.
 const WAIT_SECONDS: i32 = 2;
 
-/// Messages in one answer: as many as SQS gives (SQS Developer Guide, "Quotas").
+/// The most messages in one answer, which is the maximum of SQS (SQS Developer Guide, "Quotas").
 const MESSAGES: i32 = 10;
 
-/// A queue, and the messages that this process has taken from it.
+/// A queue, and the messages that this process has received from it.
 #[derive(Debug)]
 pub struct Queue {
     client: aws_sdk_sqs::Client,
     url: String,
     source_table: String,
     streams: Streams,
-    /// The receipts of all messages that are hidden from others.
+    /// The receipt handles of all messages that are hidden from other consumers.
     in_hand: Vec<String>,
-    /// Those of them whose records are gone, as the report has them.
+    /// The receipt handles of those messages whose records are gone, in the order of the report's `gone`.
     gone: Vec<String>,
 }
 
-/// What became of a message's records.
+/// What happened to the records of a message.
 enum MessageEnd {
-    /// Each is counted, without an effect, or in quarantine.
+    /// All are resolved: counted, without an effect, or in quarantine.
     DealtWith,
-    /// Some are gone from the stream.
+    /// Some records are gone from the stream.
     RecordsGone,
-    /// Some of its records are not resolved, or it has none.
+    /// Some records are not resolved, or the message names none.
     Left,
 }
 
 impl Queue {
-    /// The queue of this URL, in which there are messages about the stream of this table.
+    /// The queue at this URL, with messages about the stream of this table.
     #[must_use]
     pub fn new(sdk: &SdkConfig, url: &str, source_table: &str) -> Self {
         Self {
@@ -64,8 +64,8 @@ impl Queue {
         ReplayError::Queue { action, url: self.url.clone(), cause }
     }
 
-    /// Applies the records of every message, and deletes the message once all of them are resolved. A message whose
-    /// records are gone, or that is not from a failure destination, stays in hand.
+    /// Applies the records of every message, and deletes a message once all its records are resolved. Other messages
+    /// stay in the queue: those whose records are gone, and those that are not from a failure destination.
     ///
     /// # Errors
     /// When the queue or a stream cannot be read, or the tables cannot be written.
@@ -87,10 +87,10 @@ impl Queue {
         Ok(())
     }
 
-    /// Deletes the messages whose records are gone: for when their view items are repaired.
+    /// Deletes the messages whose records are gone. Call it once their view items are repaired.
     ///
     /// # Errors
-    /// When one cannot be deleted.
+    /// When a message cannot be deleted.
     pub async fn forget_gone(&mut self, report: &mut ReplayReport) -> Result<(), ReplayError> {
         for (receipt, gone) in std::mem::take(&mut self.gone).into_iter().zip(&mut report.gone) {
             self.delete(&receipt).await?;
@@ -99,7 +99,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Makes what is still in hand visible to other consumers. It would become visible anyway, only later.
+    /// Makes the messages that were received and not deleted visible to other consumers now, instead of after the
+    /// timeout.
     pub async fn give_back(&mut self) {
         for receipt in self.in_hand.drain(..) {
             let request = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
@@ -107,7 +108,7 @@ impl Queue {
         }
     }
 
-    /// Applies the records that a message points at, as far as there are any and nobody asks to stop.
+    /// Applies the records at which a message points, as far as they exist and no stop is requested.
     async fn apply(
         &mut self,
         message: Option<&str>,
@@ -169,7 +170,7 @@ impl Queue {
 }
 
 fn gone(pointer: BatchPointer, read: usize) -> Gone {
-    // What was read may be another lane's.
+    // Some of the records that were read may belong to other lanes, so this is the least number that is gone.
     let at_least = pointer.size.saturating_sub(read).max(1);
     Gone { pointer, at_least, is_forgotten: false }
 }

@@ -1,7 +1,8 @@
-//! The records that a failure message points at: all of its shard from the first to the last.
+//! Reads the records at which a failure message points: all records of its shard from the first to the last.
 //!
-//! A message's batch may be one lane of several (`ParallelizationFactor`). The records of the other lanes lie between its
-//! own and cannot be distinguished from them, so the number of its records does not say where it ends.
+//! The batch of a message may be one lane of several (`ParallelizationFactor`). The records of the other lanes are
+//! between its own and cannot be distinguished from them, so the number of records in the message does not say where
+//! the batch ends.
 
 use std::time::Duration;
 
@@ -13,40 +14,39 @@ use crate::operate::sequence::order;
 use crate::operate::stream::{Cursor, CursorAt, DynamoStream, StreamError};
 use crate::operate::stream_reader::read_page;
 
-/// How long an open shard may show nothing, although the last record is still to come. A page may be empty because the
-/// stream has not got further; what does not come within this time is not there.
+/// How long to wait for the last record while an open shard returns empty pages. A page can be empty because the stream
+/// has not reached the next record; a record that does not appear within this time is taken to be gone.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
-/// How long to wait after the first of several pages without a record; after each further one it is twice as long, up to the
-/// longest.
+/// The first wait after a page without a record. It doubles with each further empty page, up to a maximum.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// What a stream has of a message's records.
+/// Which of a message's records a stream still has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RangeContent {
     /// All of them, from the first to the last.
     Whole,
-    /// Not the first ones, or none at all: they were trimmed.
+    /// The first ones are missing, or all: the stream has trimmed them.
     Trimmed,
 }
 
-/// Reads the records from a pointer's first to its last, page by page.
+/// Reads the records from a message's first to its last, in pages.
 #[derive(Debug)]
 pub struct RangeReader<'a> {
     stream: &'a DynamoStream,
     pointer: &'a BatchPointer,
-    /// None behind the last record.
+    /// `None` after the last record.
     cursor: Option<Cursor>,
     content: RangeContent,
     has_begun: bool,
 }
 
 impl<'a> RangeReader<'a> {
-    /// Finds the first of the records that are still there.
+    /// Finds the first record that still exists.
     ///
     /// # Errors
-    /// When the shard cannot be looked at; records or a shard that are gone are no error.
+    /// When the shard cannot be read. Missing records, or a missing shard, are not an error.
     pub async fn open(stream: &'a DynamoStream, pointer: &'a BatchPointer) -> Result<RangeReader<'a>, StreamError> {
         let BatchPointer { shard, first, last, .. } = pointer;
         let (cursor, content) = match stream.cursor_at(shard, first).await? {
@@ -60,7 +60,7 @@ impl<'a> RangeReader<'a> {
         Ok(Self { stream, pointer, cursor, content, has_begun: false })
     }
 
-    /// The next records, in their order; none at the end.
+    /// The next records, in order; `None` at the end.
     ///
     /// # Errors
     /// When the shard cannot be read.
@@ -96,7 +96,7 @@ impl<'a> RangeReader<'a> {
         Ok(None)
     }
 
-    /// What the stream has of the records, as far as they were read.
+    /// Which of the records the stream has, as far as they were read.
     #[must_use]
     pub fn content(&self) -> RangeContent {
         self.content

@@ -14,43 +14,44 @@ use crate::operate::repair_starts::RefusedRecord;
 /// The result of a replay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReplayReport {
-    /// The records.
+    /// The outcomes of the records.
     pub applied: AppliedRecords,
-    /// Records that failure messages point at and that no stream holds any more.
+    /// Records at which failure messages point and that no stream has any more.
     pub gone: Vec<Gone>,
-    /// The view items that differ from a recount, when records are gone: those are to be repaired.
+    /// The keys of the view items that differ from the recount, if records are gone: these must be repaired.
     pub to_repair: Vec<Value>,
-    /// Records that were created before a repair of what they change: it may have counted them.
+    /// Records that were not applied because they are older than a repair of the views that they change, which may have
+    /// counted them.
     pub refused: Vec<RefusedRecord>,
-    /// Messages that are not from a failure destination; they stay in the queue.
+    /// Number of messages that are not from a failure destination; they stay in the queue.
     pub foreign: usize,
 }
 
-/// Records that a failure message points at and that the stream does not hold any more.
+/// Records at which a failure message points and that the stream does not have any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gone {
-    /// The message's place and range.
+    /// Where the message points.
     pub pointer: BatchPointer,
-    /// How many of its records are gone, at the least: those that are there may be another lane's.
+    /// Number of its records that are gone, at least: the records that still exist may belong to another lane.
     pub at_least: usize,
-    /// The message is deleted.
+    /// Whether the message is deleted.
     pub is_forgotten: bool,
 }
 
 impl ReplayReport {
-    /// Whether there is something left for an operator to do.
+    /// Whether nothing is left for an operator to do.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let nothing_left = self.foreign == 0 && self.applied.quarantined == 0 && self.applied.unresolved == 0;
         nothing_left && self.refused.is_empty() && self.gone.iter().all(|gone| gone.is_forgotten)
     }
 
-    /// The views whose repair settles what was refused.
+    /// The views to repair, because records were refused.
     fn views_to_repair(&self) -> BTreeSet<&str> {
         self.refused.iter().flat_map(|refused| refused.views.iter().map(String::as_str)).collect()
     }
 
-    /// The report as an object.
+    /// The report as a JSON object.
     #[must_use]
     pub fn json(&self) -> Value {
         let AppliedRecords { read, applied, duplicates, no_effect, quarantined, unresolved } = self.applied;
@@ -85,7 +86,7 @@ impl ReplayReport {
 pub struct ReplayText<'a> {
     /// The result of a replay.
     pub report: &'a ReplayReport,
-    /// What the commands that it names have in common.
+    /// The options that all commands in the report share.
     pub commands: &'a Commands,
 }
 

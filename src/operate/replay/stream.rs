@@ -1,4 +1,4 @@
-//! Records that a stream still holds.
+//! Replays the records that a stream still has.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,11 +14,11 @@ use crate::operate::stop::Stop;
 use crate::operate::stream::{DynamoStream, StreamError};
 use crate::operate::stream_reader::{Reach, StreamReader, quiet};
 
-/// The streams that messages point into. Each is described once: hundreds of messages may point into one.
+/// The streams at which messages point. Each is described once, because hundreds of messages may point into one.
 #[derive(Debug)]
 pub struct Streams {
     client: aws_sdk_dynamodbstreams::Client,
-    /// None for a stream that is gone.
+    /// `None` for a stream that does not exist any more.
     known: HashMap<String, Option<DynamoStream>>,
 }
 
@@ -29,10 +29,10 @@ impl Streams {
         Self { client: aws_sdk_dynamodbstreams::Client::new(sdk), known: HashMap::new() }
     }
 
-    /// The stream of this ARN; `None` if it is gone.
+    /// The stream with this ARN; `None` if it does not exist any more.
     ///
     /// # Errors
-    /// When that cannot be found out.
+    /// When the stream cannot be described.
     pub async fn get(&mut self, arn: &str) -> Result<Option<&DynamoStream>, StreamError> {
         let known = match self.known.entry(arn.to_owned()) {
             Entry::Occupied(known) => known.into_mut(),
@@ -46,7 +46,7 @@ impl Streams {
     }
 }
 
-/// Applies everything that the stream of a table still holds.
+/// Applies everything that the stream of a table still has.
 ///
 /// # Errors
 /// When the stream cannot be read, or the tables cannot be written.

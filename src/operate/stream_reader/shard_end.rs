@@ -1,21 +1,21 @@
-//! Where a shard ended a moment ago. Where writers never pause, no reading of a shard comes to an empty page; it is read up
-//! to now when it has passed the place that was its end.
+//! The end that a shard had a moment ago. While writers never pause, a shard has no empty page. It counts as read up to
+//! now once the reading has passed the position that was its end.
 
 use crate::operate::event::EventRecord;
 use crate::operate::sequence::order;
 use crate::operate::stream::{Cursor, DynamoStream, Page, Stream, StreamError};
 
-/// The end that a shard had when it was first asked for.
+/// The end of a shard when it was first requested.
 #[derive(Debug, Default)]
 pub(super) struct ShardEnd {
-    /// Behind the newest record there was.
+    /// After the newest record at that time.
     end: Option<Cursor>,
-    /// The first record that came after it.
+    /// The first record after it.
     next: Option<String>,
 }
 
 impl ShardEnd {
-    /// The end that the shard has now, if it was not asked for before.
+    /// Requests the current end of the shard, unless it was requested before.
     ///
     /// # Errors
     /// When the shard cannot be looked at.
@@ -26,7 +26,7 @@ impl ShardEnd {
         Ok(())
     }
 
-    /// How many of these records, from the first on, may have been before that end.
+    /// How many of the first records may be before that end.
     pub(super) fn before(&self, records: &[EventRecord]) -> usize {
         let is_before = |record: &&EventRecord| {
             self.next.as_deref().is_none_or(|next| order(&record.sequence_number) < order(next))
@@ -34,8 +34,8 @@ impl ShardEnd {
         records.iter().take_while(is_before).count()
     }
 
-    /// Whether a page that was just read reaches the end that the shard had when it was first asked for, by this or by
-    /// [`Self::ask`].
+    /// Whether a page that was just read reaches the end that the shard had when it was first requested, by this
+    /// function or by [`Self::ask`].
     ///
     /// # Errors
     /// When the shard cannot be read.
@@ -45,7 +45,7 @@ impl ShardEnd {
             return Ok(false);
         };
         if self.next.is_none() {
-            // An iterator that has expired is taken anew by the next call: a later end is an end too.
+            // An expired iterator is replaced by the next call. A later end is an end too.
             let Ok(after) = stream.read(shard, &mut end).await else { return Ok(false) };
             self.next = after.records.into_iter().next().map(|record| record.sequence_number);
         }

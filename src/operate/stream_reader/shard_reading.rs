@@ -1,4 +1,4 @@
-//! One shard, read page by page until its end is told.
+//! Reads one shard page by page until its end.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::operate::event::EventRecord;
 use crate::operate::sequence::order;
 use crate::operate::stream::{Cursor, DynamoStream, Page, Stream, StreamError};
 
-/// How often a page that cannot be read is tried again: an iterator may have expired.
+/// How many times a page that cannot be read is requested. One failure may be an expired iterator.
 pub(super) const ATTEMPTS: usize = 3;
 
-/// The longest time without a record where more is certain to come.
+/// The longest wait for a record that is certain to come.
 const MUST_COME_WITHIN: Duration = Duration::from_mins(2);
 
-/// A shard in a reading. It is read to its end when
+/// A shard in a reading. It counts as read to its end when
 ///
 /// - the service says that it is closed and has no more records,
-/// - a record was read that came after the newest one there was, see [`ShardEnd`],
-/// - it was read to its end a moment ago, and the next pages are empty,
-/// - or it is open, and had no record for the time that was requested: which proves nothing.
+/// - a record was read that is newer than the newest one at the beginning, see [`ShardEnd`],
+/// - it was read to its end a moment ago, and the next pages are empty, or
+/// - it is open, and had no record for the requested time, which proves nothing.
 #[derive(Debug)]
 pub(super) struct ShardReading {
     pub(super) id: String,
@@ -35,40 +35,40 @@ pub(super) struct ShardReading {
     end: ShardEnd,
 }
 
-/// How far a shard is read.
+/// How far to read a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Until {
-    /// To the end that an open shard has now; it may have been there a moment ago.
+    /// To the current end of an open shard. `at_end` says that it was read to its end a moment ago.
     Now { at_end: bool },
-    /// The same, where the end is asked for along with the first page: as early as it can be.
+    /// The same, but the end is requested together with the first page, which is as early as possible.
     NowAtOnce { at_end: bool },
-    /// One page, whatever is behind it.
+    /// One page only.
     Page,
-    /// To the end of a closed shard: nothing but the service's word tells it.
+    /// To the end of a closed shard, which only the service's answer shows.
     Closed,
     /// To this record, which was read before.
     Record(String),
 }
 
-/// Where a page leaves its shard.
+/// The position of a page in its shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// There may be more, after a wait.
+    /// There may be more records; wait before the next page.
     More { pause: Duration },
-    /// At the end that an open shard has now.
+    /// At the current end of an open shard.
     End { proved: bool },
     /// At the end of a closed shard.
     Closed,
-    /// Behind the page that was requested.
+    /// After the requested page.
     Page,
 }
 
-/// A page that was read, and the shard that continues behind it.
+/// A page that was read, and the reading that continues after it.
 #[derive(Debug)]
 pub(super) struct ReadPage {
     pub(super) shard: ShardReading,
     pub(super) records: Vec<EventRecord>,
-    /// How many of them, from the first on, may have been there before the reading began.
+    /// How many of the first records may have existed before the reading began.
     pub(super) before: usize,
     pub(super) place: Place,
 }
@@ -78,7 +78,7 @@ impl ShardReading {
         Self { id, cursor, at_end, quiet, until, silence: Silence::default(), end: ShardEnd::default() }
     }
 
-    /// How long it has been without a record.
+    /// How long the shard has had no record.
     pub(super) fn silent_for(&self) -> Duration {
         self.silence.waited
     }
@@ -109,7 +109,8 @@ impl ShardReading {
         loop {
             match stream.read(&self.id, &mut self.cursor).await {
                 Ok(page) => return Ok(page),
-                // The records between that place and the oldest that is left are gone: nobody read them.
+                // The records between that position and the oldest one left are gone without having been read, so this
+                // is an error.
                 Err(error) if attempt == ATTEMPTS || was_begun && self.cursor.last().is_none() => return Err(error),
                 Err(_) => attempt += 1,
             }
@@ -127,7 +128,7 @@ impl ShardReading {
         if let Some(last) = page.records.last() {
             self.silence = Silence::default();
             let at_end = match &self.until {
-                // Where writers never pause, there is always one more record.
+                // While writers never pause, there is always one more record, so an empty page never comes.
                 Until::Now { .. } | Until::NowAtOnce { .. } => self.end.is_in(page, stream, &self.id).await?,
                 Until::Closed | Until::Page => false,
                 Until::Record(until) => order(&last.sequence_number) >= order(until),

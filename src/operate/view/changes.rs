@@ -1,4 +1,4 @@
-//! What a definition changes of the previous one, and what to do when it is deployed.
+//! What a definition changes compared with the previous one, and what to do when it is deployed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::operate::commands::{Commands, option};
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::view::{View, table_name};
 
-/// What a definition changes of the previous one.
+/// The changes from the previous definition.
 #[derive(Debug, Clone)]
 pub(super) struct Changes {
     added: Vec<String>,
@@ -18,27 +18,27 @@ pub(super) struct Changes {
     changed: BTreeMap<String, Vec<&'static str>>,
     left: Vec<LeftBehind>,
     repair: Repair,
-    /// What the commands that it names have in common.
+    /// The options that all commands in the report share.
     commands: Commands,
 }
 
-/// Attributes that nothing keeps any longer.
+/// Attributes on view items that no view updates any longer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct LeftBehind {
     /// The view that wrote them.
     view: String,
     table: String,
-    /// The templates of the keys of its items.
+    /// The templates of its items' key.
     key: Vec<String>,
     attributes: Vec<String>,
 }
 
-/// Which counters to set when the definition is deployed.
+/// Which counters must be set when the definition is deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Repair {
-    /// Those of these views, which may be none.
+    /// Those of these views; possibly none.
     Views(Vec<String>),
-    /// Those of all views, as views with `each` share the bounds of an image.
+    /// Those of all views, because views with `each` share the limits of an image.
     All,
 }
 
@@ -89,7 +89,7 @@ impl Changes {
     }
 }
 
-/// The members in which two views of one name differ. The order of measures and of what is set means nothing.
+/// The members in which two views with one name differ. The order of measures and of `set` has no meaning.
 fn differences(old: &View, new: &View) -> Vec<&'static str> {
     let measures = |view: &View| {
         let each = view.measures().iter().map(|one| (one.attribute.clone(), one.expression.to_string()));
@@ -110,7 +110,7 @@ fn differences(old: &View, new: &View) -> Vec<&'static str> {
     members.into_iter().filter(|(_, differs)| *differs).map(|(member, _)| member).collect()
 }
 
-/// What an old view wrote and no new view writes on items that may be the same.
+/// What an old view wrote, and no new view writes on items that may be the same.
 fn left_behind(old: &View, new: &Definition) -> Option<LeftBehind> {
     let sharing: Vec<&View> = new.views().iter().filter(|view| view.may_share_items_with(old)).collect();
     let is_kept = |attribute: &str| sharing.iter().any(|view| view.writes().any(|kept| kept == attribute));

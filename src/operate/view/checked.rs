@@ -1,4 +1,4 @@
-//! A definition that can be used, in words.
+//! The text about a valid definition.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,10 +10,10 @@ use super::needs::{NeededTable, Right};
 use crate::config::Config;
 use crate::rollup::model::view::{MissingKey, OnMissingViewItem, View};
 
-/// A definition that can be used, in words.
+/// The text about a valid definition.
 pub(super) struct Checked<'c> {
     pub(super) config: &'c Config,
-    /// What it changes of the previous one, where one is given.
+    /// The changes from the previous definition, if one is given.
     pub(super) changes: Option<Changes>,
 }
 

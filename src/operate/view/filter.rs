@@ -19,7 +19,7 @@ pub(super) struct FilterArgs {
     source_key: Option<SourceKey>,
 }
 
-/// The key attributes of a source table, with their types.
+/// The key attributes of a source table, each with its type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SourceKey(Vec<(String, KeyType)>);
 
@@ -43,11 +43,11 @@ impl FromStr for SourceKey {
     }
 }
 
-/// The patterns that the views allow, or why they allow none.
+/// The filter patterns that the views allow, or why they allow none.
 pub(super) struct Filter(Result<Vec<FilterPattern>, NoFilter>);
 
 impl Filter {
-    /// The patterns of the views of a table.
+    /// The patterns for the views of a table.
     pub(super) async fn of(
         views: &[View],
         table: &str,
@@ -70,7 +70,7 @@ impl Filter {
         self.0.is_ok()
     }
 
-    /// The patterns as the mapping's `FilterCriteria`.
+    /// The patterns as the `FilterCriteria` of the event source mapping.
     pub(super) fn json(&self) -> Value {
         match &self.0 {
             Ok(patterns) => {
@@ -93,7 +93,7 @@ impl fmt::Display for Filter {
     }
 }
 
-/// The key attributes of a table, with their types.
+/// The key attributes of a table, each with its type.
 pub(in crate::operate) fn key_of(table: &TableDescription) -> Vec<(String, KeyType)> {
     let key = table.key_schema().iter().filter_map(|element| {
         let name = element.attribute_name();

@@ -1,4 +1,4 @@
-//! Whether an image is in a view, and why not.
+//! Whether an image is in a view, and if not, why.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,23 +12,23 @@ use crate::rollup::model::poison::Reason;
 use crate::rollup::model::view::{KeyPart, View, ViewKey};
 use crate::rollup::pipeline::contribution::Contribution;
 
-/// What an image is to a view.
+/// The relation of an image to a view.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Membership {
     /// It is in the view.
     In {
-        /// What it adds to which view item, zeros included.
+        /// What it adds to which view item, including zeros.
         amounts: BTreeMap<ViewKey, Sums>,
-        /// How many values could not name a group, by measure.
+        /// Number of values that cannot name a group, by measure.
         ungrouped: BTreeMap<MeasureId, usize>,
-        /// The measures that it adds nothing to, and why.
+        /// The measures to which it adds nothing, and why.
         left_out: Vec<(MeasureId, LeftOut)>,
     },
     /// It is not in the view.
     NotIn(NotIn),
-    /// It is in the view, but cannot be counted, for this reason.
+    /// It is in the view, but cannot be counted. The text is the reason.
     Uncountable(String),
-    /// Its record goes to quarantine, so nothing of it counts.
+    /// Its record goes to quarantine, so nothing in it counts.
     Quarantined,
 }
 
@@ -37,12 +37,12 @@ pub(super) enum Membership {
 pub(super) enum NotIn {
     /// These parts of the view's condition are not true.
     Condition(Vec<String>),
-    /// A key attribute has no value.
+    /// A key attribute of the view item has no value.
     Key {
         attribute: String,
-        /// The template of its value.
+        /// The template of the attribute.
         template: String,
-        /// The hole that has none.
+        /// The hole of the template that has no value.
         hole: String,
     },
 }
@@ -58,12 +58,12 @@ impl fmt::Display for NotIn {
     }
 }
 
-/// Why an image that is in a view adds nothing to one of its measures.
+/// Why an image in a view adds nothing to one of its measures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LeftOut {
     /// These parts of the measure's condition are not true.
     Condition(Vec<String>),
-    /// These paths of the sum have no number, or the sum itself has none.
+    /// These paths of the sum are not numbers, or the sum itself has no value.
     NoNumber(Vec<String>),
     /// The list, set or map has no element that counts.
     NoElement(String),
@@ -105,7 +105,7 @@ impl fmt::Display for LeftOut {
 }
 
 impl Membership {
-    /// What an image is to each view, by what it contributes.
+    /// The relation of an image to each view, derived from what it contributes.
     pub(super) fn of_all(
         definition: &Definition,
         item: &Item,
@@ -142,7 +142,7 @@ impl Membership {
     }
 }
 
-/// The parts of a condition that are not true, where one of them is enough for it not to be.
+/// The parts of a condition that are not true. One of them is enough to make the condition false.
 fn untrue(condition: &Condition, item: &Item) -> Vec<String> {
     match condition {
         Condition::And(parts) => parts.iter().filter(|part| !part.holds(item)).map(ToString::to_string).collect(),
@@ -150,7 +150,7 @@ fn untrue(condition: &Condition, item: &Item) -> Vec<String> {
     }
 }
 
-/// The first key attribute without a value. The view has one, as it has no item for the image.
+/// The first key attribute without a value. There is one, because the image has no view item in this view.
 fn without_value(view: &View, item: &Item) -> NotIn {
     let lacking = |part: &KeyPart| part.value.holes().find(|hole| has_no_value(part, hole, item)).map(Hole::to_string);
     let found = view.key().iter().find_map(|part| lacking(part).map(|hole| (part, hole)));
@@ -164,7 +164,7 @@ fn has_no_value(part: &KeyPart, hole: &Hole, item: &Item) -> bool {
         Hole::Each(_) => part.value.elements(item).is_empty(),
         Hole::Of(value) => match value.of(item) {
             None | Some(Datum::Null) => true,
-            // Between texts, only what has a text is a value.
+            // Next to other text, only a value that can be written as text counts. Alone, any value does.
             Some(Datum::Bytes(_) | Datum::Document(_)) => !part.value.is_single_hole(),
             Some(Datum::Text(_) | Datum::Number(_) | Datum::Bool(_) | Datum::OutOfBounds) => false,
         },

@@ -1,4 +1,4 @@
-//! The tables that a definition needs, and the rights that the function needs on them.
+//! The tables that a definition needs, and the permissions that the function needs on them.
 
 use serde_json::{Value, json};
 
@@ -11,15 +11,15 @@ use crate::rollup::model::view::{KeyType, OnMissingViewItem, table_name};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NeededTable {
     name: String,
-    /// What it is for.
+    /// What the table is for.
     purposes: Vec<&'static str>,
-    /// Its key attributes, the partition key first; `None` if any key will do.
+    /// Its key attributes, the partition key first; `None` if any key is suitable.
     key: Option<Vec<(String, KeyType)>>,
-    /// What its stream carries, where it needs one.
+    /// The view type of its stream, if it needs one.
     stream: Option<&'static str>,
-    /// The attribute by which its items expire, where they do.
+    /// The attribute with the expiry time of its items, if they expire.
     time_to_live: Option<&'static str>,
-    /// The index that it needs, if any.
+    /// The global secondary index that it needs, if any.
     index: Option<NeededIndex>,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct NeededTable {
 struct NeededIndex {
     name: &'static str,
     key: Vec<(String, KeyType)>,
-    /// What it has in addition to keys.
+    /// The attributes that it includes in addition to keys.
     includes: &'static str,
 }
 
@@ -104,16 +104,16 @@ impl std::fmt::Display for NeededTable {
     }
 }
 
-/// What the function must be allowed to do with a resource. For the queue, the logs and the traces, Lambda needs more.
+/// A permission of the function on a resource. Lambda also needs permissions for the queue, the logs and the traces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Right {
-    /// What stands in an ARN behind the account.
+    /// The part of the ARN after the account.
     pub(super) resource: String,
     pub(super) actions: Vec<&'static str>,
 }
 
 impl Right {
-    /// The rights that the function needs under a definition.
+    /// The permissions that the function needs for a definition.
     pub(super) fn all(config: &Config) -> Vec<Self> {
         let definition = &config.definition;
         let right = |resource: String, actions: &[&'static str]| Self { resource, actions: actions.to_vec() };
@@ -125,11 +125,11 @@ impl Right {
         for (id, table) in definition.table_ids() {
             let mut views = definition.of_table(id).iter().map(|view| definition[view].on_missing());
             let mut actions = vec!["dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem"];
-            // That a view item is still missing is a condition of the transaction that does not count.
+            // If missing view items are skipped, a transaction checks that the item is still missing.
             actions.extend(views.any(|missing| missing == OnMissingViewItem::Skip).then_some(CHECK));
             rights.push(right(format!("table/{}", table_name(&table.name)), &actions));
         }
-        // What follows a duplicate is looked up before it is written.
+        // Markers are looked up once a duplicate was found.
         let of_markers = ["dynamodb:PutItem", "dynamodb:BatchGetItem"];
         rights.push(right(format!("table/{}", table_name(&config.idempotency_table)), &of_markers));
         rights

@@ -1,4 +1,4 @@
-//! A definition that cannot be used, for the person who writes it.
+//! An invalid definition, explained to the person who writes it.
 
 use std::fmt;
 use std::path::Path;
@@ -11,22 +11,22 @@ use crate::operate::printable::printable;
 use crate::rollup::model::definition::{DefinitionError, Field};
 use crate::rollup::model::language::SyntaxError;
 
-/// A definition that cannot be used: what is wrong, the place, and what to write instead.
+/// An invalid definition: what is wrong, where, and what to write instead.
 #[derive(Debug)]
 pub struct RefusedDefinition {
-    /// How it was given.
+    /// How the definition was given.
     given: String,
     error: DefinitionError,
 }
 
 impl RefusedDefinition {
-    /// The definition that the command was given.
+    /// The definition given to the command is invalid.
     pub(super) fn of(shared: &Shared, error: DefinitionError) -> Self {
         let file = shared.definition.as_ref().map(|file| format!("--definition {}", file.display()));
         Self { given: file.unwrap_or_else(|| VIEW_DEFINITION.to_owned()), error }
     }
 
-    /// The previous one.
+    /// The previous definition is invalid.
     pub(super) fn previous(file: &Path, error: DefinitionError) -> Self {
         Self { given: format!("--against {}", file.display()), error }
     }

@@ -1,4 +1,4 @@
-//! What the first items of the source table contribute, each and together.
+//! What the first items of the source table contribute, each alone and all together.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,14 +16,14 @@ use crate::rollup::model::definition::Definition;
 use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::view::ViewKey;
 
-/// The first items of a source table, each with its key, and what they contribute.
+/// The first items of a source table, each with its key and its contributions.
 pub(super) struct SourceItems<'d> {
     definition: &'d Definition,
     trials: Vec<(Value, Trial<'d>)>,
 }
 
 impl<'d> SourceItems<'d> {
-    /// Tries as many items of the source table, or as many as it has.
+    /// Reads and tries up to `limit` items of the source table.
     pub(super) async fn tried(shared: &Shared, definition: &'d Definition, limit: u16) -> Result<Self, TableError> {
         let table = definition.source_table();
         let client = aws_sdk_dynamodb::Client::new(&shared.sdk().await);
@@ -50,7 +50,7 @@ impl<'d> SourceItems<'d> {
         sum
     }
 
-    /// The object that `--json` prints: what they contribute together, and each of them.
+    /// The object that `--json` prints: the sum of the contributions, and the contributions of each item.
     pub(super) fn json(&self) -> Value {
         let mut views = ViewSet::default();
         self.trials.iter().for_each(|(_, trial)| views.extend(trial.views()));

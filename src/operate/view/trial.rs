@@ -22,16 +22,16 @@ use crate::rollup::pipeline::delta::difference;
 /// What one item, or one change of an item, does to the views.
 pub(super) struct Trial<'d> {
     definition: &'d Definition,
-    /// What it does to the counters.
+    /// The changes of the counters.
     pub(super) deltas: BTreeMap<ViewKey, Sums>,
     texts: BTreeMap<ViewKey, SetTexts>,
-    /// What each image is to each view, the old image first.
+    /// The relation of each image to each view, the old image first.
     images: Vec<(Image, Vec<(ViewId, Membership)>)>,
     quarantined: Option<Reason>,
 }
 
 impl<'d> Trial<'d> {
-    /// The change from one item to another; none is one that is not there.
+    /// The change from one item to another; `None` is a missing item.
     pub(super) fn of(definition: &'d Definition, old: Option<&Item>, new: Option<&Item>) -> Self {
         let mut trial =
             Self { definition, deltas: BTreeMap::new(), texts: BTreeMap::new(), images: Vec::new(), quarantined: None };
@@ -52,7 +52,7 @@ impl<'d> Trial<'d> {
         trial
     }
 
-    /// The views that one of the images is in, whether they can count it or not.
+    /// The views of which an image is a member, even if they cannot count it.
     pub(super) fn views(&self) -> ViewSet {
         let each = self.memberships();
         each.filter(|(_, _, membership)| !matches!(membership, Membership::NotIn(_))).map(|(_, view, _)| view).collect()
@@ -111,7 +111,7 @@ impl<'d> Trial<'d> {
         object
     }
 
-    /// What an image is called: an item alone is the item.
+    /// The name of an image in the text. An item without a counterpart is called the item.
     fn image_name(&self, image: Image) -> String {
         if self.images.len() == 1 && image == Image::New { "the item".to_owned() } else { format!("the {image} item") }
     }
@@ -121,7 +121,7 @@ impl<'d> Trial<'d> {
         match membership {
             Membership::In { amounts, ungrouped, left_out } => {
                 writeln!(f, "{item} is in the view {name}")?;
-                // Of one image alone they are what stands above.
+                // With a single image, they repeat the lines above.
                 if self.images.len() > 1 {
                     show_amounts(f, "  ", self.definition, amounts)?;
                 }
@@ -148,7 +148,7 @@ fn show_ungrouped(f: &mut fmt::Formatter<'_>, item: &str, view: &str, measure: &
     writeln!(f, "{item} is ungrouped in {measure} of the view {view}: {values} cannot name a group")
 }
 
-/// The views that are not among these, by their names.
+/// The names of the views that are not in `views`.
 pub(super) fn not_in(definition: &Definition, views: ViewSet) -> Vec<&str> {
     definition.ids().filter(|(view, _)| !views.contains(*view)).map(|(_, view)| View::name(view)).collect()
 }
@@ -157,7 +157,7 @@ fn each_amount(amounts: &BTreeMap<ViewKey, Sums>) -> impl Iterator<Item = (&View
     amounts.iter().flat_map(|(key, sums)| sums.iter().map(move |(counter, amount)| (key, counter, amount)))
 }
 
-/// Amounts as `--json` has them.
+/// Amounts in the form of `--json`.
 pub(super) fn amounts_json(definition: &Definition, amounts: &BTreeMap<ViewKey, Sums>) -> impl Iterator<Item = Value> {
     each_amount(amounts).map(|(key, counter, amount)| {
         let MeasureId { view, .. } = counter.measure;
@@ -172,7 +172,7 @@ pub(super) fn amounts_json(definition: &Definition, amounts: &BTreeMap<ViewKey, 
     })
 }
 
-/// Amounts for a person, a line each.
+/// Writes amounts for a person, one per line.
 pub(super) fn show_amounts(
     f: &mut fmt::Formatter<'_>,
     indent: &str,
@@ -190,7 +190,7 @@ pub(super) fn show_amounts(
     Ok(())
 }
 
-/// Adds amounts to others.
+/// Adds amounts to a sum.
 pub(super) fn add_all(sum: &mut BTreeMap<ViewKey, Sums>, amounts: &BTreeMap<ViewKey, Sums>) {
     for (key, counter, amount) in each_amount(amounts) {
         change::add(sum.entry(key.clone()).or_default(), counter, amount);

@@ -1,6 +1,6 @@
-//! What a first pass keeps of each view item: how far its counters are from what its source items come to. One number for
-//! each counter that differs so far, in few bytes: there may be millions of them. With the counters as they were read, that
-//! is what the source items come to, too.
+//! What the first pass keeps of each view item: how far its counters differ from the recount of its source items. It is
+//! one number for each counter that differs so far, in few bytes, because there may be millions of view items. Together
+//! with the counters as they were read, these numbers also give the recount.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,75 +21,75 @@ use crate::rollup::model::set_attribute::SetTexts;
 use crate::rollup::model::view::{ROLLUP_VERSION, ViewKey};
 use crate::rollup::pipeline::contribution::Contribution;
 
-/// The view items of a pass.
+/// The view items of a first pass.
 #[derive(Debug, Default)]
 pub struct Balances {
-    /// Only these; none for all.
+    /// The slice that is kept; `None` for all view items.
     slice: Option<Slice>,
     items: HashMap<ViewKey, Balance>,
-    /// The place of each counter that there is on any of them.
+    /// The index of each counter in `counters`. A counter's name is stored once for all view items.
     places: HashMap<Arc<Counter>, u32>,
     counters: Vec<Arc<Counter>>,
 }
 
-/// One view item.
+/// What is kept of one view item.
 #[derive(Debug, Default)]
 pub struct Balance {
-    /// Source items that count for it.
+    /// Number of source items that contribute to it.
     pub sources: u64,
-    /// The views that they count for.
+    /// The views to which they contribute.
     pub contributing: ViewSet,
-    /// What is stored; none if the item was not met.
+    /// What is stored; `None` if the item was not read.
     pub stored: Option<StoredItem>,
-    /// What the amounts are.
+    /// The meaning of `amounts`.
     of: AmountsOf,
-    /// By the place of the counter. Never a zero.
+    /// The amount of each counter, by the counter's index. Zeros are left out.
     amounts: Vec<(u32, Amount)>,
-    /// The texts that its source items set, where they set any.
+    /// The texts that its source items set, if any.
     texts: Option<Box<SetTexts>>,
 }
 
-/// What the amounts of a view item are.
+/// The meaning of the amounts of a view item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum AmountsOf {
-    /// What the source items come to, less what was stored when the item was read.
+    /// The recount less the stored counters, as the item was read.
     #[default]
     Difference,
-    /// What the source items come to.
+    /// The recount.
     Sources,
-    /// The same, of an item that a repair has set, to this version.
+    /// The recount, for an item that a repair has set to this version.
     SourcesOfSet(i64),
 }
 
-/// What a view item must be like to be at rest since it was read.
+/// What must hold for a view item to count as unchanged since it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadBefore {
-    /// As the pass read it: absent, or with this content.
+    /// It is as the pass read it: absent, or with this content.
     InThePass(Option<ContentDigest>),
-    /// What its source items come to is known, however it was read.
+    /// Nothing: its recount is known, whatever it had stored.
     AnyTime,
-    /// A repair set it, to this version.
+    /// It has the version to which a repair set it.
     Set(i64),
 }
 
-/// What a pass keeps of a view item that is stored, in addition to its counters.
+/// What the pass keeps of a stored view item, in addition to its counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StoredItem {
-    /// Whether it has anything of a view.
+    /// Whether it has an attribute of a view.
     pub has_counters: bool,
     /// Whether it has a version.
     pub has_version: bool,
-    /// Bytes of its key and what is of the views.
+    /// Size in bytes of its key and of the attributes of the views.
     pub bytes: usize,
-    /// Views with a counter that is not a number, or no map.
+    /// The views with a counter that is not a number, or with an attribute that should be a map and is not.
     pub unusable: ViewSet,
-    /// Groups that count nothing.
+    /// The groups that count nothing.
     pub zero_groups: ZeroGroups,
-    /// What is of the views on it.
+    /// A digest of the attributes of the views.
     pub content: Option<ContentDigest>,
 }
 
-/// A number that is small as long as it can be.
+/// A number, in few bytes where it is small.
 #[derive(Debug)]
 enum Amount {
     Whole(i64),
@@ -126,7 +126,7 @@ impl Amount {
 }
 
 impl StoredItem {
-    /// What is kept of a view item, of these views.
+    /// What is kept of a stored view item, for these views.
     #[must_use]
     pub fn of(definition: &Definition, views: ViewSet, item: &Item) -> Self {
         Self {
@@ -141,7 +141,7 @@ impl StoredItem {
 }
 
 impl Balances {
-    /// Of a slice of the view items, or of all.
+    /// An empty set for one slice of the view items, or for all.
     #[must_use]
     pub fn of_slice(slice: Option<Slice>) -> Self {
         Self { slice, ..Self::default() }
@@ -174,7 +174,7 @@ impl Balances {
         }
     }
 
-    /// Takes a view item as it is stored.
+    /// Adds a view item as it is stored.
     pub fn add_stored(&mut self, key: &ViewKey, counters: &StoredCounters, mut stored: StoredItem) {
         if !self.wants(key) {
             return;
@@ -191,7 +191,7 @@ impl Balances {
     }
 
     fn item(&mut self, key: &ViewKey) -> &mut Balance {
-        // The key is only copied when it is new.
+        // Copies the key only when it is new.
         if !self.items.contains_key(key) {
             self.items.insert(key.clone(), Balance::default());
         }
@@ -206,7 +206,7 @@ impl Balances {
         let amounts = &mut self.item(key).amounts;
         match amounts.binary_search_by_key(&place, |(place, _)| *place) {
             Err(at) => {
-                // Most items have few counters, and there may be millions of items.
+                // Grows by the exact size: most items have few counters, and there may be millions of items.
                 if amounts.len() == amounts.capacity() {
                     amounts.reserve_exact(1 + amounts.len() / 2);
                 }
@@ -239,14 +239,14 @@ impl Balances {
         usize::try_from(place).ok().and_then(|place| self.counters.get(place)).map(Arc::as_ref)
     }
 
-    /// Forgets the other view items.
+    /// Removes the other view items.
     pub fn keep(&mut self, wanted: impl Fn(&ViewKey) -> bool) {
         self.items.retain(|key, _| wanted(key));
         self.items.shrink_to_fit();
     }
 
-    /// How a view item must have been read before, so that one more reading tells that it is at rest; `None` if it is not
-    /// known.
+    /// What the next reading of a view item must find, to prove that the item did not change since it was read before;
+    /// `None` if no earlier reading is known.
     #[must_use]
     pub fn read_before(&self, key: &ViewKey) -> Option<ReadBefore> {
         let balance = self.items.get(key)?;
@@ -257,7 +257,7 @@ impl Balances {
         })
     }
 
-    /// A repair has set a view item whose source items are known, from the version that it had.
+    /// Notes that a repair has set a view item, whose recount is known, from the version in `seen`.
     pub fn set(&mut self, key: &ViewKey, seen: Option<&Item>) {
         let Some(balance) = self.items.get_mut(key).filter(|balance| balance.of != AmountsOf::Difference) else {
             return;
@@ -267,8 +267,8 @@ impl Balances {
             before.to_i64().map_or(AmountsOf::Sources, |before| AmountsOf::SourcesOfSet(before.saturating_add(1)));
     }
 
-    /// These are the counters of a view item that is as the pass read it: from here on, what its source items come to is
-    /// known, whatever becomes of it.
+    /// Adds the stored counters of a view item that is as the pass read it. The result is its recount, which stays
+    /// known even if the item changes later.
     pub fn add_back(&mut self, key: &ViewKey, counters: &StoredCounters) {
         if self.items.get(key).is_none_or(|balance| balance.of != AmountsOf::Difference) {
             return;
@@ -281,7 +281,7 @@ impl Balances {
         self.item(key).of = AmountsOf::Sources;
     }
 
-    /// What the source items of a view item come to; none before [`Balances::add_back`].
+    /// The recount of a view item; `None` before [`Balances::add_back`].
     #[must_use]
     pub fn truth(&self, key: &ViewKey) -> Option<SourceTotals> {
         let balance = self.items.get(key).filter(|balance| balance.of != AmountsOf::Difference)?;
@@ -293,18 +293,18 @@ impl Balances {
         Some(SourceTotals { sums: sums.collect(), sources: balance.sources, views: balance.contributing, texts })
     }
 
-    /// What is known of a view item; nothing where no source item counts for it and none is stored.
+    /// What is kept of a view item; `None` if it is not stored and no source item contributes to it.
     #[must_use]
     pub fn of(&self, key: &ViewKey) -> Option<&Balance> {
         self.items.get(key)
     }
 
-    /// The view items, in no order.
+    /// The view items, in no particular order.
     pub fn keys(&self) -> impl Iterator<Item = &ViewKey> {
         self.items.keys()
     }
 
-    /// Whether a counter of these views differs from what the source items come to.
+    /// Whether a counter of these views differs from the recount.
     #[must_use]
     pub fn differs(&self, balance: &Balance, views: ViewSet) -> bool {
         let of_views = |(place, _): &(u32, Amount)| {

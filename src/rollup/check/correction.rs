@@ -1,9 +1,10 @@
-//! Counters corrected while they are written all the time: by what they are off, and not to what they should be.
+//! Corrects counters that are written all the time: adds what they are off by, instead of setting them.
 //!
-//! What a counter is off by does not change while a function adds to it: its records are added to what it should be too. So a
-//! correction needs no condition on what was seen, but on who else corrects. A repair first claims the item by an identifier
-//! of its own, then looks, then corrects on the condition that the claim is still there, and takes it away. Every other
-//! repair of the item takes the claim away too, or puts its own in its place.
+//! The amount by which a counter is off does not change while the function adds to it, because its records change the
+//! recount too. So a correction needs no condition on the counters that were read, but it must exclude other
+//! corrections. A repair first claims the item with an identifier of its own, then reads it, then corrects it on the
+//! condition that the claim is still there, and removes the claim. Every other repair of the item removes the claim as
+//! well, or replaces it with its own.
 
 use std::collections::HashMap;
 
@@ -15,7 +16,7 @@ use crate::rollup::model::view::{REPAIR_CLAIM, ROLLUP_VERSION};
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::{AttributeValue, Item};
 
-/// The update that claims a view item for a correction.
+/// The update that claims a view item for a correction. `claim` identifies the repair.
 #[must_use]
 pub fn claim(claim: &str) -> Update {
     Update {
@@ -29,8 +30,9 @@ pub fn claim(claim: &str) -> Update {
     }
 }
 
-/// The update that corrects counters of a view item that was claimed before it was seen like this: as many as fit into one.
-/// None where a counter is not a number, or has no map: such an item takes no records, so it is not written all the time.
+/// The update that corrects the counters of a view item that was claimed before it was read as `seen`. It corrects as
+/// many differences as fit into one update. `None` if a counter is not a number or its map is missing: such an item
+/// takes no records, so it is not written all the time and can be set instead.
 #[must_use]
 pub fn correct(definition: &Definition, seen: &Item, differences: &[Difference], claim: &str) -> Option<Update> {
     let mut names =
@@ -40,7 +42,7 @@ pub fn correct(definition: &Definition, seen: &Item, differences: &[Difference],
         (":claim".to_owned(), AttributeValue::S(claim.to_owned())),
         (":zero".to_owned(), number(&Number::zero())),
         (":one".to_owned(), number(&Number::from(1))),
-        // An item that was put anew begins with no version, or with a lower one.
+        // An item that was deleted and created again begins with no version, or with a lower one.
         (":seen".to_owned(), seen.get(ROLLUP_VERSION)?.clone()),
     ]);
     let mut set = Vec::new();

@@ -1,11 +1,13 @@
-//! By how much the counters of a view item are off, told by several looks of which none needs to be certain.
+//! Finds by how much the counters of a view item are off, from several looks that need not be certain.
 //!
 //! A look reads the item at one moment, together with the markers of the records that are known by then, and reads the
-//! stream after that. A record that was not known, and that is applied when its marker is read at last, is unsure: it was
-//! applied before the moment or after it. So a look leaves several possibilities of what the counters are off by.
+//! stream afterwards. A record that was not known at the moment, and whose marker is found when it is finally read, is
+//! unsure: it was applied before the moment or after it. So a look leaves several possible amounts by which the
+//! counters are off.
 //!
-//! What they are off by is the same in all looks: a function adds a record to the counters and to what they should be. The
-//! truth is possible in each look, so a possibility that one look excludes is false, and one that is left alone is true.
+//! The true amount is the same in all looks: when the function adds a record to the counters, the recount includes that
+//! record too. The true amount is possible in each look. So an amount that one look excludes is wrong, and the only
+//! amount that is left is right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,40 +16,41 @@ use crate::rollup::model::change::{self, Sums, of_views};
 use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::number::Number;
 
-/// The most possibilities of one look; one with more of them tells nothing.
+/// The most possibilities of one look. A look with more of them is not used, so that memory stays bounded.
 const POSSIBLE: usize = 4_096;
 
-/// Where in a look a record was read.
+/// When in a look the marker of a record was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReadAt {
-    /// Its marker was read in one transaction with the view item.
+    /// In one transaction with the view item.
     Moment,
-    /// It came to be known later, and may have been in the stream at that moment.
+    /// Later, and the record may have been in the stream at that moment.
     #[default]
     Unordered,
-    /// It got into the stream after that moment.
+    /// Later, and the record reached the stream after that moment.
     After,
 }
 
-/// How a record stands to the counters of a look.
+/// Whether a record is in the counters of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtMoment {
-    /// It is in them, or never will be.
+    /// It is in them, or will never be.
     Closed,
     /// It is not in them.
     Open,
-    /// It is in them or not.
+    /// Unknown.
     Unsure,
 }
 
 impl AtMoment {
-    /// Tells it from whether the record's marker was closed when it was read.
+    /// Derives it from when the marker was read, and whether the record was closed by then.
     #[must_use]
     pub fn of(read: ReadAt, is_closed: bool) -> Self {
         match (read, is_closed) {
             (ReadAt::Moment, true) => Self::Closed,
             (ReadAt::Unordered, true) => Self::Unsure,
-            // Who gets into the stream after a moment is applied after it; and a marker that is not there was not there before.
+            // A record that reaches the stream after the moment is applied after it. A marker that is missing later was
+            // missing at the moment.
             (ReadAt::After, _) | (_, false) => Self::Open,
         }
     }
@@ -56,25 +59,26 @@ impl AtMoment {
 /// One look at a view item.
 #[derive(Debug)]
 pub struct Look<'a> {
-    /// Its version; `None` if it has none.
+    /// The item's version; `None` if it has none.
     pub version: Option<Number>,
-    /// Its counters.
+    /// The item's counters.
     pub stored: &'a StoredCounters,
-    /// What its source items come to, with all records that are known.
+    /// The recount of its source items, with all known records.
     pub truth: &'a Sums,
     /// The records that are not in the counters.
     pub open: &'a [PendingRecord],
-    /// The records that are in them or not.
+    /// The records that may be in the counters or not.
     pub unsure: &'a [PendingRecord],
     /// The views that are compared.
     pub views: ViewSet,
 }
 
-/// What counters may be off by, each with the places of the unsure records that are in the counters then.
+/// The possible amounts by which the counters are off, each with the indexes of the unsure records that are in the
+/// counters in that case.
 type Possible = BTreeMap<Sums, BTreeSet<usize>>;
 
 impl Look<'_> {
-    /// None when there are too many possibilities, or a counter that is not a number.
+    /// The possible amounts; `None` if there are too many, or if a counter is not a number.
     fn possible(&self) -> Option<Possible> {
         let all = self.open.iter().chain(self.unsure);
         let mut without = Sums::new();
@@ -98,7 +102,7 @@ impl Look<'_> {
     }
 }
 
-/// What the counters are off by, if this record is in them.
+/// By how much the counters are off, if this record is in them.
 fn with(off: &Sums, record: &PendingRecord, views: ViewSet) -> Sums {
     let mut off = off.clone();
     for (counter, amount) in of_views(&record.sums, views) {
@@ -111,8 +115,8 @@ fn inserted(places: &BTreeSet<usize>, place: usize) -> BTreeSet<usize> {
     places.iter().copied().chain([place]).collect()
 }
 
-/// What several looks at one view item leave. Whoever else writes its counters between two looks, a repair or a user,
-/// changes what they are off by: then no possibility is left, or a wrong one, so that drift must be seen twice.
+/// The possibilities that several looks at one view item leave. If a repair or a user writes the counters between two
+/// looks, the true amount changes. Then no possibility is left, or a wrong one; so drift must be seen twice.
 #[derive(Debug, Clone, Default)]
 pub struct Elimination {
     version: Option<Number>,
@@ -120,9 +124,9 @@ pub struct Elimination {
 }
 
 impl Elimination {
-    /// Takes a look; when one possibility is left, returns the unsure records that are not in its counters.
+    /// Adds a look. If one possibility is left, returns the unsure records that are not in the counters of this look.
     pub fn take(&mut self, look: &Look<'_>) -> Option<Vec<PendingRecord>> {
-        // An item that was put anew begins with a lower version, or with none.
+        // An item that was deleted and created again begins with a lower version, or with none.
         if look.version < self.version {
             self.left = None;
         }
@@ -164,7 +168,7 @@ mod tests {
         PendingRecord { id, waiting: NotApplied::Unmarked, sums: total(many) }
     }
 
-    /// A look at a total where the source items come to ten; how many unsure records are not in it, if that is known.
+    /// A look at a total, while the recount is ten. Returns how many unsure records are not in it, if that is known.
     fn look(
         elimination: &mut Elimination,
         version: i64,

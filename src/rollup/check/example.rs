@@ -1,4 +1,4 @@
-//! What the tests of this folder have in common: the example's definition, and its items.
+//! The definition and the items that the tests of this folder use.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::rollup::Item;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::view::{TableId, ViewKey};
 
-/// Points of maps, in total and by category.
+/// Points per map, in total and by category.
 pub(super) fn definition() -> Definition {
     Definition::points_of_maps("Point", "Map").unwrap()
 }

@@ -1,7 +1,7 @@
-//! What an audit concludes from what it read: pure, so that every case of it can be tabled.
+//! What an audit concludes from what it read. It is pure, so that tests can list every case in a table.
 //!
-//! The truth about a view item is the sum of what its source items contribute. What the counters should hold at a moment
-//! is that truth less the deltas of the records that are not applied yet. A counter of zero is the same as an absent one.
+//! The recount of a view item is the sum of what its source items contribute. At any moment, the counters should be the
+//! recount less the deltas of the records that are not applied yet. A counter of zero equals an absent one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,16 +14,16 @@ use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::{ROLLUP_VERSION, ViewKey};
 use crate::rollup::{AttributeValue, Item};
 
-/// What stands where a counter should be.
+/// The value of an attribute that should be a counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoredValue {
     Number(Number),
-    /// Something else, of this type.
+    /// Something else, with its DynamoDB type.
     Other(&'static str),
 }
 
 impl StoredValue {
-    /// What an attribute's value is as a counter.
+    /// Classifies an attribute's value.
     #[must_use]
     pub fn of(value: &AttributeValue) -> Self {
         match value {
@@ -32,26 +32,26 @@ impl StoredValue {
         }
     }
 
-    /// Whether it is a number that is the same as an absent one.
+    /// Whether it is a number that equals an absent counter.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         matches!(self, Self::Number(number) if number.is_zero())
     }
 }
 
-/// A view item as it is stored, as far as the view is concerned.
+/// The counters of a stored view item.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoredCounters {
-    /// The counters that are there and not zero.
+    /// The counters that are not zero.
     pub counters: BTreeMap<Counter, StoredValue>,
-    /// Measures by group whose attribute is there and no map, with the type that it is of.
+    /// Measures by group whose attribute is not a map, with its DynamoDB type.
     pub no_maps: BTreeMap<MeasureId, &'static str>,
-    /// Whether it has anything of the view at all.
+    /// Whether the item has any attribute of the views.
     pub has_counters: bool,
 }
 
 impl StoredCounters {
-    /// Reads what these views have on a view item; none is one that is not there.
+    /// Reads the counters of these views from a view item; `None` is a missing item.
     #[must_use]
     pub fn read(definition: &Definition, views: ViewSet, item: Option<&Item>) -> Self {
         let mut stored = Self::default();
@@ -82,7 +82,7 @@ impl StoredCounters {
         }
     }
 
-    /// Where the counters are not what they are expected to be.
+    /// Where the counters differ from the expected ones.
     #[must_use]
     pub fn differences(&self, expected: &Sums) -> Vec<Difference> {
         let counters: BTreeSet<&Counter> = self.counters.keys().chain(expected.keys()).collect();
@@ -101,7 +101,7 @@ impl StoredCounters {
         });
         let mut found: Vec<_> = found.collect();
         for (measure, kind) in &self.no_maps {
-            // A measure of which nothing is expected is wrong all the same: the next record could not be added.
+            // Report the wrong type even if nothing is expected in it: the next record could not be added.
             if !found.iter().any(|difference| difference.counter.measure == *measure) {
                 let counter = Counter { measure: *measure, group: None };
                 found.push(Difference { counter, stored: StoredValue::Other(kind), expected: Number::zero() });
@@ -110,7 +110,7 @@ impl StoredCounters {
         found
     }
 
-    /// Counters that are below zero and must not be: sums of numbers may be.
+    /// Number of counters that are negative and cannot be. Sums can be negative.
     #[must_use]
     pub fn negative(&self, definition: &Definition) -> usize {
         let zero = Number::zero();
@@ -121,55 +121,55 @@ impl StoredCounters {
     }
 }
 
-/// A counter that is not what it should be.
+/// A counter that differs from its expected value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// Which one.
+    /// The counter.
     pub counter: Counter,
-    /// What is stored.
+    /// The stored value.
     pub stored: StoredValue,
-    /// What should be: the recount, less what records add that are not applied yet.
+    /// The expected value: the recount, less the deltas of records that are not applied yet.
     pub expected: Number,
 }
 
 /// Why a record is not in the counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NotApplied {
-    /// It has no marker: the function has not got to it.
+    /// It has no marker: the function has not processed it yet.
     Unmarked,
     /// It is in quarantine.
     Quarantined,
 }
 
-/// A record that is not in the counters of a view item, and may still be added.
+/// A record that is not in the counters of a view item, and may be added later.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PendingRecord {
     pub id: RecordId,
-    /// Why it is not in.
+    /// Why it is not in the counters.
     pub waiting: NotApplied,
-    /// What it will add; nothing if that is unknown, or if it can never be applied.
+    /// Its delta; empty if it is unknown or can never be applied.
     pub sums: Sums,
 }
 
-/// What was found out about a view item.
+/// The audit's verdict on a view item.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ItemVerdict {
     /// The counters equal the recount.
     Exact,
-    /// They will, once this many records are applied.
+    /// The counters will equal the recount once these records are applied.
     Behind {
-        /// Records without a marker.
+        /// Number of records without a marker.
         unmarked: usize,
-        /// Records in quarantine.
+        /// Number of records in quarantine.
         quarantined: usize,
     },
-    /// They differ from what the records explain.
+    /// The counters differ by more than the open records explain.
     Drifted(Vec<Difference>),
-    /// The item did not come to rest while it was looked at.
+    /// The item kept changing while it was read.
     Unstable,
 }
 
-/// What the counters should hold, while these records are not applied.
+/// What the counters should be while these records are not applied: the recount in `truth`, less their deltas.
 #[must_use]
 pub fn expected<'a>(truth: &Sums, open: impl IntoIterator<Item = &'a PendingRecord>) -> Sums {
     let mut expected = truth.clone();
@@ -181,7 +181,7 @@ pub fn expected<'a>(truth: &Sums, open: impl IntoIterator<Item = &'a PendingReco
     expected
 }
 
-/// Compares the counters of these views with what they should be.
+/// Compares the counters of these views with their expected values.
 #[must_use]
 pub fn judge(stored: &StoredCounters, truth: &Sums, open: &[PendingRecord], views: ViewSet) -> ItemVerdict {
     let differences = stored.differences(&change::of_views(&expected(truth, open), views));
@@ -195,12 +195,12 @@ pub fn judge(stored: &StoredCounters, truth: &Sums, open: &[PendingRecord], view
     }
 }
 
-/// The view items of a table that stand in one list only.
+/// View items that lack one side: source items, or the stored item.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Orphans {
     /// View items with counters and without a source item.
     pub without_sources: Vec<ViewKey>,
-    /// Keys of source items whose view item is missing.
+    /// Keys to which source items contribute, but whose view item is missing.
     pub without_view_item: Vec<ViewKey>,
 }
 
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn every_small_case_of_truth_lag_quarantine_and_tampering_has_its_verdict() {
-        // Truth t, of which u points are unmarked and q in quarantine, while the counter shows c.
+        // The recount is t points, of which u are unmarked and q are in quarantine; the counter is c.
         for t in 0..4_usize {
             for u in 0..=t {
                 for q in 0..=(t - u) {

@@ -1,5 +1,5 @@
-//! The idempotency table as a ledger: what its markers say that records did, and where they contradict themselves or the
-//! records.
+//! The idempotency table as a ledger: what its markers say about the effect of records, and where they contradict
+//! themselves or the records.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -19,16 +19,16 @@ use crate::rollup::pipeline::delta::{Effect, Retention, effect, unreadable};
 use crate::rollup::pipeline::parse::{Parsed, parse_record};
 use crate::rollup::{AttributeValue, Item};
 
-/// What a record does to the views, both sides told apart.
+/// The effect of a record on the views, with the contribution of each image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditedRecord<'a> {
     /// The record.
     pub record: StreamRecord<'a>,
-    /// What the old image contributes, and to which view items.
+    /// The contribution of the old image, by view item.
     pub old: Contribution,
-    /// What the new image contributes, and to which view items.
+    /// The contribution of the new image, by view item.
     pub new: Contribution,
-    /// What to do about it.
+    /// Whether the function applies the record, ignores it, or puts it into quarantine.
     pub effect: Effect<'a>,
 }
 
@@ -50,24 +50,25 @@ pub fn audited<'a>(definition: &Definition, raw: &'a str, retention: &Retention)
 }
 
 impl AuditedRecord<'_> {
-    /// The view items that either image counts for.
+    /// The view items to which either image contributes.
     #[must_use]
     pub fn items(&self) -> BTreeSet<ViewKey> {
         self.old.items().into_iter().chain(self.new.items()).cloned().collect()
     }
 }
 
-/// What a record that is not in the counters would do if it were applied, and whom it concerns.
+/// The effect that a record would have if it were applied, and the view items that it concerns.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OpenEffect {
-    /// The view items that it belongs to, as far as that can be told.
+    /// The view items that the record concerns, as far as they are known.
     pub items: BTreeSet<ViewKey>,
-    /// What it would add; nothing when it can never be applied.
+    /// Its deltas; empty if it can never be applied.
     pub deltas: BTreeMap<ViewKey, Sums>,
 }
 
-/// What a quarantined marker is about: told by the record that it and its parts hold, or else by the key of its source item.
-/// Its age means nothing: the marker proves that it was not counted, unless it is there as expired.
+/// The effect of a quarantined record. It is computed from the record in the marker and its parts, or else from the key
+/// of its source item. The record's age does not matter: the marker proves that it was not counted, unless it is in
+/// quarantine because it expired.
 #[must_use]
 pub fn quarantined_effect(definition: &Definition, quarantined: &Item, parts: &[Item]) -> OpenEffect {
     let mut found = OpenEffect::default();
@@ -92,16 +93,16 @@ pub fn can_be_applied(quarantined: &Item) -> bool {
     matches!(quarantined.get(marker::REASON), Some(AttributeValue::S(reason)) if poison::can_be_applied(reason))
 }
 
-/// What became of a record, as its marker says.
+/// The state of a record according to its marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MarkerState {
-    /// It may still be added to the counters.
+    /// It may be added to the counters later.
     Pending(NotApplied),
-    /// It never will be: it is in them, or an operator decided about it.
+    /// It is not added later: it is in the counters, or an operator discarded it.
     Closed,
 }
 
-/// Reads a record's marker, or that it has none.
+/// The state of a record with this marker; `None` if it has no marker.
 #[must_use]
 pub fn marker_state(marker: Option<&Item>) -> MarkerState {
     match marker.and_then(|marker| marker.get(marker::OUTCOME)) {
@@ -113,21 +114,21 @@ pub fn marker_state(marker: Option<&Item>) -> MarkerState {
     }
 }
 
-/// Something in the ledger that cannot be, by one of the invariants.
+/// A violation of one of the invariants in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The invariant, as `XO-1`.
+    /// The invariant's identifier, such as `XO-1`.
     pub invariant: &'static str,
-    /// What it is about: a record, or a view item.
+    /// The record or the view item in question.
     pub subject: String,
-    /// What is wrong.
+    /// The problem.
     pub what: String,
 }
 
-/// What an applied marker says that its record did.
+/// The deltas that an applied marker says its record had, by view item.
 ///
 /// # Errors
-/// When it does not say it; the text tells why.
+/// When the marker does not hold readable deltas; the text says why.
 pub fn deltas(definition: &Definition, marker: &Item) -> Result<BTreeMap<ViewKey, Sums>, String> {
     let list = match marker.get(marker::DELTAS) {
         Some(AttributeValue::L(list)) => list,
@@ -181,7 +182,8 @@ pub fn deltas(definition: &Definition, marker: &Item) -> Result<BTreeMap<ViewKey
     Ok(deltas)
 }
 
-/// The view of an entry of a marker's deltas. A marker of a release before views had names is one of the only view.
+/// The view of an entry of a marker's deltas. Without a view's name in the entry, it is the definition's only view:
+/// releases in which views had no names wrote none.
 fn view_of(definition: &Definition, entry: &HashMap<String, AttributeValue>) -> Result<ViewId, String> {
     match entry.get(marker::VIEW) {
         Some(AttributeValue::S(name)) => definition
@@ -193,7 +195,7 @@ fn view_of(definition: &Definition, entry: &HashMap<String, AttributeValue>) -> 
     }
 }
 
-/// What is wrong with a marker alone. The deltas of a marker of another definition are not checked.
+/// Finds a problem in a marker itself. The deltas of a marker of another definition are not checked.
 #[must_use]
 pub fn inspect(definition: &Definition, id: &RecordId, marker: &Item) -> Option<Finding> {
     let finding = |invariant, what| Some(Finding { invariant, subject: id.to_string(), what });
@@ -219,7 +221,7 @@ pub fn inspect(definition: &Definition, id: &RecordId, marker: &Item) -> Option<
     }
 }
 
-/// Where a marker contradicts the record that it is of.
+/// Finds a contradiction between a marker and its record.
 #[must_use]
 pub fn contradiction(definition: &Definition, change: &Change<'_>, marker: &Item) -> Option<Finding> {
     let finding = |invariant, what: String| Some(Finding { invariant, subject: change.head.id.to_string(), what });
@@ -230,12 +232,12 @@ pub fn contradiction(definition: &Definition, change: &Change<'_>, marker: &Item
     {
         return None;
     }
-    // What is wrong with the marker alone is told by `inspect`.
+    // [`inspect`] reports problems in the marker itself.
     if marker::is_of_another_definition(marker, definition) {
         return None;
     }
     let told = deltas(definition, marker).ok()?;
-    // A view item that was missing is not in it, where missing ones are skipped.
+    // If the definition skips missing view items, the marker may lack the item that was missing.
     let done = change.sums();
     let wrong = told.iter().find(|(key, sums)| done.get(*key) != Some(*sums));
     wrong.and_then(|(key, _)| finding("XO-1", format!("the marker's Deltas of {key} are not what the record does")))

@@ -1,4 +1,4 @@
-//! The check: what the counters should be, what the markers say of it, and the write that sets it right.
+//! The check: the recount of the counters, what the markers say about it, and the write that corrects a counter.
 
 pub mod balance;
 pub mod correction;

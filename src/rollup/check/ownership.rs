@@ -1,23 +1,26 @@
-//! Which views an item of a view table belongs to: in a shared table there are items of others, which are nobody's to judge.
+//! The views to which an item of a view table belongs. A shared table also has items that belong to no view, and an
+//! audit must leave those alone.
 
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::view::{View, ViewKey};
 
-/// What is known of an item when it is asked whose it is.
+/// What is known about an item of which the owner is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Evidence {
-    /// The views to which source items contribute there, or records that are not applied yet.
+    /// The views to which source items, or records that are not applied yet, contribute on this item.
     pub contributing: ViewSet,
-    /// Whether the item has a [`ROLLUP_VERSION`](crate::rollup::model::view::ROLLUP_VERSION): a transaction of the function,
-    /// or a repair, wrote it.
+    /// Whether the item has a [`ROLLUP_VERSION`](crate::rollup::model::view::ROLLUP_VERSION), which only transactions
+    /// of the function and repairs write.
     pub has_version: bool,
-    /// Whether the operator says that attributes with the names of measures are counters on every item whose key fits a view.
+    /// Whether the operator says that, on every item whose key fits a view, attributes with the names of measures are
+    /// counters.
     pub adopt: bool,
 }
 
-/// The views that an item belongs to. Its key fits their templates, and either source items contribute to it, or it has a
-/// version and only one set of literal texts could have made its key.
+/// The views to which an item belongs. These are the views to which source items contribute there. The views whose key
+/// templates the item's key fits are added if the operator says so with `adopt`, or if the item has a version and all
+/// these views have the same literal texts in their key templates.
 #[must_use]
 pub fn owners(definition: &Definition, key: &ViewKey, evidence: Evidence) -> ViewSet {
     let fitting = definition.fitting(key);

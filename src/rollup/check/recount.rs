@@ -13,21 +13,22 @@ use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::contribution::{Contribution, ItemContribution};
 use crate::rollup::{AttributeValue, Item};
 
-/// What the source items of one view item add up to.
+/// The sum of the source items of one view item.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SourceTotals {
-    /// The sum for each counter that is not zero.
+    /// The sum of each counter that is not zero.
     pub sums: Sums,
-    /// How many source items there are.
+    /// Number of source items.
     pub sources: u64,
-    /// The views that they count for.
+    /// The views to which they contribute.
     pub views: ViewSet,
-    /// The texts that one of them sets: all of them set the same ones, as those are made of what the key is made of.
+    /// The texts that its source items set. All of them set the same texts, because the texts are computed from the
+    /// values of the key.
     pub texts: SetTexts,
 }
 
 impl SourceTotals {
-    /// Counts one more source item.
+    /// Adds one source item.
     pub fn add(&mut self, source: &ItemContribution) {
         self.count(source.views, &source.texts, &source.amounts);
     }
@@ -49,12 +50,12 @@ impl SourceTotals {
     }
 }
 
-/// A source item, by a digest of its key: it is the same for the same key, however its numbers are written.
+/// A digest of a source item's key. Equal keys have the same digest, even if their numbers are written differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceKey(u64, u64);
 
 impl SourceKey {
-    /// The key of an item, of these attributes.
+    /// The digest of an item's key, with these key attributes.
     #[must_use]
     pub fn of(attributes: &[String], item: &Item) -> Self {
         let mut text = String::new();
@@ -77,7 +78,7 @@ impl SourceKey {
     }
 }
 
-/// What a source item contributes, in few bytes.
+/// The contribution of a source item, in few bytes.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Kept {
     views: ViewSet,
@@ -91,12 +92,12 @@ impl From<ItemContribution> for Kept {
     }
 }
 
-/// The source items of one view item, each with what it contributes.
+/// The source items of one view item, each with its contribution.
 #[derive(Debug, Clone, Default)]
 pub struct Recount(HashMap<SourceKey, Arc<Kept>>);
 
 impl Recount {
-    /// Says what a source item contributes; `None` if it is not one of this view item.
+    /// Sets the contribution of a source item; `None` removes it from this view item.
     pub fn put(&mut self, source: SourceKey, contribution: Option<ItemContribution>) {
         match contribution {
             Some(contribution) => self.0.insert(source, Arc::new(contribution.into())),
@@ -104,7 +105,7 @@ impl Recount {
         };
     }
 
-    /// What they add up to.
+    /// The sum of the contributions.
     #[must_use]
     pub fn tally(&self) -> SourceTotals {
         let mut tally = SourceTotals::default();
@@ -115,7 +116,7 @@ impl Recount {
     }
 }
 
-/// The source items of several view items. What many of them contribute alike is kept once.
+/// The source items of several view items. Equal contributions share memory.
 #[derive(Debug, Default)]
 pub struct Recounts {
     items: HashMap<ViewKey, Recount>,
@@ -123,14 +124,14 @@ pub struct Recounts {
 }
 
 impl Recounts {
-    /// Of these view items, without a source item so far.
+    /// An empty recount of each of these view items.
     #[must_use]
     pub fn of(keys: &[ViewKey]) -> Self {
         let items = keys.iter().map(|key| (key.clone(), Recount::default())).collect();
         Self { items, contributions: HashSet::new() }
     }
 
-    /// Counts a source item for those view items that are recounted.
+    /// Adds a source item to those view items that are being recounted.
     pub fn add(&mut self, source: SourceKey, contribution: &Contribution) {
         for item in contribution.items() {
             let Some(recount) = self.items.get_mut(item) else { continue };

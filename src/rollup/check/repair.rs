@@ -1,5 +1,5 @@
-//! What a repair writes: the counters of a view item as they should be, on the condition that they are what was seen; and
-//! its record in the idempotency table.
+//! What a repair writes: the counters of a view item, on the condition that the item is as it was read; and a record of
+//! the repair in the idempotency table.
 
 use std::collections::HashMap;
 
@@ -17,22 +17,22 @@ use crate::rollup::pipeline::coalesce::TouchedItem;
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::{AttributeValue, Item};
 
-/// How the key of a repair's record begins; an identifier of the repair follows.
+/// Prefix of the sequence number of a repair's record; the identifier of the repair follows.
 pub const REPAIR: &str = "repair-";
-/// The view item that a repair set, by its key.
+/// Attribute of a repair's record: the key of the view item that was set.
 pub const ITEM: &str = "Item";
-/// The counters before a repair, as `Deltas` has measures: those that it changed.
+/// Attribute of a repair's record: the changed counters before the repair, in the form of `Deltas`.
 pub const FROM: &str = "From";
-/// The counters after a repair.
+/// Attribute of a repair's record: the changed counters after the repair, in the form of `Deltas`.
 pub const TO: &str = "To";
-/// Who repaired.
+/// Attribute of a repair's record: who ran the repair.
 pub const WHO: &str = "Who";
-/// In a discarded marker: the repair that has the record's effect in the counters.
+/// Attribute of a discarded marker: the run of the repair whose counters include the record.
 pub const REPAIRED_BY: &str = "RepairedBy";
 
-/// The update that sets every measure of these views on a view item, and what they set besides, and raises its version.
-/// Its condition is that the item is still absent, or still there with the version and the measures of `seen`: a function
-/// that knows no version, or a user, may have written them too.
+/// The update that sets every measure of these views on a view item, sets their texts, and raises the version. Its
+/// condition is that the item is still absent, or still has the version and the measures of `seen`. The version alone
+/// is not enough: a user, or a function that has no version, may have changed the measures.
 #[must_use]
 pub fn set(definition: &Definition, item: &TouchedItem, seen: Option<&Item>, wanted: &Sums) -> Update {
     let TouchedItem { key, views, texts } = item;
@@ -50,7 +50,7 @@ pub fn set(definition: &Definition, item: &TouchedItem, seen: Option<&Item>, wan
                 values.insert(format!(":{place}was"), was.clone());
                 condition.push(format!("#{place} = :{place}was"));
             }
-            // An item that is absent has no attribute.
+            // The condition that the item is absent already covers its attributes.
             None if seen.is_none() => {}
             None => condition.push(format!("attribute_not_exists(#{place})")),
         }
@@ -77,14 +77,14 @@ pub fn set(definition: &Definition, item: &TouchedItem, seen: Option<&Item>, wan
     }
     let mut expression = format!("SET {}", set.join(", "));
     if seen.is_some() {
-        // Whoever claimed the item to correct it has to look again.
+        // Removing the claim makes a repair that is correcting this item read it again.
         names.insert("#claim".to_owned(), REPAIR_CLAIM.to_owned());
         expression.push_str(" REMOVE #claim");
     }
     Update { expression, condition: Some(condition.join(" AND ")), names, values }
 }
 
-/// The version that a view item has; zero where it has none.
+/// A view item's version; zero if it has none.
 #[must_use]
 pub fn version(item: Option<&Item>) -> Number {
     match item.and_then(|item| item.get(ROLLUP_VERSION)) {
@@ -93,23 +93,23 @@ pub fn version(item: Option<&Item>) -> Number {
     }
 }
 
-/// What is written about a repair, beside the counters that it sets.
+/// What the record of a repair holds, in addition to the counters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair<'a> {
-    /// What the repair is known by: [`REPAIR`] and an identifier.
+    /// The identifier of the repair, which begins with [`REPAIR`].
     pub id: &'a str,
     /// Who asked for it.
     pub who: &'a str,
-    /// The command that did it, and others beside it.
+    /// The run of the command, which may have made several repairs.
     pub run: &'a str,
-    /// When.
+    /// When the repair was made.
     pub at: DateTime<Utc>,
-    /// Days that it is kept.
+    /// How long the record is kept, in days.
     pub retention_days: u32,
 }
 
-/// The ledger's record of a repair: an item of the idempotency table in a key space of its own, in the place of the
-/// stream the view table.
+/// The record of a repair, as an item of the idempotency table. Its sequence number begins with [`REPAIR`], so its key
+/// is never that of a marker; the name of the view table is in place of the stream.
 #[must_use]
 pub fn repaired(definition: &Definition, repair: &Repair<'_>, key: &ViewKey, differences: &[Difference]) -> Item {
     let text = |value: &str| AttributeValue::S(value.to_owned());
@@ -150,7 +150,7 @@ pub fn repaired(definition: &Definition, repair: &Repair<'_>, key: &ViewKey, dif
     item.insert(FROM.to_owned(), from);
     item.insert(TO.to_owned(), to);
     if bytes(&item) > limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES {
-        // Too many groups for one item: that there was a repair matters more than each of them.
+        // The groups do not fit into one item: leave out their values, because the record of the repair matters more.
         item.remove(FROM);
         item.remove(TO);
     }
@@ -241,7 +241,7 @@ mod tests {
             let repair = Repair { id: "repair-1", who, run: "run", at: at(), retention_days: 14 };
             repaired(&definition(), &repair, &key, &[difference])
         };
-        // The group's name is in it twice.
+        // The record has the group's name twice.
         let most = limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES;
         let room = most - bytes(&written(0, "ada"));
         let who = if room.is_multiple_of(2) { "ada" } else { "ada!" };

@@ -1,7 +1,8 @@
-//! When repairs began, as it is stored: what a repair counted, no replay from outside of the stream may count once more.
+//! When repairs began. A replay from outside the stream must not count again what a repair counted.
 //!
-//! A repair sets counters to what the source holds. Of a record that the stream still has it knows whether it is applied;
-//! one that is kept elsewhere it cannot see. Such a record is counted by the repair if it was created before that.
+//! A repair sets counters to the recount. For a record in the stream, the repair knows whether it is applied. For a
+//! record that is kept elsewhere, it does not know. Such a record is in the recount if it was created before the repair
+//! began.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,22 +15,22 @@ use crate::rollup::model::marker::{self, MarkerOutcome};
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::{AttributeValue, Item};
 
-/// The sequence number of the items that say when repairs began; no stream record can have it. The sort key is the name of
-/// the view, and a digest of the view item's key where only that was repaired.
+/// The sequence number of the items that store when repairs began; no stream record has it. The sort key is the name of
+/// the view and, if only one view item was repaired, a digest of its key.
 pub const REPAIRED: &str = "repaired";
 
-/// When a repair began: RFC 3339, UTC, milliseconds.
+/// Attribute: when the repair began, in RFC 3339, UTC, with milliseconds.
 pub const BEGAN_AT: &str = "BeganAt";
 
-/// The slice that was repaired, as `3/8`.
+/// Attribute: the slice that was repaired, as `3/8`.
 pub const SLICE: &str = "Slice";
 
 /// When the last repair of a view, or of one of its items, began.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RepairStart {
-    /// The name of the view.
+    /// The view's name.
     pub view: String,
-    /// The key of the only item that was repaired; `None` if all were.
+    /// The key of the only view item that was repaired; `None` if all were.
     pub item: Option<Item>,
     /// The only slice that was repaired; `None` if all were.
     pub slice: Option<Slice>,
@@ -38,7 +39,7 @@ pub struct RepairStart {
 }
 
 impl RepairStart {
-    /// As it is stored.
+    /// The item that stores it.
     #[must_use]
     pub fn stored(&self) -> Item {
         let text = AttributeValue::S;
@@ -58,7 +59,7 @@ impl RepairStart {
         Item::from(stored)
     }
 
-    /// When it began, as it is stored: the order of the texts is that of the times.
+    /// The beginning as it is stored. Texts of this form sort in the order of time.
     #[must_use]
     pub fn began_at(&self) -> String {
         self.began.to_rfc3339_opts(SecondsFormat::Millis, true)
@@ -74,7 +75,7 @@ impl RepairStart {
         format!("{}#{}", self.view, digest.simple())
     }
 
-    /// Reads what is stored; none if it is something else.
+    /// Reads a stored item; `None` if it is another kind of item.
     #[must_use]
     pub fn read(stored: &Item) -> Option<Self> {
         let text = |name: &str| match stored.get(name) {
@@ -90,8 +91,8 @@ impl RepairStart {
     }
 }
 
-/// The views that were repaired after a record was created, of those that it changes: by their counters it may be counted
-/// already. Of a record that does not say when it was created that holds of every repair.
+/// Of the views that a record changes, those that were repaired after the record was created: their counters may
+/// include it already. If the record has no creation time, every repair is taken to be later.
 #[must_use]
 pub fn repaired_later<'a>(
     starts: &'a [RepairStart],

@@ -1,4 +1,5 @@
-//! A part of the view items, told by a hash of their keys: what is too large for one run is audited part by part.
+//! A slice of the view items, by a hash of their keys, so that a table that is too large for one run is audited in
+//! parts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,10 +7,10 @@ use std::str::FromStr;
 use crate::rollup::model::language::shard;
 use crate::rollup::model::view::ViewKey;
 
-/// The most slices.
+/// The most slices of one table.
 pub const SLICES: u32 = 10_000;
 
-/// One of so many slices.
+/// One of several slices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {
     number: u32,
@@ -17,33 +18,33 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// All slices, in their order.
+    /// All slices, in order.
     pub fn all(of: u32) -> impl Iterator<Item = Self> {
         (1..=of).map(move |number| Self { number, of })
     }
 
-    /// Which one it is, from 1 on.
+    /// The slice's number, from 1.
     #[must_use]
     pub fn number(self) -> u32 {
         self.number
     }
 
-    /// How many there are.
+    /// The number of slices.
     #[must_use]
     pub fn of(self) -> u32 {
         self.of
     }
 
-    /// The first half of it. The hash of a key is a remainder, so the Kth of N slices is the Kth and the (K+N)th of 2N.
-    /// None where there would be more slices than there may be.
+    /// The first half of a slice. The slice of a key is the remainder of its hash, so the Kth of N slices consists of
+    /// the Kth and the (K+N)th of 2N. `None` if there would be more slices than [`SLICES`].
     #[must_use]
     pub fn first_half(self) -> Option<Self> {
         let of = self.of * 2;
         (of <= SLICES).then_some(Self { of, ..self })
     }
 
-    /// The slice that comes next, of a pass that began with so many slices and has halved what was left of them, once or
-    /// more, up to this one. Together all of them are every view item once.
+    /// The slice after this one, in a pass that began with `began_with` slices and has halved what was left of them,
+    /// possibly several times, to this one. Together the slices of a pass cover every view item once.
     #[must_use]
     pub fn next(self, began_with: u32) -> Option<Self> {
         let (mut before, mut of) = (self.number - 1, self.of);
@@ -57,7 +58,7 @@ impl Slice {
         (before + 1 < of).then_some(Self { number: before + 2, ..self })
     }
 
-    /// Whether a view item is in it.
+    /// Whether a view item is in the slice.
     #[must_use]
     pub fn contains(self, key: &ViewKey) -> bool {
         shard(&key.to_string(), self.of) == u64::from(self.number - 1)

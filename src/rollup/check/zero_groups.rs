@@ -1,4 +1,4 @@
-//! Groups of a `count by` that count nothing any more. They stay on the view item until somebody removes them, and every
+//! Groups of a `count by` that count nothing any more. They stay on the view item until they are removed, and every
 //! update of the item pays for their bytes.
 
 use std::collections::HashMap;
@@ -12,14 +12,14 @@ use crate::rollup::model::view::ROLLUP_VERSION;
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::{AttributeValue, Item};
 
-/// Groups that one update removes: its condition names each of them, within
+/// The most groups that one update removes. Its condition names each of them and must stay within
 /// [`EXPRESSION_BYTES`](crate::rollup::model::limits::EXPRESSION_BYTES).
 const REMOVED_AT_ONCE: usize = 100;
 
-/// One of them: its measure, its name, and what is stored of it.
+/// A group that counts nothing: its measure, its name, and its stored value.
 type ZeroGroup<'a> = (MeasureId, &'a String, &'a AttributeValue);
 
-/// How many there are, and how many bytes of their item they take.
+/// The number of such groups, and their size in bytes on the item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ZeroGroups {
     pub groups: usize,
@@ -27,7 +27,7 @@ pub struct ZeroGroups {
 }
 
 impl ZeroGroups {
-    /// Those of these views on a view item.
+    /// Counts the groups of these views on a view item.
     #[must_use]
     pub fn of(definition: &Definition, views: ViewSet, item: &Item) -> Self {
         Self::sum(&zero_groups(definition, views, item).collect::<Vec<_>>())
@@ -38,14 +38,14 @@ impl ZeroGroups {
         Self { groups: groups.len(), bytes }
     }
 
-    /// Adds those of another item.
+    /// Adds the groups of another item.
     pub fn add(&mut self, other: Self) {
         self.groups += other.groups;
         self.bytes += other.bytes;
     }
 }
 
-/// The groups of these views on a view item that count nothing, with what is stored of each.
+/// The groups of these views on a view item that count nothing, each with its stored value.
 fn zero_groups<'a>(definition: &'a Definition, views: ViewSet, item: &'a Item) -> impl Iterator<Item = ZeroGroup<'a>> {
     let counts = definition.grouped(views).filter(|(_, measure)| matches!(measure.expression.kind, MeasureKind::Count));
     counts.flat_map(|(id, measure)| {
@@ -58,17 +58,18 @@ fn zero_groups<'a>(definition: &'a Definition, views: ViewSet, item: &'a Item) -
     })
 }
 
-/// An update that removes groups.
+/// An update that removes groups that count nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Removal {
-    /// What it removes.
+    /// The groups that it removes.
     pub removed: ZeroGroups,
-    /// By what.
+    /// The update.
     pub update: Update,
 }
 
-/// The updates that remove the groups of these views that count nothing, each on the condition that all of its groups still
-/// do. A function that adds to a removed group begins it again, so nothing has to pause.
+/// The updates that remove the groups of these views that count nothing, each on the condition that all of its groups
+/// still count nothing. The function creates a removed group again when it counts, so neither writers nor the function
+/// need to pause.
 #[must_use]
 pub fn removals(definition: &Definition, views: ViewSet, item: &Item) -> Vec<Removal> {
     let groups: Vec<_> = zero_groups(definition, views, item).collect();

@@ -1,4 +1,4 @@
-//! The page's drawings.
+//! The plots of the page.
 
 use std::fmt::{self, Write};
 
@@ -11,22 +11,22 @@ use crate::rollup::check::judge::StoredValue;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::view::ViewKey;
 
-/// View items in the plot of drift.
+/// The most view items in the plot of drift.
 const BARS: usize = 20;
 
-/// The plots' width and the height of the one over time, in the units of the drawing.
+/// The width of the plots and the height of the plot over time, in SVG units.
 const WIDTH: usize = 720;
 const HEIGHT: usize = 140;
 
-/// Where a counter that does not drift would be, and the longest bar to either side of it.
+/// Where the bars begin, and the length of the longest bar on either side.
 const AXIS: f64 = 450.0;
 const LONGEST: f64 = 190.0;
 
-/// Of a bar of drift: its height, and what it takes with the space between two.
+/// The height of a bar of drift, and the distance from one bar to the next.
 const BAR: usize = 16;
 const ROW: usize = 24;
 
-/// The drift of one item in one number: of its first counter, which is its total where there is one.
+/// The drift of one counter: the stored value less the expected one. `None` if the stored value is not a number.
 fn size(stored: &StoredValue, expected: &Number) -> Option<f64> {
     let StoredValue::Number(stored) = stored else { return None };
     let mut drift = stored.clone();
@@ -34,8 +34,9 @@ fn size(stored: &StoredValue, expected: &Number) -> Option<f64> {
     drift.to_string().parse().ok()
 }
 
-/// The view items that drifted most, with how far. What is too few goes to the left and is hatched, what is too many goes
-/// to the right and is filled, and each has its sign: no reader needs the colours.
+/// Plots the view items that drifted most, each by the counter that is furthest off. A bar to the left, hatched, shows
+/// how much is missing; a bar to the right, filled, shows how much is too much. Each has its sign, so that a reader
+/// does not need the colours.
 pub(super) fn drift(page: &mut String, report: &AuditReport) -> fmt::Result {
     let mut bars: Vec<(&ViewKey, f64)> = report
         .drifted
@@ -67,7 +68,7 @@ pub(super) fn drift(page: &mut String, report: &AuditReport) -> fmt::Result {
     Ok(())
 }
 
-/// One bar, at this height, and this part of the longest.
+/// One bar at height `y`. `part` is its length as a part of the longest bar.
 fn drift_bar(page: &mut String, y: usize, key: &ViewKey, size: f64, part: f64) -> fmt::Result {
     let length = (part * LONGEST).max(1.0);
     let (class, x, text_x, anchor) = if size < 0.0 {
@@ -85,7 +86,7 @@ fn drift_bar(page: &mut String, y: usize, key: &ViewKey, size: f64, part: f64) -
     )
 }
 
-/// Markers by the hour in which they were written.
+/// Plots the markers by the hour in which they were written.
 pub(super) fn events(page: &mut String, report: &AuditReport, now: DateTime<Utc>) -> fmt::Result {
     let most = report.hours.values().copied().max().unwrap_or_default();
     write!(page, "<h2>Events of the last {HOURS} hours</h2>")?;

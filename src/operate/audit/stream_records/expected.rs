@@ -1,4 +1,4 @@
-//! Records that are read ahead of a look at one view item, and whose markers are asked for after it.
+//! Records that are read before the moment of a look at one view item, and whose markers are looked up after it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::rollup::model::record::RecordId;
 use crate::rollup::pipeline::delta::Effect;
 
 impl StreamRecords {
-    /// The next page of each shard, of which no marker is asked for; it is still to be taken.
+    /// Reads the next page of each shard without looking up markers. The pages must be processed later.
     pub(in crate::operate::audit) async fn next_pages(&mut self) -> Result<Vec<Vec<EventRecord>>, AuditError> {
         let mut pages = Vec::new();
         let Some(reader) = &mut self.reader else { return Ok(pages) };
@@ -27,7 +27,8 @@ impl StreamRecords {
         Ok(pages)
     }
 
-    /// Lays a page over the recounts, and notes its records as not applied until they are taken; returns which they are.
+    /// Applies a page to the recounts, and notes its records as not applied until they are processed. Returns their
+    /// ids.
     pub(in crate::operate::audit) fn expect(&mut self, tables: &TableReader, page: &[EventRecord]) -> Vec<RecordId> {
         let retention = retention(tables);
         let mut expected = Vec::new();
@@ -48,7 +49,7 @@ impl StreamRecords {
         expected
     }
 
-    /// Takes a page that was expected.
+    /// Processes a page that was announced with [`Self::expect`].
     pub(in crate::operate::audit) async fn take_expected(
         &mut self,
         tables: &TableReader,

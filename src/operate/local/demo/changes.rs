@@ -1,4 +1,4 @@
-//! The tutorial's points are written, changed, deleted, put back and left to expire; the counters follow.
+//! Writes, changes, deletes and restores the tutorial's points and lets one expire, while the counters follow.
 
 use std::time::Duration;
 
@@ -19,16 +19,16 @@ use crate::operate::printable::counted;
 const MAPS: &str = include_str!("../../../../tests/fixtures/maps.json");
 const POINTS: &str = include_str!("../../../../tests/fixtures/points.json");
 
-/// How long the counters may take to follow the points; when they do not, the rest of the changes is left out.
+/// How long the counters may take to follow the points. If they take longer, the remaining changes are left out.
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether they have.
+/// How often to check whether the counters have followed.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The attribute by which a point expires in the demo.
+/// The attribute that holds the expiry time of a point in the demo.
 const EXPIRES_AT: &str = "ExpiresAt";
 
-/// What is waited for in no time at all.
+/// How far the engine's clock is moved for a point to expire.
 const AN_HOUR: Duration = Duration::from_hours(1);
 
 /// The tutorial's items.
@@ -49,11 +49,11 @@ impl Tutorial {
     }
 }
 
-/// A change of the tables, which is made when it is awaited.
+/// A change of the tables, made when `make` is awaited.
 struct DemoChange<'a> {
     title: String,
     note: Option<&'static str>,
-    /// How many records it writes to the stream.
+    /// Number of records that the change writes to the stream.
     records: usize,
     make: LocalBoxFuture<'a, Result<(), DemoTableError>>,
 }
@@ -92,7 +92,7 @@ impl Tutorial {
     }
 }
 
-/// Makes the changes, until the counters do not follow one; returns the number of stream records.
+/// Makes the changes until the counters do not follow one. Returns the number of stream records.
 pub(super) async fn make(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> Result<usize, LocalError> {
     let tutorial = Tutorial { maps: items_of(MAPS)?, points: items_of(POINTS)? };
     let mut written = 0;
@@ -122,7 +122,7 @@ pub(super) async fn make(stack: &ObservedStack<'_>, output: &mut DemoOutput) -> 
     Ok(written)
 }
 
-/// Waits until all that was written is delivered and counted, and returns whether it was in time.
+/// Waits until every write is delivered and counted. Returns whether that happened in time.
 async fn counters_follow(stack: &ObservedStack<'_>, written: usize) -> Result<bool, LocalError> {
     let deadline = Instant::now() + FOLLOW_TIMEOUT;
     loop {
@@ -138,7 +138,7 @@ async fn counters_follow(stack: &ObservedStack<'_>, written: usize) -> Result<bo
     }
 }
 
-/// Sets a point to expire now, lets an hour pass, and has the engine delete what has expired.
+/// Sets a point to expire now, moves the clock by an hour, and lets the engine delete what has expired.
 async fn expire_now(stack: &ObservedStack<'_>, map: &str, point: &str) -> Result<(), DemoTableError> {
     stack.points.switch_on_expiry(EXPIRES_AT).await?;
     let now = AttributeValue::N(stack.now().timestamp().to_string());

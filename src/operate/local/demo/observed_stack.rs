@@ -1,4 +1,4 @@
-//! The stack as the demo looks at it: its items, its counters, and what the function was given.
+//! The stack as the demo observes it: its items, its counters, and what the function received.
 
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
@@ -27,7 +27,7 @@ pub(super) struct ObservedStack<'a> {
     markers: DemoTable,
 }
 
-/// What the function writes, to the last attribute.
+/// Everything that the function writes, with all attributes.
 #[derive(Debug, PartialEq)]
 pub(super) struct WrittenItems {
     maps: Vec<SdkItem>,
@@ -35,7 +35,7 @@ pub(super) struct WrittenItems {
 }
 
 impl<'a> ObservedStack<'a> {
-    /// Looks at this stack, and at the function of its poller.
+    /// Observes this stack, and the function of its poller.
     pub(super) fn new(
         stack: &'a RunningStack,
         clock: &'a ManualClock,
@@ -52,7 +52,7 @@ impl<'a> ObservedStack<'a> {
         }
     }
 
-    /// What the poller calls.
+    /// The function that the poller calls.
     pub(super) fn function(&self) -> &RecordingFunction {
         &self.poller.function
     }
@@ -62,28 +62,28 @@ impl<'a> ObservedStack<'a> {
         (self.poller.clock)()
     }
 
-    /// Calls the function past the poller, and returns whether it resolved all records.
+    /// Calls the function without the poller, and returns whether it resolved all records.
     pub(super) async fn deliver(&self, records: &[EventRecord]) -> bool {
         let response = self.poller.function.invoke(event(records), self.poller.mapping.time_limit).await;
         response.is_ok_and(|response| !response.contains("itemIdentifier"))
     }
 
-    /// The counters that the maps have.
+    /// The counters on the maps.
     pub(super) async fn counters(&self) -> Result<CountersByMap, LocalError> {
         Ok(stored(&self.maps.all().await?))
     }
 
-    /// The counters that the points come to.
+    /// The recount of the points.
     pub(super) async fn recounted(&self) -> Result<CountersByMap, LocalError> {
         Ok(recount(&self.points.all().await?))
     }
 
-    /// All that the function writes.
+    /// Everything that the function wrote.
     pub(super) async fn written_items(&self) -> Result<WrittenItems, LocalError> {
         Ok(WrittenItems { maps: self.maps.all().await?, markers: self.markers.all().await? })
     }
 
-    /// How many records the function was given, repetitions included.
+    /// Number of records that the function received, repetitions included.
     pub(super) fn delivered_records(&self) -> usize {
         self.function().deliveries().iter().map(Vec::len).sum()
     }

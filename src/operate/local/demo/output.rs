@@ -1,4 +1,4 @@
-//! What the demo prints: step by step for a person, or one object for a program.
+//! What the demo prints: step by step for a person, or one JSON object for a program.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -9,13 +9,13 @@ use super::recount::CountersByMap;
 use crate::operate::printable::printable;
 use crate::operate::terminal;
 
-/// What a row of a table begins with.
+/// The left margin of a table row.
 const MARGIN: &str = "   ";
 
-/// What is between two columns of a table.
+/// The space between two columns of a table.
 const GAP: &str = "  ";
 
-/// Prints the steps as they come.
+/// Prints the steps as they happen.
 #[derive(Debug)]
 pub(super) struct DemoOutput {
     json: bool,
@@ -25,24 +25,24 @@ pub(super) struct DemoOutput {
 }
 
 impl DemoOutput {
-    /// For a program, or for a person; on a terminal its headlines are bold.
+    /// Output for a program or for a person. On a terminal, headlines for a person are bold.
     pub(super) fn new(json: bool) -> Self {
         let out = io::stdout();
         let (bold_headlines, columns) = (terminal::has_colours(&out), terminal::columns(&out));
         Self { json, bold_headlines, columns, steps: Vec::new() }
     }
 
-    /// Lines for a person only.
+    /// Prints lines for a person only.
     pub(super) fn line(&self, lines: &str) -> io::Result<()> {
         if self.json { Ok(()) } else { writeln!(io::stdout(), "{}", terminal::wrapped(lines, self.columns)) }
     }
 
-    /// A line that stands out.
+    /// Prints a headline for a person only.
     pub(super) fn headline(&self, line: &str) -> io::Result<()> {
         if self.bold_headlines { self.line(&format!("\u{1b}[1m{line}\u{1b}[0m")) } else { self.line(line) }
     }
 
-    /// One more step: what was done, what was seen, and the counters that it moved.
+    /// Prints one step: what was done, what happened, and the counters that changed.
     pub(super) fn step(
         &mut self,
         title: &str,
@@ -67,8 +67,8 @@ impl DemoOutput {
         self.table(["map", "before", "after"], rows.collect())
     }
 
-    /// Rows under headings, in columns as wide as they need to be. On a terminal that is too narrow for that, each row is
-    /// lines: its first cell, and below it the others, each with its heading.
+    /// Prints rows under headings, in columns as wide as needed. If the terminal is too narrow, each row takes several
+    /// lines: its first cell, and below it the other cells, each with its heading.
     pub(super) fn table<const N: usize>(&self, headings: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
         let rows = rows.into_iter().map(|row| row.map(printable));
         let rows = std::iter::once(headings.map(str::to_owned)).chain(rows).collect::<Vec<_>>();
@@ -85,7 +85,7 @@ impl DemoOutput {
         Ok(())
     }
 
-    /// Rows, of which the first is the headings, below each other.
+    /// Prints rows with one cell per line. The first row is the headings.
     fn stacked<const N: usize>(&self, rows: &[[String; N]]) -> io::Result<()> {
         let Some((headings, rows)) = rows.split_first() else { return Ok(()) };
         let width = headings.iter().skip(1).map(|heading| heading.chars().count()).max().unwrap_or_default();
@@ -98,7 +98,7 @@ impl DemoOutput {
         Ok(())
     }
 
-    /// The end, for a program: the summary's fields, and the steps.
+    /// Prints the object for a program: the summary's fields and the steps.
     pub(super) fn end(self, mut summary: Value) -> io::Result<()> {
         if !self.json {
             return Ok(());
@@ -115,7 +115,7 @@ pub(super) fn counters(maps: &CountersByMap) -> Value {
     maps.iter().map(|(map, counters)| (map.clone(), counters.json())).collect::<Map<_, _>>().into()
 }
 
-/// Words with how often each is there: `2 INSERT, 1 MODIFY`.
+/// Words with their frequency: `2 INSERT, 1 MODIFY`.
 pub(super) fn word_counts(words: &[String]) -> String {
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for word in words {

@@ -1,4 +1,4 @@
-//! Remembers what the function was given.
+//! A function that records what it received.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,14 +8,14 @@ use serde_json::Value;
 use crate::operate::local::function::{LocalFunction, TransactionCounts};
 use crate::operate::local::poller::Function;
 
-/// A function that remembers what it was given.
+/// Records what a function receives.
 pub(super) struct RecordingFunction {
     function: LocalFunction,
     deliveries: Mutex<Vec<Vec<String>>>,
 }
 
 impl RecordingFunction {
-    /// Remembers what this function is given.
+    /// Records what this function receives.
     pub(super) fn new(function: LocalFunction) -> Self {
         Self { function, deliveries: Mutex::default() }
     }
@@ -25,7 +25,7 @@ impl RecordingFunction {
         self.function.counts()
     }
 
-    /// What the records of each delivery so far were, in their own words.
+    /// The names of the records of each delivery that did not fail, as `record_names` gives them.
     pub(super) fn deliveries(&self) -> Vec<Vec<String>> {
         self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -42,7 +42,7 @@ impl Function for RecordingFunction {
     }
 }
 
-/// What happened, record by record, in an event's own words.
+/// The event name of each record, such as `INSERT`, and the service that made the write if it was not a user.
 fn record_names(event: &str) -> Vec<String> {
     let event: Value = serde_json::from_str(event).unwrap_or_default();
     let records = event["Records"].as_array().map_or(&[][..], Vec::as_slice);

@@ -1,5 +1,5 @@
-//! What the counters are and what they should be. The points are counted here one by one, with nothing of the roll-up,
-//! so that an error in it cannot hide.
+//! The stored counters, and the recount of the points. The recount uses no code of the roll-up, so that an error in
+//! that code cannot hide.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,14 +17,14 @@ const CATEGORY_COUNTS: &str = "CategoryCounts";
 /// The counters of every map, by its id.
 pub(super) type CountersByMap = BTreeMap<String, Counters>;
 
-/// The counters of one map. A stored value that is not a number is `None`.
+/// The counters of one map. `None` is a stored value that is not a number.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Counters {
     total: Option<i64>,
     categories: BTreeMap<String, Option<i64>>,
 }
 
-/// A counter that is not what a recount says.
+/// A counter that differs from the recount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CounterDifference {
     key: String,
@@ -34,7 +34,7 @@ pub(super) struct CounterDifference {
     recounted: i64,
 }
 
-/// The counters that the maps have.
+/// The counters on the maps.
 pub(super) fn stored(maps: &[SdkItem]) -> CountersByMap {
     let number = |value: &AttributeValue| value.as_n().ok().and_then(|text| text.parse().ok());
     let counters = |map: &SdkItem| Counters {
@@ -49,7 +49,7 @@ pub(super) fn stored(maps: &[SdkItem]) -> CountersByMap {
     maps.iter().map(|map| (text(map, MAP_ID), counters(map))).collect()
 }
 
-/// The counters that the points come to.
+/// The recount of the points.
 pub(super) fn recount(points: &[SdkItem]) -> CountersByMap {
     let mut maps = CountersByMap::new();
     for point in points {
@@ -103,7 +103,7 @@ impl fmt::Display for Counters {
 }
 
 impl Counters {
-    /// The counters as a map has them.
+    /// The counters in the form of a map's attributes.
     pub(super) fn json(&self) -> Value {
         json!({ TOTAL_POINTS: self.total, CATEGORY_COUNTS: self.categories })
     }
@@ -119,7 +119,7 @@ impl fmt::Display for CounterDifference {
 }
 
 impl CounterDifference {
-    /// The difference as audits tell it.
+    /// The difference in the form of an audit's report.
     pub(super) fn json(&self) -> Value {
         let Self { key, measure, group, stored, recounted } = self;
         json!({ "key": key, "measure": measure, "group": group, "stored": stored, "recounted": recounted })

@@ -1,4 +1,4 @@
-//! Every record of the stream comes again, three times, in other batches and another order.
+//! Delivers every record of the stream again, three times, in other batches and in another order.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::operate::printable::counted;
 use crate::operate::stream::{DynamoStream, StreamError};
 use crate::operate::stream_reader::{Reach, StreamReader};
 
-/// What it did to the tables.
+/// Whether the redelivery changed the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Redelivered {
-    /// They are what they were.
+    /// The tables are unchanged.
     NothingMoved,
     /// Something was counted twice, or failed.
     SomethingMoved,
@@ -31,11 +31,11 @@ struct Redelivery {
 enum BatchOrder {
     OldestFirst,
     NewestFirst,
-    /// Every other batch first, then the ones between.
+    /// Every second batch first, then the others.
     Alternating,
 }
 
-/// Delivers all records three times. `written` is how many there should be.
+/// Delivers all records three times. `written` is the expected number of records.
 pub(super) async fn deliver_again(
     stack: &ObservedStack<'_>,
     output: &mut DemoOutput,
@@ -66,7 +66,7 @@ pub(super) async fn deliver_again(
 }
 
 impl Redelivery {
-    /// Delivers the records, adds what was seen, and returns whether all were resolved and nothing was committed.
+    /// Delivers the records, adds the result, and returns whether all were resolved and nothing was committed.
     async fn changes_nothing(
         &self,
         stack: &ObservedStack<'_>,
@@ -107,7 +107,7 @@ impl BatchOrder {
     }
 }
 
-/// Every record that a stream holds, the oldest first.
+/// Every record in a stream, oldest first.
 async fn all_records(stream: DynamoStream) -> Result<Vec<EventRecord>, StreamError> {
     let mut reader = StreamReader::new(stream, Duration::ZERO);
     let mut reading = reader.begin(Reach::Quick).await?;

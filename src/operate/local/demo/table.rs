@@ -1,4 +1,4 @@
-//! Reads and writes the items of a table, as any program does that knows nothing of the roll-up.
+//! Reads and writes the items of a table, like any program that knows nothing of the roll-up.
 
 use std::collections::HashMap;
 
@@ -7,17 +7,17 @@ use aws_sdk_dynamodb::types::{AttributeValue, TimeToLiveSpecification};
 
 use crate::operate::error::error_chain;
 
-/// An item as the SDK has it.
+/// An item in the form of the SDK.
 pub(super) type SdkItem = HashMap<String, AttributeValue>;
 
-/// A table of the demo, and what is in it.
+/// A table of the demo.
 #[derive(Debug, Clone)]
 pub(super) struct DemoTable {
     client: Client,
     table: String,
 }
 
-/// What the engine did not do.
+/// A request that the engine refused.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}: {cause}")]
 pub struct DemoTableError {
@@ -31,7 +31,7 @@ impl DemoTable {
         Self { client, table: table.to_owned() }
     }
 
-    /// All of them.
+    /// Reads all items.
     pub(super) async fn all(&self) -> Result<Vec<SdkItem>, DemoTableError> {
         let pages = self.client.scan().table_name(&self.table).consistent_read(true).into_paginator().items().send();
         pages.collect::<Result<_, _>>().await.map_err(|e| refused("read a table", e))
@@ -71,7 +71,7 @@ impl DemoTable {
         request.send().await.map(|_| ()).map_err(|e| refused("delete a point", e))
     }
 
-    /// Lets items expire by this attribute.
+    /// Switches on expiry by this attribute.
     pub(super) async fn switch_on_expiry(&self, attribute: &str) -> Result<(), DemoTableError> {
         let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute).build();
         let expiry = expiry.map_err(|e| refused("switch on expiry", e))?;
@@ -80,7 +80,7 @@ impl DemoTable {
     }
 }
 
-/// Items of texts, from JSON.
+/// Reads items of string attributes from JSON.
 pub(super) fn items_of(json: &str) -> Result<Vec<SdkItem>, DemoTableError> {
     let items: Vec<HashMap<String, String>> =
         serde_json::from_str(json).map_err(|e| refused("read the tutorial's items", e))?;
@@ -97,7 +97,7 @@ pub(super) fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
-/// The error of something that was tried.
+/// The error of an action.
 pub(super) fn refused(action: &'static str, error: impl std::error::Error) -> DemoTableError {
     DemoTableError { action, cause: error_chain(&error) }
 }

@@ -1,4 +1,4 @@
-//! A counter is written past the function: an audit finds it, and a repair mends it.
+//! Writes a counter behind the function's back. An audit finds it, and a repair fixes it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -12,21 +12,21 @@ use crate::operate::repair::OnDrift;
 use crate::operate::repair::report::CounterChange;
 use crate::operate::stop;
 
-/// The map whose counter is written, which of its counters, and what.
+/// The map and the counter that are written, and the new value.
 const MAP: &str = "SeattleMapId";
 const COUNTER: &str = "TotalPoints";
 const WRITTEN: &str = "5";
 
-/// What became of it.
+/// The result of the tampering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tampering {
-    /// It was found, and nothing else; then it was fixed.
+    /// It was found, and nothing else was; then it was repaired.
     FoundAndMended,
-    /// It was not found, or something else was, or it is still there.
+    /// It was not found, something else was found, or it was not repaired.
     Missed,
 }
 
-/// Writes to a counter, and lets the stack audit itself once.
+/// Overwrites a counter, and lets the stack audit itself once.
 pub(super) async fn tamper(
     stack: &ObservedStack<'_>,
     shared: &Shared,

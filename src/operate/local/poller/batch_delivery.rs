@@ -1,54 +1,55 @@
-//! What becomes of one batch, as a pure decision: which records are delivered next, and what an answer means.
+//! Decides what happens to one batch: which records are delivered next, and what a response means. The decision is
+//! pure.
 //!
-//! A batch is worked off from its front, as Lambda does it for a stream: the records before the checkpoint are dealt
-//! with, the records behind it wait. Nothing in here is async or knows a clock; the delivery asks, acts and reports.
+//! A batch is processed from its front, as Lambda does it for a stream. The records before the checkpoint are resolved
+//! or given up; the records after it wait. Nothing here is async or uses a clock; the caller asks, acts and reports.
 
 use std::ops::Range;
 
-/// What the event source mapping says about failures.
+/// How the event source mapping handles failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailurePolicy {
-    /// `FunctionResponseTypes` holds `ReportBatchItemFailures`: the answer names the record from which to go on. Without
-    /// it, every answer that is not an error is a success, whatever it says.
+    /// `FunctionResponseTypes` contains `ReportBatchItemFailures`: the response names the record from which to continue.
+    /// Without it, every response that is not an error is a success, whatever it contains.
     pub report_item_failures: bool,
     /// `BisectBatchOnFunctionError`: a part that failed as a whole is split in two.
     pub bisect: bool,
-    /// `MaximumRetryAttempts`: how often a part is delivered again after the first time; none means until its records
+    /// `MaximumRetryAttempts`: how many times a part is delivered again after the first time; `None` until its records
     /// are too old.
     pub retries: Option<u32>,
 }
 
-/// What a function made of the part that it was given.
+/// The result of delivering a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DeliveryResult {
-    /// All of it is resolved.
+    /// All records are resolved.
     Succeeded,
-    /// The records before this place in the part are resolved, that one and those after it are not.
+    /// The records before this index in the part are resolved; this record and those after it are not.
     FailedFrom(usize),
-    /// Nothing is known to be resolved: an error, a time-out, or an answer that cannot be read.
+    /// No record is known to be resolved: the function failed or timed out, or its response cannot be read.
     Failed,
 }
 
-/// Records to deliver, by their places in the batch.
+/// Records to deliver, by their indexes in the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BatchPart {
-    /// The places, never empty.
+    /// The indexes, never empty.
     pub(super) places: Range<usize>,
-    /// How often these very records were delivered together before.
+    /// How many times exactly these records were delivered together before.
     pub(super) deliveries: u32,
 }
 
 /// Why records are not delivered any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GiveUpCondition {
-    /// They failed as often as the mapping allows.
+    /// They failed as many times as the mapping allows.
     RetryAttemptsExhausted,
     /// They are older than the mapping allows.
     RecordAgeExceeded,
 }
 
 impl GiveUpCondition {
-    /// The name that the document for the failure destination has for it.
+    /// Its name in the document for the failure destination.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::RetryAttemptsExhausted => "RetryAttemptsExhausted",
@@ -57,10 +58,10 @@ impl GiveUpCondition {
     }
 }
 
-/// Records that go to the failure destination.
+/// Records for the failure destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GivenUp {
-    /// What was given up.
+    /// The records.
     pub(super) part: BatchPart,
     /// Why.
     pub(super) condition: GiveUpCondition,
@@ -70,24 +71,24 @@ pub(super) struct GivenUp {
 #[derive(Debug)]
 pub(super) struct BatchDelivery {
     policy: FailurePolicy,
-    /// Neighbouring parts that reach from the checkpoint to the end of the batch, the next one last.
+    /// Adjacent parts from the checkpoint to the end of the batch. The next one to deliver is the last in the list.
     parts: Vec<BatchPart>,
 }
 
 impl BatchDelivery {
-    /// A batch of `records` records, none of which is delivered.
+    /// A batch of `records` records, of which none has been delivered.
     pub(super) fn new(records: usize, policy: FailurePolicy) -> Self {
         let mut batch = Self { policy, parts: Vec::new() };
         batch.push(0..records);
         batch
     }
 
-    /// What to deliver next, or nothing when the batch is resolved.
+    /// The part to deliver next; `None` when the batch is finished.
     pub(super) fn next(&self) -> Option<&BatchPart> {
         self.parts.last()
     }
 
-    /// Takes the first `records` records of the next part out of the batch, because they are too old.
+    /// Removes the first `records` records of the next part from the batch, because they are too old.
     pub(super) fn expire(&mut self, records: usize) -> Option<GivenUp> {
         let part = self.parts.pop()?;
         let middle = part.places.start.saturating_add(records).min(part.places.end);
@@ -102,11 +103,11 @@ impl BatchDelivery {
         })
     }
 
-    /// Takes in what the function made of the next part, and tells what is given up because of it.
+    /// Applies the result of the next part, and returns what is given up because of it.
     ///
-    /// An answer that moves the checkpoint, and a split, start a new count of deliveries: Lambda takes neither from the
-    /// retries. A failure at the first record moves nothing, so it is a failure of the whole part; otherwise a single
-    /// bad record would take all records behind it to the failure destination.
+    /// A response that moves the checkpoint, or a split, starts the count of deliveries again, because Lambda counts
+    /// neither as a retry. A failure at the first record moves nothing, so it is a failure of the whole part. Otherwise
+    /// a single bad record would take all records after it to the failure destination.
     pub(super) fn take(&mut self, result: DeliveryResult) -> Option<GivenUp> {
         let part = self.parts.pop()?;
         let Range { start, end } = part.places;
@@ -145,14 +146,14 @@ impl BatchDelivery {
 mod tests {
     use super::*;
 
-    /// How a function that cannot deal with some of the records says so.
+    /// How a function reports that it cannot process some of the records.
     #[derive(Debug, Clone, Copy, PartialEq)]
     enum Failing {
         ByError,
         ByPlace,
     }
 
-    /// What happened to a batch whose records at the places of `bad` always fail.
+    /// What happened to a batch whose records at the indexes in `bad` always fail.
     #[derive(Debug, Default)]
     struct Deliveries {
         delivered: Vec<Range<usize>>,

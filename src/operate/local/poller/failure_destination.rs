@@ -1,4 +1,4 @@
-//! Where records go that are not delivered any more.
+//! Where records go that are no longer delivered.
 
 use std::path::{Path, PathBuf};
 
@@ -10,45 +10,45 @@ use uuid::Uuid;
 use super::batch_delivery::GivenUp;
 use crate::operate::event::{EventRecord, event};
 
-/// What came of the last delivery of records that were given up.
+/// The result of the last delivery of records that were given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LastInvocation {
-    /// There was none.
+    /// They were never delivered.
     None,
     /// The function responded, and named a record that it had not resolved.
     Responded,
-    /// The function failed, or ran out of time.
+    /// The function failed or timed out.
     Failed,
 }
 
 impl LastInvocation {
-    /// What came of an invocation with this response, or the message of its error.
+    /// The result of an invocation, from its response or the message of its error.
     pub(super) fn of(response: &Result<String, String>) -> Self {
         if response.is_ok() { Self::Responded } else { Self::Failed }
     }
 }
 
-/// Records that were given up, as Lambda tells a failure destination about them.
+/// Records that were given up, as Lambda describes them to a failure destination.
 #[derive(Debug)]
 pub(super) struct InvocationRecord<'a> {
-    /// The function that was called.
+    /// The name of the function.
     pub(super) function: &'a str,
     /// The stream's ARN.
     pub(super) stream: &'a str,
     /// The shard of the records.
     pub(super) shard: &'a str,
-    /// Their places and the reason.
+    /// Their indexes in the batch, and why they were given up.
     pub(super) given_up: &'a GivenUp,
     /// The records, never empty.
     pub(super) records: &'a [EventRecord],
-    /// What came of the last delivery.
+    /// The result of the last delivery.
     pub(super) last_invocation: LastInvocation,
     /// When they were given up.
     pub(super) at: DateTime<Utc>,
 }
 
 impl InvocationRecord<'_> {
-    /// What Lambda sends to a queue, with the event in `payload`, as it does for a bucket.
+    /// The message that Lambda sends to a queue, with the event in `payload` as for a bucket.
     fn document(&self) -> Value {
         let first = self.records.first();
         let last = self.records.last();
@@ -91,16 +91,16 @@ fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// A place for failures on this machine; it is made when the first one comes.
+/// A local place for records that were given up. It is created for the first of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FailureDestination {
-    /// A folder with a file a failure.
+    /// A folder with one file per failure.
     Folder(PathBuf),
-    /// A file with a line a failure.
+    /// A file with one line per failure.
     Lines(PathBuf),
 }
 
-/// Records that could not be kept.
+/// Records could not be written to the failure destination.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to {path}, the failure destination: {cause}")]
 pub(super) struct FailureDestinationError {
@@ -109,7 +109,7 @@ pub(super) struct FailureDestinationError {
 }
 
 impl FailureDestination {
-    /// A file of lines where the name ends in `.jsonl`, otherwise a folder.
+    /// A file of lines if the name ends in `.jsonl`, otherwise a folder.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
@@ -127,7 +127,7 @@ impl FailureDestination {
         }
     }
 
-    /// Keeps records; once this returns it is on the disk.
+    /// Writes records. When this returns, they are on disk.
     pub(super) async fn keep(&self, record: &InvocationRecord<'_>) -> Result<(), FailureDestinationError> {
         let document = record.document();
         let kept = match self {
@@ -138,13 +138,13 @@ impl FailureDestination {
     }
 }
 
-/// A name that sorts by time and is of these records alone.
+/// A file name that sorts by time and is unique to these records.
 fn file_name(record: &InvocationRecord<'_>) -> String {
     let number = record.records.first().map_or("none", |first| first.sequence_number.as_str());
     format!("{}-{number}.json", record.at.format("%Y-%m-%dT%H.%M.%S"))
 }
 
-/// Written under another name first: who watches the folder never sees half a file.
+/// Writes under a temporary name first, so that a program that watches the folder never sees an incomplete file.
 async fn write_file(folder: &Path, name: &str, document: &Value) -> std::io::Result<()> {
     tokio::fs::create_dir_all(folder).await?;
     let unfinished = folder.join(format!(".{name}"));

@@ -1,4 +1,4 @@
-//! A function's response, as Lambda reads it.
+//! Interprets a function's response, as Lambda does.
 
 use serde_json::Value;
 
@@ -6,9 +6,10 @@ use super::batch_delivery::DeliveryResult;
 
 /// What the response to a delivery of these records means.
 ///
-/// An empty response, `null`, an object without `batchItemFailures`, and an empty list mean that all is resolved. An
-/// identifier that is missing, empty, null or of no record of the delivery makes the whole delivery fail, and so does a
-/// response that is not JSON or not of this form. Of several identifiers the first by position counts.
+/// An empty response, `null`, an object without `batchItemFailures`, and an empty list mean that all records are
+/// resolved. The whole delivery fails if an identifier is missing, empty, `null`, or not that of a delivered record,
+/// and if the response is not JSON or not of this form. If there are several identifiers, the first in stream order
+/// counts.
 pub(super) fn delivery_result(response: &str, sequence_numbers: &[&str]) -> DeliveryResult {
     if response.trim().is_empty() {
         return DeliveryResult::Succeeded;
@@ -38,7 +39,7 @@ pub(super) fn delivery_result(response: &str, sequence_numbers: &[&str]) -> Deli
 mod tests {
     use super::*;
 
-    /// Text order is not the order of the stream: position counts.
+    /// In text order these numbers are not in stream order, so the position must count.
     const RECORDS: [&str; 4] = ["900", "1000", "200", "30"];
 
     #[test]
