@@ -31,6 +31,7 @@ use tracing::error;
 
 use crate::config::Config;
 use crate::metrics::audit::AuditNumbers;
+use crate::operate::commands::Commands;
 use crate::runtime_api::{Delivery, Failure};
 
 mod bounded;
@@ -61,13 +62,16 @@ pub struct Auditor {
     config: Config,
     settings: AuditorSettings,
     teller: Teller,
+    /// The commands that do the same elsewhere, or that fix what is found.
+    commands: Commands,
 }
 
 impl Auditor {
     /// An auditor under a function's settings and its own; `function` is its name.
     #[must_use]
     pub fn new(sdk: SdkConfig, config: Config, settings: AuditorSettings, function: String) -> Self {
-        Self { sdk, config, settings, teller: Teller::new(function) }
+        let commands = Commands::of_stack(&sdk, &config);
+        Self { sdk, config, settings, teller: Teller::new(function, commands.clone()), commands }
     }
 
     /// Does what an invocation asks for.

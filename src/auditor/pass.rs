@@ -171,18 +171,6 @@ impl Auditor {
 
     /// The command that does the same elsewhere.
     pub(super) fn command(&self, slices: u32) -> String {
-        let definition = &self.config.definition;
-        let mut command = format!(
-            "ddb-rollup audit --slices {slices} --source-table {} --idempotency-table {}",
-            definition.source_table(),
-            self.config.idempotency_table
-        );
-        if let [table] = definition.tables() {
-            command.push_str(" --view-table ");
-            command.push_str(&table.name);
-        } else {
-            command.push_str(" --definition FILE");
-        }
-        command
+        self.commands.run(&format!("audit --slices {slices}"))
     }
 }

@@ -11,30 +11,26 @@ use crate::logging;
 use crate::metrics::audit::{self, AuditNumbers};
 use crate::operate::audit::merge;
 use crate::operate::clock::now;
+use crate::operate::commands::{Commands, option};
 use crate::operate::repair::report::CounterWrite;
 
 /// Findings of one kind and slice that get a line each; the rest is only counted.
 const LINES: usize = 100;
 
-/// The lists of findings in a slice's report: log kind, field of the count, and the command that shows more.
-const OF_SLICE: [(&str, &str, &str); 2] = [
-    ("drift", "drifted_counters", "ddb-rollup repair --item KEY"),
-    ("unstable_items", "unstable", "ddb-rollup audit --item KEY"),
-];
-
 /// The lists that every slice reports in full, because each reads whole tables.
 const OF_ALL: [(&str, &str, &str); 2] =
-    [("ledger", "ledger_findings", "ddb-rollup audit"), ("uncountable", "uncountable_items", "ddb-rollup view try")];
+    [("ledger", "ledger_findings", "audit"), ("uncountable", "uncountable_items", "view try")];
 
 /// Writes into the log of a function.
 #[derive(Debug)]
 pub(super) struct Teller {
     function: String,
+    commands: Commands,
 }
 
 impl Teller {
-    pub(super) fn new(function: String) -> Self {
-        Self { function }
+    pub(super) fn new(function: String, commands: Commands) -> Self {
+        Self { function, commands }
     }
 
     pub(super) fn function(&self) -> &str {
@@ -43,21 +39,24 @@ impl Teller {
 
     /// Logs the findings of one slice.
     pub(super) fn findings_of_slice(&self, report: &Value) {
-        for of in OF_SLICE {
-            self.findings(report, of);
-        }
+        self.findings(report, "drift", "drifted_counters", |drift| {
+            let view = option("--view", drift["view"].as_str().unwrap_or_default());
+            self.commands.run(&format!("repair{}{view}", item(&drift["key"])))
+        });
+        self.findings(report, "unstable_items", "unstable", |key| self.commands.run(&format!("audit{}", item(key))));
     }
 
     /// Logs the findings that all slices report alike.
     pub(super) fn findings_of_all(&self, report: &Value) {
-        for of in OF_ALL {
-            self.findings(report, of);
+        for (list, count, subcommand) in OF_ALL {
+            self.findings(report, list, count, |_| self.commands.run(subcommand));
         }
     }
 
-    fn findings(&self, report: &Value, (list, count, command): (&str, &str, &str)) {
+    fn findings(&self, report: &Value, list: &str, count: &str, command: impl Fn(&Value) -> String) {
         let found = entries(report, list);
         for finding in found.iter().take(LINES) {
+            let command = command(finding);
             self.line("WARN", "audit finding", &json!({ "kind": list, "finding": finding, "command": command }));
         }
         let more = report[count].as_u64().unwrap_or_default().saturating_sub(found.len().min(LINES) as u64);
@@ -108,6 +107,11 @@ impl Teller {
         }
         logging::line(&line.to_string());
     }
+}
+
+/// The option for a view item: its key as a report has it.
+fn item(key: &Value) -> String {
+    option("--item", &key.as_str().map_or_else(|| key.to_string(), str::to_owned))
 }
 
 /// The summary of a pass of `slices` slices: its numbers, without its lists.

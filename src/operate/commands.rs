@@ -3,9 +3,13 @@
 
 use std::fmt::Write;
 
+use aws_config::SdkConfig;
+
 #[cfg(feature = "cli")]
 use super::args::Shared;
 use super::printable::is_control;
+use crate::config::Config;
+use crate::rollup::model::definition::{Definition, ViewTable};
 
 /// The options that follow-up commands share. Each part is a list of quoted options, with a space before each.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +43,30 @@ impl Commands {
                 ("--idempotency-table", idempotency_table),
                 ("--definition", &definition),
             ]),
+            ..Self::default()
+        }
+    }
+
+    /// Commands for the tables of a deployed stack. Where its definition is not the default one, an operator must give the file
+    /// with it: `FILE` stands for that.
+    #[must_use]
+    pub fn of_stack(sdk: &SdkConfig, config: &Config) -> Self {
+        let region = sdk.region().map(|region| option("--region", region.as_ref()));
+        let endpoint = sdk.endpoint_url().map(|url| option("--endpoint-url", url));
+        let definition = &config.definition;
+        let by_default = |table: &ViewTable| {
+            Definition::points_of_maps(definition.source_table(), table.name.as_str())
+                .is_ok_and(|default| default.fingerprint() == definition.fingerprint())
+        };
+        let views = match definition.tables() {
+            [table] if by_default(table) => option("--view-table", &table.name),
+            _ => option("--definition", "FILE"),
+        };
+        let source = option("--source-table", definition.source_table());
+        let markers = option("--idempotency-table", &config.idempotency_table);
+        Self {
+            service: endpoint.into_iter().chain(region).collect(),
+            tables: [source, markers, views].concat(),
             ..Self::default()
         }
     }

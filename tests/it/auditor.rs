@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::audit::{audit, numbers, points};
+use crate::command::run;
 use crate::engine::{Engine, Item, n, s};
 use crate::runtime_api::{Ended, Program, Sandbox, Settings};
 
@@ -94,6 +95,15 @@ async fn a_pass_in_one_run_finds_what_the_command_finds_and_leaves_its_time() {
     assert_eq!(told(&log, "audit summary")[0]["summary"], summary);
     let metrics = ["AuditViewItems", "AuditDrifted", "AuditUnstable", "AuditQuarantined", "AuditRefused"];
     assert_eq!(metrics.map(|name| metric(&log, name)), [[3], [1], [0], [0], [0]].map(Vec::from));
+
+    let commands = [0, 1].map(|finding: usize| found[finding]["command"].as_str().unwrap());
+    let tables = "--source-table Point --idempotency-table Idempotency --view-table Map";
+    let service = format!("--endpoint-url {} --region eu-west-1", engine.url);
+    assert_eq!(commands[0], format!("ddb-rollup repair --item m1 --view default {service} {tables}"));
+    for command in commands {
+        let ran = run(&engine, &command.split(' ').skip(1).collect::<Vec<_>>()).await;
+        assert!(ran.code == 0 && ran.out.contains("exact"), "{command}: {ran:?}");
+    }
 }
 
 #[tokio::test]
