@@ -7,8 +7,8 @@ use crate::operate::args;
 
 /// Run the whole pipeline on this machine: tables, stream, poller, function
 ///
-/// Starts a DynamoDB engine in this process, makes the tables as template.json declares them, delivers the stream to
-/// the function as Lambda does, and writes a line for every view item that changes. The engine is for trying out: it
+/// Starts a DynamoDB engine in this process, creates the tables that template.json declares, delivers the stream to
+/// the function as Lambda does, and prints a line for every view item that changes. The engine is for small tests: it
 /// slows down when its stream holds more than a few thousand changes.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
@@ -20,7 +20,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "demo")]
     pub data: Option<PathBuf>,
 
-    /// Where records go that are given up: a folder, or a file of lines when the name ends in .jsonl
+    /// Failure destination, for records that the poller gives up: a folder, or a file of lines if the name ends in .jsonl
     #[arg(long, value_name = "PATH", default_value = "ddb-rollup-failures")]
     pub failures: PathBuf,
 
@@ -41,11 +41,11 @@ pub struct Args {
     #[arg(long, requires = "audit_every")]
     pub repair: bool,
 
-    /// Another value for a parameter of the template; can be given several times
+    /// Value of a parameter of the template; can be given several times
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     pub parameters: Vec<(String, String)>,
 
-    /// Tell a story: load the tutorial's maps and points, change them, deliver everything again, recount, tamper and repair
+    /// Run the tutorial's example to its end: load maps and points, change them, deliver all again, recount, tamper, repair
     #[arg(long)]
     pub demo: bool,
 }
