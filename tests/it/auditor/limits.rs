@@ -84,8 +84,9 @@ async fn what_cannot_be_scanned_in_a_run_is_refused_with_the_command_to_run_else
     let (url, hangs) = hanging(&engine, "Scan").await;
     let sandbox = Sandbox::ready(&settings(&engine).with("AWS_ENDPOINT_URL", &url)).await;
     let Ended::Error { kind, message } = sandbox.invoke("{}", Duration::from_secs(2)).await else { panic!("no error") };
-    let command = "ddb-rollup audit --slices 1 --source-table Point --idempotency-table Idempotency --view-table Map";
-    assert!(kind == "Audit.TooLarge" && message.contains(command), "{kind}: {message}");
+    let tables = "--source-table Point --idempotency-table Idempotency --view-table Map";
+    let command = format!("ddb-rollup audit --slices 1 --endpoint-url {url} --region eu-west-1 {tables}");
+    assert!(kind == "Audit.TooLarge" && message.contains(&command), "{kind}: {message}");
 
     hangs.store(false, Ordering::SeqCst);
     let (summary, _) = pass(&sandbox, AMPLE).await;
