@@ -23,9 +23,9 @@ async fn tables_are_found_right_and_wrong() {
     let engine = Engine::start().await;
     let check = ["deploy-check", "--tables-only", "--json"];
     assert_eq!(wrong(&run(&engine, &check).await), ["idempotency table Idempotency: the time-to-live attribute"]);
-    let told = run(&engine, &["deploy-check", "--tables-only", "--region", "eu-west-2"]).await.out;
+    let told = run(&engine, &["deploy-check", "--tables-only", "--region", "eu-west-1"]).await.out;
     let command = "aws dynamodb update-time-to-live --table-name Idempotency --time-to-live-specification \
-                   Enabled=true,AttributeName=ExpiresAt --region eu-west-2\n";
+                   Enabled=true,AttributeName=ExpiresAt --region eu-west-1\n";
     assert!(told.contains(command), "{told}");
 
     let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("ExpiresAt").build().unwrap();
