@@ -11,8 +11,9 @@ use crate::logging;
 use crate::metrics::audit::{self, AuditNumbers};
 use crate::operate::audit::merge;
 use crate::operate::clock::now;
-use crate::operate::commands::{Commands, option};
+use crate::operate::commands::Commands;
 use crate::operate::repair::report::CounterWrite;
+use crate::operate::shell_option::option;
 
 /// Findings of one kind and slice that get a line each; the rest is only counted.
 const LINES: usize = 100;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 #[cfg(feature = "cli")]
-use super::commands::option;
+use super::shell_option::option;
 #[cfg(feature = "cli")]
 use crate::config::endpoint;
 

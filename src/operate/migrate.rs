@@ -8,9 +8,10 @@ use super::CommandOutcome;
 use super::agreement::{Agreement, stream_of};
 use super::args::{Pace, Shared};
 use super::clock::now;
-use super::commands::{Commands, option};
+use super::commands::Commands;
 use super::operator;
 use super::repair::report::Mode;
+use super::shell_option::option;
 use super::stop::{Stop, until_stopped};
 
 mod adoption;

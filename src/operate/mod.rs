@@ -40,6 +40,8 @@ mod repair_starts;
 #[cfg(feature = "cli")]
 pub mod replay;
 pub mod sequence;
+pub mod shell_option;
+pub mod slice_report;
 pub mod slices;
 pub mod stop;
 pub mod stream;

@@ -15,11 +15,12 @@ use super::audit::AuditScope;
 use super::audit::bounded::{REPORT_BYTES, bounded, with_counts};
 use super::audit::merge;
 use super::clock::now;
-#[cfg(feature = "cli")]
-use super::commands::option;
 use super::error::{TableError, failure_text};
 use super::marker_table::{SLICES_DONE, attribute_text, marker_key};
 use super::printable::counted;
+#[cfg(feature = "cli")]
+use super::shell_option::option;
+use super::slice_report::SliceReport;
 use super::stop::Stop;
 use crate::config::Config;
 use crate::rollup::check::slice::Slice;
@@ -53,17 +54,6 @@ impl SliceArgs {
     pub(super) fn options(&self) -> String {
         self.slices.map(|slices| option("--slices", &slices.to_string())).unwrap_or_default()
     }
-}
-
-/// The result of a slice, which can be added to other results.
-pub trait SliceReport {
-    /// Adds two results.
-    #[must_use]
-    fn joined(self, other: Self) -> Self;
-
-    /// The report as a JSON object.
-    #[must_use]
-    fn json(&self) -> Value;
 }
 
 /// The slices that are left.

@@ -6,7 +6,8 @@ use std::fmt;
 use super::AuditScope;
 use super::report::{AuditReport, key_json};
 use crate::operate::audit::uncountable::UncountableItem;
-use crate::operate::commands::{Commands, option};
+use crate::operate::commands::Commands;
+use crate::operate::shell_option::option;
 use crate::rollup::check::ledger::Finding;
 use crate::rollup::model::view::ViewKey;
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::item_sizes::ItemSizes;
 use super::judged::{DriftedCounter, JudgedCounters, JudgedItem};
 use crate::operate::audit::uncountable::UncountableItem;
-use crate::operate::slices::SliceReport;
+use crate::operate::slice_report::SliceReport;
 use crate::rollup::check::judge::{Difference, Orphans, StoredValue};
 use crate::rollup::check::ledger::Finding;
 use crate::rollup::check::slice::Slice;

@@ -8,8 +8,9 @@ use aws_sdk_dynamodb::types::{KeySchemaElement, TableDescription, TimeToLiveDesc
 use super::filtering::OFF;
 use crate::config::Config;
 use crate::operate::agreement::Announced;
-use crate::operate::commands::{Commands, option};
+use crate::operate::commands::Commands;
 use crate::operate::marker_table::{QUARANTINE_INDEX_USABLE, quarantine_index};
+use crate::operate::shell_option::option;
 use crate::rollup::model::definition::{Definition, ViewTable};
 use crate::rollup::model::marker::{EXPIRES_AT, SEQUENCE_NUMBER, STREAM};
 

@@ -8,7 +8,7 @@ use crate::operate::audit::report::AuditReport;
 use crate::operate::audit::text::ReportText;
 use crate::operate::commands::Commands;
 use crate::operate::printable::{counted, printable};
-use crate::operate::slices::SliceReport;
+use crate::operate::slice_report::SliceReport;
 use crate::rollup::model::view::ViewKey;
 
 /// Whether a repair writes.

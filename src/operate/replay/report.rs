@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::document::BatchPointer;
 use crate::operate::apply::AppliedRecords;
-use crate::operate::commands::{Commands, option};
+use crate::operate::commands::Commands;
 use crate::operate::printable::{counted, printable};
 use crate::operate::repair_starts::RefusedRecord;
+use crate::operate::shell_option::option;
 
 /// The result of a replay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

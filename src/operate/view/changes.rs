@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::operate::commands::{Commands, option};
+use crate::operate::commands::Commands;
+use crate::operate::shell_option::option;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::view::{View, table_name};
 
