@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::Utc;
-use ddb_rollup::commit::{LookedUp, Randomness, Store};
+use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::config::{Config, VIEW_DEFINITION};
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::rollup::Item;
@@ -17,6 +17,7 @@ use ddb_rollup::rollup::pipeline::plan::{Action, Transaction};
 use ddb_rollup::rollup::pipeline::verdict::{self, CancellationReason, Failure, RetryCause};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use support::world::{Dice, SeededChoices};
 use tokio::time::{self, Instant, sleep};
 use uuid::Uuid;
 
@@ -129,29 +130,16 @@ impl Store for Connection {
     }
 }
 
-/// Waiting times that are the same in every run.
-struct Seeded(Mutex<fastrand::Rng>);
-
-impl Randomness for Seeded {
-    fn token(&self) -> Uuid {
-        Uuid::from_u128(self.0.lock().unwrap().u128(..))
-    }
-
-    fn up_to(&self, limit: Duration) -> Duration {
-        limit.mul_f64(self.0.lock().unwrap().f64())
-    }
-}
-
 /// A function, which delivers one batch after another.
 struct Lane {
-    rollup: Rollup<Connection, Seeded>,
+    rollup: Rollup<Connection, Dice>,
     batches: Vec<String>,
 }
 
 impl Lane {
     fn new(tables: &Arc<Tables>, definition: &str, seed: usize, batches: Vec<String>) -> Self {
         let config = Config::read(|name| (name == VIEW_DEFINITION).then(|| definition.to_owned())).unwrap();
-        let randomness = Seeded(Mutex::new(fastrand::Rng::with_seed(seed as u64)));
+        let randomness = Dice::new(SeededChoices::new(seed as u64));
         Self { rollup: Rollup::new(config, Connection(Arc::clone(tables)), randomness), batches }
     }
 

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ddb_rollup::commit::{LookedUp, Randomness, Store};
+use ddb_rollup::commit::{LookedUp, Store};
 use ddb_rollup::handler::{Invocation, Rollup};
 use ddb_rollup::rollup::Item;
 use ddb_rollup::rollup::model::view::ViewKey;
@@ -14,6 +14,7 @@ use ddb_rollup::rollup::pipeline::plan::Transaction;
 use ddb_rollup::rollup::pipeline::verdict::{Failure, RetryCause};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use support::world::{Dice, SeededChoices};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -61,18 +62,6 @@ impl Store for Capacity {
     }
 }
 
-struct Seeded(Mutex<fastrand::Rng>);
-
-impl Randomness for Seeded {
-    fn token(&self) -> Uuid {
-        Uuid::from_u128(self.0.lock().unwrap().u128(..))
-    }
-
-    fn up_to(&self, limit: Duration) -> Duration {
-        limit.mul_f64(self.0.lock().unwrap().f64())
-    }
-}
-
 /// What some functions got done with so many units a second, as a share of what is possible.
 async fn share(units_a_second: usize, functions: usize) -> f64 {
     let capacity =
@@ -82,7 +71,7 @@ async fn share(units_a_second: usize, functions: usize) -> f64 {
     let batches = (20 * units_a_second).div_ceil(LEAST_UNITS * functions);
     let began = Instant::now();
     join_all((0..functions).map(async |function| {
-        let randomness = Seeded(Mutex::new(fastrand::Rng::with_seed(function as u64)));
+        let randomness = Dice::new(SeededChoices::new(function as u64));
         let rollup = Rollup::new(config(), capacity.clone(), randomness);
         for _ in 0..batches {
             let time_left = Duration::from_mins(15);

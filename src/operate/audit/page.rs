@@ -121,7 +121,7 @@ fn remedy(page: &mut String, Remedy { does, commands }: &Remedy) -> fmt::Result 
     commands.iter().try_for_each(|command| write!(page, "<pre><code>{}</code></pre>", Text(command)))
 }
 
-/// Begins a table that scrolls by itself where the page is narrow. The heading of a column of numbers begins with a
+/// Begins a table with a scroll bar of its own on a narrow page. The heading of a column of numbers begins with a
 /// space.
 fn begin_table(page: &mut String, id: &str, label: &str, headings: &[&str]) -> fmt::Result {
     write!(

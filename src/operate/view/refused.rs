@@ -1,4 +1,4 @@
-//! An invalid definition, explained to the person who writes it.
+//! Why a definition is invalid, for its author.
 
 use std::fmt;
 use std::path::Path;

@@ -34,6 +34,7 @@ mod wire;
 
 pub use bug::Bug;
 pub use rule::{Rule, Violation};
+pub use seeded_choices::{Dice, SeededChoices};
 
 use auditor::Auditor;
 use database::{Database, FaultRates};
@@ -43,7 +44,6 @@ use mapping::{Given, Mapping, Poller};
 use measures::Measures;
 use requests::Request;
 use rule::ensure;
-use seeded_choices::SeededChoices;
 use source::Source;
 use stream::Streams;
 use traffic::Traffic;
