@@ -31,8 +31,8 @@ use crate::{IN_FLIGHT, median};
 /// Items that one request can write.
 const BATCH_WRITE: usize = 25;
 
-/// View items that one transaction can write, each with an item beside it.
-const TRANSACTION_ITEMS: usize = 50;
+/// View items that one transaction can write, with an item beside them.
+const TRANSACTION_ITEMS: usize = 99;
 
 /// Segments of the bare scan.
 const SEGMENTS: i32 = 4;
@@ -257,7 +257,7 @@ async fn write(world: &World, table: &str, items: impl Iterator<Item = HashMap<S
     timer.stop()
 }
 
-/// Writes items that must not be there yet, in transactions, each with a small item beside it: what an adoption has to do to
+/// Writes items that must not be there yet, in transactions, each with one small item beside them: what an adoption has to do to
 /// be safe beside writers, and to be told of.
 async fn transact(world: &World, items: Vec<HashMap<String, AttributeValue>>) -> Took {
     let put = |table: &str, absent: &str, item: HashMap<String, AttributeValue>| {
@@ -265,15 +265,16 @@ async fn transact(world: &World, items: Vec<HashMap<String, AttributeValue>>) ->
         let put = put.condition_expression(format!("attribute_not_exists({absent})")).build().unwrap();
         TransactWriteItem::builder().put(put).build()
     };
-    let both = |(number, item): (usize, HashMap<String, AttributeValue>)| {
-        let beside = [("SequenceNumber", format!("bare-{number}")), ("Stream", "bare".to_owned())];
-        let beside = beside.into_iter().map(|(name, value)| (name.to_owned(), world::text(&value))).collect();
-        [put("Bare", "MapId", item), put("BareNotes", "SequenceNumber", beside)]
+    let with_note = |(number, items): (usize, &[HashMap<String, AttributeValue>])| {
+        let note = [("SequenceNumber", format!("bare-{number}")), ("Stream", "bare".to_owned())];
+        let note = note.into_iter().map(|(name, value)| (name.to_owned(), world::text(&value))).collect();
+        let puts = items.iter().map(|item| put("Bare", "MapId", item.clone()));
+        puts.chain([put("BareNotes", "SequenceNumber", note)]).collect::<Vec<_>>()
     };
-    let actions: Vec<TransactWriteItem> = items.into_iter().enumerate().flat_map(both).collect();
+    let transactions: Vec<_> = items.chunks(TRANSACTION_ITEMS).enumerate().map(with_note).collect();
     let timer = Timer::start();
-    let sent = actions.chunks(2 * TRANSACTION_ITEMS).map(|actions| {
-        let request = world.client.transact_write_items().set_transact_items(Some(actions.to_vec()));
+    let sent = transactions.into_iter().map(|actions| {
+        let request = world.client.transact_write_items().set_transact_items(Some(actions));
         async move { request.send().await.map(drop) }
     });
     stream::iter(sent).buffer_unordered(IN_FLIGHT).try_collect::<()>().await.unwrap();
@@ -331,8 +332,9 @@ impl Round {
         round.adoption = took;
         assert_eq!((report.repaired, report.audit.exact), (maps as u64, maps as u64));
         let timer = Timer::start();
-        // The record of a repair for each view item, and one that the repair began.
-        tokio::join!(scan(&world, "Point", points), scan(&world, "Map", maps), scan(&world, "Idempotency", maps + 1));
+        // The records of the repair, and one that it began.
+        let records = maps.div_ceil(TRANSACTION_ITEMS) + 1;
+        tokio::join!(scan(&world, "Point", points), scan(&world, "Map", maps), scan(&world, "Idempotency", records));
         round.scan_of_all = timer.stop();
         forget_peak();
         let before = peak_mib();

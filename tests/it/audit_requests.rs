@@ -69,7 +69,7 @@ async fn requests(engine: &Engine, arguments: &[&str]) -> (BTreeMap<String, usiz
     let mut requests = std::mem::take(&mut *seen.lock().unwrap());
     // A transaction has two actions for each view item that is set, and there is no other request for it.
     let set = ran.json()["repaired"].as_u64().unwrap_or_default();
-    assert_eq!(requests.remove("TransactWriteItems").unwrap_or_default() as u64, set.div_ceil(50));
+    assert_eq!(requests.remove("TransactWriteItems").unwrap_or_default() as u64, set.div_ceil(99));
     (requests, ran.json())
 }
 

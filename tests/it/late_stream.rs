@@ -213,7 +213,8 @@ async fn set_total(engine: &Engine, total: i64) {
 }
 
 async fn repairs(engine: &Engine) -> usize {
-    engine.markers().await.into_values().filter(|item| item.contains_key("Who")).count()
+    let records = engine.markers().await.into_values().filter(|item| item.contains_key("Who"));
+    records.map(|item| item["Items"].as_l().unwrap().len()).sum()
 }
 
 #[tokio::test]

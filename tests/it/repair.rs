@@ -84,8 +84,11 @@ async fn each_repair_is_in_the_ledger() {
     assert_eq!(&record["SequenceNumber"], &s(name));
     assert_eq!((&record["Stream"], &record["Outcome"]), (&s("Map"), &s("REPAIRED")));
     assert_eq!(record["Who"], s("ada@analytical"));
-    let side =
-        |name: &str| serde_json::to_value(serde_dynamo::Item::from(record[name].as_m().unwrap().clone())).unwrap();
+    let [set] = record["Items"].as_l().unwrap().as_slice() else { panic!("{record:?}") };
+    let side = |name: &str| {
+        let value = set.as_m().unwrap()[name].as_m().unwrap();
+        serde_json::to_value(serde_dynamo::Item::from(value.clone())).unwrap()
+    };
     assert_eq!(side("Item"), json!({"MapId": {"S": "m1"}}));
     assert_eq!(
         side("From"),

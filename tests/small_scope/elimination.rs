@@ -153,8 +153,8 @@ impl World<'_> {
             return;
         };
         let mut found = self.reader.stored.clone();
-        for (counter, amount) in expected(&truth, open.iter().chain(&more)) {
-            change::add(&mut found, &counter, &-amount);
+        for (counter, amount) in expected(&truth, open.iter().chain(&more)).iter() {
+            change::add(&mut found, counter, &-amount.clone());
         }
         assert_eq!(found, sums(self.off));
         *(if unsure.is_empty() { &mut self.told.by_one } else { &mut self.told.by_several }) += 1;

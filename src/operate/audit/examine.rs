@@ -172,7 +172,7 @@ impl Examined {
     /// The counters that a repair sets: the recount, less the deltas of records that are not applied yet.
     #[must_use]
     pub fn wanted(&self) -> Sums {
-        of_views(&expected(&self.truth.sums, &self.open), self.views)
+        of_views(expected(&self.truth.sums, &self.open), self.views).into_owned()
     }
 }
 
@@ -271,7 +271,7 @@ impl Examiner<'_> {
         let at_rest = keys.iter().filter(|key| before.get(key) == after.get(key));
         let judged = at_rest.map(|key| {
             let truth = self.records.truth(key).unwrap_or_default();
-            (key.clone(), self.judge(key, after.get(key), truth, self.records.open.of(key)))
+            (key.clone(), self.judge(key, after.get(key).cloned(), truth, self.records.open.of(key)))
         });
         Ok(judged.collect())
     }
@@ -287,14 +287,14 @@ impl Examiner<'_> {
         };
         let truth = self.records.truth(key).unwrap_or_default();
         if unsure.is_empty() {
-            return Ok(Some(self.judge(key, item.as_ref(), truth, open)));
+            return Ok(Some(self.judge(key, item, truth, open)));
         }
         let views = self.views(key, item.as_ref(), &truth, open.iter().chain(&unsure));
         let stored = StoredCounters::read(self.tables.definition(), views, item.as_ref());
         let version = version(item.as_ref());
         let look = Look { version, stored: &stored, truth: &truth.sums, open: &open, unsure: &unsure, views };
         let found = elimination.take(&look);
-        Ok(found.map(|more| self.judge(key, item.as_ref(), truth, [open, more].concat())))
+        Ok(found.map(|more| self.judge(key, item, truth, [open, more].concat())))
     }
 
     /// The views to which a view item belongs.
@@ -316,16 +316,16 @@ impl Examiner<'_> {
     pub(super) fn judge(
         &self,
         key: &ViewKey,
-        item: Option<&Item>,
+        item: Option<Item>,
         truth: SourceTotals,
         open: Vec<PendingRecord>,
     ) -> Examined {
-        let views = self.views(key, item, &truth, &open);
+        let views = self.views(key, item.as_ref(), &truth, &open);
         let definition = self.tables.definition();
         let skipped = item.is_none() && definition.on_missing(views) == OnMissingViewItem::Skip;
-        let stored = StoredCounters::read(definition, views, item);
+        let stored = StoredCounters::read(definition, views, item.as_ref());
         let verdict = if skipped { ItemVerdict::Exact } else { judge(&stored, &truth.sums, &open, views) };
-        Examined { item: item.cloned(), truth, open, views, verdict }
+        Examined { item, truth, open, views, verdict }
     }
 }
 

@@ -50,14 +50,8 @@ impl JudgedItem {
     /// Keeps the verdict and the sizes of an examined item.
     #[must_use]
     pub(super) fn of(definition: &Definition, examined: &Examined) -> Self {
-        let stored = StoredCounters::read(definition, examined.views, examined.item.as_ref());
         // A negative counter that open records explain, such as a deletion that came first, is not a missing history.
-        let negative = match stored.negative(definition) {
-            _ if !examined.is_drifted() => None,
-            0 => None,
-            count => Some(("XO-4", format!("{count} of its counters are below zero: history is missing"))),
-        };
-        let inconsistent = inconsistent(definition, &stored, examined).map(|what| ("XO-5", what));
+        let findings = if examined.is_drifted() { findings(definition, examined) } else { Vec::new() };
         let verdict = match &examined.verdict {
             ItemVerdict::Exact => JudgedCounters::Exact,
             ItemVerdict::Behind { unmarked, quarantined } => {
@@ -76,7 +70,7 @@ impl JudgedItem {
         Self {
             verdict,
             is_none: item.is_none() && examined.truth.sources == 0 && examined.verdict == ItemVerdict::Exact,
-            findings: negative.into_iter().chain(inconsistent).collect(),
+            findings,
             bytes: item.map_or(0, |item| item_size::bytes(item)),
             views: examined.views,
             zero_groups: item.map(|item| ZeroGroups::of(definition, examined.views, item)).unwrap_or_default(),
@@ -94,6 +88,17 @@ impl JudgedItem {
     }
 }
 
+/// Violated invariants of a view item that has drifted.
+fn findings(definition: &Definition, examined: &Examined) -> Vec<(&'static str, String)> {
+    let stored = StoredCounters::read(definition, examined.views, examined.item.as_ref());
+    let negative = match stored.negative(definition) {
+        0 => None,
+        count => Some(("XO-4", format!("{count} of its counters are below zero: history is missing"))),
+    };
+    let inconsistent = inconsistent(definition, &stored, examined).map(|what| ("XO-5", what));
+    negative.into_iter().chain(inconsistent).collect()
+}
+
 /// What the open records will add to a counter.
 fn pending(open: &[PendingRecord], difference: &Difference) -> Number {
     let unmarked = open.iter().filter(|open| open.waiting == NotApplied::Unmarked);
@@ -105,9 +110,6 @@ fn pending(open: &[PendingRecord], difference: &Difference) -> Number {
 /// Compares totals with their groups. What is in a total and in no group are ungrouped source items, whose share is
 /// known.
 fn inconsistent(definition: &Definition, stored: &StoredCounters, examined: &Examined) -> Option<String> {
-    if !examined.is_drifted() {
-        return None;
-    }
     let should = expected(&examined.truth.sums, &examined.open);
     let mut is = Sums::new();
     for (counter, value) in &stored.counters {

@@ -99,22 +99,20 @@ impl Examiner<'_> {
         let keys: Vec<ViewKey> = suspects.iter().map(|suspect| suspect.key.clone()).collect();
         self.records.look_again(self.tables, &keys).await?;
         let keys: Vec<ViewKey> = keys.into_iter().filter(|key| self.records.is_unwritten(key)).collect();
-        let after = self.tables.view_items(&keys).await?;
+        let mut after = self.tables.view_items(&keys).await?;
         let definition = self.tables.definition();
-        let is_at_rest = |key: &ViewKey, before: ReadBefore| match before {
-            ReadBefore::InThePass(content) => {
-                content == after.get(key).and_then(|item| content_of(definition, key, item))
-            }
-            ReadBefore::AnyTime => read.get(key) == after.get(key),
-            ReadBefore::Set(to) => version(after.get(key)) == Number::from(to),
+        let is_at_rest = |key: &ViewKey, item: Option<&Item>, before: ReadBefore| match before {
+            ReadBefore::InThePass(content) => content == item.and_then(|item| content_of(definition, key, item)),
+            ReadBefore::AnyTime => read.get(key) == item,
+            ReadBefore::Set(to) => version(item) == Number::from(to),
         };
         let mut seen = HashMap::new();
         for (key, before) in before {
-            if !self.records.is_unwritten(&key) || !is_at_rest(&key, before) {
+            let item = after.remove(&key);
+            if !self.records.is_unwritten(&key) || !is_at_rest(&key, item.as_ref(), before) {
                 continue;
             }
-            let item = after.get(&key);
-            let counters = StoredCounters::read(definition, definition.fitting(&key), item);
+            let counters = StoredCounters::read(definition, definition.fitting(&key), item.as_ref());
             self.balances.add_back(&key, &counters);
             let Some(truth) = self.balances.truth(&key) else { continue };
             let found = self.judge(&key, item, truth, self.records.open.of(&key));

@@ -1,12 +1,12 @@
-//! Sets many view items in one transaction, each with the update and the record that it would have alone. It is for
-//! items that do not change during the repair.
+//! Sets many view items in one transaction, each on the condition that it would have alone, with one record of them all.
+//! It is for items that do not change during the repair.
 
 use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::mender::{Mender, refused};
+use super::mender::{Mender, counters, refused};
 use super::report::Mode;
 use crate::operate::audit::error::AuditError;
 use crate::operate::audit::examine::{Examined, Examiner};
@@ -15,20 +15,24 @@ use crate::operate::error::failure_text;
 use crate::operate::stop::Stop;
 use crate::operate::threads::on_any_thread;
 use crate::rollup::check::judge::{Difference, ItemVerdict};
+use crate::rollup::check::repair::SetItem;
 use crate::rollup::model::limits;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::verdict::{ActionVerdict, Failure};
 use crate::store::transaction_failure;
 
-/// Actions per view item: its counters, and the record of the repair.
-const ACTIONS_AN_ITEM: usize = 2;
+/// The most view items in one transaction: the record of the repair takes an action too.
+const ITEMS_MAX: usize = limits::TRANSACTION_ACTIONS - 1;
 
-/// The most view items in one transaction.
-const ITEMS_MAX: usize = limits::TRANSACTION_ACTIONS / ACTIONS_AN_ITEM;
+/// The most counters in one transaction. Their group names and their old values must stay far below its size limit.
+const COUNTERS_MAX: usize = 1_000;
 
-/// The most counters in one transaction. Their group names, their old values and the records of the repairs must stay
-/// far below its size limit.
-const COUNTERS_MAX: usize = 500;
+/// The most bytes of counters, as the record of the repair has them, in one transaction: the record is one item. More of
+/// one view item are set alone, and its record is without their values.
+const RECORD_BYTES_MAX: usize = limits::ITEM_BYTES / 2;
+
+/// Bytes of a counter in the record of a repair, without its group's name: two numbers of the largest size.
+const COUNTER_BYTES: usize = 2 * 24;
 
 /// A view item to set.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +40,22 @@ struct Drifted<'a> {
     key: &'a ViewKey,
     examined: &'a Examined,
     differences: &'a [Difference],
+}
+
+impl<'a> Drifted<'a> {
+    fn set(&self) -> SetItem<'a> {
+        SetItem { key: self.key, existed: self.examined.item.is_some(), differences: self.differences }
+    }
+
+    /// Estimated bytes in the record of the repair.
+    fn record_bytes(&self) -> usize {
+        if self.examined.item.is_none() {
+            return self.key.bytes();
+        }
+        let group = |difference: &Difference| difference.counter.group.as_ref().map_or(0, String::len);
+        let counters = self.differences.iter().map(|difference| 2 * group(difference) + COUNTER_BYTES);
+        counters.sum::<usize>() + self.key.bytes()
+    }
 }
 
 /// The outcome of a transaction.
@@ -124,20 +144,21 @@ impl Mender {
 
     async fn transact(&self, tables: &TableReader, items: &[Drifted<'_>]) -> Result<JointEnd, AuditError> {
         let definition = tables.definition();
-        let table = items.first().map_or("", |one| definition[one.key.table].name.as_str());
-        let mut actions: Vec<TransactWriteItem> = Vec::with_capacity(items.len() * ACTIONS_AN_ITEM);
-        for one in items {
-            let of_item = self.actions(definition, one.key, one.examined, one.differences, None);
-            actions.extend(of_item.map_err(|error| refused(table, error.to_string()))?);
-        }
+        let Some(first) = items.first() else { return Ok(JointEnd::Set) };
+        let table = &definition[first.key.table].name;
+        let of_record: Vec<SetItem<'_>> = items.iter().map(Drifted::set).collect();
+        let counters = items.iter().map(|one| counters(definition, one.key, one.examined, one.differences, None));
+        let actions =
+            counters.chain([self.record(definition, first.key.table, &of_record)]).collect::<Result<Vec<_>, _>>();
+        let actions: Vec<TransactWriteItem> = actions.map_err(|error| refused(table, error.to_string()))?;
         let count = actions.len();
         let request = tables.client.transact_write_items().set_transact_items(Some(actions));
         let sent = on_any_thread(request.send()).await;
         let Err(error) = sent else { return Ok(JointEnd::Set) };
         match transaction_failure(&error, count) {
             Failure::Cancelled(verdicts) => {
-                let is_fine = |of_item: &[ActionVerdict]| of_item.iter().all(|one| *one == ActionVerdict::Fine);
-                Ok(JointEnd::Cancelled(verdicts.chunks(ACTIONS_AN_ITEM).map(is_fine).collect()))
+                let of_items = verdicts.iter().take(items.len());
+                Ok(JointEnd::Cancelled(of_items.map(|verdict| *verdict == ActionVerdict::Fine).collect()))
             }
             Failure::Refused(_) => Ok(JointEnd::NotCarriedOut),
             failure if failure.is_passing() => Ok(JointEnd::NotCarriedOut),
@@ -146,14 +167,15 @@ impl Mender {
     }
 }
 
-/// Divides view items into parts that fit into one transaction.
+/// Divides view items into parts that fit into one transaction, each of one table.
 fn divided<'d, 'a>(mut items: &'d [Drifted<'a>]) -> Vec<&'d [Drifted<'a>]> {
     let mut parts = Vec::new();
-    while !items.is_empty() {
-        let mut counters = 0;
+    while let Some(first) = items.first() {
+        let (mut counters, mut bytes) = (0, 0);
         let fits = |one: &&Drifted<'_>| {
             counters += one.examined.truth.sums.len() + one.differences.len();
-            counters <= COUNTERS_MAX
+            bytes += one.record_bytes();
+            one.key.table == first.key.table && counters <= COUNTERS_MAX && bytes <= RECORD_BYTES_MAX
         };
         let many = items.iter().take(ITEMS_MAX).take_while(fits).count().max(1);
         let (part, rest) = items.split_at(many);

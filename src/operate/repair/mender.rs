@@ -21,13 +21,13 @@ use crate::randomness::OsRandomness;
 use crate::rollup::Item;
 use crate::rollup::check::correction::{claim, correct};
 use crate::rollup::check::judge::{Difference, ItemVerdict};
-use crate::rollup::check::repair::{self, REPAIR, set};
+use crate::rollup::check::repair::{REPAIR, Repair, SetItem, repaired, set};
 use crate::rollup::check::repair_start::RepairStart;
 use crate::rollup::check::slice::Slice;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::marker::SEQUENCE_NUMBER;
 use crate::rollup::model::measure::{ViewId, ViewSet};
-use crate::rollup::model::view::ViewKey;
+use crate::rollup::model::view::{TableId, ViewKey};
 use crate::rollup::pipeline::coalesce::TouchedItem;
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::pipeline::verdict::Failure;
@@ -112,8 +112,9 @@ impl Mender {
     ) -> Result<Attempt, AuditError> {
         let definition = tables.definition();
         let table = &definition[key.table].name;
-        let actions = self
-            .actions(definition, key, examined, differences, claim)
+        let set = SetItem { key, existed: examined.item.is_some(), differences };
+        let actions = counters(definition, key, examined, differences, claim)
+            .and_then(|counters| Ok(vec![counters, self.record(definition, key.table, &[set])?]))
             .map_err(|error| refused(table, error.to_string()))?;
         let count = actions.len();
         match tables.client.transact_write_items().set_transact_items(Some(actions)).send().await {
@@ -141,30 +142,40 @@ impl Mender {
         }
     }
 
-    /// The actions for a view item: its counters, and the record of the repair.
-    pub(super) fn actions(
+    /// The record of a transaction that sets these view items of a table.
+    pub(super) fn record(
         &self,
         definition: &Definition,
-        key: &ViewKey,
-        examined: &Examined,
-        differences: &[Difference],
-        claim: Option<&str>,
-    ) -> Result<Vec<TransactWriteItem>, BuildError> {
+        table: TableId,
+        items: &[SetItem<'_>],
+    ) -> Result<TransactWriteItem, BuildError> {
         let id = format!("{REPAIR}{}", OsRandomness.token());
-        let item = TouchedItem { key: key.clone(), views: examined.views, texts: examined.truth.texts.clone() };
-        let correction = claim.zip(examined.item.as_ref());
-        let correction = correction.and_then(|(claim, seen)| correct(definition, seen, differences, claim));
-        let counters = correction.unwrap_or_else(|| set(definition, &item, examined.item.as_ref(), &examined.wanted()));
-        let counters = sdk_update(&definition[key.table].name, &definition.key_item(key), counters).build()?;
         let retention_days = self.config.marker_retention_days;
-        let note = repair::Repair { id: &id, who: &self.who, run: &self.run, at: now(), retention_days };
-        let note = Put::builder()
+        let repair = Repair { id: &id, who: &self.who, run: &self.run, at: now(), retention_days };
+        let record = Put::builder()
             .table_name(&self.config.idempotency_table)
-            .set_item(Some(repair::repaired(definition, &note, key, differences).into()))
+            .set_item(Some(repaired(definition, &repair, table, items).into()))
             .condition_expression(format!("attribute_not_exists({SEQUENCE_NUMBER})"))
             .build()?;
-        Ok(vec![TransactWriteItem::builder().update(counters).build(), TransactWriteItem::builder().put(note).build()])
+        Ok(TransactWriteItem::builder().put(record).build())
     }
+}
+
+/// The action that sets the counters of a view item. Its condition is that the item is as it was examined, or absent if
+/// it was.
+pub(super) fn counters(
+    definition: &Definition,
+    key: &ViewKey,
+    examined: &Examined,
+    differences: &[Difference],
+    claim: Option<&str>,
+) -> Result<TransactWriteItem, BuildError> {
+    let item = TouchedItem { key: key.clone(), views: examined.views, texts: examined.truth.texts.clone() };
+    let correction = claim.zip(examined.item.as_ref());
+    let correction = correction.and_then(|(claim, seen)| correct(definition, seen, differences, claim));
+    let update = correction.unwrap_or_else(|| set(definition, &item, examined.item.as_ref(), &examined.wanted()));
+    let update = sdk_update(&definition[key.table].name, &definition.key_item(key), update).build()?;
+    Ok(TransactWriteItem::builder().update(update).build())
 }
 
 impl AfterLook for Mender {

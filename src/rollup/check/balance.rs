@@ -90,7 +90,7 @@ pub struct StoredItem {
 }
 
 /// A number, in few bytes where it is small.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Amount {
     Whole(i64),
     Exact(Box<Number>),
@@ -125,6 +125,43 @@ impl Amount {
     }
 }
 
+impl Balance {
+    fn set_texts(&mut self, texts: &SetTexts) {
+        if !texts.is_empty() && self.texts.as_deref().is_none_or(|known| known.len() < texts.len()) {
+            let known = self.texts.get_or_insert_default();
+            known.extend(texts.iter().map(|(attribute, text)| (attribute.clone(), text.clone())));
+        }
+    }
+
+    fn add(&mut self, amounts: &[(u32, Amount)]) {
+        for (place, amount) in amounts {
+            self.add_one(*place, amount);
+        }
+    }
+
+    fn add_one(&mut self, place: u32, amount: &Amount) {
+        let amounts = &mut self.amounts;
+        match amounts.binary_search_by_key(&place, |(place, _)| *place) {
+            Err(at) => {
+                // Grows by the exact size: most items have few counters, and there may be millions of items.
+                if amounts.len() == amounts.capacity() {
+                    amounts.reserve_exact(1 + amounts.len() / 2);
+                }
+                amounts.insert(at, (place, amount.clone()));
+            }
+            Ok(at) => {
+                amounts[at].1.add(amount);
+                if amounts[at].1.is_zero() {
+                    amounts.remove(at);
+                }
+                if amounts.is_empty() {
+                    *amounts = Vec::new();
+                }
+            }
+        }
+    }
+}
+
 impl StoredItem {
     /// What is kept of a stored view item, for these views.
     #[must_use]
@@ -153,23 +190,21 @@ impl Balances {
 
     /// Counts one more source item.
     pub fn add_source(&mut self, source: &Contribution) {
-        for item in source.items().into_iter().filter(|item| self.wants(item)).collect::<Vec<_>>() {
-            self.item(item).sources += 1;
-        }
-        for part in &source.parts {
+        for (number, part) in source.parts.iter().enumerate() {
+            let amounts: Vec<_> =
+                part.amounts.iter().filter_map(|(counter, amount)| self.amount(counter, amount)).collect();
             for (item, texts) in &part.items {
                 if !self.wants(item) {
                     continue;
                 }
-                let balance = self.item(item);
-                balance.contributing.insert(part.view);
-                if !texts.is_empty() && balance.texts.as_deref().is_none_or(|known| known.len() < texts.len()) {
-                    let known = balance.texts.get_or_insert_default();
-                    known.extend(texts.iter().map(|(attribute, text)| (attribute.clone(), text.clone())));
-                }
-                for (counter, amount) in &part.amounts {
-                    self.add(item, counter, Amount::of(amount));
-                }
+                let mut before = source.parts[..number].iter().flat_map(|part| &part.items);
+                let counts_already = before.any(|(other, _)| other == item);
+                self.change(item, |balance| {
+                    balance.sources += u64::from(!counts_already);
+                    balance.contributing.insert(part.view);
+                    balance.set_texts(texts);
+                    balance.add(&amounts);
+                });
             }
         }
     }
@@ -180,48 +215,35 @@ impl Balances {
             return;
         }
         stored.has_counters = counters.has_counters;
+        let mut amounts = Vec::new();
         for (counter, value) in &counters.counters {
             match value {
-                StoredValue::Number(number) => self.add(key, counter, Amount::of(&-number.clone())),
+                StoredValue::Number(number) => amounts.extend(self.amount(counter, &-number.clone())),
                 StoredValue::Other(_) => stored.unusable.insert(counter.measure.view),
             }
         }
         counters.no_maps.keys().for_each(|measure| stored.unusable.insert(measure.view));
-        self.item(key).stored = Some(stored);
+        self.change(key, |balance| {
+            balance.add(&amounts);
+            balance.stored = Some(stored);
+        });
     }
 
-    fn item(&mut self, key: &ViewKey) -> &mut Balance {
-        // Copies the key only when it is new.
-        if !self.items.contains_key(key) {
-            self.items.insert(key.clone(), Balance::default());
+    /// Changes what is kept of a view item. The key is copied only when it is new.
+    fn change(&mut self, key: &ViewKey, change: impl FnOnce(&mut Balance)) {
+        if let Some(balance) = self.items.get_mut(key) {
+            change(balance);
+        } else {
+            let mut balance = Balance::default();
+            change(&mut balance);
+            self.items.insert(key.clone(), balance);
         }
-        self.items.entry(key.clone()).or_default()
     }
 
-    fn add(&mut self, key: &ViewKey, counter: &Counter, amount: Amount) {
-        if amount.is_zero() {
-            return;
-        }
-        let place = self.place(counter);
-        let amounts = &mut self.item(key).amounts;
-        match amounts.binary_search_by_key(&place, |(place, _)| *place) {
-            Err(at) => {
-                // Grows by the exact size: most items have few counters, and there may be millions of items.
-                if amounts.len() == amounts.capacity() {
-                    amounts.reserve_exact(1 + amounts.len() / 2);
-                }
-                amounts.insert(at, (place, amount));
-            }
-            Ok(at) => {
-                amounts[at].1.add(&amount);
-                if amounts[at].1.is_zero() {
-                    amounts.remove(at);
-                }
-                if amounts.is_empty() {
-                    *amounts = Vec::new();
-                }
-            }
-        }
+    /// An amount of a counter, to be added; `None` if it is zero.
+    fn amount(&mut self, counter: &Counter, amount: &Number) -> Option<(u32, Amount)> {
+        let amount = Amount::of(amount);
+        (!amount.is_zero()).then(|| (self.place(counter), amount))
     }
 
     fn place(&mut self, counter: &Counter) -> u32 {
@@ -273,12 +295,16 @@ impl Balances {
         if self.items.get(key).is_none_or(|balance| balance.of != AmountsOf::Difference) {
             return;
         }
+        let mut amounts = Vec::new();
         for (counter, value) in &counters.counters {
             if let StoredValue::Number(number) = value {
-                self.add(key, counter, Amount::of(number));
+                amounts.extend(self.amount(counter, number));
             }
         }
-        self.item(key).of = AmountsOf::Sources;
+        self.change(key, |balance| {
+            balance.add(&amounts);
+            balance.of = AmountsOf::Sources;
+        });
     }
 
     /// The recount of a view item; `None` before [`Balances::add_back`].

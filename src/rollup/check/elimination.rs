@@ -9,6 +9,7 @@
 //! record too. The true amount is possible in each look. So an amount that one look excludes is wrong, and the only
 //! amount that is left is right.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::rollup::check::judge::{PendingRecord, StoredCounters, StoredValue, expected};
@@ -82,7 +83,7 @@ impl Look<'_> {
     fn possible(&self) -> Option<Possible> {
         let all = self.open.iter().chain(self.unsure);
         let mut without = Sums::new();
-        for difference in self.stored.differences(&of_views(&expected(self.truth, all), self.views)) {
+        for difference in self.stored.differences(&of_views(expected(self.truth, all), self.views)) {
             let StoredValue::Number(stored) = &difference.stored else { return None };
             change::add(&mut without, &difference.counter, stored);
             change::add(&mut without, &difference.counter, &-difference.expected);
@@ -105,8 +106,8 @@ impl Look<'_> {
 /// By how much the counters are off, if this record is in them.
 fn with(off: &Sums, record: &PendingRecord, views: ViewSet) -> Sums {
     let mut off = off.clone();
-    for (counter, amount) in of_views(&record.sums, views) {
-        change::add(&mut off, &counter, &-amount);
+    for (counter, amount) in of_views(Cow::Borrowed(&record.sums), views).iter() {
+        change::add(&mut off, counter, &-amount.clone());
     }
     off
 }

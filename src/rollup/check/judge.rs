@@ -3,6 +3,7 @@
 //! The recount of a view item is the sum of what its source items contribute. At any moment, the counters should be the
 //! recount less the deltas of the records that are not applied yet. A counter of zero equals an absent one.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::rollup::model::attribute_type::type_name;
@@ -171,11 +172,11 @@ pub enum ItemVerdict {
 
 /// What the counters should be while these records are not applied: the recount in `truth`, less their deltas.
 #[must_use]
-pub fn expected<'a>(truth: &Sums, open: impl IntoIterator<Item = &'a PendingRecord>) -> Sums {
-    let mut expected = truth.clone();
+pub fn expected<'t, 'a>(truth: &'t Sums, open: impl IntoIterator<Item = &'a PendingRecord>) -> Cow<'t, Sums> {
+    let mut expected = Cow::Borrowed(truth);
     for record in open {
         for (counter, amount) in &record.sums {
-            change::add(&mut expected, counter, &-amount.clone());
+            change::add(expected.to_mut(), counter, &-amount.clone());
         }
     }
     expected
@@ -184,7 +185,7 @@ pub fn expected<'a>(truth: &Sums, open: impl IntoIterator<Item = &'a PendingReco
 /// Compares the counters of these views with their expected values.
 #[must_use]
 pub fn judge(stored: &StoredCounters, truth: &Sums, open: &[PendingRecord], views: ViewSet) -> ItemVerdict {
-    let differences = stored.differences(&change::of_views(&expected(truth, open), views));
+    let differences = stored.differences(&change::of_views(expected(truth, open), views));
     if !differences.is_empty() {
         return ItemVerdict::Drifted(differences);
     }

@@ -12,18 +12,20 @@ use crate::rollup::model::item_size::bytes;
 use crate::rollup::model::limits;
 use crate::rollup::model::marker::{self, MarkerOutcome};
 use crate::rollup::model::number::Number;
-use crate::rollup::model::view::{REPAIR_CLAIM, ROLLUP_VERSION, ViewKey};
+use crate::rollup::model::view::{REPAIR_CLAIM, ROLLUP_VERSION, TableId, ViewKey};
 use crate::rollup::pipeline::coalesce::TouchedItem;
 use crate::rollup::pipeline::update::Update;
 use crate::rollup::{AttributeValue, Item};
 
 /// Prefix of the sequence number of a repair's record; the identifier of the repair follows.
 pub const REPAIR: &str = "repair-";
-/// Attribute of a repair's record: the key of the view item that was set.
+/// Attribute of a repair's record: the view items that one transaction set, a map of the following for each.
+pub const ITEMS: &str = "Items";
+/// In `Items`: the key of the view item.
 pub const ITEM: &str = "Item";
-/// Attribute of a repair's record: the changed counters before the repair, in the form of `Deltas`.
+/// In `Items`: the changed counters before the repair, in the form of `Deltas`; absent if the repair created the item.
 pub const FROM: &str = "From";
-/// Attribute of a repair's record: the changed counters after the repair, in the form of `Deltas`.
+/// In `Items`: the changed counters after the repair, in the form of `Deltas`; absent if the repair created the item.
 pub const TO: &str = "To";
 /// Attribute of a repair's record: who ran the repair.
 pub const WHO: &str = "Who";
@@ -108,51 +110,80 @@ pub struct Repair<'a> {
     pub retention_days: u32,
 }
 
-/// The record of a repair, as an item of the idempotency table. Its sequence number begins with [`REPAIR`], so its key
-/// is never that of a marker; the name of the view table is in place of the stream.
+/// A view item that a repair sets, as its record tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetItem<'a> {
+    /// Its key.
+    pub key: &'a ViewKey,
+    /// Whether it was there before.
+    pub existed: bool,
+    /// The counters that change.
+    pub differences: &'a [Difference],
+}
+
+/// Values of the changed counters, in the form of `Deltas`.
+fn counters(
+    definition: &Definition,
+    differences: &[Difference],
+    value: fn(&Difference) -> AttributeValue,
+) -> AttributeValue {
+    let mut measures: HashMap<String, AttributeValue> = HashMap::new();
+    for difference in differences {
+        let attribute = definition[difference.counter.measure].attribute.clone();
+        match &difference.counter.group {
+            None => {
+                measures.insert(attribute, value(difference));
+            }
+            Some(group) => {
+                let groups = measures.entry(attribute).or_insert_with(|| AttributeValue::M(HashMap::new()));
+                if let AttributeValue::M(groups) = groups {
+                    groups.insert(group.clone(), value(difference));
+                }
+            }
+        }
+    }
+    AttributeValue::M(measures)
+}
+
+impl SetItem<'_> {
+    /// What the record says of it. Values that do not fit are left out. So are those of an item that is created: an
+    /// adoption creates many, and their record would be as large as they are.
+    fn entry(&self, definition: &Definition, with_values: bool) -> AttributeValue {
+        let mut entry = HashMap::from([(ITEM.to_owned(), AttributeValue::M(definition.key_item(self.key).into()))]);
+        if with_values && self.existed {
+            let from = |difference: &Difference| match &difference.stored {
+                StoredValue::Number(number) => AttributeValue::N(number.to_string()),
+                StoredValue::Other(kind) => AttributeValue::S(format!("of type {kind}")),
+            };
+            let to = |difference: &Difference| AttributeValue::N(difference.expected.to_string());
+            entry.insert(FROM.to_owned(), counters(definition, self.differences, from));
+            entry.insert(TO.to_owned(), counters(definition, self.differences, to));
+        }
+        AttributeValue::M(entry)
+    }
+}
+
+/// The record of a repair's transaction, as an item of the idempotency table. Its sequence number begins with
+/// [`REPAIR`], so its key is never that of a marker; the name of the view table is in place of the stream.
 #[must_use]
-pub fn repaired(definition: &Definition, repair: &Repair<'_>, key: &ViewKey, differences: &[Difference]) -> Item {
+pub fn repaired(definition: &Definition, repair: &Repair<'_>, table: TableId, items: &[SetItem<'_>]) -> Item {
     let text = |value: &str| AttributeValue::S(value.to_owned());
     let expires_at = repair.at + TimeDelta::days(i64::from(repair.retention_days));
+    let entries =
+        |with_values: bool| AttributeValue::L(items.iter().map(|item| item.entry(definition, with_values)).collect());
     let mut item = HashMap::from([
         (marker::SEQUENCE_NUMBER.to_owned(), text(repair.id)),
-        (marker::STREAM.to_owned(), text(&definition[key.table].name)),
+        (marker::STREAM.to_owned(), text(&definition[table].name)),
         (marker::OUTCOME.to_owned(), text(MarkerOutcome::Repaired.as_str())),
-        (ITEM.to_owned(), AttributeValue::M(definition.key_item(key).into())),
+        (ITEMS.to_owned(), entries(true)),
         (WHO.to_owned(), text(repair.who)),
         (marker::REQUEST_ID.to_owned(), text(repair.run)),
         (marker::RECORDED_AT.to_owned(), text(&repair.at.to_rfc3339_opts(SecondsFormat::Millis, true))),
         (marker::EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.timestamp().to_string())),
     ]);
-    let side = |value: fn(&Difference) -> AttributeValue| {
-        let mut measures: HashMap<String, AttributeValue> = HashMap::new();
-        for difference in differences {
-            let attribute = definition[difference.counter.measure].attribute.clone();
-            match &difference.counter.group {
-                None => {
-                    measures.insert(attribute, value(difference));
-                }
-                Some(group) => {
-                    let groups = measures.entry(attribute).or_insert_with(|| AttributeValue::M(HashMap::new()));
-                    if let AttributeValue::M(groups) = groups {
-                        groups.insert(group.clone(), value(difference));
-                    }
-                }
-            }
-        }
-        AttributeValue::M(measures)
-    };
-    let from = side(|difference| match &difference.stored {
-        StoredValue::Number(number) => AttributeValue::N(number.to_string()),
-        StoredValue::Other(kind) => AttributeValue::S(format!("of type {kind}")),
-    });
-    let to = side(|difference| AttributeValue::N(difference.expected.to_string()));
-    item.insert(FROM.to_owned(), from);
-    item.insert(TO.to_owned(), to);
     if bytes(&item) > limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES {
         // The groups do not fit into one item: leave out their values, because the record of the repair matters more.
-        item.remove(FROM);
-        item.remove(TO);
+        item.insert(ITEMS.to_owned(), entries(false));
     }
     Item::from(item)
 }
@@ -220,12 +251,17 @@ mod tests {
             difference(Some("A"), StoredValue::Number(Number::from(-1)), 2),
         ];
         let repair = Repair { id: "repair-1", who: "ada@host", run: "run", at: at(), retention_days: 14 };
-        let written = repaired(&definition(), &repair, &key, &differences);
+        let set = |existed| SetItem { key: &key, existed, differences: &differences };
+        let written = repaired(&definition(), &repair, key.table, &[set(true), set(false)]);
+        let from = json!({"M": {"TotalPoints": {"S": "of type S"}, "CategoryCounts": {"M": {"A": {"N": "-1"}}}}});
+        let to = json!({"M": {"TotalPoints": {"N": "3"}, "CategoryCounts": {"M": {"A": {"N": "2"}}}}});
         let expected = item(json!({
             "SequenceNumber": {"S": "repair-1"}, "Stream": {"S": "Map"}, "Outcome": {"S": "REPAIRED"},
-            "Item": {"M": {"MapId": {"S": "m"}}}, "Who": {"S": "ada@host"}, "RequestId": {"S": "run"},
-            "From": {"M": {"TotalPoints": {"S": "of type S"}, "CategoryCounts": {"M": {"A": {"N": "-1"}}}}},
-            "To": {"M": {"TotalPoints": {"N": "3"}, "CategoryCounts": {"M": {"A": {"N": "2"}}}}},
+            "Items": {"L": [
+                {"M": {"Item": {"M": {"MapId": {"S": "m"}}}, "From": from, "To": to}},
+                {"M": {"Item": {"M": {"MapId": {"S": "m"}}}}},
+            ]},
+            "Who": {"S": "ada@host"}, "RequestId": {"S": "run"},
             "RecordedAt": {"S": "2027-01-15T08:00:00.000Z"}, "ExpiresAt": {"N": "1801209600"},
         }));
         assert_eq!(written, expected);
@@ -239,15 +275,21 @@ mod tests {
             let counter = Counter { measure: MeasureId::first_view(1), group: Some("g".repeat(group)) };
             let difference = Difference { counter, stored: StoredValue::Number(number.clone()), expected: number };
             let repair = Repair { id: "repair-1", who, run: "run", at: at(), retention_days: 14 };
-            repaired(&definition(), &repair, &key, &[difference])
+            let set = SetItem { key: &key, existed: true, differences: &[difference] };
+            repaired(&definition(), &repair, key.table, &[set])
+        };
+        let has_values = |written: &Item| {
+            let Some(AttributeValue::L(entries)) = written.get(ITEMS) else { panic!("{written:?}") };
+            let Some(AttributeValue::M(entry)) = entries.first() else { panic!("{entries:?}") };
+            [ITEM, FROM, TO].map(|name| entry.contains_key(name))
         };
         // The record has the group's name twice.
         let most = limits::ITEM_BYTES - limits::ITEM_MARGIN_BYTES;
         let room = most - bytes(&written(0, "ada"));
         let who = if room.is_multiple_of(2) { "ada" } else { "ada!" };
         let fits = written(room / 2, who);
-        assert_eq!((bytes(&fits), fits.contains_key(FROM), fits.contains_key(TO)), (most, true, true));
+        assert_eq!((bytes(&fits), has_values(&fits)), (most, [true, true, true]));
         let too_many = written(room / 2, &format!("{who}!"));
-        assert_eq!([FROM, TO, WHO].map(|name| too_many.contains_key(name)), [false, false, true]);
+        assert_eq!((has_values(&too_many), too_many.contains_key(WHO)), ([true, false, false], true));
     }
 }

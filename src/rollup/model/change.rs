@@ -1,5 +1,6 @@
 //! What a record changes: amounts for the counters of view items.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::rollup::model::measure::{MeasureId, ViewId, ViewSet};
@@ -86,9 +87,13 @@ pub fn sums_of(deltas: &Deltas) -> BTreeMap<ViewKey, Sums> {
 
 /// The sums that belong to these views.
 #[must_use]
-pub fn of_views(sums: &Sums, views: ViewSet) -> Sums {
-    let of_views = sums.iter().filter(|(counter, _)| views.contains(counter.measure.view));
-    of_views.map(|(counter, amount)| (counter.clone(), amount.clone())).collect()
+pub fn of_views(sums: Cow<'_, Sums>, views: ViewSet) -> Cow<'_, Sums> {
+    let is_of_views = |counter: &Counter| views.contains(counter.measure.view);
+    if sums.keys().all(is_of_views) {
+        return sums;
+    }
+    let of_views = sums.iter().filter(|(counter, _)| is_of_views(counter));
+    Cow::Owned(of_views.map(|(counter, amount)| (counter.clone(), amount.clone())).collect())
 }
 
 /// Adds to one counter. A counter whose sum becomes zero is removed.
