@@ -257,8 +257,8 @@ async fn write(world: &World, table: &str, items: impl Iterator<Item = HashMap<S
     timer.stop()
 }
 
-/// Writes items that must not be there yet, in transactions, each with one small item beside them: what an adoption has to do to
-/// be safe beside writers, and to be told of.
+/// Writes items that must not be there yet, in transactions, and one small item with each: what an adoption has to do to be
+/// safe beside writers, and to be told of.
 async fn transact(world: &World, items: Vec<HashMap<String, AttributeValue>>) -> Took {
     let put = |table: &str, absent: &str, item: HashMap<String, AttributeValue>| {
         let put = Put::builder().table_name(table).set_item(Some(item));

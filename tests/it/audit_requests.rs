@@ -67,7 +67,7 @@ async fn requests(engine: &Engine, arguments: &[&str]) -> (BTreeMap<String, usiz
     let ran = run(engine, &[arguments, &common, &["--definition", file, "--endpoint-url", &url]].concat()).await;
     assert!(ran.code < 2, "{ran:?}");
     let mut requests = std::mem::take(&mut *seen.lock().unwrap());
-    // A transaction has two actions for each view item that is set, and there is no other request for it.
+    // A transaction has an action for each view item that is set and one for their record; nothing else is sent for them.
     let set = ran.json()["repaired"].as_u64().unwrap_or_default();
     assert_eq!(requests.remove("TransactWriteItems").unwrap_or_default() as u64, set.div_ceil(99));
     (requests, ran.json())
