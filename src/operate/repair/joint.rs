@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::mender::{Mender, counters, refused};
+use super::mender::{Drifted, Mender, refused};
 use super::report::Mode;
 use crate::operate::audit::error::AuditError;
 use crate::operate::audit::examine::{Examined, Examiner};
@@ -14,7 +14,7 @@ use crate::operate::audit::table_reader::TableReader;
 use crate::operate::error::failure_text;
 use crate::operate::stop::Stop;
 use crate::operate::threads::on_any_thread;
-use crate::rollup::check::judge::{Difference, ItemVerdict};
+use crate::rollup::check::judge::Difference;
 use crate::rollup::check::repair::SetItem;
 use crate::rollup::model::limits;
 use crate::rollup::model::view::ViewKey;
@@ -34,19 +34,7 @@ const RECORD_BYTES_MAX: usize = limits::ITEM_BYTES / 2;
 /// Bytes of a counter in the record of a repair, without its group's name: two numbers of the largest size.
 const COUNTER_BYTES: usize = 2 * 24;
 
-/// A view item to set.
-#[derive(Debug, Clone, Copy)]
-struct Drifted<'a> {
-    key: &'a ViewKey,
-    examined: &'a Examined,
-    differences: &'a [Difference],
-}
-
-impl<'a> Drifted<'a> {
-    fn set(&self) -> SetItem<'a> {
-        SetItem { key: self.key, existed: self.examined.item.is_some(), differences: self.differences }
-    }
-
+impl Drifted<'_> {
     /// Estimated bytes in the record of the repair.
     fn record_bytes(&self) -> usize {
         if self.examined.item.is_none() {
@@ -77,11 +65,7 @@ impl Mender {
         seen: &mut HashMap<ViewKey, Examined>,
     ) -> Result<HashSet<ViewKey>, AuditError> {
         let (tables, stop) = (examiner.tables, examiner.stop);
-        let drifted = seen.iter().filter_map(|(key, examined)| match &examined.verdict {
-            ItemVerdict::Drifted(differences) => Some(Drifted { key, examined, differences }),
-            _ => None,
-        });
-        let mut drifted: Vec<Drifted<'_>> = drifted.collect();
+        let mut drifted: Vec<Drifted<'_>> = seen.iter().filter_map(|(key, seen)| Drifted::of(key, seen)).collect();
         drifted.sort_by_key(|one| one.key);
         let definition = tables.definition();
         if self.mode == Mode::DryRun {
@@ -147,7 +131,7 @@ impl Mender {
         let Some(first) = items.first() else { return Ok(JointEnd::Set) };
         let table = &definition[first.key.table].name;
         let of_record: Vec<SetItem<'_>> = items.iter().map(Drifted::set).collect();
-        let counters = items.iter().map(|one| counters(definition, one.key, one.examined, one.differences, None));
+        let counters = items.iter().map(|one| one.counters(definition, None));
         let actions =
             counters.chain([self.record(definition, first.key.table, &of_record)]).collect::<Result<Vec<_>, _>>();
         let actions: Vec<TransactWriteItem> = actions.map_err(|error| refused(table, error.to_string()))?;
@@ -183,4 +167,62 @@ fn divided<'d, 'a>(mut items: &'d [Drifted<'a>]) -> Vec<&'d [Drifted<'a>]> {
         items = rest;
     }
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operate::audit::examine::Examined;
+    use crate::rollup::check::judge::{ItemVerdict, StoredValue};
+    use crate::rollup::check::recount::SourceTotals;
+    use crate::rollup::model::change::Counter;
+    use crate::rollup::model::definition::Definition;
+    use crate::rollup::model::measure::{MeasureId, ViewSet};
+    use crate::rollup::model::number::Number;
+    use crate::rollup::model::view::TableId;
+    use crate::rollup::{AttributeValue, Item};
+
+    fn map_key() -> ViewKey {
+        let definition = Definition::points_of_maps("Point", "Map").unwrap();
+        let key = HashMap::from([("MapId".to_owned(), AttributeValue::S("m".to_owned()))]);
+        definition.own_key(TableId(0), &Item::from(key)).unwrap()
+    }
+
+    /// The parts of so many view items of which each has so many counters that differ, in groups with names of so many bytes.
+    fn parts(items: usize, counters: usize, name: usize, item: Option<&Item>) -> Vec<usize> {
+        let difference = |number: usize| Difference {
+            counter: Counter { measure: MeasureId::first_view(1), group: Some(format!("{number:0name$}")) },
+            stored: StoredValue::Number(Number::zero()),
+            expected: Number::from(1),
+        };
+        let differences: Vec<_> = (0..counters).map(difference).collect();
+        let (truth, open, views) = (SourceTotals::default(), Vec::new(), ViewSet::default());
+        let verdict = ItemVerdict::Drifted(differences);
+        let examined = Examined { item: item.cloned(), truth, open, views, verdict };
+        let key = map_key();
+        let of_items: Vec<_> = (0..items).filter_map(|_| Drifted::of(&key, &examined)).collect();
+        divided(&of_items).into_iter().map(<[_]>::len).collect()
+    }
+
+    #[test]
+    fn a_transaction_has_room_for_its_items_and_their_record() {
+        let item = Item::default();
+        assert_eq!(parts(200, 1, 1, Some(&item)), [99, 99, 2]);
+        assert_eq!(parts(5, 400, 3, Some(&item)), [2, 2, 1], "counters");
+        assert_eq!(parts(5, 50, 1_024, Some(&item)), [1, 1, 1, 1, 1], "bytes of the record");
+        assert_eq!(parts(30, 50, 1_024, None), [20, 10], "the record of what is created has only keys");
+        assert_eq!(parts(2, 5_000, 1_024, Some(&item)), [1, 1], "one is never divided");
+        assert_eq!(parts(0, 1, 1, None), [0; 0]);
+    }
+
+    #[test]
+    fn a_transaction_is_of_one_table() {
+        let (one, mut other) = (map_key(), map_key());
+        other.table = TableId(1);
+        let verdict = ItemVerdict::Drifted(Vec::new());
+        let (truth, open, views) = (SourceTotals::default(), Vec::new(), ViewSet::default());
+        let examined = Examined { item: None, truth, open, views, verdict };
+        let items: Vec<_> = [&one, &one, &other].into_iter().filter_map(|key| Drifted::of(key, &examined)).collect();
+        assert_eq!(divided(&items).into_iter().map(<[_]>::len).collect::<Vec<_>>(), [2, 1]);
+    }
 }

@@ -56,6 +56,14 @@ pub(super) struct Mender {
     pub(super) writes: Vec<CounterWrite>,
 }
 
+/// A view item to set.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Drifted<'a> {
+    pub(super) key: &'a ViewKey,
+    pub(super) examined: &'a Examined,
+    pub(super) differences: &'a [Difference],
+}
+
 /// The outcome of an attempt to set a view item.
 enum Attempt {
     /// It is set.
@@ -105,16 +113,14 @@ impl Mender {
     async fn attempt(
         &self,
         tables: &TableReader,
-        key: &ViewKey,
-        examined: &Examined,
-        differences: &[Difference],
+        item: Drifted<'_>,
         claim: Option<&str>,
     ) -> Result<Attempt, AuditError> {
-        let definition = tables.definition();
-        let table = &definition[key.table].name;
-        let set = SetItem { key, existed: examined.item.is_some(), differences };
-        let actions = counters(definition, key, examined, differences, claim)
-            .and_then(|counters| Ok(vec![counters, self.record(definition, key.table, &[set])?]))
+        let (definition, id) = (tables.definition(), item.key.table);
+        let table = &definition[id].name;
+        let actions = item
+            .counters(definition, claim)
+            .and_then(|counters| Ok(vec![counters, self.record(definition, id, &[item.set()])?]))
             .map_err(|error| refused(table, error.to_string()))?;
         let count = actions.len();
         match tables.client.transact_write_items().set_transact_items(Some(actions)).send().await {
@@ -161,21 +167,37 @@ impl Mender {
     }
 }
 
-/// The action that sets the counters of a view item. Its condition is that the item is as it was examined, or absent if
-/// it was.
-pub(super) fn counters(
-    definition: &Definition,
-    key: &ViewKey,
-    examined: &Examined,
-    differences: &[Difference],
-    claim: Option<&str>,
-) -> Result<TransactWriteItem, BuildError> {
-    let item = TouchedItem { key: key.clone(), views: examined.views, texts: examined.truth.texts.clone() };
-    let correction = claim.zip(examined.item.as_ref());
-    let correction = correction.and_then(|(claim, seen)| correct(definition, seen, differences, claim));
-    let update = correction.unwrap_or_else(|| set(definition, &item, examined.item.as_ref(), &examined.wanted()));
-    let update = sdk_update(&definition[key.table].name, &definition.key_item(key), update).build()?;
-    Ok(TransactWriteItem::builder().update(update).build())
+impl<'a> Drifted<'a> {
+    /// The view item, if it has drifted.
+    pub(super) fn of(key: &'a ViewKey, examined: &'a Examined) -> Option<Self> {
+        match &examined.verdict {
+            ItemVerdict::Drifted(differences) => Some(Self { key, examined, differences }),
+            _ => None,
+        }
+    }
+
+    pub(super) fn set(&self) -> SetItem<'a> {
+        SetItem { key: self.key, existed: self.examined.item.is_some(), differences: self.differences }
+    }
+
+    /// The action that sets its counters, on the condition that it is as it was examined, or absent if it was. Under a
+    /// claim it is corrected, if it can be.
+    pub(super) fn counters(
+        &self,
+        definition: &Definition,
+        claim: Option<&str>,
+    ) -> Result<TransactWriteItem, BuildError> {
+        let Self { key, examined, differences } = self;
+        let (seen, key_item) = (examined.item.as_ref(), definition.key_item(key));
+        let correction = claim.zip(seen).and_then(|(claim, seen)| correct(definition, seen, differences, claim));
+        let update = correction.unwrap_or_else(|| {
+            let texts = examined.truth.texts.clone();
+            let item = TouchedItem { key: (*key).clone(), views: examined.views, texts };
+            set(definition, &item, seen, &examined.wanted())
+        });
+        let update = sdk_update(&definition[key.table].name, &key_item, update).build()?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
 }
 
 impl AfterLook for Mender {
@@ -198,18 +220,10 @@ impl AfterLook for Mender {
         let mut claims: HashMap<ViewKey, String> = HashMap::new();
         for attempt in 1..=ATTEMPTS {
             let (tables, stop) = (examiner.tables, examiner.stop);
-            let drifted = left.iter().filter_map(|key| match seen.get(key) {
-                Some(found) => match &found.verdict {
-                    ItemVerdict::Drifted(differences) => Some((key, found, differences.as_slice())),
-                    _ => None,
-                },
-                None => None,
-            });
+            let drifted = left.iter().filter_map(|key| Drifted::of(key, seen.get(key)?));
             let drifted: Vec<_> = drifted.collect();
             if self.mode == Mode::DryRun {
-                let write = |(key, _, differences): &(&ViewKey, _, &[Difference])| {
-                    Self::write(tables.definition(), key, differences)
-                };
+                let write = |one: &Drifted<'_>| Self::write(tables.definition(), one.key, one.differences);
                 self.writes.extend(drifted.iter().map(write));
                 return Ok(());
             }
@@ -218,13 +232,17 @@ impl AfterLook for Mender {
             }
             self.store_start(tables).await?;
             let (mender, claimed) = (&*self, &claims);
-            let attempts = drifted.into_iter().map(|(key, found, differences)| async move {
+            let attempts = drifted.into_iter().map(|one| async move {
                 if stop.requested() {
-                    return Ok((key, Attempt::Left, None));
+                    return Ok((one.key, Attempt::Left, None));
                 }
-                let claim = claimed.get(key).map(String::as_str);
-                let attempt = mender.attempt(tables, key, found, differences, claim).await?;
-                Ok::<_, AuditError>((key, attempt, Some(Self::write(tables.definition(), key, differences))))
+                let claim = claimed.get(one.key).map(String::as_str);
+                let attempt = mender.attempt(tables, one, claim).await?;
+                Ok::<_, AuditError>((
+                    one.key,
+                    attempt,
+                    Some(Self::write(tables.definition(), one.key, one.differences)),
+                ))
             });
             let attempts: Vec<_> = stream::iter(attempts).buffer_unordered(tables.concurrency).try_collect().await?;
             let mut changed = BTreeSet::new();
