@@ -149,6 +149,11 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         self
     }
 
+    /// The store.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
     /// Processes one event.
     ///
     /// # Errors

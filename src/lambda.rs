@@ -2,21 +2,22 @@
 
 use std::any::Any;
 use std::env;
-use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use chrono::Utc;
 use futures_util::FutureExt;
-use lambda_runtime_api_client::BoxError;
+use lambda_runtime_api_client::{BoxError, PooledClient};
 use serde::Serialize;
 use tracing::{error, info, warn};
 
 use crate::config::{self, ConfigError, ENDPOINTS, FUNCTION_NAME};
 use crate::runtime_api::{Delivery, Failure, RuntimeApi};
+use crate::shutdown::Registration;
 use crate::{logging, shutdown, tls};
 
 /// The variable that names the place of the Runtime API.
@@ -28,10 +29,13 @@ pub fn variable(name: &str) -> Option<String> {
     env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// Logs as Lambda wants it and runs a function to its end; one that cannot start says why.
-pub async fn run(function: impl Future<Output = Result<(), BoxError>>) -> ExitCode {
+/// Logs as Lambda wants it, makes a function, and lets it serve to its end; one that cannot start says why.
+pub async fn run<F: Send + 'static, T: Serialize>(
+    make: impl FnOnce() -> Result<F, BoxError> + Send + 'static,
+    invoke: impl AsyncFn(&F, &Delivery) -> Result<T, Failure>,
+) -> ExitCode {
     logging::json(variable(logging::LAMBDA_LOG_LEVEL).as_deref());
-    match function.await {
+    match Box::pin(serve(make, invoke)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             error!("cannot start: {message}");
@@ -47,23 +51,40 @@ pub fn warn_of_unknown(settings: &[&str]) {
     }
 }
 
-/// Takes invocations, one after another, until Lambda asks the process to end. One that panics fails alone.
-///
-/// # Errors
-/// When the Runtime API cannot be asked any more.
-pub async fn serve<T: Serialize>(invoke: impl AsyncFn(&Delivery) -> Result<T, Failure>) -> Result<(), BoxError> {
-    let address = env::var(RUNTIME_API)?;
-    let mut api = RuntimeApi::new(&address)?;
-    let stop = shutdown::requested(&address).await;
+/// Makes the function while the shutdown extension registers. Then takes invocations, one after another, until Lambda
+/// asks the process to end. An invocation that panics fails alone.
+async fn serve<F: Send + 'static, T: Serialize>(
+    make: impl FnOnce() -> Result<F, BoxError> + Send + 'static,
+    invoke: impl AsyncFn(&F, &Delivery) -> Result<T, Failure>,
+) -> Result<(), BoxError> {
+    // Nobody registers where Lambda is not: `make` says so.
+    let address = variable(RUNTIME_API).unwrap_or_default();
+    let client = address.parse().map(|address| Arc::new(PooledClient::builder().with_endpoint(address).build()));
+    let registration = client.as_ref().ok().map(|client| Registration::begin(Arc::clone(client)));
+    // On a thread of its own, so that this one sends the registration and has its answer at once.
+    let function = tokio::task::spawn_blocking(make).await??;
+    let mut api = RuntimeApi::new(client?);
+    if let Some(registration) = registration {
+        registration.ended().await;
+    }
     let serve = async {
         loop {
             let delivery = api.next(Utc::now).await?;
-            let result = AssertUnwindSafe(invoke(&delivery)).catch_unwind().await;
+            let result = AssertUnwindSafe(invoke(&function, &delivery)).catch_unwind().await;
             let result = result.unwrap_or_else(|panic| Err(panicked(&*panic)));
             api.answer(&delivery, &result).await?;
         }
     };
+    let stop = async {
+        // The request for the first invocation is sent first.
+        tokio::task::yield_now().await;
+        if secured(endpoint(variable).as_deref()) {
+            tls::read_certificates();
+        }
+        shutdown::requested().await
+    };
     tokio::select! {
+        biased;
         ended = serve => ended,
         signal = stop => {
             info!(signal, "stopped; what was in flight is delivered again");
@@ -101,19 +122,32 @@ pub fn sdk_config(variable: impl Fn(&str) -> Option<String>) -> Result<SdkConfig
     let region = variable("AWS_REGION")
         .or_else(|| variable("AWS_DEFAULT_REGION"))
         .ok_or_else(|| ConfigError::new("AWS_REGION", "", "the Region of the tables"))?;
-    let on = |name: &str| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let [every_service, dynamodb] = ENDPOINTS;
-    let endpoint = variable(dynamodb).or_else(|| variable(every_service));
-    let endpoint = endpoint.filter(|_| !on("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"));
-    let plain = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let http = if plain { aws_smithy_http_client::Builder::new().build_http() } else { tls::client() };
+    let endpoint = endpoint(&variable);
+    let secured = secured(endpoint.as_deref());
+    let http = if secured { tls::client() } else { aws_smithy_http_client::Builder::new().build_http() };
     let mut sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(region))
         .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
-        .use_fips(on("AWS_USE_FIPS_ENDPOINT"))
-        .use_dual_stack(on("AWS_USE_DUALSTACK_ENDPOINT"))
+        .use_fips(is_on(&variable, "AWS_USE_FIPS_ENDPOINT"))
+        .use_dual_stack(is_on(&variable, "AWS_USE_DUALSTACK_ENDPOINT"))
         .http_client(http);
     sdk.set_endpoint_url(endpoint);
     Ok(sdk.build())
+}
+
+/// The endpoint in place of the Region's, if one is set.
+fn endpoint(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let [every_service, dynamodb] = ENDPOINTS;
+    let endpoint = variable(dynamodb).or_else(|| variable(every_service));
+    endpoint.filter(|_| !is_on(&variable, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"))
+}
+
+/// Whether requests to an endpoint are by TLS. The Region's own endpoint is.
+fn secured(endpoint: Option<&str>) -> bool {
+    !endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"))
+}
+
+fn is_on(variable: impl Fn(&str) -> Option<String>, name: &str) -> bool {
+    variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }

@@ -3,6 +3,7 @@
 //! The loop of the library `lambda_runtime` ends the process with a panic where an invocation has no deadline, which local
 //! runners send, and nothing can be put in front of it. So only its client is used.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -27,7 +28,7 @@ const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
 /// The Runtime API of the environment.
 #[derive(Debug)]
 pub struct RuntimeApi {
-    client: PooledClient,
+    client: Arc<PooledClient>,
     warned: bool,
 }
 
@@ -65,13 +66,10 @@ pub enum RuntimeApiError {
 }
 
 impl RuntimeApi {
-    /// The Runtime API at a host and a port.
-    ///
-    /// # Errors
-    /// When that is not an address.
-    pub fn new(address: &str) -> Result<Self, http::uri::InvalidUri> {
-        let client = PooledClient::builder().with_endpoint(address.parse()?).build();
-        Ok(Self { client, warned: false })
+    /// The Runtime API, by a client of the environment's APIs.
+    #[must_use]
+    pub fn new(client: Arc<PooledClient>) -> Self {
+        Self { client, warned: false }
     }
 
     /// Waits for the next invocation.

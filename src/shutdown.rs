@@ -6,7 +6,7 @@
 //! The two requests of an extension are made here: its library brings the APIs for logs and telemetry, a tenth of the
 //! whole binary.
 
-use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode};
@@ -29,37 +29,51 @@ const REGISTRATION_TIMEOUT: Duration = Duration::from_millis(500);
 /// The name under which the extension is registered; unique within a function.
 const EXTENSION_NAME: &str = "ddb-rollup-graceful-shutdown";
 
-/// Waits, once polled, for SIGTERM or SIGINT, and returns which.
-///
-/// Lambda sends SIGTERM only to a function that has an extension, so one is registered that subscribes to nothing. Where
-/// that cannot be done, the function still works.
-pub async fn requested(address: &str) -> impl Future<Output = &'static str> {
-    let (registered, answered) = oneshot::channel();
-    let address = address.parse();
-    // The task outlives the wait: Lambda holds up the start until an extension that it has registered asks for its next
-    // event, however late its answer was.
-    tokio::spawn(async move {
-        let until_the_end = async {
-            let client = PooledClient::builder().with_endpoint(address?).build();
-            let registration = register(&client).await;
-            let _ = registered.send(());
-            // It subscribes to nothing, so this is answered when the environment ends.
-            next_event(&client, registration?).await
-        };
-        let ended = until_the_end.await;
-        debug!(?ended, "no shutdown extension");
-    });
-    let _ = tokio::time::timeout(REGISTRATION_TIMEOUT, answered).await;
-    async {
-        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
-            debug!("no signal handlers");
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
+/// The registration of the extension, under way.
+#[derive(Debug)]
+pub struct Registration(oneshot::Receiver<()>);
+
+impl Registration {
+    /// Begins to register an extension that subscribes to nothing: Lambda sends SIGTERM only to a function that has an
+    /// extension. Where that cannot be done, the function still works.
+    ///
+    /// The task outlives everything else: Lambda holds up the start until an extension that it has registered asks for
+    /// its next event, however late its answer was.
+    #[must_use]
+    pub fn begin(client: Arc<PooledClient>) -> Self {
+        let (registered, answered) = oneshot::channel();
+        tokio::spawn(async move {
+            let until_the_end = async {
+                let registration = register(&client).await;
+                let _ = registered.send(());
+                // The connection is for the request for an invocation, which the start waits for.
+                tokio::task::yield_now().await;
+                // It subscribes to nothing, so this is answered when the environment ends.
+                next_event(&client, registration?).await
+            };
+            let ended = until_the_end.await;
+            debug!(?ended, "no shutdown extension");
+        });
+        Self(answered)
+    }
+
+    /// Waits until the registration is answered, but not long. Lambda takes none after the first request for an
+    /// invocation.
+    pub async fn ended(self) {
+        let _ = tokio::time::timeout(REGISTRATION_TIMEOUT, self.0).await;
+    }
+}
+
+/// Waits for SIGTERM or SIGINT, and returns which.
+pub async fn requested() -> &'static str {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        debug!("no signal handlers");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
     }
 }
 
@@ -68,8 +82,11 @@ async fn register(client: &PooledClient) -> Result<HeaderValue, BoxError> {
     let request = build_request().method(Method::POST).uri(format!("{EXTENSION}/register"));
     let request = request.header("lambda-extension-name", EXTENSION_NAME).body(Body::from(r#"{"events":[]}"#))?;
     let answer = client.call(request).await?;
-    let identifier = answer.headers().get(IDENTIFIER).filter(|_| answer.status() == StatusCode::OK);
-    Ok(identifier.ok_or_else(|| format!("the Extensions API answers {}", answer.status()))?.clone())
+    let (answer, body) = answer.into_parts();
+    // What is not read to its end is not used again.
+    Body::new(body).collect().await?;
+    let identifier = answer.headers.get(IDENTIFIER).filter(|_| answer.status == StatusCode::OK);
+    Ok(identifier.ok_or_else(|| format!("the Extensions API answers {}", answer.status))?.clone())
 }
 
 async fn next_event(client: &PooledClient, identifier: HeaderValue) -> Result<StatusCode, BoxError> {

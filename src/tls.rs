@@ -16,14 +16,21 @@ use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, Runt
 /// A client for endpoints with TLS, which trusts the authorities that the system trusts.
 #[must_use]
 pub fn client() -> SharedHttpClient {
-    let client = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let read = client.clone();
+    SharedHttpClient::new(ReadBeside(unread()))
+}
+
+/// Reads the authorities' certificates on a thread of its own, for all clients of the process.
+pub fn read_certificates() {
     // Without the thread, the first request reads them.
-    let _ = thread::Builder::new().name("certificates".to_owned()).spawn(move || {
-        // What is read is kept for all clients of the process. The answer says nothing: it is that of a settings check.
-        let _ = read.validate_base_client_config(&RuntimeComponentsBuilder::new("certificates"), &ConfigBag::base());
+    let _ = thread::Builder::new().name("certificates".to_owned()).spawn(|| {
+        // The SDK keeps what it reads for the whole process. The answer says nothing: it is that of a settings check.
+        let builder = RuntimeComponentsBuilder::new("certificates");
+        let _ = unread().validate_base_client_config(&builder, &ConfigBag::base());
     });
-    SharedHttpClient::new(ReadBeside(client))
+}
+
+fn unread() -> SharedHttpClient {
+    Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
 /// A client that is not made ready by those who are given it.

@@ -108,7 +108,7 @@ fn document(
     })
 }
 
-impl<S: Store + Send, E: Randomness + Send> Store for &Traced<S, E> {
+impl<S: Store + Send, E: Randomness + Send> Store for Traced<S, E> {
     async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
         let began = (self.clock)();
         let answer = self.store.transact(transaction, token).await;
@@ -186,9 +186,9 @@ mod tests {
         let daemon = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = daemon.local_addr().unwrap().to_string();
         let traced = Traced::new(Throttled, OsRandomness, Utc::now, Some(&address));
-        (&traced).transact(&Transaction::default(), Uuid::nil()).await.unwrap_err();
+        traced.transact(&Transaction::default(), Uuid::nil()).await.unwrap_err();
         traced.begin(Some(HEADER));
-        (&traced).transact(&Transaction::default(), Uuid::nil()).await.unwrap_err();
+        traced.transact(&Transaction::default(), Uuid::nil()).await.unwrap_err();
 
         let mut datagram = [0; 4_096];
         let bytes = daemon.recv(&mut datagram).await.unwrap();
@@ -207,7 +207,7 @@ mod tests {
         for address in [None, Some("nowhere"), Some("127.0.0.1:1")] {
             let traced = Traced::new(Throttled, OsRandomness, Utc::now, address);
             traced.begin(Some(HEADER));
-            (&traced).transact(&Transaction::default(), Uuid::nil()).await.unwrap_err();
+            traced.transact(&Transaction::default(), Uuid::nil()).await.unwrap_err();
         }
     }
 }

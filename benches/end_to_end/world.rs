@@ -13,12 +13,16 @@ use ddb_rollup::operate::local::engine::{self, Engine};
 use ddb_rollup::operate::stream::{Cursor, DynamoStream, Stream};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
 
 /// An engine with a view table and an idempotency table.
 pub struct World {
     pub sdk: SdkConfig,
     pub client: Client,
     engine: Engine,
+    /// What the engine runs on: a thread of its own. On the thread of whoever sends, nothing could be prepared while the
+    /// engine is at work, as it can be while the service is.
+    of_engine: Runtime,
     /// Where the engine's file is, if it has one; removed in the end.
     _folder: Option<TempDir>,
 }
@@ -43,9 +47,11 @@ impl World {
     pub async fn begin(storage: Storage, maps: Maps) -> Self {
         let folder = (storage == Storage::Disk).then(|| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
         let file = folder.as_ref().map(|folder| folder.path().join("engine.db"));
-        let engine = Engine::serve(engine::open(file.as_deref()).unwrap(), 0).await.unwrap();
+        let of_engine = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let engine = Engine::serve(engine::open(file.as_deref()).unwrap(), 0);
+        let engine = of_engine.spawn(engine).await.unwrap().unwrap();
         let sdk = engine.sdk(None);
-        let world = Self { client: Client::new(&sdk), sdk, engine, _folder: folder };
+        let world = Self { client: Client::new(&sdk), sdk, engine, of_engine, _folder: folder };
         world.create_table("Map", &["MapId"], false).await;
         world.create_table("Idempotency", &["SequenceNumber", "Stream"], false).await;
         for map in 0..maps.count {
@@ -63,6 +69,7 @@ impl World {
     pub async fn end(self) {
         drop(self.client);
         self.engine.stop().await;
+        self.of_engine.shutdown_background();
     }
 
     pub async fn create_table(&self, name: &str, key: &[&str], stream: bool) {
