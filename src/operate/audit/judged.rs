@@ -1,6 +1,7 @@
 //! What is kept of an examined view item after its source items are dropped from memory.
 
 use super::examine::Examined;
+use crate::rollup::Item;
 use crate::rollup::check::judge::{
     Difference, ItemVerdict, NotApplied, PendingRecord, StoredCounters, StoredValue, expected,
 };
@@ -74,6 +75,19 @@ impl JudgedItem {
             bytes: item.map_or(0, |item| item_size::bytes(item)),
             views: examined.views,
             zero_groups: item.map(|item| ZeroGroups::of(definition, examined.views, item)).unwrap_or_default(),
+        }
+    }
+
+    /// What is kept of a view item whose counters in these views are exact.
+    #[must_use]
+    pub(super) fn exact(definition: &Definition, views: ViewSet, item: &Item) -> Self {
+        Self {
+            verdict: JudgedCounters::Exact,
+            is_none: false,
+            findings: Vec::new(),
+            bytes: item_size::bytes(item),
+            views,
+            zero_groups: ZeroGroups::of(definition, views, item),
         }
     }
 

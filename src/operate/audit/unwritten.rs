@@ -1,7 +1,7 @@
 //! View items of which the stream has no record since the first pass began. The recount of the first pass still holds
 //! for them, so their source items are not read again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tokio::time::Instant;
 
@@ -18,8 +18,9 @@ use crate::rollup::check::judge::StoredCounters;
 use crate::rollup::check::repair::version;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::digest::ContentDigest;
+use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::number::Number;
-use crate::rollup::model::view::ViewKey;
+use crate::rollup::model::view::{OnMissingViewItem, ViewKey};
 
 impl Audit {
     /// Examines the view items that were not written since the first pass; returns those that must be recounted.
@@ -48,16 +49,22 @@ impl Audit {
                 if stop.requested() {
                     break;
                 }
-                let mut seen = examiner.look_at_rest(chunk).await?;
+                let SeenAtRest { still_differ, exact, examined: mut seen } = examiner.look_at_rest(chunk, look).await?;
                 *seen_at = Instant::now();
-                let is_unseen = |suspect: &&Suspect| !seen.contains_key(&suspect.key);
+                let is_unseen = |suspect: &&Suspect| {
+                    let key = &suspect.key;
+                    !still_differ.contains(key) && !exact.contains_key(key) && !seen.contains_key(key)
+                };
                 written.extend(chunk.iter().filter(is_unseen).cloned());
+                progress.add(u64::try_from(exact.len()).unwrap_or_default());
+                examined.extend(exact);
                 if look == Look::Again {
                     let changed = after.at_rest(&mut examiner, &mut seen).await?;
                     written.extend(chunk.iter().filter(|suspect| changed.contains(&suspect.key)).cloned());
                 }
                 for suspect in chunk {
                     match seen.get(&suspect.key) {
+                        None if still_differ.contains(&suspect.key) => left.push(suspect.clone()),
                         None => {}
                         Some(found) if found.is_drifted() && look == Look::First => left.push(suspect.clone()),
                         Some(found) => {
@@ -80,13 +87,26 @@ enum Look {
     Again,
 }
 
+/// What a look at view items shows of those that did not change since they were read before. Most are told without the
+/// copies that an [`Examined`] item has.
+#[derive(Debug, Default)]
+struct SeenAtRest {
+    /// View items that are as the first pass read them, and differed from their recount there: a first look tells no
+    /// more.
+    still_differ: HashSet<ViewKey>,
+    /// View items whose counters equal their recount.
+    exact: HashMap<ViewKey, JudgedItem>,
+    /// The others.
+    examined: HashMap<ViewKey, Examined>,
+}
+
 impl Examiner<'_> {
     /// One look at view items whose recount is known. Returns those that did not change since they were read before.
     ///
     /// As in every look, the counters are read first, then the stream and the markers, and the counters again at the
     /// end. For the first look, the reading of the first pass counts as the first one. For an item that a repair has
     /// set, the repair's write counts, because every transaction of the function raises the version.
-    async fn look_at_rest(&mut self, suspects: &[Suspect]) -> Result<HashMap<ViewKey, Examined>, AuditError> {
+    async fn look_at_rest(&mut self, suspects: &[Suspect], look: Look) -> Result<SeenAtRest, AuditError> {
         let before: Vec<(ViewKey, ReadBefore)> = suspects
             .iter()
             .filter_map(|suspect| Some((suspect.key.clone(), self.balances.read_before(&suspect.key)?)))
@@ -106,19 +126,48 @@ impl Examiner<'_> {
             ReadBefore::AnyTime => read.get(key) == item,
             ReadBefore::Set(to) => version(item) == Number::from(to),
         };
-        let mut seen = HashMap::new();
+        let mut seen = SeenAtRest::default();
         for (key, before) in before {
             let item = after.remove(&key);
             if !self.records.is_unwritten(&key) || !is_at_rest(&key, item.as_ref(), before) {
                 continue;
             }
+            let open = self.records.open.of(&key);
+            if look == Look::First && open.is_empty() && self.differed_in_the_pass(&key, item.as_ref()) {
+                seen.still_differ.insert(key);
+                continue;
+            }
             let counters = StoredCounters::read(definition, definition.fitting(&key), item.as_ref());
             self.balances.add_back(&key, &counters);
+            if let Some(item) = item.as_ref().filter(|_| open.is_empty()) {
+                let views = self.views_at_rest(&key, Some(item));
+                if self.balances.is_recount(&key, &counters, views) {
+                    seen.exact.insert(key, JudgedItem::exact(definition, views, item));
+                    continue;
+                }
+            }
             let Some(truth) = self.balances.truth(&key) else { continue };
-            let found = self.judge(&key, item, truth, self.records.open.of(&key));
-            seen.insert(key, found);
+            let found = self.judge(&key, item, truth, open);
+            seen.examined.insert(key, found);
         }
         Ok(seen)
+    }
+
+    /// Whether a view item that is as the first pass read it, and has no open record, differed from its recount in the
+    /// pass.
+    fn differed_in_the_pass(&self, key: &ViewKey, item: Option<&Item>) -> bool {
+        let Some(balance) = self.balances.of(key) else { return false };
+        let views = self.views_at_rest(key, item);
+        let is_skipped = item.is_none() && self.tables.definition().on_missing(views) == OnMissingViewItem::Skip;
+        matches!(self.balances.read_before(key), Some(ReadBefore::InThePass(_)))
+            && !is_skipped
+            && self.balances.differs(balance, views)
+    }
+
+    /// The views to which a view item without open records belongs.
+    fn views_at_rest(&self, key: &ViewKey, item: Option<&Item>) -> ViewSet {
+        let contributing = self.balances.of(key).map(|balance| balance.contributing).unwrap_or_default();
+        self.scope.owners(self.tables.definition(), key, item, contributing)
     }
 }
 

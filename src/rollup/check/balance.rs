@@ -120,6 +120,13 @@ impl Amount {
         }
     }
 
+    fn equals(&self, number: &Number) -> bool {
+        match self {
+            Self::Whole(amount) => number.to_i64() == Some(*amount),
+            Self::Exact(amount) => **amount == *number,
+        }
+    }
+
     fn is_zero(&self) -> bool {
         matches!(self, Self::Whole(0))
     }
@@ -319,6 +326,30 @@ impl Balances {
         Some(SourceTotals { sums: sums.collect(), sources: balance.sources, views: balance.contributing, texts })
     }
 
+    /// Whether these counters of a view item equal its recount, in these views. False before [`Balances::add_back`].
+    ///
+    /// It says the same as a comparison with [`Balances::truth`], and copies nothing.
+    #[must_use]
+    pub fn is_recount(&self, key: &ViewKey, stored: &StoredCounters, views: ViewSet) -> bool {
+        let Some(balance) = self.items.get(key).filter(|balance| balance.of != AmountsOf::Difference) else {
+            return false;
+        };
+        let amount = |counter: &Counter| {
+            let place = self.places.get(counter)?;
+            let at = balance.amounts.binary_search_by_key(place, |(place, _)| *place).ok()?;
+            Some(&balance.amounts[at].1)
+        };
+        let is_equal = |(counter, value): (&Counter, &StoredValue)| match (value, amount(counter)) {
+            (StoredValue::Number(stored), Some(amount)) => amount.equals(stored),
+            _ => false,
+        };
+        let stored_of_views = || stored.counters.iter().filter(|(counter, _)| views.contains(counter.measure.view));
+        let recounted = balance.amounts.iter().filter(|(place, _)| self.is_of(*place, views)).count();
+        stored.no_maps.keys().all(|measure| !views.contains(measure.view))
+            && stored_of_views().count() == recounted
+            && stored_of_views().all(is_equal)
+    }
+
     /// What is kept of a view item; `None` if it is not stored and no source item contributes to it.
     #[must_use]
     pub fn of(&self, key: &ViewKey) -> Option<&Balance> {
@@ -333,11 +364,13 @@ impl Balances {
     /// Whether a counter of these views differs from the recount.
     #[must_use]
     pub fn differs(&self, balance: &Balance, views: ViewSet) -> bool {
-        let of_views = |(place, _): &(u32, Amount)| {
-            self.counter(*place).is_some_and(|counter| views.contains(counter.measure.view))
-        };
         let unusable = balance.stored.is_some_and(|stored| !stored.unusable.and(views).is_empty());
-        unusable || balance.amounts.iter().any(of_views)
+        unusable || balance.amounts.iter().any(|(place, _)| self.is_of(*place, views))
+    }
+
+    /// Whether a counter, by its index, is one of these views.
+    fn is_of(&self, place: u32, views: ViewSet) -> bool {
+        self.counter(place).is_some_and(|counter| views.contains(counter.measure.view))
     }
 }
 

@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::rollup::check::example::{definition, item, map_key, point};
+use crate::rollup::check::judge::{ItemVerdict, judge};
 use crate::rollup::model::poison::Image;
 use crate::rollup::model::view::TableId;
 use crate::rollup::pipeline::contribution::contribution;
@@ -79,4 +80,40 @@ fn amounts_are_exact_whatever_their_size() {
     assert!(matches!(&amount, Amount::Exact(left) if **left == number("0.25")));
     amount.add(&Amount::of(&number("-0.25")));
     assert!(amount.is_zero());
+}
+
+#[test]
+fn counters_are_the_recount_where_the_judge_finds_them_exact() {
+    let definition = definition();
+    let big = "12345678901234567890.5";
+    let stored = |total: &str, groups: serde_json::Value| json!({ "MapId": {"S": "m"}, "TotalPoints": {"N": total}, "CategoryCounts": {"M": groups} });
+    let candidates = [
+        (stored("3", json!({"A": {"N": "2"}, "B": {"N": "1"}})), true),
+        (stored("3.0", json!({"A": {"N": "2"}, "B": {"N": "1"}, "Zero": {"N": "0"}})), true),
+        (stored("3", json!({"A": {"N": "2"}})), false),
+        (stored("3", json!({"A": {"N": "2"}, "B": {"N": "1"}, "C": {"N": "1"}})), false),
+        (stored("3", json!({"A": {"N": "2"}, "C": {"N": "1"}})), false),
+        (stored("3", json!({"A": {"N": "2"}, "B": {"S": "1"}})), false),
+        (stored("3.5", json!({"A": {"N": "2"}, "B": {"N": "1"}})), false),
+        (stored(big, json!({"A": {"N": "2"}, "B": {"N": "1"}})), false),
+        (json!({"MapId": {"S": "m"}, "TotalPoints": {"N": "3"}, "CategoryCounts": {"N": "3"}}), false),
+        (json!({"MapId": {"S": "m"}}), false),
+    ];
+    for (is, exact) in candidates {
+        let mut balances = Balances::default();
+        for (number, category) in ["A", "A", "B"].into_iter().enumerate() {
+            let point = item(point(&number.to_string(), category));
+            balances.add_source(&contribution(&definition, Image::New, &point).unwrap());
+        }
+        let (key, item) = (map_key(), item(is.clone()));
+        let counters = StoredCounters::read(&definition, definition.all(), Some(&item));
+        balances.add_stored(&key, &counters, StoredItem::of(&definition, definition.all(), &item));
+        assert!(!balances.is_recount(&key, &counters, definition.all()), "it is not known yet: {is}");
+        balances.add_back(&key, &counters);
+        assert_eq!(balances.is_recount(&key, &counters, definition.all()), exact, "{is}");
+        let truth = balances.truth(&key).unwrap();
+        let verdict = judge(&counters, &truth.sums, &[], definition.all());
+        assert_eq!(verdict == ItemVerdict::Exact, exact, "{is}");
+        assert!(balances.is_recount(&key, &counters, ViewSet::default()), "of no view, nothing differs: {is}");
+    }
 }
