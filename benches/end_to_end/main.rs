@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench end_to_end` measures, and writes what it found to `target/benchmarks/end-to-end.json`, from which
 //! `.ci/benchmarks` fills `docs/benchmarks.md`. `cargo test` runs it small, to see that it still runs and counts right.
+//! After `--`, `--pressure`, `--audits`, `--comparison`, `--scaling` and `--views` measure only that part, and print it;
+//! `--record` also writes it over what an earlier run found.
 
 #![allow(unreachable_pub, missing_docs, reason = "a bench has no users")]
 #![allow(clippy::cast_precision_loss, reason = "counts are small")]
@@ -26,6 +28,9 @@ use world::{Maps, Storage, World};
 /// Requests in flight, for all of them: the function's default.
 const IN_FLIGHT: usize = 8;
 
+const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks");
+const RESULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks/end-to-end.json");
+
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
@@ -49,39 +54,44 @@ fn main() {
     let size = |rounds| {
         if full { Size { records: 1_000, maps: 20, rounds } } else { Size { records: 40, maps: 4, rounds: 1 } }
     };
-    let pressure = one_thread.block_on(pressure::measure(full));
-    if asked("--pressure") {
-        return;
+    let comparison = async || {
+        let in_memory = compare(Storage::Memory, size(7)).await;
+        json!({ "memory": in_memory, "disk": compare(Storage::Disk, size(7)).await })
+    };
+    let parts = ["pressure", "audits", "comparison", "scaling", "views"];
+    let is_asked = |part: &str| asked(&format!("--{part}"));
+    let of_all = !parts.into_iter().any(is_asked);
+    let mut found = recorded();
+    for part in parts.into_iter().filter(|part| of_all || is_asked(part)) {
+        found[part] = match part {
+            "pressure" => one_thread.block_on(pressure::measure(full)),
+            "audits" => many_threads.block_on(audit::measure(full)),
+            "comparison" => one_thread.block_on(comparison()),
+            "scaling" => one_thread.block_on(scaling::measure(full)),
+            _ => one_thread.block_on(views::measure(full)),
+        };
+        if !of_all {
+            println!("{part}: {:#}", found[part]);
+        }
     }
-    let audits = many_threads.block_on(audit::measure(full));
-    if asked("--audits") {
-        println!("{audits:#}");
-        return;
+    if full && (of_all || asked("--record")) {
+        found["date"] = json!(Utc::now().date_naive());
+        found["machine"] = json!(machine());
+        fs::create_dir_all(RESULTS).unwrap();
+        fs::write(RESULT, format!("{found:#}\n")).unwrap();
     }
-    let in_memory = one_thread.block_on(compare(Storage::Memory, size(7)));
-    let on_disk = one_thread.block_on(compare(Storage::Disk, size(7)));
-    let scaling = one_thread.block_on(scaling::measure(full));
-    let views = one_thread.block_on(views::measure(full));
-    if full {
-        let found = json!({
-            "date": Utc::now().date_naive(),
-            "machine": machine(),
-            "comparison": { "memory": in_memory, "disk": on_disk },
-            "scaling": scaling,
-            "views": views,
-            "pressure": pressure,
-            "audits": audits,
-        });
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks");
-        fs::create_dir_all(folder).unwrap();
-        fs::write(format!("{folder}/end-to-end.json"), format!("{found:#}\n")).unwrap();
-    }
+}
+
+/// What earlier runs found.
+fn recorded() -> Value {
+    fs::read_to_string(RESULT).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(|| json!({}))
 }
 
 /// Every contestant counts the same records, in turn, on tables of its own.
 async fn compare(storage: Storage, size: Size) -> Value {
     let Size { records, maps, rounds } = size;
-    let event = world::event(&world::inserts(records, maps, 7).await);
+    let inserts = world::inserts(1 + records, maps, 7).await;
+    let (before, event) = (world::event(&inserts[..1]), world::event(&inserts[1..]));
     let mut took: BTreeMap<Contestant, Vec<Took>> = BTreeMap::new();
     for round in 0..rounds {
         let mut order = Contestant::ALL;
@@ -92,8 +102,8 @@ async fn compare(storage: Storage, size: Size) -> Value {
         }
         for contestant in order {
             let world = World::begin(storage, Maps { count: maps, padding: 0 }).await;
-            let found = contestants::run(contestant, &world, &event, IN_FLIGHT, 1).await;
-            let points = i64::try_from(records).unwrap();
+            let found = contestants::run(contestant, &world, [&before, &event], IN_FLIGHT, 1).await;
+            let points = i64::try_from(inserts.len()).unwrap();
             assert_eq!(world.counted().await, (points, points), "{}", contestant.name());
             took.entry(contestant).or_default().push(found);
             world.end().await;
