@@ -57,12 +57,13 @@ async fn serve<F: Send + 'static, T: Serialize>(
     make: impl FnOnce() -> Result<F, BoxError> + Send + 'static,
     invoke: impl AsyncFn(&F, &Delivery) -> Result<T, Failure>,
 ) -> Result<(), BoxError> {
+    // On a thread of its own, so that this one sends the registration and has its answer at once.
+    let function = tokio::task::spawn_blocking(make);
     // Nobody registers where Lambda is not: `make` says so.
     let address = variable(RUNTIME_API).unwrap_or_default();
     let client = address.parse().map(|address| Arc::new(PooledClient::builder().with_endpoint(address).build()));
     let registration = client.as_ref().ok().map(|client| Registration::begin(Arc::clone(client)));
-    // On a thread of its own, so that this one sends the registration and has its answer at once.
-    let function = tokio::task::spawn_blocking(make).await??;
+    let function = function.await??;
     let mut api = RuntimeApi::new(client?);
     if let Some(registration) = registration {
         registration.ended().await;
