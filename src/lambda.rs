@@ -76,13 +76,15 @@ async fn serve<F: Send + 'static, T: Serialize>(
             api.answer(&delivery, &result).await?;
         }
     };
+    // Before the first request: whoever sees it may send a signal.
+    let signal = shutdown::requested();
     let stop = async {
         // The request for the first invocation is sent first.
         tokio::task::yield_now().await;
         if secured(endpoint(variable).as_deref()) {
             tls::read_certificates();
         }
-        shutdown::requested().await
+        signal.await
     };
     tokio::select! {
         biased;
