@@ -29,7 +29,8 @@ pub fn variable(name: &str) -> Option<String> {
     env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// Logs as Lambda wants it, makes a function, and lets it serve to its end; one that cannot start says why.
+/// Sets up the log, makes the function, and serves its invocations until Lambda ends the process. If the function cannot
+/// be made, the log says why.
 pub async fn run<F: Send + 'static, T: Serialize>(
     make: impl FnOnce() -> Result<F, BoxError> + Send + 'static,
     invoke: impl AsyncFn(&F, &Delivery) -> Result<T, Failure>,
@@ -57,9 +58,9 @@ async fn serve<F: Send + 'static, T: Serialize>(
     make: impl FnOnce() -> Result<F, BoxError> + Send + 'static,
     invoke: impl AsyncFn(&F, &Delivery) -> Result<T, Failure>,
 ) -> Result<(), BoxError> {
-    // On a thread of its own, so that this one sends the registration and has its answer at once.
+    // On another thread, because this one sends the registration at the same time.
     let function = tokio::task::spawn_blocking(make);
-    // Nobody registers where Lambda is not: `make` says so.
+    // Without an address, nothing registers, and `make` reports the missing variable.
     let address = variable(RUNTIME_API).unwrap_or_default();
     let client = address.parse().map(|address| Arc::new(PooledClient::builder().with_endpoint(address).build()));
     let registration = client.as_ref().ok().map(|client| Registration::begin(Arc::clone(client)));
@@ -76,10 +77,10 @@ async fn serve<F: Send + 'static, T: Serialize>(
             api.answer(&delivery, &result).await?;
         }
     };
-    // Before the first request: whoever sees it may send a signal.
+    // A signal may come as soon as the first request for an invocation is sent.
     let signal = shutdown::requested();
     let stop = async {
-        // The request for the first invocation is sent first.
+        // The request for the first invocation goes first: reading the certificates would delay it.
         tokio::task::yield_now().await;
         if secured(endpoint(variable).as_deref()) {
             tls::read_certificates();

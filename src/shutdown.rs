@@ -57,14 +57,14 @@ impl Registration {
         Self(answered)
     }
 
-    /// Waits until the registration is answered, but not long. Lambda takes none after the first request for an
-    /// invocation.
+    /// Waits until the registration is answered, at most `REGISTRATION_TIMEOUT`. Lambda refuses a registration after the
+    /// first request for an invocation.
     pub async fn ended(self) {
         let _ = tokio::time::timeout(REGISTRATION_TIMEOUT, self.0).await;
     }
 }
 
-/// Takes SIGTERM and SIGINT from here on; gives which of them comes.
+/// Handles SIGTERM and SIGINT from this call on. The future ends when one of them comes, and returns its name.
 pub fn requested() -> impl Future<Output = &'static str> {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     async {

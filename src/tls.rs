@@ -1,8 +1,8 @@
 //! HTTPS, whose certificates are read beside the start.
 //!
 //! The SDK reads the authorities' certificates when a client is made, and they are more than half of a start. Nothing is sent
-//! to DynamoDB before there is an event, so a thread reads them while the function asks for its first one. A request that
-//! comes sooner waits for what is left.
+//! to DynamoDB before there is an event, so a thread reads them once the function has asked for its first one. A request to
+//! DynamoDB that comes sooner waits for the rest.
 
 use std::thread;
 

@@ -31,6 +31,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::IN_FLIGHT;
 use crate::world::{World, text};
 
 /// One way to count.
@@ -74,51 +75,44 @@ pub struct Took {
     pub markers_read: usize,
 }
 
-/// Counts the records of two events in one way; tells what the second took. It comes to a process that has counted before,
-/// as nearly all batches do: the first transaction of a new process is sent alone.
-pub async fn run(contestant: Contestant, world: &World, events: [&str; 2], in_flight: usize, item_kb: usize) -> Took {
-    let process = Process::begin(world, in_flight, item_kb);
+/// Counts the records of two events in one way; returns what the second took. Like nearly all batches, it comes to a process
+/// that has counted before: a new process sends its first transaction alone.
+pub async fn run(contestant: Contestant, world: &World, events: [&str; 2]) -> Took {
+    let process = Process::begin(world, IN_FLIGHT, 1);
     let mut took = Took::default();
     for event in events {
-        took = count(contestant, world, &process, event, in_flight, item_kb).await;
+        took = count(contestant, world, &process, event).await;
     }
     took
 }
 
-async fn count(
-    contestant: Contestant,
-    world: &World,
-    process: &Process,
-    event: &str,
-    in_flight: usize,
-    item_kb: usize,
-) -> Took {
+async fn count(contestant: Contestant, world: &World, process: &Process, event: &str) -> Took {
     let client = &world.client;
     match contestant {
         Contestant::Rollup => process.deliver(event).await,
-        Contestant::PlannedTransactions => planned(world, event, in_flight, item_kb).await,
+        Contestant::PlannedTransactions => planned(world, event).await,
         Contestant::TwoUpdates => {
-            each(event, in_flight, async |record| {
+            each(event, async |record| {
                 add_to_total(client, record).await;
                 add_to_category(client, record).await;
-                (2, 2 * item_kb)
+                (2, 2)
             })
             .await
         }
         Contestant::TransactionAnEvent => {
-            each(event, in_flight, async |record| {
+            each(event, async |record| {
                 transaction(client, record).await;
-                (1, 2 + 2 * item_kb)
+                (1, 4)
             })
             .await
         }
         Contestant::IdempotencyStore => {
-            each(event, in_flight, async |record| {
+            each(event, async |record| {
                 begin(client, record).await;
                 add_to_total(client, record).await;
                 add_to_category(client, record).await;
                 complete(client, record).await;
-                (4, 2 + 2 * item_kb)
+                (4, 4)
             })
             .await
         }
@@ -224,16 +218,16 @@ pub fn setting(config: &Config) -> Setting<'_> {
     Setting { definition: &config.definition, guard: Guard::Absent, stamp }
 }
 
-async fn planned(world: &World, event: &str, in_flight: usize, item_kb: usize) -> Took {
+async fn planned(world: &World, event: &str) -> Took {
     let (config, store) = (config(), &store(world));
     let (batch, setting) = (batch(&config, event), setting(&config));
     let (all, shapes) = (batch.ids().collect::<Vec<_>>(), vec![Shape::Complete; batch.items.len()]);
     let planned = plan::plan(&config.definition, &batch, &all);
     let planned: Vec<_> = planned.iter().map(|members| plan::assemble(&setting, &batch, &shapes, members)).collect();
-    let (requests, write_units) = (planned.len(), planned.iter().map(|one| units(one, item_kb)).sum());
+    let (requests, write_units) = (planned.len(), planned.iter().map(|one| units(one, 1)).sum());
     let began = Instant::now();
     let sent = planned.iter().map(|one| async { store.transact(one, OsRandomness.token()).await.unwrap() });
-    stream::iter(sent).buffer_unordered(in_flight).collect::<Vec<()>>().await;
+    stream::iter(sent).buffer_unordered(IN_FLIGHT).collect::<Vec<()>>().await;
     Took { time: began.elapsed(), requests, write_units, markers_read: 0 }
 }
 
@@ -245,8 +239,8 @@ struct Record {
     category: String,
 }
 
-/// Counts the records of an event one by one, with so many requests in flight.
-async fn each(event: &str, in_flight: usize, count: impl AsyncFn(&Record) -> (usize, usize)) -> Took {
+/// Counts the records of an event one by one.
+async fn each(event: &str, count: impl AsyncFn(&Record) -> (usize, usize)) -> Took {
     let began = Instant::now();
     let event: Value = serde_json::from_str(event).unwrap();
     let records = event["Records"].as_array().unwrap().iter().map(|record| {
@@ -261,7 +255,7 @@ async fn each(event: &str, in_flight: usize, count: impl AsyncFn(&Record) -> (us
     });
     let count = &count;
     let counted = records.map(|record| async move { count(&record).await });
-    let counted: Vec<_> = stream::iter(counted).buffer_unordered(in_flight).collect().await;
+    let counted: Vec<_> = stream::iter(counted).buffer_unordered(IN_FLIGHT).collect().await;
     let sum = counted.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     Took { time: began.elapsed(), requests: sum.0, write_units: sum.1, markers_read: 0 }
 }

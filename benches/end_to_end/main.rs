@@ -28,7 +28,10 @@ use world::{Maps, Storage, World};
 /// Requests in flight, for all of them: the function's default.
 const IN_FLIGHT: usize = 8;
 
-const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks");
+/// The folder of the result.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks");
+
+/// The file of the result.
 const RESULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks/end-to-end.json");
 
 /// How much is measured.
@@ -68,7 +71,8 @@ fn main() {
             "audits" => many_threads.block_on(audit::measure(full)),
             "comparison" => one_thread.block_on(comparison()),
             "scaling" => one_thread.block_on(scaling::measure(full)),
-            _ => one_thread.block_on(views::measure(full)),
+            "views" => one_thread.block_on(views::measure(full)),
+            other => panic!("no part is called {other}"),
         };
         if !of_all {
             println!("{part}: {:#}", found[part]);
@@ -77,7 +81,7 @@ fn main() {
     if full && (of_all || asked("--record")) {
         found["date"] = json!(Utc::now().date_naive());
         found["machine"] = json!(machine());
-        fs::create_dir_all(RESULTS).unwrap();
+        fs::create_dir_all(FOLDER).unwrap();
         fs::write(RESULT, format!("{found:#}\n")).unwrap();
     }
 }
@@ -102,7 +106,7 @@ async fn compare(storage: Storage, size: Size) -> Value {
         }
         for contestant in order {
             let world = World::begin(storage, Maps { count: maps, padding: 0 }).await;
-            let found = contestants::run(contestant, &world, [&before, &event], IN_FLIGHT, 1).await;
+            let found = contestants::run(contestant, &world, [&before, &event]).await;
             let points = i64::try_from(inserts.len()).unwrap();
             assert_eq!(world.counted().await, (points, points), "{}", contestant.name());
             took.entry(contestant).or_default().push(found);

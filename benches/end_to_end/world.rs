@@ -20,8 +20,8 @@ pub struct World {
     pub sdk: SdkConfig,
     pub client: Client,
     engine: Engine,
-    /// A thread of the engine's own, where whoever sends has one thread: on that one, nothing could be prepared while the
-    /// engine is at work, as it can be while the service is.
+    /// The engine's own thread, if the benchmark has only one. On that thread no request could be prepared while the engine
+    /// works on another one; with the service it can.
     of_engine: Option<Runtime>,
     /// Where the engine's file is, if it has one; removed in the end.
     _folder: Option<TempDir>,

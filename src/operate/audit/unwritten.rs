@@ -87,12 +87,11 @@ enum Look {
     Again,
 }
 
-/// What a look at view items shows of those that did not change since they were read before. Most are told without the
-/// copies that an [`Examined`] item has.
+/// The result of a look at view items, without those that changed since they were read before. Most need no [`Examined`]
+/// value, which has copies of all counters.
 #[derive(Debug, Default)]
 struct SeenAtRest {
-    /// View items that are as the first pass read them, and differed from their recount there: a first look tells no
-    /// more.
+    /// View items that differed from their recount in the first pass and are unchanged since. Only in a first look.
     still_differ: HashSet<ViewKey>,
     /// View items whose counters equal their recount.
     exact: HashMap<ViewKey, JudgedItem>,

@@ -328,7 +328,7 @@ impl Balances {
 
     /// Whether these counters of a view item equal its recount, in these views. False before [`Balances::add_back`].
     ///
-    /// It says the same as a comparison with [`Balances::truth`], and copies nothing.
+    /// The result is that of a comparison with [`Balances::truth`], without its copies.
     #[must_use]
     pub fn is_recount(&self, key: &ViewKey, stored: &StoredCounters, views: ViewSet) -> bool {
         let Some(balance) = self.items.get(key).filter(|balance| balance.of != AmountsOf::Difference) else {
