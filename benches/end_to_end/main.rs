@@ -2,14 +2,13 @@
 //!
 //! `cargo bench --bench end_to_end` measures, and writes what it found to `target/benchmarks/end-to-end.json`, from which
 //! `.ci/benchmarks` fills `docs/benchmarks.md`. `cargo test` runs it small, to see that it still runs and counts right.
-//! After `--`, `--pressure`, `--audits`, `--comparison`, `--scaling` and `--views` measure only that part, and print it;
+//! After `--`, `--pressure`, `--comparison`, `--scaling` and `--views` measure only that part, and print it;
 //! `--record` also writes it over what an earlier run found.
 
 #![allow(unreachable_pub, missing_docs, reason = "a bench has no users")]
 #![allow(clippy::cast_precision_loss, reason = "counts are small")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a bench fails by panicking, and prints")]
 
-mod audit;
 mod contestants;
 mod pressure;
 mod scaling;
@@ -43,10 +42,7 @@ pub struct Size {
 }
 
 fn main() {
-    let runtime = |builder: &mut tokio::runtime::Builder| builder.enable_all().build().unwrap();
-    let one_thread = runtime(&mut tokio::runtime::Builder::new_current_thread());
-    // Where millions of items are read, engine and reader share the machine's processors.
-    let many_threads = runtime(&mut tokio::runtime::Builder::new_multi_thread());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let arguments: Vec<String> = env::args().collect();
     let asked = |name: &str| arguments.iter().any(|argument| argument == name);
     if asked("--list") {
@@ -61,17 +57,16 @@ fn main() {
         let in_memory = compare(Storage::Memory, size(7)).await;
         json!({ "memory": in_memory, "disk": compare(Storage::Disk, size(7)).await })
     };
-    let parts = ["pressure", "audits", "comparison", "scaling", "views"];
+    let parts = ["pressure", "comparison", "scaling", "views"];
     let is_asked = |part: &str| asked(&format!("--{part}"));
     let of_all = !parts.into_iter().any(is_asked);
     let mut found = recorded();
     for part in parts.into_iter().filter(|part| of_all || is_asked(part)) {
         found[part] = match part {
-            "pressure" => one_thread.block_on(pressure::measure(full)),
-            "audits" => many_threads.block_on(audit::measure(full)),
-            "comparison" => one_thread.block_on(comparison()),
-            "scaling" => one_thread.block_on(scaling::measure(full)),
-            "views" => one_thread.block_on(views::measure(full)),
+            "pressure" => runtime.block_on(pressure::measure(full)),
+            "comparison" => runtime.block_on(comparison()),
+            "scaling" => runtime.block_on(scaling::measure(full)),
+            "views" => runtime.block_on(views::measure(full)),
             other => panic!("no part is called {other}"),
         };
         if !of_all {

@@ -13,16 +13,16 @@ use ddb_rollup::operate::local::engine::{self, Engine};
 use ddb_rollup::operate::stream::{Cursor, DynamoStream, Stream};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
+use tokio::runtime::{Builder, Runtime};
 
 /// An engine with a view table and an idempotency table.
 pub struct World {
     pub sdk: SdkConfig,
     pub client: Client,
     engine: Engine,
-    /// The engine's own thread, if the benchmark has only one. On that thread no request could be prepared while the engine
-    /// works on another one; with the service it can.
-    of_engine: Option<Runtime>,
+    /// The engine's own thread. On the benchmark's thread no request could be prepared while the engine works on another
+    /// one; with the service it can.
+    of_engine: Runtime,
     /// Where the engine's file is, if it has one; removed in the end.
     _folder: Option<TempDir>,
 }
@@ -47,11 +47,9 @@ impl World {
     pub async fn begin(storage: Storage, maps: Maps) -> Self {
         let folder = (storage == Storage::Disk).then(|| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
         let file = folder.as_ref().map(|folder| folder.path().join("engine.db"));
-        let one_thread = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
-        let of_engine = one_thread.then(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
+        let of_engine = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let engine = Engine::serve(engine::open(file.as_deref()).unwrap(), 0);
-        let threads = of_engine.as_ref().map_or_else(Handle::current, |own| own.handle().clone());
-        let engine = threads.spawn(engine).await.unwrap().unwrap();
+        let engine = of_engine.spawn(engine).await.unwrap().unwrap();
         let sdk = engine.sdk(None);
         let world = Self { client: Client::new(&sdk), sdk, engine, of_engine, _folder: folder };
         world.create_table("Map", &["MapId"], false).await;
@@ -71,9 +69,7 @@ impl World {
     pub async fn end(self) {
         drop(self.client);
         self.engine.stop().await;
-        if let Some(own) = self.of_engine {
-            own.shutdown_background();
-        }
+        self.of_engine.shutdown_background();
     }
 
     pub async fn create_table(&self, name: &str, key: &[&str], stream: bool) {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -20,7 +21,7 @@ use crate::rollup::check::judge::{Orphans, StoredCounters};
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::poison::Image;
 use crate::rollup::model::view::{OnMissingViewItem, TableId, ViewKey};
-use crate::rollup::pipeline::contribution::contribution;
+use crate::rollup::pipeline::contribution::{Contribution, contribution};
 
 impl Audit {
     /// Reads the tables and returns the view items to examine alone.
@@ -58,23 +59,28 @@ impl Audit {
 
     /// Reads all tables while the reading of the stream ends: sums up the source items and adds the view items.
     async fn read_tables(&mut self, mut reading: Option<ReadToEnd>) -> Result<(), AuditError> {
-        let definition = self.tables.definition().clone();
-        let (balances, unreadable) = (RefCell::new(Balances::of_slice(self.slice)), RefCell::new(0));
-        let uncountable = RefCell::new(Vec::new());
+        let balances = RefCell::new(Balances::of_slice(self.slice));
+        let (mut unreadable, mut uncountable) = (0, Vec::new());
         let progress = Progress::reading("source items", self.tables.source.items);
         let Self { tables, records, .. } = &mut *self;
-        let source_key = &tables.source.key;
-        let sources = tables.sources(Some(&progress), |item| match contribution(&definition, Image::New, &item) {
-            Ok(found) => {
-                for (view, reason) in &found.uncountable {
-                    let view = definition[*view].name();
-                    uncountable.borrow_mut().push(UncountableItem::new(view, source_key, &item, reason));
-                }
-                balances.borrow_mut().add_source(&found);
+        let counting = Arc::new((tables.definition().clone(), tables.source.key.clone()));
+        let shared = Arc::clone(&counting);
+        let prepare = move |item| SourceItem::of(&shared.0, &shared.1, &item);
+        let sources = tables.sources(Some(&progress), prepare, |item| match item {
+            Some(SourceItem { contribution, uncountable: of_item }) => {
+                balances.borrow_mut().add_source(&contribution);
+                uncountable.extend(of_item);
             }
-            Err(_) => *unreadable.borrow_mut() += 1,
+            None => unreadable += 1,
         });
-        let views = tables.views(|table, item| take_stored(&definition, table, &item, &mut balances.borrow_mut()));
+        let views = tables.views(
+            move |table, item| StoredViewItem::of(&counting.0, table, &item),
+            |item| {
+                if let Some(StoredViewItem { key, counters, stored }) = item {
+                    balances.borrow_mut().add_stored(&key, &counters, stored);
+                }
+            },
+        );
         let ledger = ledger::read(tables, now());
         let stream = async {
             match &mut reading {
@@ -83,7 +89,7 @@ impl Audit {
             }
         };
         let read = async {
-            let ((), (), ledger) = futures_util::future::try_join3(sources, views, ledger).await?;
+            let ((), (), ledger) = Box::pin(futures_util::future::try_join3(sources, views, ledger)).await?;
             Ok::<_, AuditError>((ledger, Instant::now()))
         };
         let ((ledger, read_at), ()) = Box::pin(futures_util::future::try_join(read, stream)).await?;
@@ -92,8 +98,8 @@ impl Audit {
         self.ledger = ledger;
         self.take_quarantined();
         self.records.catch_up(&self.tables, Reach::Thorough).await?;
-        self.unreadable = unreadable.into_inner();
-        self.uncountable = uncountable.into_inner();
+        self.unreadable = unreadable;
+        self.uncountable = uncountable;
         self.balances = balances.into_inner();
         Ok(())
     }
@@ -142,13 +148,39 @@ impl Audit {
     }
 }
 
-/// Adds an item that may be a view item. In a table that is both source and view table, an item without an attribute of
-/// a view is a source item.
-fn take_stored(definition: &Definition, table: TableId, item: &Item, balances: &mut Balances) {
-    let Ok(key) = definition.own_key(table, item) else { return };
-    let views = definition.fitting(&key);
-    let counters = StoredCounters::read(definition, views, Some(item));
-    if !views.is_empty() && (counters.has_counters || !definition.is_source(table)) {
-        balances.add_stored(&key, &counters, StoredItem::of(definition, views, item));
+/// What a source item adds to the recount.
+struct SourceItem {
+    contribution: Contribution,
+    uncountable: Vec<UncountableItem>,
+}
+
+impl SourceItem {
+    /// `None` if the item cannot be read.
+    fn of(definition: &Definition, source_key: &[String], item: &Item) -> Option<Self> {
+        let contribution = contribution(definition, Image::New, item).ok()?;
+        let uncountable = contribution.uncountable.iter().map(|(view, reason)| {
+            let view = definition[*view].name();
+            UncountableItem::new(view, source_key, item, reason)
+        });
+        Some(Self { uncountable: uncountable.collect(), contribution })
+    }
+}
+
+/// A view item as it is stored.
+struct StoredViewItem {
+    key: ViewKey,
+    counters: StoredCounters,
+    stored: StoredItem,
+}
+
+impl StoredViewItem {
+    /// `None` if the item is no view item. In a table that is both source and view table, an item without an attribute
+    /// of a view is a source item.
+    fn of(definition: &Definition, table: TableId, item: &Item) -> Option<Self> {
+        let key = definition.own_key(table, item).ok()?;
+        let views = definition.fitting(&key);
+        let counters = StoredCounters::read(definition, views, Some(item));
+        let is_taken = !views.is_empty() && (counters.has_counters || !definition.is_source(table));
+        is_taken.then(|| Self { stored: StoredItem::of(definition, views, item), counters, key })
     }
 }

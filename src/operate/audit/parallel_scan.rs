@@ -1,5 +1,5 @@
-//! The segments of a scan, read in parallel. Each runs on its own thread where one is free, because parsing an answer
-//! takes more processor time than adding up its items.
+//! The segments of a scan, read in parallel. Each runs on its own thread where one is free, because parsing an answer and
+//! preparing its items takes more processor time than adding them up.
 
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use tokio::sync::mpsc;
@@ -13,9 +13,10 @@ use crate::rollup::Item;
 const PAGES_AHEAD: usize = 1;
 
 /// A page of a scan.
-#[derive(Debug, Default)]
-pub(super) struct ScannedPage {
-    pub(super) items: Vec<Item>,
+#[derive(Debug)]
+pub(super) struct ScannedPage<T> {
+    /// What its items were prepared to.
+    pub(super) items: Vec<T>,
     /// Number of items that the service read for the page.
     pub(super) scanned: u64,
     /// Read capacity units of the page.
@@ -24,23 +25,30 @@ pub(super) struct ScannedPage {
 
 /// A scan in progress. Dropping it cancels the scan.
 #[derive(Debug)]
-pub(super) struct ParallelScan {
-    pages: mpsc::Receiver<Result<ScannedPage, String>>,
+pub(super) struct ParallelScan<T> {
+    pages: mpsc::Receiver<Result<ScannedPage<T>, String>>,
     segments: JoinSet<()>,
 }
 
-impl ParallelScan {
-    /// Starts reading this number of segments.
-    pub(super) fn start(request: &ScanFluentBuilder, segments: i32, meter: &ReadMeter) -> Self {
+impl<T: Send + 'static> ParallelScan<T> {
+    /// Starts reading this number of segments. `prepare` runs on their threads.
+    pub(super) fn start(
+        request: &ScanFluentBuilder,
+        segments: i32,
+        meter: &ReadMeter,
+        prepare: impl Fn(Item) -> T + Clone + Send + 'static,
+    ) -> Self {
         let (sender, pages) = mpsc::channel(PAGES_AHEAD * usize::try_from(segments).unwrap_or(1).max(1));
-        let reading =
-            |segment| read(request.clone().segment(segment).total_segments(segments), meter.clone(), sender.clone());
+        let reading = |segment| {
+            let request = request.clone().segment(segment).total_segments(segments);
+            read(request, meter.clone(), prepare.clone(), sender.clone())
+        };
         let segments = (0..segments).map(reading).collect();
         Self { pages, segments }
     }
 
     /// The next page of any segment; `None` when all segments are read. An error ends its segment.
-    pub(super) async fn next(&mut self) -> Option<Result<ScannedPage, String>> {
+    pub(super) async fn next(&mut self) -> Option<Result<ScannedPage<T>, String>> {
         if let Some(page) = self.pages.recv().await {
             return Some(page);
         }
@@ -54,7 +62,12 @@ impl ParallelScan {
 }
 
 /// Reads one segment, at most `PAGES_AHEAD` pages ahead of the consumer.
-async fn read(request: ScanFluentBuilder, meter: ReadMeter, pages: mpsc::Sender<Result<ScannedPage, String>>) {
+async fn read<T>(
+    request: ScanFluentBuilder,
+    meter: ReadMeter,
+    prepare: impl Fn(Item) -> T,
+    pages: mpsc::Sender<Result<ScannedPage<T>, String>>,
+) {
     let mut from = None;
     loop {
         let page = match request.clone().set_exclusive_start_key(from).send().await {
@@ -66,7 +79,7 @@ async fn read(request: ScanFluentBuilder, meter: ReadMeter, pages: mpsc::Sender<
             }
         };
         let units = meter.consumed(&page.consumed_capacity).await;
-        let items = page.items.unwrap_or_default().into_iter().map(Item::from).collect();
+        let items = page.items.unwrap_or_default().into_iter().map(Item::from).map(&prepare).collect();
         let scanned = u64::try_from(page.scanned_count).unwrap_or_default();
         from = page.last_evaluated_key.filter(|key| !key.is_empty());
         if pages.send(Ok(ScannedPage { items, scanned, units })).await.is_err() || from.is_none() {

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -14,7 +15,7 @@ use crate::rollup::Item;
 use crate::rollup::check::recount::{Recounts, SourceKey};
 use crate::rollup::model::poison::Image;
 use crate::rollup::model::view::{View, ViewKey};
-use crate::rollup::pipeline::contribution::contribution;
+use crate::rollup::pipeline::contribution::{Contribution, contribution};
 
 impl TableReader {
     /// Recounts view items.
@@ -23,9 +24,15 @@ impl TableReader {
     /// When the table cannot be read.
     pub(super) async fn recount(&self, keys: &[ViewKey]) -> Result<Recounts, AuditError> {
         let recounts = RefCell::new(Recounts::of(keys));
-        let visit = |item: Item| {
-            if let Ok(found) = contribution(self.definition(), Image::New, &item) {
-                recounts.borrow_mut().add(SourceKey::of(&self.source.key, &item), &found);
+        let counting = Arc::new((self.definition().clone(), self.source.key.clone()));
+        let prepare = move |item: Item| {
+            let (definition, source_key) = &*counting;
+            let found = contribution(definition, Image::New, &item).ok()?;
+            Some((SourceKey::of(source_key, &item), found))
+        };
+        let visit = |prepared: Option<(SourceKey, Contribution)>| {
+            if let Some((key, found)) = prepared {
+                recounts.borrow_mut().add(key, &found);
             }
         };
         let (definition, source) = (self.definition(), self.definition().source_table());
@@ -33,9 +40,9 @@ impl TableReader {
             |key| definition.fitting(key).iter().map(move |view| SourceSearch::of(self, &definition[view], key));
         let searches = || keys.iter().flat_map(of_key);
         if self.prefers_scan(source, keys.len()) || !searches().all(|search| search.is_query()) {
-            self.sources(None, visit).await?;
+            self.sources(None, prepare, visit).await?;
         } else {
-            let queries = searches().map(|search| self.query(search, &visit));
+            let queries = searches().map(|search| self.query(search, |item| visit(prepare(item))));
             stream::iter(queries).buffer_unordered(self.concurrency).try_collect::<()>().await?;
         }
         Ok(recounts.into_inner())

@@ -1,7 +1,7 @@
 //! The reads of an audit. All of them are consistent, and none exceeds the rate that the operator allows.
 
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::convert::identity;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -113,27 +113,28 @@ impl TableReader {
         &self.config.definition
     }
 
-    /// Scans a table in parallel, page by page.
-    async fn scan<'a>(
+    /// Scans a table in parallel, page by page. `prepare` runs on several threads, `visit` on this one.
+    async fn scan<'a, T: Send + 'static>(
         &self,
         table: &str,
         attributes: impl IntoIterator<Item = &'a str>,
         progress: Option<&Progress>,
-        visit: impl Fn(Item),
+        prepare: impl Fn(Item) -> T + Clone + Send + 'static,
+        mut visit: impl FnMut(T),
     ) -> Result<(), AuditError> {
         let Projection { expression, names } = projection(attributes);
         let segments = self.segments(table).await?;
         let request = self.client.scan().table_name(table).consistent_read(true);
         let request = request.projection_expression(expression).set_expression_attribute_names(Some(names));
         let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let mut scan = ParallelScan::start(&request, segments, &self.meter);
+        let mut scan = ParallelScan::start(&request, segments, &self.meter, prepare);
         let mut units = 0.0;
         while let Some(page) = scan.next().await {
             let page = page.map_err(|cause| error("scan", table, cause))?;
             if let Some(progress) = progress {
                 progress.add(page.scanned);
             }
-            page.items.into_iter().for_each(&visit);
+            page.items.into_iter().for_each(&mut visit);
             units += page.units;
         }
         self.scans.lock().unwrap_or_else(PoisonError::into_inner).insert(table.to_owned(), units);
@@ -161,35 +162,50 @@ impl TableReader {
         self.source.key.iter().map(String::as_str).chain(self.definition().reads())
     }
 
-    /// Reads every source item: its key and the attributes that the views use.
+    /// Reads every source item: its key and the attributes that the views use. `prepare` runs on several threads.
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub async fn sources(&self, progress: Option<&Progress>, visit: impl Fn(Item)) -> Result<(), AuditError> {
-        self.scan(self.definition().source_table(), self.source_attributes(), progress, visit).await
+    pub async fn sources<T: Send + 'static>(
+        &self,
+        progress: Option<&Progress>,
+        prepare: impl Fn(Item) -> T + Clone + Send + 'static,
+        visit: impl FnMut(T),
+    ) -> Result<(), AuditError> {
+        self.scan(self.definition().source_table(), self.source_attributes(), progress, prepare, visit).await
     }
 
-    /// Reads every item of the view tables: its key, its measures and its version.
+    /// Reads every item of the view tables: its key, its measures and its version. `prepare` runs on several threads.
     ///
     /// # Errors
     /// When a table cannot be read.
-    pub async fn views(&self, visit: impl Fn(TableId, Item)) -> Result<(), AuditError> {
+    pub async fn views<T: Send + 'static>(
+        &self,
+        prepare: impl Fn(TableId, Item) -> T + Clone + Send + 'static,
+        mut visit: impl FnMut(T),
+    ) -> Result<(), AuditError> {
         for (id, _) in self.definition().table_ids() {
-            self.view(id, |item| visit(id, item)).await?;
+            let prepare = prepare.clone();
+            self.view(id, move |item| prepare(id, item), &mut visit).await?;
         }
         Ok(())
     }
 
-    async fn view(&self, id: TableId, visit: impl Fn(Item)) -> Result<(), AuditError> {
-        self.scan(&self.definition()[id].name, self.definition().item_attributes(id), None, visit).await
+    async fn view<T: Send + 'static>(
+        &self,
+        id: TableId,
+        prepare: impl Fn(Item) -> T + Clone + Send + 'static,
+        visit: impl FnMut(T),
+    ) -> Result<(), AuditError> {
+        self.scan(&self.definition()[id].name, self.definition().item_attributes(id), None, prepare, visit).await
     }
 
     /// Reads these attributes of every marker.
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub async fn markers(&self, attributes: &[&str], visit: impl Fn(Item)) -> Result<(), AuditError> {
-        self.scan(&self.config.idempotency_table, attributes.iter().copied(), None, visit).await
+    pub async fn markers(&self, attributes: &[&str], visit: impl FnMut(Item)) -> Result<(), AuditError> {
+        self.scan(&self.config.idempotency_table, attributes.iter().copied(), None, identity, visit).await
     }
 
     /// Reads the current state of view items; missing items are left out. They are read one by one, or by a scan if
@@ -204,12 +220,8 @@ impl TableReader {
             let wanted: HashSet<&ViewKey> = keys.iter().filter(|key| key.table == id).collect();
             let of_key = |item: Item| Some((definition.own_key(id, &item).ok()?, item));
             if self.prefers_scan(&table.name, wanted.len()) {
-                let scanned = RefCell::new(&mut found);
-                self.view(id, |item| {
-                    let item = of_key(item).filter(|(key, _)| wanted.contains(key));
-                    scanned.borrow_mut().extend(item);
-                })
-                .await?;
+                let take = |item| found.extend(of_key(item).filter(|(key, _)| wanted.contains(key)));
+                self.view(id, identity, take).await?;
             } else {
                 let wanted = wanted.into_iter().map(|key| definition.key_item(key));
                 let items = self.get(&table.name, wanted, definition.item_attributes(id)).await?;

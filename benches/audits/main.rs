@@ -1,8 +1,14 @@
 //! An audit and an adoption beside the least that they can be: a scan of the same items, and writes of the same view items.
 //!
-//! `cargo bench --bench end_to_end -- --audits` measures only these; `AUDIT_BENCH_POINTS` and `AUDIT_BENCH_ITEMS` say how
-//! much, and `AUDIT_BENCH_SETTLE` how many seconds a record may take to the stream. Times are those of the clock, and the
-//! processor time of engine and reader together, which has no waiting in it.
+//! `cargo bench --bench audits` measures, and writes what it found to `target/benchmarks/audits.json`, from which
+//! `.ci/benchmarks` fills `docs/benchmarks.md`. `cargo test` runs it small, to see that it still runs and counts right.
+//! `AUDIT_BENCH_POINTS` and `AUDIT_BENCH_ITEMS` say how much, and `AUDIT_BENCH_SETTLE` how many seconds a record may take to
+//! the stream; with one of them the result is only printed. Times are those of the clock, and the processor time of engine
+//! and reader together, which has no waiting in it. Memory is allocated as in the operator's command.
+
+#![allow(unreachable_pub, missing_docs, reason = "a bench has no users")]
+#![allow(clippy::cast_precision_loss, reason = "counts are small")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a bench fails by panicking, and prints")]
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,11 +28,25 @@ use ddb_rollup::rollup::check::balance::Balances;
 use ddb_rollup::rollup::model::poison::Image;
 use ddb_rollup::rollup::pipeline::contribution::contribution;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use mimalloc::MiMalloc;
 use serde_json::{Value, json};
+use support::engine::{Engine, s};
 use tokio::time::Instant;
 
-use crate::world::{self, Maps, Storage, World};
-use crate::{IN_FLIGHT, median};
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// The folder of the result.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks");
+
+/// The file of the result.
+const RESULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks/audits.json");
+
+/// What changes how much is measured.
+const SETTINGS: [&str; 3] = ["AUDIT_BENCH_POINTS", "AUDIT_BENCH_ITEMS", "AUDIT_BENCH_SETTLE"];
+
+/// Requests in flight: the default of the operator's command.
+const IN_FLIGHT: usize = 8;
 
 /// Items that one request can write.
 const BATCH_WRITE: usize = 25;
@@ -36,6 +56,9 @@ const TRANSACTION_ITEMS: usize = 99;
 
 /// Segments of the bare scan.
 const SEGMENTS: i32 = 4;
+
+/// Seconds that a record may take to the stream: the default of the operator's command.
+const DEFAULT_SETTLE: usize = 5;
 
 /// Categories of the points of one map.
 const CATEGORIES: usize = 4;
@@ -130,20 +153,55 @@ fn bytes_at_rest(maps: usize) -> Option<f64> {
     (before > 0.0).then_some(bytes)
 }
 
+fn map_name(number: usize) -> String {
+    format!("map-{number}")
+}
+
+/// The middle one.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 /// A number that the environment may set.
 fn setting(name: &str) -> Option<usize> {
     env::var(name).ok().and_then(|value| value.parse().ok())
 }
 
+fn main() {
+    let arguments: Vec<String> = env::args().collect();
+    let asked = |name: &str| arguments.iter().any(|argument| argument == name);
+    if asked("--list") {
+        println!("audits: test");
+        return;
+    }
+    let full = asked("--bench");
+    // Engine and reader share the machine's processors.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let found = runtime.block_on(measure(full));
+    if full && SETTINGS.into_iter().all(|name| setting(name).is_none()) {
+        fs::create_dir_all(FOLDER).unwrap();
+        fs::write(RESULT, format!("{found:#}\n")).unwrap();
+    } else {
+        println!("{found:#}");
+    }
+}
+
 /// Both kinds of keys; small when it is only to be seen that they run.
-pub async fn measure(full: bool) -> Value {
-    let of = |name, of_full, small| setting(name).unwrap_or(if full { of_full } else { small });
-    let (points, maps) = (of("AUDIT_BENCH_POINTS", 200_000, 200), of("AUDIT_BENCH_ITEMS", 40_000, 40));
-    let settles = match setting("AUDIT_BENCH_SETTLE") {
-        Some(seconds) => vec![seconds],
-        None if full => vec![0, 5],
-        None => vec![0],
+async fn measure(full: bool) -> Value {
+    let [points, maps, settle] = SETTINGS.map(setting);
+    let (points, maps) = if full {
+        (points.unwrap_or(200_000), maps.unwrap_or(40_000))
+    } else {
+        (points.unwrap_or(200), maps.unwrap_or(40))
     };
+    let settle = settle.unwrap_or_default();
+    let mut runs = vec![(settle, Keys::Align), (settle, Keys::Cross)];
+    if full && settle == 0 {
+        // The waits are the same for both kinds of keys.
+        runs.push((DEFAULT_SETTLE, Keys::Align));
+    }
     let at_rest: Vec<Value> = [100_000, 1_000_000]
         .into_iter()
         .take(if full { 2 } else { 1 })
@@ -151,14 +209,12 @@ pub async fn measure(full: bool) -> Value {
         .collect();
     println!("at rest: {at_rest:?}");
     let mut found = Vec::new();
-    for settle in settles {
-        for keys in [Keys::Align, Keys::Cross] {
-            let settle = Duration::from_secs(u64::try_from(settle).unwrap());
-            let load = Load { keys, points, maps, settle, rounds: if full { 3 } else { 1 } };
-            let one = compare(load).await;
-            println!("audit: {one}");
-            found.push(one);
-        }
+    for (settle, keys) in runs {
+        let settle = Duration::from_secs(u64::try_from(settle).unwrap());
+        let load = Load { keys, points, maps, settle, rounds: if full { 3 } else { 1 } };
+        let one = compare(load).await;
+        println!("audit: {one}");
+        found.push(one);
     }
     json!({ "points": points, "view_items": maps, "groups": CATEGORIES, "runs": found, "at_rest": at_rest })
 }
@@ -181,14 +237,14 @@ impl Keys {
 
     /// A point, of the map that it counts for.
     fn point(self, number: usize, maps: usize) -> HashMap<String, AttributeValue> {
-        let map = world::name(number % maps);
+        let map = map_name(number % maps);
         let category = format!("category-{}", number / maps % CATEGORIES);
         let (key, owner) = match self {
             Self::Align => (map, "nobody".to_owned()),
             Self::Cross => (format!("key-{number}"), map),
         };
         let texts = [("MapId", key), ("PointId", format!("point-{number}")), ("Category", category), ("Owner", owner)];
-        texts.into_iter().map(|(name, value)| (name.to_owned(), world::text(&value))).collect()
+        texts.into_iter().map(|(name, value)| (name.to_owned(), s(&value))).collect()
     }
 }
 
@@ -218,7 +274,7 @@ impl Load {
             let total = groups.values().sum();
             let groups = groups.into_iter().map(|(group, count)| (group, number(count))).collect();
             HashMap::from([
-                ("MapId".to_owned(), world::text(&world::name(map))),
+                ("MapId".to_owned(), s(&map_name(map))),
                 ("TotalPoints".to_owned(), number(total)),
                 ("CategoryCounts".to_owned(), AttributeValue::M(groups)),
                 ("RollupVersion".to_owned(), number(1)),
@@ -229,28 +285,29 @@ impl Load {
 }
 
 /// The points are there before the stream is switched on: each of its writes costs more, the longer it is.
-async fn begin(load: Load) -> World {
-    let world = World::begin(Storage::Memory, Maps { count: 0, padding: 0 }).await;
-    world.create_table("Point", &["MapId", "PointId"], false).await;
+async fn begin(load: Load) -> Engine {
+    let engine = Engine::start().await;
+    engine.db.delete_table().table_name("Point").send().await.unwrap();
+    engine.create_table("Point", &["MapId", "PointId"], false).await;
     for table in ["Bare", "BareBatches"] {
-        world.create_table(table, &["MapId"], false).await;
+        engine.create_table(table, &["MapId"], false).await;
     }
-    world.create_table("BareNotes", &["SequenceNumber", "Stream"], false).await;
-    write(&world, "Point", (0..load.points).map(|number| load.keys.point(number, load.maps))).await;
+    engine.create_table("BareNotes", &["SequenceNumber", "Stream"], false).await;
+    write(&engine, "Point", (0..load.points).map(|number| load.keys.point(number, load.maps))).await;
     let stream = StreamSpecification::builder().stream_enabled(true);
     let stream = stream.stream_view_type(StreamViewType::NewAndOldImages).build().unwrap();
-    world.client.update_table().table_name("Point").stream_specification(stream).send().await.unwrap();
-    world
+    engine.db.update_table().table_name("Point").stream_specification(stream).send().await.unwrap();
+    engine
 }
 
 /// Writes items, and nothing else.
-async fn write(world: &World, table: &str, items: impl Iterator<Item = HashMap<String, AttributeValue>>) -> Took {
+async fn write(engine: &Engine, table: &str, items: impl Iterator<Item = HashMap<String, AttributeValue>>) -> Took {
     let put =
         |item| WriteRequest::builder().put_request(PutRequest::builder().set_item(Some(item)).build().unwrap()).build();
     let requests: Vec<WriteRequest> = items.map(put).collect();
     let timer = Timer::start();
     let batches = requests.chunks(BATCH_WRITE).map(|batch| {
-        let request = world.client.batch_write_item().request_items(table, batch.to_vec());
+        let request = engine.db.batch_write_item().request_items(table, batch.to_vec());
         async move { request.send().await.map(drop) }
     });
     stream::iter(batches).buffer_unordered(IN_FLIGHT).try_collect::<()>().await.unwrap();
@@ -259,7 +316,7 @@ async fn write(world: &World, table: &str, items: impl Iterator<Item = HashMap<S
 
 /// Writes items that must not be there yet, in transactions, and one small item with each: what an adoption has to do to be
 /// safe beside writers, and to be told of.
-async fn transact(world: &World, items: Vec<HashMap<String, AttributeValue>>) -> Took {
+async fn transact(engine: &Engine, items: Vec<HashMap<String, AttributeValue>>) -> Took {
     let put = |table: &str, absent: &str, item: HashMap<String, AttributeValue>| {
         let put = Put::builder().table_name(table).set_item(Some(item));
         let put = put.condition_expression(format!("attribute_not_exists({absent})")).build().unwrap();
@@ -267,14 +324,14 @@ async fn transact(world: &World, items: Vec<HashMap<String, AttributeValue>>) ->
     };
     let with_note = |(number, items): (usize, &[HashMap<String, AttributeValue>])| {
         let note = [("SequenceNumber", format!("bare-{number}")), ("Stream", "bare".to_owned())];
-        let note = note.into_iter().map(|(name, value)| (name.to_owned(), world::text(&value))).collect();
+        let note = note.into_iter().map(|(name, value)| (name.to_owned(), s(&value))).collect();
         let puts = items.iter().map(|item| put("Bare", "MapId", item.clone()));
         puts.chain([put("BareNotes", "SequenceNumber", note)]).collect::<Vec<_>>()
     };
     let transactions: Vec<_> = items.chunks(TRANSACTION_ITEMS).enumerate().map(with_note).collect();
     let timer = Timer::start();
     let sent = transactions.into_iter().map(|actions| {
-        let request = world.client.transact_write_items().set_transact_items(Some(actions));
+        let request = engine.db.transact_write_items().set_transact_items(Some(actions));
         async move { request.send().await.map(drop) }
     });
     stream::iter(sent).buffer_unordered(IN_FLIGHT).try_collect::<()>().await.unwrap();
@@ -282,10 +339,10 @@ async fn transact(world: &World, items: Vec<HashMap<String, AttributeValue>>) ->
 }
 
 /// Reads every item of a table by a parallel scan, and does nothing with it.
-async fn scan(world: &World, table: &str, items: usize) -> Took {
+async fn scan(engine: &Engine, table: &str, items: usize) -> Took {
     let timer = Timer::start();
     let segments = (0..SEGMENTS).map(|segment| async move {
-        let scan = world.client.scan().table_name(table).consistent_read(true);
+        let scan = engine.db.scan().table_name(table).consistent_read(true);
         let scan = scan.segment(segment).total_segments(SEGMENTS).into_paginator().items().send();
         scan.collect::<Result<Vec<_>, _>>().await.map(|items| items.len())
     });
@@ -294,17 +351,17 @@ async fn scan(world: &World, table: &str, items: usize) -> Took {
     timer.stop()
 }
 
-async fn adopt(world: &World, load: Load) -> (Took, RepairReport) {
+async fn adopt(engine: &Engine, load: Load) -> (Took, RepairReport) {
     let (_stopper, stop) = stop::stop();
     let timer = Timer::start();
-    let report = repair::repair(&world.sdk, load.config(), &load.scope(), "bench", &stop).await.unwrap();
+    let report = repair::repair(&engine.sdk, load.config(), &load.scope(), "bench", &stop).await.unwrap();
     (timer.stop(), report)
 }
 
-async fn audit(world: &World, load: Load) -> (Took, AuditReport) {
+async fn audit(engine: &Engine, load: Load) -> (Took, AuditReport) {
     let (_stopper, stop) = stop::stop();
     let timer = Timer::start();
-    let report = Box::pin(audit::audit(&world.sdk, load.config(), &load.scope(), &stop)).await.unwrap();
+    let report = Box::pin(audit::audit(&engine.sdk, load.config(), &load.scope(), &stop)).await.unwrap();
     (timer.stop(), report)
 }
 
@@ -324,24 +381,23 @@ struct Round {
 impl Round {
     async fn measure(load: Load) -> Self {
         let (points, maps) = (load.points, load.maps);
-        let world = begin(load).await;
-        let mut round = Self { scan: scan(&world, "Point", points).await, ..Self::default() };
-        round.batches = write(&world, "BareBatches", load.view_items().into_iter()).await;
-        round.transactions = transact(&world, load.view_items()).await;
-        let (took, report) = adopt(&world, load).await;
+        let engine = begin(load).await;
+        let mut round = Self { scan: scan(&engine, "Point", points).await, ..Self::default() };
+        round.batches = write(&engine, "BareBatches", load.view_items().into_iter()).await;
+        round.transactions = transact(&engine, load.view_items()).await;
+        let (took, report) = adopt(&engine, load).await;
         round.adoption = took;
         assert_eq!((report.repaired, report.audit.exact), (maps as u64, maps as u64));
         let timer = Timer::start();
         // The records of the repair, and one that it began.
         let records = maps.div_ceil(TRANSACTION_ITEMS) + 1;
-        tokio::join!(scan(&world, "Point", points), scan(&world, "Map", maps), scan(&world, "Idempotency", records));
+        tokio::join!(scan(&engine, "Point", points), scan(&engine, "Map", maps), scan(&engine, "Idempotency", records));
         round.scan_of_all = timer.stop();
         forget_peak();
         let before = peak_mib();
-        let (took, report) = audit(&world, load).await;
+        let (took, report) = audit(&engine, load).await;
         (round.audit, round.audit_mib) = (took, peak_mib() - before);
         assert_eq!((report.exact, report.source_items), (maps as u64, points as u64));
-        world.end().await;
         round
     }
 }
