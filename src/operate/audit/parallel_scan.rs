@@ -1,6 +1,8 @@
 //! The segments of a scan, read in parallel. Each runs on its own thread where one is free, because parsing an answer and
 //! preparing its items takes more processor time than adding them up.
 
+use std::mem::take;
+
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -9,24 +11,27 @@ use super::read_meter::ReadMeter;
 use crate::operate::error::failure_text;
 use crate::rollup::Item;
 
-/// Pages of a segment that are read ahead.
-const PAGES_AHEAD: usize = 1;
+/// Parts of a segment that are prepared ahead.
+const PARTS_AHEAD: usize = 1;
 
-/// A page of a scan.
+/// The most items of a part. With many views, what an item is prepared to is a multiple of the item's size.
+const PART_ITEMS: usize = 500;
+
+/// A part of a page of a scan.
 #[derive(Debug)]
-pub(super) struct ScannedPage<T> {
+pub(super) struct ScannedPart<T> {
     /// What its items were prepared to.
     pub(super) items: Vec<T>,
-    /// Number of items that the service read for the page.
+    /// Number of items that the service read for the page; zero after the page's first part.
     pub(super) scanned: u64,
-    /// Read capacity units of the page.
+    /// Read capacity units of the page; zero after the page's first part.
     pub(super) units: f64,
 }
 
 /// A scan in progress. Dropping it cancels the scan.
 #[derive(Debug)]
 pub(super) struct ParallelScan<T> {
-    pages: mpsc::Receiver<Result<ScannedPage<T>, String>>,
+    parts: mpsc::Receiver<Result<ScannedPart<T>, String>>,
     segments: JoinSet<()>,
 }
 
@@ -38,19 +43,19 @@ impl<T: Send + 'static> ParallelScan<T> {
         meter: &ReadMeter,
         prepare: impl Fn(Item) -> T + Clone + Send + 'static,
     ) -> Self {
-        let (sender, pages) = mpsc::channel(PAGES_AHEAD * usize::try_from(segments).unwrap_or(1).max(1));
+        let (sender, parts) = mpsc::channel(PARTS_AHEAD * usize::try_from(segments).unwrap_or(1).max(1));
         let reading = |segment| {
             let request = request.clone().segment(segment).total_segments(segments);
             read(request, meter.clone(), prepare.clone(), sender.clone())
         };
         let segments = (0..segments).map(reading).collect();
-        Self { pages, segments }
+        Self { parts, segments }
     }
 
-    /// The next page of any segment; `None` when all segments are read. An error ends its segment.
-    pub(super) async fn next(&mut self) -> Option<Result<ScannedPage<T>, String>> {
-        if let Some(page) = self.pages.recv().await {
-            return Some(page);
+    /// The next part of any segment; `None` when all segments are read. An error ends its segment.
+    pub(super) async fn next(&mut self) -> Option<Result<ScannedPart<T>, String>> {
+        if let Some(part) = self.parts.recv().await {
+            return Some(part);
         }
         while let Some(ended) = self.segments.join_next().await {
             if let Err(error) = ended {
@@ -61,12 +66,12 @@ impl<T: Send + 'static> ParallelScan<T> {
     }
 }
 
-/// Reads one segment, at most `PAGES_AHEAD` pages ahead of the consumer.
+/// Reads one segment, at most one page and `PARTS_AHEAD` parts ahead of the consumer.
 async fn read<T>(
     request: ScanFluentBuilder,
     meter: ReadMeter,
     prepare: impl Fn(Item) -> T,
-    pages: mpsc::Sender<Result<ScannedPage<T>, String>>,
+    parts: mpsc::Sender<Result<ScannedPart<T>, String>>,
 ) {
     let mut from = None;
     loop {
@@ -74,15 +79,25 @@ async fn read<T>(
             Ok(answer) => answer,
             Err(error) => {
                 // Ignore a closed channel: the scan is no longer wanted.
-                let _ = pages.send(Err(failure_text(&error))).await;
+                let _ = parts.send(Err(failure_text(&error))).await;
                 return;
             }
         };
-        let units = meter.consumed(&page.consumed_capacity).await;
-        let items = page.items.unwrap_or_default().into_iter().map(Item::from).map(&prepare).collect();
-        let scanned = u64::try_from(page.scanned_count).unwrap_or_default();
+        let mut units = meter.consumed(&page.consumed_capacity).await;
+        let mut scanned = u64::try_from(page.scanned_count).unwrap_or_default();
+        let mut items = page.items.unwrap_or_default().into_iter();
+        loop {
+            let prepared: Vec<T> = items.by_ref().take(PART_ITEMS).map(Item::from).map(&prepare).collect();
+            let part = ScannedPart { items: prepared, scanned: take(&mut scanned), units: take(&mut units) };
+            if parts.send(Ok(part)).await.is_err() {
+                return;
+            }
+            if items.len() == 0 {
+                break;
+            }
+        }
         from = page.last_evaluated_key.filter(|key| !key.is_empty());
-        if pages.send(Ok(ScannedPage { items, scanned, units })).await.is_err() || from.is_none() {
+        if from.is_none() {
             return;
         }
     }

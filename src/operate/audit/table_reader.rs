@@ -113,7 +113,7 @@ impl TableReader {
         &self.config.definition
     }
 
-    /// Scans a table in parallel, page by page. `prepare` runs on several threads, `visit` on this one.
+    /// Scans a table in parallel, part by part. `prepare` runs on several threads, `visit` on this one.
     async fn scan<'a, T: Send + 'static>(
         &self,
         table: &str,
@@ -129,13 +129,13 @@ impl TableReader {
         let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let mut scan = ParallelScan::start(&request, segments, &self.meter, prepare);
         let mut units = 0.0;
-        while let Some(page) = scan.next().await {
-            let page = page.map_err(|cause| error("scan", table, cause))?;
+        while let Some(part) = scan.next().await {
+            let part = part.map_err(|cause| error("scan", table, cause))?;
             if let Some(progress) = progress {
-                progress.add(page.scanned);
+                progress.add(part.scanned);
             }
-            page.items.into_iter().for_each(&mut visit);
-            units += page.units;
+            part.items.into_iter().for_each(&mut visit);
+            units += part.units;
         }
         self.scans.lock().unwrap_or_else(PoisonError::into_inner).insert(table.to_owned(), units);
         Ok(())
