@@ -15,6 +15,9 @@ use crate::engine::{Engine, n, s, sequence_number};
 pub const BUSY: u64 = 3;
 pub const QUIET: u64 = 3;
 
+/// How many write at once.
+const WRITERS: u64 = 2;
+
 /// An index below `below`.
 fn place(state: &mut u64, below: u64) -> usize {
     usize::try_from(chance(state, below)).unwrap()
@@ -52,9 +55,11 @@ impl Writes {
         Definition::new(vec![view.unwrap()]).unwrap()
     }
 
-    async fn one(self, engine: &Engine, state: &mut u64) {
+    /// One write of one of the writers. Each has points of its own: where two delete the same one at once, DynamoDB Local
+    /// adds a record of a deletion without an image to the stream, and that goes into quarantine.
+    async fn one(self, engine: &Engine, writer: u64, state: &mut u64) {
         let map = format!("busy{}", chance(state, BUSY));
-        let point = format!("p{}", chance(state, 40));
+        let point = format!("p{}", WRITERS * chance(state, 40 / WRITERS) + writer);
         let category = ["Bar", "Zoo"].get(place(state, 3)).copied();
         match (self, chance(state, 4)) {
             (Self::Points, 0) => engine.delete_point(&map, &point).await,
@@ -91,12 +96,12 @@ impl Fire {
     pub fn light_with(engine: &Arc<Engine>, kind: Writes) -> Self {
         let (stop, writes) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let mut tasks = Vec::new();
-        for writer in 0..2_u64 {
+        for writer in 0..WRITERS {
             let (engine, stop, writes) = (Arc::clone(engine), Arc::clone(&stop), Arc::clone(&writes));
             tasks.push(tokio::spawn(async move {
                 let mut state = writer + 1;
                 while !stop.load(Ordering::Relaxed) {
-                    kind.one(&engine, &mut state).await;
+                    kind.one(&engine, writer, &mut state).await;
                     writes.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(30 + chance(&mut state, 40))).await;
                 }
