@@ -196,9 +196,9 @@ async fn measure(full: bool) -> Value {
     } else {
         (points.unwrap_or(200), maps.unwrap_or(40))
     };
-    let settle = settle.unwrap_or_default();
-    let mut runs = vec![(settle, Keys::Align), (settle, Keys::Cross)];
-    if full && settle == 0 {
+    let asked = settle.unwrap_or_default();
+    let mut runs = vec![(asked, Keys::Align), (asked, Keys::Cross)];
+    if full && settle.is_none() {
         // The waits are the same for both kinds of keys.
         runs.push((DEFAULT_SETTLE, Keys::Align));
     }

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -63,9 +62,8 @@ impl Audit {
         let (mut unreadable, mut uncountable) = (0, Vec::new());
         let progress = Progress::reading("source items", self.tables.source.items);
         let Self { tables, records, .. } = &mut *self;
-        let counting = Arc::new((tables.definition().clone(), tables.source.key.clone()));
-        let shared = Arc::clone(&counting);
-        let prepare = move |item| SourceItem::of(&shared.0, &shared.1, &item);
+        let (definition, source_key) = (tables.definition().clone(), tables.source.key.clone());
+        let prepare = move |item| SourceItem::of(&definition, &source_key, &item);
         let sources = tables.sources(Some(&progress), prepare, |item| match item {
             Some(SourceItem { contribution, uncountable: of_item }) => {
                 balances.borrow_mut().add_source(&contribution);
@@ -73,14 +71,13 @@ impl Audit {
             }
             None => unreadable += 1,
         });
-        let views = tables.views(
-            move |table, item| StoredViewItem::of(&counting.0, table, &item),
-            |item| {
-                if let Some(StoredViewItem { key, counters, stored }) = item {
-                    balances.borrow_mut().add_stored(&key, &counters, stored);
-                }
-            },
-        );
+        let definition = tables.definition().clone();
+        let prepare = move |table, item| StoredViewItem::of(&definition, table, &item);
+        let views = tables.views(prepare, |item| {
+            if let Some(StoredViewItem { key, counters, stored }) = item {
+                balances.borrow_mut().add_stored(&key, &counters, stored);
+            }
+        });
         let ledger = ledger::read(tables, now());
         let stream = async {
             match &mut reading {

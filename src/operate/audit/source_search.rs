@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -24,11 +23,10 @@ impl TableReader {
     /// When the table cannot be read.
     pub(super) async fn recount(&self, keys: &[ViewKey]) -> Result<Recounts, AuditError> {
         let recounts = RefCell::new(Recounts::of(keys));
-        let counting = Arc::new((self.definition().clone(), self.source.key.clone()));
+        let (definition, source_key) = (self.definition().clone(), self.source.key.clone());
         let prepare = move |item: Item| {
-            let (definition, source_key) = &*counting;
-            let found = contribution(definition, Image::New, &item).ok()?;
-            Some((SourceKey::of(source_key, &item), found))
+            let found = contribution(&definition, Image::New, &item).ok()?;
+            Some((SourceKey::of(&source_key, &item), found))
         };
         let visit = |prepared: Option<(SourceKey, Contribution)>| {
             if let Some((key, found)) = prepared {
