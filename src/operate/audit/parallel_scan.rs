@@ -1,8 +1,6 @@
 //! The segments of a scan, read in parallel. Each runs on its own thread where one is free, because parsing an answer and
 //! preparing its items takes more processor time than adding them up.
 
-use std::mem::take;
-
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -41,7 +39,7 @@ impl<T: Send + 'static> ParallelScan<T> {
         request: &ScanFluentBuilder,
         segments: i32,
         meter: &ReadMeter,
-        prepare: impl Fn(Item) -> T + Clone + Send + 'static,
+        prepare: impl Fn(Item) -> T + Clone + Send + Sync + 'static,
     ) -> Self {
         let (sender, parts) = mpsc::channel(PARTS_AHEAD * usize::try_from(segments).unwrap_or(1).max(1));
         let reading = |segment| {
@@ -83,22 +81,47 @@ async fn read<T>(
                 return;
             }
         };
-        let mut units = meter.consumed(&page.consumed_capacity).await;
-        let mut scanned = u64::try_from(page.scanned_count).unwrap_or_default();
-        let mut items = page.items.unwrap_or_default().into_iter();
-        loop {
-            let prepared: Vec<T> = items.by_ref().take(PART_ITEMS).map(Item::from).map(&prepare).collect();
-            let part = ScannedPart { items: prepared, scanned: take(&mut scanned), units: take(&mut units) };
+        let units = meter.consumed(&page.consumed_capacity).await;
+        let scanned = u64::try_from(page.scanned_count).unwrap_or_default();
+        let items = page.items.unwrap_or_default().into_iter().map(Item::from).map(&prepare);
+        for part in parts_of(items, scanned, units) {
             if parts.send(Ok(part)).await.is_err() {
                 return;
-            }
-            if items.len() == 0 {
-                break;
             }
         }
         from = page.last_evaluated_key.filter(|key| !key.is_empty());
         if from.is_none() {
             return;
         }
+    }
+}
+
+/// The parts of a page, one at least. Items are taken as their part is.
+fn parts_of<T>(mut items: impl Iterator<Item = T>, scanned: u64, units: f64) -> impl Iterator<Item = ScannedPart<T>> {
+    let first = ScannedPart { items: items.by_ref().take(PART_ITEMS).collect(), scanned, units };
+    let others = std::iter::from_fn(move || {
+        let items: Vec<T> = items.by_ref().take(PART_ITEMS).collect();
+        (!items.is_empty()).then_some(ScannedPart { items, scanned: 0, units: 0.0 })
+    });
+    std::iter::once(first).chain(others)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_parts(items: usize) -> Vec<(usize, u64, f64)> {
+        parts_of(0..items, 7, 2.5).map(|part| (part.items.len(), part.scanned, part.units)).collect()
+    }
+
+    #[test]
+    fn every_item_is_in_one_part_and_what_the_page_cost_is_told_once() {
+        assert_eq!(in_parts(PART_ITEMS + 1), [(PART_ITEMS, 7, 2.5), (1, 0, 0.0)]);
+        assert_eq!(in_parts(2 * PART_ITEMS), [(PART_ITEMS, 7, 2.5), (PART_ITEMS, 0, 0.0)]);
+    }
+
+    #[test]
+    fn a_page_without_items_has_a_cost_too() {
+        assert_eq!(in_parts(0), [(0, 7, 2.5)]);
     }
 }

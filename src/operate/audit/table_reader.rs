@@ -119,7 +119,7 @@ impl TableReader {
         table: &str,
         attributes: impl IntoIterator<Item = &'a str>,
         progress: Option<&Progress>,
-        prepare: impl Fn(Item) -> T + Clone + Send + 'static,
+        prepare: impl Fn(Item) -> T + Clone + Send + Sync + 'static,
         mut visit: impl FnMut(T),
     ) -> Result<(), AuditError> {
         let Projection { expression, names } = projection(attributes);
@@ -169,7 +169,7 @@ impl TableReader {
     pub async fn sources<T: Send + 'static>(
         &self,
         progress: Option<&Progress>,
-        prepare: impl Fn(Item) -> T + Clone + Send + 'static,
+        prepare: impl Fn(Item) -> T + Clone + Send + Sync + 'static,
         visit: impl FnMut(T),
     ) -> Result<(), AuditError> {
         self.scan(self.definition().source_table(), self.source_attributes(), progress, prepare, visit).await
@@ -181,7 +181,7 @@ impl TableReader {
     /// When a table cannot be read.
     pub async fn views<T: Send + 'static>(
         &self,
-        prepare: impl Fn(TableId, Item) -> T + Clone + Send + 'static,
+        prepare: impl Fn(TableId, Item) -> T + Clone + Send + Sync + 'static,
         mut visit: impl FnMut(T),
     ) -> Result<(), AuditError> {
         for (id, _) in self.definition().table_ids() {
@@ -194,7 +194,7 @@ impl TableReader {
     async fn view<T: Send + 'static>(
         &self,
         id: TableId,
-        prepare: impl Fn(Item) -> T + Clone + Send + 'static,
+        prepare: impl Fn(Item) -> T + Clone + Send + Sync + 'static,
         visit: impl FnMut(T),
     ) -> Result<(), AuditError> {
         self.scan(&self.definition()[id].name, self.definition().item_attributes(id), None, prepare, visit).await
