@@ -88,7 +88,7 @@ pub enum InvocationError {
     /// possible.
     #[error(
         "{count} of the event's {records} records {have} no sequence number and cannot be reported to Lambda; {kept} in \
-         quarantine, the first as {marker}. To read them, run `ddb-rollup quarantine list`",
+         quarantine, the first as {marker}. To read them, run `ddb-rollup quarantine list --idempotency-table {table}`",
         have = if *count == 1 { "has" } else { "have" }
     )]
     Unnumbered {
@@ -100,6 +100,8 @@ pub enum InvocationError {
         kept: usize,
         /// The sequence number of the first one's copy.
         marker: String,
+        /// The idempotency table.
+        table: String,
     },
 }
 
@@ -200,7 +202,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         if let Some(observe) = &self.observe {
             observe(invocation, &summary);
         }
-        if let Some(error) = unnumbered(&batch, &report) {
+        if let Some(error) = unnumbered(&batch, &report, &self.config.idempotency_table) {
             return Err(error);
         }
         if response.batch_item_failures.is_empty() {
@@ -324,7 +326,7 @@ fn ungrouped(batch: &Batch<'_>, report: &CommitReport) -> usize {
     applied.sum()
 }
 
-fn unnumbered(batch: &Batch<'_>, report: &CommitReport) -> Option<InvocationError> {
+fn unnumbered(batch: &Batch<'_>, report: &CommitReport, table: &str) -> Option<InvocationError> {
     let entry = |disposition: &Disposition| match disposition {
         Disposition::Unnumbered(entry) => Some(*entry),
         _ => None,
@@ -337,6 +339,7 @@ fn unnumbered(batch: &Batch<'_>, report: &CommitReport) -> Option<InvocationErro
         records: batch.dispositions.len(),
         kept: entries.iter().filter(kept).count(),
         marker: batch[*entries.first()?].head().id.sequence_number.clone(),
+        table: table.to_owned(),
     })
 }
 

@@ -59,7 +59,7 @@ impl Entries {
         warn!(
             table,
             index,
-            "the table has no usable index {INDEX}, so the whole table is read; `ddb-rollup deploy-check` shows what is missing"
+            "the table has no usable index {INDEX}, so the whole table is read; `ddb-rollup deploy-check` with the same options shows what is missing"
         );
         Ok(Self::Table(reader.scan().await?.into_iter()))
     }
