@@ -302,6 +302,11 @@ impl Audit {
         items.filter(|key| self.wants(key)).cloned().collect()
     }
 
+    /// Number of records in quarantine, whatever view items they concern.
+    pub(super) fn quarantined_of_all(&self) -> u64 {
+        u64::try_from(self.records.open.quarantined(None, |_| true)).unwrap_or_default()
+    }
+
     /// Notes that these records are no longer in quarantine.
     pub(super) fn closed(&mut self, ids: &[RecordId]) {
         for id in ids {

@@ -11,12 +11,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 use aws_config::SdkConfig;
+use chrono::{DateTime, Utc};
 
 use super::apply::Applier;
 use super::audit::error::AuditError;
 use super::audit::examine::{OnlyLook, Suspect};
 use super::audit::{Audit, AuditScope};
 use super::clock::now;
+use super::slices::EarlierSlices;
 use super::stop::Stop;
 use crate::config::Config;
 use crate::rollup::check::slice::Slice;
@@ -71,6 +73,8 @@ pub struct Repairer {
     zero_groups: ZeroGroupsLeft,
     /// Number of slices of which every view item is set.
     slices_set: u32,
+    /// When the repair of the first slice was begun; `None` before.
+    began: Option<DateTime<Utc>>,
 }
 
 /// Whether groups that count nothing stay on view items.
@@ -92,7 +96,14 @@ impl Repairer {
             config,
             zero_groups: ZeroGroupsLeft::Stay,
             slices_set: 0,
+            began: None,
         }
+    }
+
+    /// Continues the repair of an earlier run.
+    #[must_use]
+    pub fn continuing(self, earlier: &EarlierSlices) -> Self {
+        Self { slices_set: earlier.set(), began: Some(earlier.began()), ..self }
     }
 
     /// Also removes groups that count nothing.
@@ -101,7 +112,7 @@ impl Repairer {
         Self { zero_groups: ZeroGroupsLeft::Removed, ..self }
     }
 
-    /// Whether every view item is set now, possibly slice by slice in this run.
+    /// Whether every view item is set now, possibly slice by slice.
     fn is_last_of_all(&mut self, slice: Option<Slice>, audit: &Audit, stop: &Stop) -> bool {
         let is_set = audit.is_set() && !stop.requested();
         let Some(slice) = slice else { return is_set };
@@ -122,6 +133,7 @@ impl Repairer {
         let began = now();
         let mut audit = Audit::begin(sdk, self.config.clone(), scope).await?;
         self.mender.begin(audit.views(), audit.only(), scope.slice, began);
+        let began_all = *self.began.get_or_insert(began);
         if self.mode == Mode::Write {
             audit.records.applier = Some(Applier::new(self.config.clone(), sdk));
         }
@@ -159,10 +171,11 @@ impl Repairer {
             audit.examine(&suspects, stop, &mut OnlyLook).await?;
         }
         let is_whole = scope.item.is_none() && scope.view.is_none() && self.is_last_of_all(scope.slice, &audit, stop);
-        let closed = if self.mode == Mode::Write && is_whole {
-            quarantine::close(&mut audit, &self.mender.run).await?
+        let (closed, quarantined_of_all) = if self.mode == Mode::Write && is_whole {
+            let closed = quarantine::close(&mut audit, &self.mender.run, began_all).await?;
+            (closed, Some(audit.quarantined_of_all()))
         } else {
-            0
+            (0, None)
         };
         let removed = match self.zero_groups {
             ZeroGroupsLeft::Removed if self.mode == Mode::Write => zero_groups::remove(&audit, stop).await?,
@@ -170,12 +183,14 @@ impl Repairer {
         };
         let mut report = audit.report();
         report.sizes.removed(&removed);
+        report.quarantined = quarantined_of_all.unwrap_or(report.quarantined);
         Ok(RepairReport {
             mode: self.mode,
             repaired: u64::try_from(repaired.len()).unwrap_or(u64::MAX),
             applied: without_marker,
             from_quarantine,
             closed,
+            quarantined_of_all,
             removed_groups: removed.iter().map(|(_, removed)| removed.groups).sum(),
             writes: std::mem::take(&mut self.mender.writes),
             audit: report,

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 
 #[cfg(feature = "cli")]
@@ -30,6 +30,12 @@ use crate::rollup::{AttributeValue, Item};
 
 /// Attribute: number of finished slices.
 const DONE: &str = "Done";
+
+/// In a report: the number of records in quarantine.
+const QUARANTINED: &str = "quarantined";
+
+/// Attribute: when the first slice was begun, in RFC 3339.
+const BEGAN: &str = "Began";
 
 /// Attribute: the sum of the reports of finished slices, as JSON.
 const REPORT: &str = "Report";
@@ -62,6 +68,8 @@ pub struct Slices {
     left: Vec<Option<Slice>>,
     saved: Option<SavedSlices>,
     earlier: Option<EarlierSlices>,
+    /// When the first slice was begun, by this run or by an earlier one.
+    began: DateTime<Utc>,
 }
 
 /// The slices that an earlier run of the same command finished.
@@ -70,6 +78,8 @@ pub struct EarlierSlices {
     /// Number of finished slices, from the first on.
     done: u32,
     of: u32,
+    /// When the first of them was begun.
+    began: DateTime<Utc>,
     /// When the last of them was finished, in RFC 3339.
     at: String,
     /// The sum of their reports. Long lists are cut, but not their counts.
@@ -96,7 +106,10 @@ impl Slices {
         args: &SliceArgs,
         scope: &AuditScope,
     ) -> Result<Self, TableError> {
-        let Some(of) = args.slices else { return Ok(Self { left: vec![scope.slice], saved: None, earlier: None }) };
+        let began = now();
+        let Some(of) = args.slices else {
+            return Ok(Self { left: vec![scope.slice], saved: None, earlier: None, began });
+        };
         let id = RecordId { sequence_number: SLICES_DONE.to_owned(), stream: work(config, command, scope, of) };
         let saved = SavedSlices { client: Client::new(sdk), table: config.idempotency_table.clone(), id };
         let earlier = if args.from_start { None } else { saved.read(of).await? };
@@ -111,7 +124,9 @@ impl Slices {
             );
         }
         let left = Slice::all(of).filter(|slice| slice.number() > done).map(Some);
-        Ok(Self { left: left.collect::<Vec<_>>().into_iter().rev().collect(), saved: Some(saved), earlier })
+        let left = left.collect::<Vec<_>>().into_iter().rev().collect();
+        let began = earlier.as_ref().map_or(began, |earlier| earlier.began);
+        Ok(Self { left, saved: Some(saved), earlier, began })
     }
 
     /// The slices that an earlier run finished; `None` if there are none.
@@ -124,6 +139,14 @@ impl Slices {
     #[must_use]
     pub fn were_clean(&self) -> bool {
         self.earlier().is_none_or(EarlierSlices::is_clean)
+    }
+
+    /// Notes that the report of this run counts all records in quarantine.
+    #[cfg(feature = "cli")]
+    pub(super) fn quarantine_is_counted(&mut self) {
+        if let Some(earlier) = &mut self.earlier {
+            earlier.report[QUARANTINED] = 0.into();
+        }
     }
 
     /// Writes a report, with the slices of an earlier run.
@@ -179,7 +202,7 @@ impl Slices {
         match (&self.saved, slice) {
             (Some(saved), Some(slice)) if slice.number() < slice.of() => {
                 let report = EarlierSlices::sum(self.earlier(), sum.json());
-                saved.save(slice.number(), &bounded(report, REPORT_BYTES)).await
+                saved.save(slice.number(), self.began, &bounded(report, REPORT_BYTES)).await
             }
             (Some(saved), Some(_)) => saved.forget().await,
             _ => Ok(()),
@@ -218,6 +241,17 @@ impl EarlierSlices {
         merge::is_clean(&self.report)
     }
 
+    /// When the first of them was begun.
+    pub(super) fn began(&self) -> DateTime<Utc> {
+        self.began
+    }
+
+    /// Number of slices of which every view item was set; zero unless that is so for all of them.
+    pub(super) fn set(&self) -> u32 {
+        let is_zero = |name: &str| self.report[name].as_u64() == Some(0);
+        if is_zero("drifted") && is_zero("unstable") { self.done } else { 0 }
+    }
+
     fn number(&self, name: &str) -> u64 {
         self.report[name].as_u64().unwrap_or_default()
     }
@@ -240,7 +274,7 @@ impl fmt::Display for EarlierSlices {
         )?;
         for (name, one, several) in [
             ("repaired", "view item repaired", "view items repaired"),
-            ("quarantined", "record in quarantine", "records in quarantine"),
+            (QUARANTINED, "record in quarantine", "records in quarantine"),
             ("ledger_findings", "finding in the ledger", "findings in the ledger"),
             ("uncountable_items", "source item that a view cannot count", "source items that a view cannot count"),
         ] {
@@ -266,17 +300,19 @@ impl SavedSlices {
         Ok(item.and_then(|item| {
             let Some(AttributeValue::N(done)) = item.get(DONE) else { return None };
             let report = serde_json::from_str(attribute_text(&item, REPORT)?).ok()?;
+            let began = attribute_text(&item, BEGAN)?.parse().ok()?;
             let at = attribute_text(&item, RECORDED_AT)?.to_owned();
-            Some(EarlierSlices { done: done.parse().ok()?, of, at, report })
+            Some(EarlierSlices { done: done.parse().ok()?, of, began, at, report })
         }))
     }
 
-    async fn save(&self, done: u32, report: &Value) -> Result<(), TableError> {
+    async fn save(&self, done: u32, began: DateTime<Utc>, report: &Value) -> Result<(), TableError> {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let item = Item::from(std::collections::HashMap::from([
             (SEQUENCE_NUMBER.to_owned(), text(&self.id.sequence_number)),
             (STREAM.to_owned(), text(&self.id.stream)),
             (DONE.to_owned(), AttributeValue::N(done.to_string())),
+            (BEGAN.to_owned(), text(&began.to_rfc3339_opts(SecondsFormat::Millis, true))),
             (REPORT.to_owned(), text(&report.to_string())),
             (RECORDED_AT.to_owned(), text(&now().to_rfc3339_opts(SecondsFormat::Secs, true))),
         ]));

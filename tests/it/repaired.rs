@@ -26,8 +26,8 @@ async fn add_to_total(engine: &Engine, map: &str, amount: i64) {
     update.update_expression("ADD TotalPoints :v").expression_attribute_values(":v", n(amount)).send().await.unwrap();
 }
 
-async fn quarantined(engine: &Engine) -> usize {
-    engine.markers().await.into_values().filter(|marker| marker["Outcome"] == s("QUARANTINED")).count()
+pub async fn quarantined(engine: &Engine) -> usize {
+    engine.markers().await.into_values().filter(|marker| marker.get("Outcome") == Some(&s("QUARANTINED"))).count()
 }
 
 #[tokio::test]

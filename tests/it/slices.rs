@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::audit::{numbers, points, settled};
 use crate::command::{command, run};
 use crate::engine::{Engine, n, s};
+use crate::repaired::quarantined;
 use crate::request_hook::{hang_after, until_hung};
 
 /// Maps with a point each, half of them with counters that are off, and one record in quarantine.
@@ -92,6 +93,51 @@ async fn a_run_that_is_killed_goes_on_at_its_slice() {
     assert!(ran.code == 0 && ran.err.contains("continuing after slice 1"), "{ran:?}");
     assert_eq!(done().await, 0);
     engine.assert_exact().await;
+}
+
+/// Delivers five records that are too old to be applied, of maps without another point, so that they are of several slices.
+async fn expired(engine: &Engine, maps: &str) {
+    for number in 0..5 {
+        engine.put_point(&format!("{maps}{number}"), "p", Some("Bar")).await;
+    }
+    let mut records = engine.stream_records().await;
+    let mut records = records.split_off(records.len() - 5);
+    for record in &mut records {
+        record["dynamodb"]["ApproximateCreationDateTime"] = json!(1_500_000_000);
+    }
+    engine.function().deliver(&records).await;
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_closes_the_quarantine_as_far_as_its_first_slice_knew_it() {
+    let engine = maps(20).await;
+    expired(&engine, "before").await;
+    killed_after(2, &engine, &["repair"]).await;
+    expired(&engine, "later").await;
+    assert_eq!(quarantined(&engine).await, 11);
+    let ran = settled(&engine, "repair", &["--slices", "4"]).await;
+    assert!(ran.err.contains("continuing after slice 1"), "{ran:?}");
+    assert_eq!((&ran.json()["closed"], quarantined(&engine).await), (&json!(6), 5), "{ran:?}");
+    assert_eq!((ran.code, &ran.json()["quarantined"]), (1, &json!(5)), "{ran:?}");
+    let ran = settled(&engine, "repair", &["--slices", "4"]).await;
+    assert_eq!((ran.code, &ran.json()["closed"], quarantined(&engine).await), (0, &json!(5), 0), "{ran:?}");
+    assert_eq!(ran.json()["quarantined"], json!(0), "{ran:?}");
+    engine.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_after_slices_that_are_not_exact_closes_nothing() {
+    let engine = maps(20).await;
+    killed_after(2, &engine, &["repair"]).await;
+    let saved = engine.markers().await.remove("slices").unwrap();
+    let mut report: Value = serde_json::from_str(saved["Report"].as_s().unwrap()).unwrap();
+    report["unstable"] = json!(1);
+    let update = engine.db.update_item().table_name("Idempotency").update_expression("SET Report = :v");
+    let update = update.key("SequenceNumber", saved["SequenceNumber"].clone()).key("Stream", saved["Stream"].clone());
+    update.expression_attribute_values(":v", s(&report.to_string())).send().await.unwrap();
+    let ran = settled(&engine, "repair", &["--slices", "4"]).await;
+    assert!(ran.err.contains("continuing after slice 1"), "{ran:?}");
+    assert_eq!((&ran.json()["closed"], quarantined(&engine).await), (&json!(0), 1), "{ran:?}");
 }
 
 #[tokio::test]

@@ -50,6 +50,9 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
     if mode == Mode::DryRun {
         slices = slices.unsaved();
     }
+    if let Some(earlier) = slices.earlier() {
+        repairer = repairer.continuing(earlier);
+    }
     let ended = until_stopped(async |stop| {
         let of_slice = async |slice| {
             let scope = AuditScope { slice, ..args.scope.clone() };
@@ -70,6 +73,9 @@ pub async fn run(shared: &Shared, args: &Args) -> Result<CommandOutcome, AuditEr
             return Err(error);
         }
     };
+    if report.quarantined_of_all.is_some() {
+        slices.quarantine_is_counted();
+    }
     let commands = args.scope.commands(Commands::of(shared), &args.slices.options());
     let text = RepairText { report: &report, commands: &commands };
     slices.write(shared, &report, &text)?;

@@ -4,14 +4,17 @@
 use std::collections::BTreeSet;
 
 use aws_config::SdkConfig;
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::operate::apply::Applier;
 use crate::operate::audit::Audit;
 use crate::operate::audit::error::AuditError;
 use crate::operate::clock::{days_later, now};
+use crate::operate::marker_table::attribute_text;
 use crate::operate::record_parts::RecordParts;
+use crate::rollup::Item;
 use crate::rollup::model::kept_record::{kept_record, part_count};
-use crate::rollup::model::marker::{OUTCOME, PARTS, RECORD, SEQUENCE_NUMBER, STREAM};
+use crate::rollup::model::marker::{OUTCOME, PARTS, RECORD, RECORDED_AT, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::ViewKey;
 
@@ -35,15 +38,18 @@ pub(super) async fn apply(audit: &Audit, sdk: &SdkConfig, count: &mut usize) -> 
     Ok(audit.items_of(&ids))
 }
 
-/// After a repair of everything, closes the records that can never be applied. Returns their number.
-pub(super) async fn close(audit: &mut Audit, run: &str) -> Result<usize, AuditError> {
+/// After a repair of everything, closes the records that can never be applied and were in quarantine before the repair
+/// began. Returns their number. A later one may be of a write that the recount of the first slices did not see.
+pub(super) async fn close(audit: &mut Audit, run: &str, began: DateTime<Utc>) -> Result<usize, AuditError> {
+    let began = began.to_rfc3339_opts(SecondsFormat::Millis, true);
     let (tables, ids) = (&audit.tables, audit.inapplicable());
     let table = &tables.config.idempotency_table;
     let parts = RecordParts::new(tables.client.clone(), table);
     let mut closed: Vec<RecordId> = Vec::new();
     for ids in ids.chunks(AT_ONCE) {
-        let markers = tables.markers_of(ids, &[SEQUENCE_NUMBER, STREAM, PARTS]).await?;
-        for id in ids {
+        let markers = tables.markers_of(ids, &[SEQUENCE_NUMBER, STREAM, PARTS, RECORDED_AT]).await?;
+        let is_later = |marker: &Item| attribute_text(marker, RECORDED_AT).is_none_or(|at| at >= began.as_str());
+        for id in ids.iter().filter(|id| !markers.get(id).is_some_and(is_later)) {
             let count = markers.get(id).map_or(0, part_count);
             let expires_at = days_later(now(), tables.config.marker_retention_days);
             // A record that has left quarantine in the meantime counts as closed.

@@ -34,6 +34,9 @@ pub struct RepairReport {
     /// Number of records in quarantine that can never be applied, and that were closed because the counters include
     /// them now.
     pub closed: usize,
+    /// Number of records in quarantine after a repair of everything; otherwise `None`. It is in place of what earlier
+    /// slices counted.
+    pub quarantined_of_all: Option<u64>,
     /// Number of groups that counted nothing and were removed.
     pub removed_groups: usize,
     /// The counters that were written, or would be.
@@ -100,7 +103,9 @@ impl SliceReport for RepairReport {
         self.closed += other.closed;
         self.removed_groups += other.removed_groups;
         self.writes.extend(other.writes);
-        Self { audit: self.audit.joined(other.audit), ..self }
+        let mut audit = self.audit.joined(other.audit);
+        audit.quarantined = other.quarantined_of_all.unwrap_or(audit.quarantined);
+        Self { quarantined_of_all: other.quarantined_of_all, audit, ..self }
     }
 }
 
