@@ -31,14 +31,14 @@ use crate::rollup::{AttributeValue, Item};
 /// Attribute: number of finished slices.
 const DONE: &str = "Done";
 
-/// In a report: the number of records in quarantine.
-const QUARANTINED: &str = "quarantined";
-
 /// Attribute: when the first slice was begun, in RFC 3339.
 const BEGAN: &str = "Began";
 
 /// Attribute: the sum of the reports of finished slices, as JSON.
 const REPORT: &str = "Report";
+
+/// In a report: the number of records in quarantine.
+const QUARANTINED: &str = "quarantined";
 
 /// How the view items are divided.
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -48,7 +48,7 @@ pub(super) async fn close(audit: &mut Audit, run: &str, began: DateTime<Utc>) ->
     let mut closed: Vec<RecordId> = Vec::new();
     for ids in ids.chunks(AT_ONCE) {
         let markers = tables.markers_of(ids, &[SEQUENCE_NUMBER, STREAM, PARTS, RECORDED_AT]).await?;
-        let is_later = |marker: &Item| attribute_text(marker, RECORDED_AT).is_none_or(|at| at >= began.as_str());
+        let is_later = |marker: &Item| attribute_text(marker, RECORDED_AT).is_some_and(|at| at >= began.as_str());
         for id in ids.iter().filter(|id| !markers.get(id).is_some_and(is_later)) {
             let count = markers.get(id).map_or(0, part_count);
             let expires_at = days_later(now(), tables.config.marker_retention_days);
