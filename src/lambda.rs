@@ -63,10 +63,10 @@ async fn serve<F: Send + 'static, T: Serialize>(
     // Without an address, nothing registers, and `make` reports the missing variable.
     let address = variable(RUNTIME_API).unwrap_or_default();
     let client = address.parse().map(|address| Arc::new(PooledClient::builder().with_endpoint(address).build()));
-    let registration = client.as_ref().ok().map(|client| Registration::begin(Arc::clone(client)));
+    let mut registration = client.as_ref().ok().map(|client| Registration::begin(Arc::clone(client)));
     let function = function.await??;
     let mut api = RuntimeApi::new(client?);
-    if let Some(registration) = registration {
+    if let Some(registration) = &mut registration {
         registration.ended().await;
     }
     let serve = async {
@@ -80,8 +80,9 @@ async fn serve<F: Send + 'static, T: Serialize>(
     // A signal may come as soon as the first request for an invocation is sent.
     let signal = shutdown::requested();
     let stop = async {
-        // The request for the first invocation goes first: reading the certificates would delay it.
+        // The request for the first invocation goes first: all that follows would delay it.
         tokio::task::yield_now().await;
+        drop(registration);
         if secured(endpoint(variable).as_deref()) {
             tls::read_certificates();
         }

@@ -29,9 +29,12 @@ const REGISTRATION_TIMEOUT: Duration = Duration::from_millis(500);
 /// The name under which the extension is registered; unique within a function.
 const EXTENSION_NAME: &str = "ddb-rollup-graceful-shutdown";
 
-/// The registration of the extension, under way.
+/// The registration of the extension, under way. When it is dropped, the extension asks for its next event.
 #[derive(Debug)]
-pub struct Registration(oneshot::Receiver<()>);
+pub struct Registration {
+    answered: oneshot::Receiver<()>,
+    _dropped: oneshot::Sender<()>,
+}
 
 impl Registration {
     /// Begins to register an extension that subscribes to nothing: Lambda sends SIGTERM only to a function that has an
@@ -42,25 +45,26 @@ impl Registration {
     #[must_use]
     pub fn begin(client: Arc<PooledClient>) -> Self {
         let (registered, answered) = oneshot::channel();
+        let (_dropped, dropped) = oneshot::channel::<()>();
         tokio::spawn(async move {
             let until_the_end = async {
                 let registration = register(&client).await;
                 let _ = registered.send(());
                 // The connection is for the request for an invocation, which the start waits for.
-                tokio::task::yield_now().await;
+                let _ = dropped.await;
                 // It subscribes to nothing, so this is answered when the environment ends.
                 next_event(&client, registration?).await
             };
             let ended = until_the_end.await;
             debug!(?ended, "no shutdown extension");
         });
-        Self(answered)
+        Self { answered, _dropped }
     }
 
     /// Waits until the registration is answered, at most `REGISTRATION_TIMEOUT`. Lambda refuses a registration after the
     /// first request for an invocation.
-    pub async fn ended(self) {
-        let _ = tokio::time::timeout(REGISTRATION_TIMEOUT, self.0).await;
+    pub async fn ended(&mut self) {
+        let _ = tokio::time::timeout(REGISTRATION_TIMEOUT, &mut self.answered).await;
     }
 }
 

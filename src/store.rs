@@ -1,26 +1,25 @@
 //! DynamoDB at the border: builds the SDK's request from a planned transaction, and a verdict from the SDK's answer.
 
+mod answer;
 mod at_most;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::error::Error;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::builders::{PutBuilder, UpdateBuilder};
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason as SdkReason, ConditionCheck, Delete, KeysAndAttributes, Put,
-    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as SdkUpdate,
+    AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update as SdkUpdate,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_sdk_dynamodb::{Client, Config as SdkConfig};
 use uuid::Uuid;
 
+use answer::broken;
+pub use answer::{Cancellable, failure, transaction_failure};
 use at_most::AtMost;
 
 use crate::commit::{FoundMarkers, LookedUp, Store};
@@ -37,7 +36,7 @@ use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::{TableId, ViewKey};
 use crate::rollup::pipeline::plan::{Action, Transaction};
 use crate::rollup::pipeline::update::Update;
-use crate::rollup::pipeline::verdict::{self, CancellationReason, ErrorAnswer, Failure, RetryCause};
+use crate::rollup::pipeline::verdict::Failure;
 
 /// Timeout of one attempt of a request. An answer that takes longer most likely never comes.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -48,7 +47,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The view tables and the idempotency table in DynamoDB.
 #[derive(Debug, Clone)]
 pub struct DynamoStore {
-    client: Client,
+    sdk: SdkConfig,
+    /// Made by the first request: parsing the SDK's rules for endpoints would delay the start.
+    client: OnceLock<Client>,
     definition: Definition,
     idempotency_table: String,
 }
@@ -63,11 +64,15 @@ impl DynamoStore {
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .build();
-        let config = aws_sdk_dynamodb::config::Builder::from(sdk)
+        let sdk = aws_sdk_dynamodb::config::Builder::from(sdk)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .build();
-        Self { client: Client::from_conf(config), definition, idempotency_table: idempotency_table.into() }
+        Self { sdk, client: OnceLock::new(), definition, idempotency_table: idempotency_table.into() }
+    }
+
+    fn client(&self) -> &Client {
+        self.client.get_or_init(|| Client::from_conf(self.sdk.clone()))
     }
 
     fn action(&self, action: &Action<'_>) -> Result<TransactWriteItem, Failure> {
@@ -199,7 +204,7 @@ impl Store for DynamoStore {
     async fn transact(&self, transaction: &Transaction<'_>, token: Uuid) -> Result<(), Failure> {
         let actions = transaction.actions.iter().map(|action| self.action(action)).collect::<Result<Vec<_>, _>>()?;
         let sent = self
-            .client
+            .client()
             .transact_write_items()
             .set_transact_items(Some(actions))
             .client_request_token(token.to_string())
@@ -209,7 +214,7 @@ impl Store for DynamoStore {
     }
 
     async fn look_up(&self, keys: &[ViewKey]) -> Result<LookedUp, Failure> {
-        let mut request = self.client.batch_get_item();
+        let mut request = self.client().batch_get_item();
         for (table, of_table) in self.definition.table_ids() {
             let keys: Vec<&ViewKey> = keys.iter().filter(|key| key.table == table).collect();
             if !keys.is_empty() {
@@ -242,7 +247,7 @@ impl Store for DynamoStore {
     async fn look_up_markers(&self, ids: &[RecordId]) -> Result<FoundMarkers, Failure> {
         let attributes = [SEQUENCE_NUMBER, STREAM].into_iter().chain(JUDGED_BY);
         let request = self
-            .client
+            .client()
             .batch_get_item()
             .request_items(&self.idempotency_table, wanted(ids.iter().map(marker_key), attributes)?);
         let sent = request.customize().interceptor(AtMost(limits::LOOK_UP_BYTES)).send().await;
@@ -254,7 +259,7 @@ impl Store for DynamoStore {
     async fn put_definition(&self, item: &Item) -> Result<(), Failure> {
         let started = item.get(STARTED_AT).cloned().map(AttributeValue::from);
         let sent = self
-            .client
+            .client()
             .put_item()
             .table_name(&self.idempotency_table)
             .set_item(Some(item.clone().into()))
@@ -270,7 +275,7 @@ impl Store for DynamoStore {
 
     async fn view_item(&self, key: &ViewKey) -> Result<Option<Item>, Failure> {
         let sent = self
-            .client
+            .client()
             .get_item()
             .table_name(&self.definition[key.table].name)
             .set_key(Some(self.definition.key_item(key).into()))
@@ -278,60 +283,6 @@ impl Store for DynamoStore {
             .send()
             .await;
         sent.map(|output| output.item.map(Item::from)).map_err(|error| failure(&error))
-    }
-}
-
-/// Classifies a failed request that is not a transaction.
-pub fn failure<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E, HttpResponse>) -> Failure {
-    match error {
-        SdkError::ServiceError(answer) => verdict::single(&error_answer(answer.err(), answer.raw())),
-        other => unanswered(other),
-    }
-}
-
-/// Classifies a failed transaction with this number of actions.
-pub fn transaction_failure<E: Cancellable>(error: &SdkError<E, HttpResponse>, actions: usize) -> Failure {
-    match error {
-        SdkError::ServiceError(answer) => match answer.err().reasons() {
-            Some(reasons) => {
-                let reasons = reasons.iter().map(|reason| CancellationReason {
-                    code: reason.code.clone(),
-                    message: reason.message.clone(),
-                    item: reason.item.clone().map(Item::from),
-                });
-                let mut reasons: Vec<_> = reasons.collect();
-                if reasons.is_empty() {
-                    reasons = verdict::reasons_in(answer.err().message().unwrap_or_default());
-                }
-                verdict::cancelled(reasons, actions)
-            }
-            None => verdict::error(&error_answer(answer.err(), answer.raw())),
-        },
-        other => unanswered(other),
-    }
-}
-
-/// The error of a transactional operation.
-pub trait Cancellable: Error + ProvideErrorMetadata + 'static {
-    /// The cancellation reasons, one for each action; `None` if it is another error.
-    fn reasons(&self) -> Option<&[SdkReason]>;
-}
-
-impl Cancellable for TransactWriteItemsError {
-    fn reasons(&self) -> Option<&[SdkReason]> {
-        match self {
-            Self::TransactionCanceledException(cancelled) => Some(cancelled.cancellation_reasons()),
-            _ => None,
-        }
-    }
-}
-
-impl Cancellable for TransactGetItemsError {
-    fn reasons(&self) -> Option<&[SdkReason]> {
-        match self {
-            Self::TransactionCanceledException(cancelled) => Some(cancelled.cancellation_reasons()),
-            _ => None,
-        }
     }
 }
 
@@ -348,48 +299,22 @@ pub fn sdk_update(table: &str, key: &Item, update: Update) -> UpdateBuilder {
         .set_expression_attribute_values(Some(Item::from(values).into()))
 }
 
-fn error_answer(error: &impl ProvideErrorMetadata, raw: &HttpResponse) -> ErrorAnswer {
-    ErrorAnswer {
-        status: raw.status().as_u16(),
-        code: error.code().map(str::to_owned),
-        message: error.message().map(str::to_owned),
-    }
-}
-
-/// A request without a readable answer. It may have been carried out; the token and the markers make a retry safe.
-fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Failure {
-    match error {
-        SdkError::TimeoutError(_) => Failure::Transient(RetryCause::Timeout),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => Failure::Transient(RetryCause::Timeout),
-        SdkError::DispatchFailure(failure) => {
-            let source = failure.as_connector_error().and_then(Error::source);
-            if source.is_some_and(about_credentials) {
-                Failure::Broken(format!("no credentials: {}", told(error)))
-            } else if failure.is_user() {
-                broken(error)
-            } else {
-                Failure::Transient(RetryCause::Connection)
-            }
-        }
-        SdkError::ResponseError(_) => Failure::Transient(RetryCause::Connection),
-        _ => broken(error),
-    }
-}
-
-fn about_credentials(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| (*error).source()).any(<dyn Error>::is::<CredentialsError>)
-}
-
 fn unbuildable(error: impl Error) -> Failure {
     broken(&error)
 }
 
-fn broken(error: &dyn Error) -> Failure {
-    Failure::Broken(told(error))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Tables};
 
-/// An error with its causes.
-fn told(error: &dyn Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| (*error).source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    #[test]
+    fn a_store_without_a_request_has_no_client() {
+        let config = Config::of(Tables::default()).unwrap();
+        let sdk = aws_config::SdkConfig::builder().behavior_version(aws_config::BehaviorVersion::latest()).build();
+        let store = DynamoStore::new(&sdk, config.definition, "Idempotency");
+        assert!(store.client.get().is_none());
+        store.client();
+        assert!(store.client.get().is_some());
+    }
 }

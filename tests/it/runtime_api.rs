@@ -7,6 +7,7 @@ mod server;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -166,11 +167,13 @@ impl Sandbox {
             polls: watch::Sender::new(0),
             init_error: watch::Sender::new(None),
             registered: watch::Sender::new(None),
+            ports: watch::Sender::default(),
+            extension_is_ready: watch::Sender::default(),
         });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let router = server::router(Arc::clone(&api));
+        let router = server::router(Arc::clone(&api)).into_make_service_with_connect_info::<SocketAddr>();
         let thread = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let _entered = thread.enter();
         let listener = TcpListener::from_std(listener).unwrap();
@@ -295,6 +298,17 @@ impl Sandbox {
     /// What the process registered as an extension; none when it did not.
     pub fn registered(&self) -> Option<Value> {
         self.api.registered.borrow().clone()
+    }
+
+    /// The ports from which the process registered, and asked for its first invocation.
+    pub fn ports(&self) -> (Option<u16>, Option<u16>) {
+        *self.api.ports.borrow()
+    }
+
+    /// Waits until the extension asks for its next event.
+    pub async fn extension_is_ready(&self) {
+        let mut ready = self.api.extension_is_ready.subscribe();
+        in_time("the extension's first request", ready.wait_for(|ready| *ready)).await.unwrap();
     }
 
     /// All that an ended process wrote on standard output.

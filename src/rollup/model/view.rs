@@ -358,10 +358,19 @@ fn with_each(mut keys: Vec<Vec<KeyValue>>, mut values: Vec<KeyValue>) -> Vec<Vec
     keys.iter().flat_map(|key| values.iter().map(move |value| with(key, value))).collect()
 }
 
+/// What a table's ARN says after `table/`: the table's name, and what belongs to the table. An ARN is `arn:`, the
+/// partition, the service, the Region, the account and then this, with colons between.
+#[must_use]
+pub fn arn_path(arn: &str) -> Option<&str> {
+    let mut colons = arn.bytes().enumerate().filter(|(_, byte)| *byte == b':');
+    let (last, _) = colons.nth(4).filter(|_| arn.starts_with("arn:"))?;
+    arn[last + 1..].strip_prefix("table/")
+}
+
 /// The name of a table that is given by its name or its ARN.
 #[must_use]
 pub fn table_name(table: &str) -> &str {
-    let name = table.split_once(":table/").map_or(table, |(_, name)| name);
+    let name = arn_path(table).unwrap_or(table);
     name.split('/').next().unwrap_or(name)
 }
 

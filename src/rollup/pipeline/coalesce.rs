@@ -100,8 +100,11 @@ pub enum Found<'a> {
 
 /// Joins what was found in an event, position by position, into one batch.
 pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
-    let mut batch = Batch::default();
-    let mut entries_of: HashMap<RecordId, Vec<EntryId>> = HashMap::new();
+    let found = found.into_iter();
+    let records = found.size_hint().0;
+    let mut batch =
+        Batch { entries: Vec::with_capacity(records), dispositions: Vec::with_capacity(records), ..Batch::default() };
+    let mut entries_of: HashMap<RecordId, Vec<EntryId>> = HashMap::with_capacity(records);
     let mut item_of: HashMap<ViewKey, ItemId> = HashMap::new();
     for found in found {
         let entry = match found {

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::rollup::model::limits;
 use crate::rollup::model::poison::{Image, Poison, Reason};
 use crate::rollup::model::record::{Images, RecordHead, RecordId, StreamRecord, UNKNOWN_STREAM};
-use crate::rollup::model::view::table_name;
+use crate::rollup::model::view::{arn_path, table_name};
 
 mod envelope;
 
@@ -98,8 +98,8 @@ pub fn parse(event: &str) -> Result<impl Iterator<Item = Result<Parsed<'_>, Even
 /// as the source table's.
 #[must_use]
 pub fn is_of_another_table(stream: &str, source_table: &str) -> bool {
-    let named = stream.starts_with("arn:") && stream.contains(":table/") && stream.contains("/stream/");
-    named && table_name(stream) != table_name(source_table)
+    let Some((table, label)) = arn_path(stream).and_then(|path| path.split_once('/')) else { return false };
+    label.starts_with("stream/") && table != table_name(source_table)
 }
 
 /// Parses one record.

@@ -78,6 +78,17 @@ async fn the_process_registers_the_extension_that_makes_lambda_send_sigterm() {
 }
 
 #[tokio::test]
+async fn the_first_invocation_is_asked_for_by_the_connection_of_the_registration() {
+    for _ in 0..10 {
+        let sandbox = Sandbox::ready(&Settings::at(NOWHERE)).await;
+        let (registered, polled) = sandbox.ports();
+        assert!(registered.is_some() && registered == polled, "{registered:?}, {polled:?}");
+        // Lambda ends the start only then.
+        sandbox.extension_is_ready().await;
+    }
+}
+
+#[tokio::test]
 async fn the_process_works_where_the_extensions_part_of_the_api_does_not() {
     for extensions in [Extensions::Absent, Extensions::Failing, Extensions::Hanging] {
         let engine = Engine::start().await;

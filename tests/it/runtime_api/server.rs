@@ -1,10 +1,11 @@
 //! What the process asks: the Runtime API, and the extension's part of it.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -50,6 +51,10 @@ pub struct Api {
     pub polls: watch::Sender<usize>,
     pub init_error: watch::Sender<Option<Value>>,
     pub registered: watch::Sender<Option<Value>>,
+    /// The ports from which the process registered, and asked for its first invocation.
+    pub ports: watch::Sender<(Option<u16>, Option<u16>)>,
+    /// Whether the extension asked for its next event, which lets Lambda end the start.
+    pub extension_is_ready: watch::Sender<bool>,
 }
 
 /// All that a process may ask for.
@@ -65,7 +70,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .with_state(api)
 }
 
-async fn next(State(api): State<Arc<Api>>) -> Response {
+async fn next(State(api): State<Arc<Api>>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
+    api.ports.send_modify(|(_, polled)| *polled = polled.or(Some(peer.port())));
     api.polls.send_modify(|polls| *polls += 1);
     let Some(invocation) = api.next.lock().await.recv().await else { return StatusCode::GONE.into_response() };
     let headers = [
@@ -101,7 +107,13 @@ async fn init_error(State(api): State<Arc<Api>>, body: String) -> StatusCode {
     StatusCode::ACCEPTED
 }
 
-async fn register(State(api): State<Arc<Api>>, headers: HeaderMap, body: String) -> Response {
+async fn register(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    api.ports.send_modify(|(registered, _)| *registered = Some(peer.port()));
     match api.extensions {
         Extensions::Served => {
             let name = headers.get("Lambda-Extension-Name").and_then(|name| name.to_str().ok()).unwrap_or_default();
@@ -118,6 +130,7 @@ async fn register(State(api): State<Arc<Api>>, headers: HeaderMap, body: String)
 }
 
 /// Events come to those who subscribed to some: nobody here.
-async fn extension_next() -> Response {
+async fn extension_next(State(api): State<Arc<Api>>) -> Response {
+    api.extension_is_ready.send_replace(true);
     std::future::pending().await
 }
