@@ -33,7 +33,7 @@ const EXTENSION_NAME: &str = "ddb-rollup-graceful-shutdown";
 #[derive(Debug)]
 pub struct Registration {
     answered: oneshot::Receiver<()>,
-    _dropped: oneshot::Sender<()>,
+    _held: oneshot::Sender<()>,
 }
 
 impl Registration {
@@ -45,7 +45,7 @@ impl Registration {
     #[must_use]
     pub fn begin(client: Arc<PooledClient>) -> Self {
         let (registered, answered) = oneshot::channel();
-        let (_dropped, dropped) = oneshot::channel::<()>();
+        let (held, dropped) = oneshot::channel::<()>();
         tokio::spawn(async move {
             let until_the_end = async {
                 let registration = register(&client).await;
@@ -58,7 +58,7 @@ impl Registration {
             let ended = until_the_end.await;
             debug!(?ended, "no shutdown extension");
         });
-        Self { answered, _dropped }
+        Self { answered, _held: held }
     }
 
     /// Waits until the registration is answered, at most `REGISTRATION_TIMEOUT`. Lambda refuses a registration after the
