@@ -23,16 +23,11 @@ use ddb_rollup::rollup::pipeline::parse::{Parsed, parse};
 use ddb_rollup::rollup::pipeline::plan::{self, Setting};
 use ddb_rollup::rollup::pipeline::view_item::Shape;
 use ddb_rollup::store::DynamoStore;
-use mimalloc::MiMalloc;
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
 use processor_time::ProcessorTime;
 use store::{AtOnce, put};
-
-// The function's (ADR 0025).
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 const RECORDS: usize = 1_000;
 

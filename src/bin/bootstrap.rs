@@ -15,12 +15,7 @@ use ddb_rollup::store::DynamoStore;
 use ddb_rollup::xray::{self, Traced};
 use ddb_rollup::{lambda, logging, metrics};
 use lambda_runtime_api_client::BoxError;
-use mimalloc::MiMalloc;
 use tracing::error;
-
-// A record is a hundred small allocations (ADR 0025).
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Function = Rollup<Traced<DynamoStore, OsRandomness>, OsRandomness>;
 
