@@ -239,6 +239,20 @@ mod tests {
     }
 
     #[test]
+    fn only_the_arn_of_a_stream_can_be_that_of_another_table() {
+        let arn = "arn:aws-cn:dynamodb:cn-north-1:123456789012:table/Point";
+        let stream = format!("{arn}/stream/2026-01-01T00:00:00.000");
+        for (source_table, of_another) in [("Point", false), (arn, false), ("Points", true), ("Poin", true)] {
+            assert_eq!(is_of_another_table(&stream, source_table), of_another, "{source_table}");
+        }
+        for stream in
+            [arn, "stream", "", "arn", "arn:::::", "arn:a:b:c:d:table/Point", "x:a:b:c:d:table/Point/stream/e"]
+        {
+            assert!(!is_of_another_table(stream, "Other"), "{stream}");
+        }
+    }
+
+    #[test]
     fn a_long_word_of_the_parser_is_cut() {
         let long = "é".repeat(600);
         let raw = format!(r#"{{"eventSourceARN":"arn","dynamodb":{{"SequenceNumber":"1","NewImage":"{long}"}}}}"#);
