@@ -4,10 +4,11 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use crate::rollup::model::arn::table_name;
 use crate::rollup::model::definition::{self, Defaults, Definition, DefinitionError};
 use crate::rollup::model::limits::{MARKER_RETENTION_MAX_DAYS, MAX_IN_FLIGHT};
 use crate::rollup::model::marker::Guard;
-use crate::rollup::model::view::{OnMissingViewItem, View, table_name};
+use crate::rollup::model::view::{OnMissingViewItem, View};
 
 /// The table whose stream is read; `Point` by default.
 pub const SOURCE_TABLE: &str = "ROLLUP_SOURCE_TABLE";

@@ -7,9 +7,10 @@ use crate::config::{
     Config, IDEMPOTENCY_TABLE, MARKER_RETENTION_DAYS, ON_MISSING_VIEW_ITEM, QUARANTINE_RETENTION_DAYS, SOURCE_TABLE,
     VIEW_DEFINITION, VIEW_TABLE,
 };
+use crate::rollup::model::arn::table_name;
 use crate::rollup::model::language::{Condition, MeasureExpression};
 use crate::rollup::model::set_attribute::SetValue;
-use crate::rollup::model::view::{KeyPart, View, table_name};
+use crate::rollup::model::view::{KeyPart, View};
 
 const THE_SAME: &str = "the same";
 const TABLES: &str = "the function uses another table than this command. Give this command the function's table, or set the function's variable";

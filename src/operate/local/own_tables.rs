@@ -9,9 +9,10 @@ use serde::Deserialize;
 
 use super::stack_definition::{KeyAttribute, StackDefinition, TableDefinition};
 use crate::config::Config;
+use crate::rollup::model::arn::table_name;
 use crate::rollup::model::definition::{Definition, ViewTable};
 use crate::rollup::model::number::Number;
-use crate::rollup::model::view::{KeyType, TableId, table_name};
+use crate::rollup::model::view::{KeyType, TableId};
 use crate::rollup::{AttributeValue, Item};
 
 /// Why a user's own tables cannot be created.

@@ -16,7 +16,8 @@ use crate::config::Config;
 use crate::operate::error::{TableError, failure_text};
 use crate::operate::stream::DynamoStream;
 use crate::rollup::Item;
-use crate::rollup::model::view::{TableId, table_name};
+use crate::rollup::model::arn::table_name;
+use crate::rollup::model::view::TableId;
 
 /// An engine with the template's tables.
 pub(super) struct RunningStack {

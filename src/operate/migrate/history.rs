@@ -17,8 +17,8 @@ use super::steps::StepResult;
 use crate::config::Config;
 use crate::operate::error::{TableError, failure_text};
 use crate::operate::marker_table::{MIGRATION, sdk_text as text};
+use crate::rollup::model::arn::table_name;
 use crate::rollup::model::marker::{SEQUENCE_NUMBER, STREAM};
-use crate::rollup::model::view::table_name;
 use crate::store::failure;
 
 /// Attribute: the migration's number.

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::operate::commands::Commands;
 use crate::operate::shell_option::option;
+use crate::rollup::model::arn::table_name;
 use crate::rollup::model::definition::Definition;
-use crate::rollup::model::view::{View, table_name};
+use crate::rollup::model::view::View;
 
 /// The changes from the previous definition.
 #[derive(Debug, Clone)]

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::config::Config;
+use crate::rollup::model::arn::table_name;
 use crate::rollup::model::marker::{EXPIRES_AT, REASON, RECORDED_AT, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::quarantine_index::{IN_QUARANTINE, INDEX};
-use crate::rollup::model::view::{KeyType, OnMissingViewItem, table_name};
+use crate::rollup::model::view::{KeyType, OnMissingViewItem};
 
 /// A table that a definition needs.
 #[derive(Debug, Clone, PartialEq, Eq)]

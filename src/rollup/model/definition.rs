@@ -4,14 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Write};
 use std::ops::Index;
 
+use crate::rollup::model::arn::table_name;
 use crate::rollup::model::change::Counter;
 use crate::rollup::model::language::Datum;
 use crate::rollup::model::measure::{Measure, MeasureId, ViewId, ViewSet};
 use crate::rollup::model::number::Number;
 use crate::rollup::model::set_attribute::SetAttribute;
-use crate::rollup::model::view::{
-    KeyError, KeyType, OnMissingViewItem, ROLLUP_VERSION, TableId, View, ViewKey, table_name,
-};
+use crate::rollup::model::view::{KeyError, KeyType, OnMissingViewItem, ROLLUP_VERSION, TableId, View, ViewKey};
 use crate::rollup::model::view_key::key_value;
 use crate::rollup::{AttributeValue, Item};
 

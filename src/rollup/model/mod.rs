@@ -1,5 +1,6 @@
 //! The facts: what is counted, what a stream record says, and what is stored of it.
 
+pub mod arn;
 pub mod attribute_type;
 pub mod change;
 pub mod definition;

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde::Deserialize;
 
 use crate::rollup::Item;
+use crate::rollup::model::arn::table_name;
 use crate::rollup::model::language::{self, Condition, Group, MeasureKind, OutOfBounds, Path, Template, Value};
 use crate::rollup::model::limits;
 pub use crate::rollup::model::measure::Measure;
@@ -358,22 +359,6 @@ fn with_each(mut keys: Vec<Vec<KeyValue>>, mut values: Vec<KeyValue>) -> Vec<Vec
     keys.iter().flat_map(|key| values.iter().map(move |value| with(key, value))).collect()
 }
 
-/// What a table's ARN says after `table/`: the table's name, and what belongs to the table. An ARN is `arn:`, the
-/// partition, the service, the Region, the account and then this, with colons between.
-#[must_use]
-pub fn arn_path(arn: &str) -> Option<&str> {
-    let mut colons = arn.bytes().enumerate().filter(|(_, byte)| *byte == b':');
-    let (last, _) = colons.nth(4).filter(|_| arn.starts_with("arn:"))?;
-    arn[last + 1..].strip_prefix("table/")
-}
-
-/// The name of a table that is given by its name or its ARN.
-#[must_use]
-pub fn table_name(table: &str) -> &str {
-    let name = arn_path(table).unwrap_or(table);
-    name.split('/').next().unwrap_or(name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,9 +366,6 @@ mod tests {
     #[test]
     fn a_table_is_the_same_by_its_name_and_by_its_arn() {
         let arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders";
-        for (table, expected) in [("Orders", "Orders"), (arn, "Orders"), (&format!("{arn}/stream/now"), "Orders")] {
-            assert_eq!(table_name(table), expected);
-        }
         let view = |table| {
             View::new(
                 table,

@@ -6,10 +6,10 @@ use aws_lambda_events::event::dynamodb::StreamViewType;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::rollup::model::arn::{arn_path, table_name};
 use crate::rollup::model::limits;
 use crate::rollup::model::poison::{Image, Poison, Reason};
 use crate::rollup::model::record::{Images, RecordHead, RecordId, StreamRecord, UNKNOWN_STREAM};
-use crate::rollup::model::view::{arn_path, table_name};
 
 mod envelope;
 
