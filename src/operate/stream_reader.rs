@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::event::EventRecord;
 use super::stream::{Cursor, DynamoStream, Page, Shard, Stream, StreamError};
@@ -32,6 +32,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(4);
 
 /// The longest wait after a page without a record.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
+
+/// Pages without a record that are enough for any silence. Shorter ones need one for each [`PAUSE_MIN`].
+const PAGES_ENOUGH: u128 = 64;
 
 /// How long a shard that was read to its end needs only a short silence to count as read to its end again.
 const AT_END_FOR: Duration = Duration::from_secs(30);
@@ -215,7 +218,7 @@ impl StreamReader {
             reading.silent.remove(&shard.id);
         }
         match place {
-            Place::More { pause } => reading.pages.push(self.page(shard, pause)),
+            Place::More { from } => reading.pages.push(self.page(shard, from)),
             Place::End { proved } => {
                 if !proved {
                     self.taken_as_read.insert(shard.id.clone());
@@ -266,14 +269,14 @@ impl StreamReader {
                 _ => self.quiet,
             };
             let shard = ShardReading::new(id, cursor, since, quiet, until);
-            reading.pages.push(self.page(shard, Duration::ZERO));
+            reading.pages.push(self.page(shard, Instant::now()));
         }
     }
 
-    fn page(&self, shard: ShardReading, pause: Duration) -> BoxFuture<'static, Result<ReadPage, StreamError>> {
+    fn page(&self, shard: ShardReading, from: Instant) -> BoxFuture<'static, Result<ReadPage, StreamError>> {
         let stream = self.stream.clone();
         Box::pin(async move {
-            sleep(pause).await;
+            sleep_until(from).await;
             shard.next(&stream).await
         })
     }
@@ -294,23 +297,28 @@ pub async fn read_page(stream: &DynamoStream, shard: &str, cursor: &mut Cursor) 
     }
 }
 
-/// How long a shard has had no record. Only waits count, because the response time of the service says nothing about
-/// its records.
+/// How long a shard has had no record: from the request for the first page without one to the request for the last. The
+/// time that answers take is in it, so there is also a least number of pages.
 #[derive(Debug, Default)]
 struct Silence {
-    waited: Duration,
+    begun: Option<Instant>,
+    pages: u32,
+    lasted: Duration,
 }
 
 impl Silence {
-    /// Adds one more page without a record. Returns how long to wait before the next page, or `None` when the silence
-    /// was long enough.
-    fn goes_on(&mut self, quiet: Duration) -> Option<Duration> {
-        if self.waited >= quiet {
+    /// Adds one more page without a record, which was requested at this time. Returns when to request the next page, or
+    /// `None` when the silence was long enough.
+    fn goes_on(&mut self, requested: Instant, quiet: Duration) -> Option<Instant> {
+        self.lasted = requested - *self.begun.get_or_insert(requested);
+        let enough = (quiet.as_millis() / PAUSE_MIN.as_millis()).min(PAGES_ENOUGH);
+        let is_long = self.lasted >= quiet;
+        if is_long && u128::from(self.pages) >= enough {
             return None;
         }
-        let pause = (self.waited / PAUSE_SHARE).clamp(PAUSE_MIN, PAUSE_MAX);
-        self.waited += pause;
-        Some(pause)
+        self.pages += 1;
+        let pause = if is_long { PAUSE_MIN } else { (self.lasted / PAUSE_SHARE).clamp(PAUSE_MIN, PAUSE_MAX) };
+        Some(requested + pause)
     }
 }
 
@@ -318,18 +326,30 @@ impl Silence {
 mod tests {
     use super::*;
 
+    /// The times between the requests of a silence in which each answer takes so long.
+    fn pauses(quiet: Duration, answer: Duration) -> Vec<Duration> {
+        let (mut silence, begun) = (Silence::default(), Instant::now());
+        let next = |requested: &Instant| Some(silence.goes_on(*requested, quiet)?.max(*requested + answer));
+        let requests: Vec<Instant> = std::iter::successors(Some(begun), next).collect();
+        assert!(requests[requests.len() - 1] - begun >= quiet);
+        requests.windows(2).map(|of| of[1] - of[0]).collect()
+    }
+
     #[test]
     fn silence_is_a_time_of_many_pages_at_first_and_few_later() {
-        let pages = |quiet| {
-            let mut silence = Silence::default();
-            let pauses: Vec<Duration> = std::iter::from_fn(|| silence.goes_on(quiet)).collect();
-            assert!(pauses.iter().sum::<Duration>() >= quiet);
-            pauses
-        };
+        let pages = |quiet| pauses(quiet, Duration::ZERO);
         assert!(pages(Duration::ZERO).is_empty());
         assert!(pages(QUIET_MIN).len() > 50, "{}", pages(QUIET_MIN).len());
         let long = pages(Duration::from_mins(1));
         assert_eq!(long.last(), Some(&PAUSE_MAX));
         assert_eq!(quiet(Duration::ZERO), QUIET_MIN);
+    }
+
+    #[test]
+    fn slow_answers_do_not_make_the_pages_of_a_silence_fewer() {
+        for answer in [30, 300, 3_000].map(Duration::from_millis) {
+            assert!(pauses(QUIET_MIN, answer).len() > 50, "{answer:?}");
+            assert!(pauses(AT_END_QUIET, answer).len() > 10, "{answer:?}");
+        }
     }
 }

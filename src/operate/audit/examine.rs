@@ -214,13 +214,17 @@ impl Examiner<'_> {
         Ok(examined)
     }
 
+    /// Waits until the records that were written before `since` have reached the stream, and reads them.
+    async fn settle(&mut self, since: Instant) -> Result<(), AuditError> {
+        self.wait_for_stream(since).await;
+        self.records.catch_up(self.tables, Reach::Thorough).await
+    }
+
     /// Waits until the records that were written before `since` have reached the stream.
-    pub(super) async fn settle(&mut self, since: Instant) -> Result<(), AuditError> {
+    pub(super) async fn wait_for_stream(&self, since: Instant) {
         if self.records.is_followed() {
             self.stop.within(self.settle.saturating_sub(since.elapsed())).await;
-            self.records.catch_up(self.tables, Reach::Thorough).await?;
         }
-        Ok(())
     }
 
     /// Looks until each item was seen unchanged, or often enough to call it unstable.

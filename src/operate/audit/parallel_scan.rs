@@ -64,17 +64,19 @@ impl<T: Send + 'static> ParallelScan<T> {
     }
 }
 
-/// Reads one segment, at most one page and `PARTS_AHEAD` parts ahead of the consumer.
+/// Reads one segment. A page is requested while the page before it is prepared, and at most `PARTS_AHEAD` parts are
+/// ahead of the consumer.
 async fn read<T>(
     request: ScanFluentBuilder,
     meter: ReadMeter,
     prepare: impl Fn(Item) -> T,
     parts: mpsc::Sender<Result<ScannedPart<T>, String>>,
 ) {
-    let mut from = None;
+    let page_from = |from| request.clone().set_exclusive_start_key(from).send();
+    let mut answer = page_from(None).await;
     loop {
-        let page = match request.clone().set_exclusive_start_key(from).send().await {
-            Ok(answer) => answer,
+        let page = match answer {
+            Ok(page) => page,
             Err(error) => {
                 // Ignore a closed channel: the scan is no longer wanted.
                 let _ = parts.send(Err(failure_text(&error))).await;
@@ -84,14 +86,18 @@ async fn read<T>(
         let units = meter.consumed(&page.consumed_capacity).await;
         let scanned = u64::try_from(page.scanned_count).unwrap_or_default();
         let items = page.items.unwrap_or_default().into_iter().map(Item::from).map(&prepare);
-        for part in parts_of(items, scanned, units) {
-            if parts.send(Ok(part)).await.is_err() {
-                return;
+        let hand_on = async {
+            for part in parts_of(items, scanned, units) {
+                parts.send(Ok(part)).await?;
             }
-        }
-        from = page.last_evaluated_key.filter(|key| !key.is_empty());
-        if from.is_none() {
-            return;
+            Ok::<_, mpsc::error::SendError<_>>(())
+        };
+        let from = page.last_evaluated_key.filter(|key| !key.is_empty());
+        let is_last = from.is_none();
+        let next = async { if is_last { None } else { Some(page_from(from).await) } };
+        match tokio::join!(next, hand_on) {
+            (Some(next), Ok(())) => answer = next,
+            _ => return,
         }
     }
 }

@@ -44,7 +44,8 @@ impl Audit {
             if looked_at.is_empty() || stop.requested() {
                 break;
             }
-            examiner.settle(*seen_at).await?;
+            // The look itself reads what has reached the stream.
+            examiner.wait_for_stream(*seen_at).await;
             for chunk in chunks_at_rest(&looked_at) {
                 if stop.requested() {
                     break;

@@ -78,18 +78,20 @@ impl Mender {
         self.store_start(tables).await?;
         let mender = &*self;
         let transactions = divided(&drifted).into_iter().map(|items| mender.set_all(tables, stop, items));
-        let ended = stream::iter(transactions).buffer_unordered(tables.concurrency);
-        let ended: Vec<(Vec<Drifted<'_>>, Vec<Drifted<'_>>)> = ended.try_collect().await?;
-        let (mut set, mut changed) = (HashSet::new(), HashSet::new());
-        for (of_set, of_changed) in ended {
-            self.writes.extend(of_set.iter().map(|one| Self::write(definition, one.key, one.differences)));
+        let mut ended = stream::iter(transactions).buffer_unordered(tables.concurrency);
+        let (mut writes, mut set, mut changed) = (Vec::new(), HashSet::new(), HashSet::new());
+        // What is set is noted while the next transactions are on their way.
+        while let Some((of_set, of_changed)) = ended.try_next().await? {
+            writes.extend(of_set.iter().map(|one| Self::write(definition, one.key, one.differences)));
             for one in of_set {
                 examiner.balances.set(one.key, one.examined.item.as_ref());
                 set.insert(one.key.clone());
             }
             changed.extend(of_changed.into_iter().map(|one| one.key.clone()));
         }
+        drop(ended);
         seen.retain(|key, _| !set.contains(key) && !changed.contains(key));
+        self.writes.extend(writes);
         self.set += set.len();
         self.just_set.extend(set);
         Ok(changed)

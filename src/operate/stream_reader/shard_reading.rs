@@ -53,8 +53,8 @@ pub(super) enum Until {
 /// The position of a page in its shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// There may be more records; wait before the next page.
-    More { pause: Duration },
+    /// There may be more records; the next page is requested from this time on.
+    More { from: Instant },
     /// At the current end of an open shard.
     End { proved: bool },
     /// At the end of a closed shard.
@@ -80,13 +80,14 @@ impl ShardReading {
 
     /// How long the shard has had no record.
     pub(super) fn silent_for(&self) -> Duration {
-        self.silence.waited
+        self.silence.lasted
     }
 
     /// Reads the next page.
     pub(super) async fn next(mut self, stream: &DynamoStream) -> Result<ReadPage, StreamError> {
+        let requested = Instant::now();
         let mut page = self.first_or_next(stream).await?;
-        let place = self.place(&page, stream).await?;
+        let place = self.place(&page, requested, stream).await?;
         if let Until::Record(until) = &self.until {
             page.records.retain(|record| order(&record.sequence_number) <= order(until));
         }
@@ -118,7 +119,7 @@ impl ShardReading {
         }
     }
 
-    async fn place(&mut self, page: &Page, stream: &DynamoStream) -> Result<Place, StreamError> {
+    async fn place(&mut self, page: &Page, requested: Instant, stream: &DynamoStream) -> Result<Place, StreamError> {
         if page.ended {
             return Ok(Place::Closed);
         }
@@ -133,14 +134,14 @@ impl ShardReading {
                 Until::Closed | Until::Page => false,
                 Until::Record(until) => order(&last.sequence_number) >= order(until),
             };
-            return Ok(if at_end { Place::End { proved: true } } else { Place::More { pause: Duration::ZERO } });
+            return Ok(if at_end { Place::End { proved: true } } else { Place::More { from: requested } });
         }
         let quiet = match self.until {
             Until::Now { .. } | Until::NowAtOnce { .. } | Until::Page => self.quiet,
             Until::Closed | Until::Record(_) => MUST_COME_WITHIN,
         };
-        match (self.silence.goes_on(quiet), &self.until) {
-            (Some(pause), _) => Ok(Place::More { pause }),
+        match (self.silence.goes_on(requested, quiet), &self.until) {
+            (Some(from), _) => Ok(Place::More { from }),
             (None, Until::Now { at_end } | Until::NowAtOnce { at_end }) => Ok(Place::End { proved: *at_end }),
             (None, Until::Page) => Ok(Place::Page),
             (None, Until::Closed | Until::Record(_)) => {

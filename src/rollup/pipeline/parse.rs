@@ -120,15 +120,18 @@ fn accept(record: Envelope, raw: &str) -> Result<Parsed<'_>, EventError> {
     if let Some(found) = record.view_type.filter(|found| *found != StreamViewType::NewAndOldImages) {
         return Err(EventError::StreamViewType { found: found.to_string(), record: sequence_number });
     }
-    let stream = usable_stream(record.stream);
+    let (stream, usable) = match usable_stream(record.stream) {
+        Ok(stream) => (stream, Ok(())),
+        Err(reason) => (UNKNOWN_STREAM.to_owned(), Err(reason)),
+    };
     let head = RecordHead {
-        id: RecordId { sequence_number, stream: stream.clone().unwrap_or_else(|_| UNKNOWN_STREAM.to_owned()) },
+        id: RecordId { sequence_number, stream },
         event_id: record.event_id,
         event_name: record.event_name,
         source_key: record.keys,
         digest: None,
     };
-    let images = stream.and(match (record.old, record.new, head.event_name.as_str()) {
+    let images = usable.and(match (record.old, record.new, head.event_name.as_str()) {
         (None, None, _) => Err(Reason::NoImage),
         (Some(_), None, "MODIFY") => Err(Reason::HalfModify(Image::Old)),
         (None, Some(_), "MODIFY") => Err(Reason::HalfModify(Image::New)),
