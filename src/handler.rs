@@ -18,7 +18,7 @@ use crate::metrics::{self, Summary};
 use crate::rollup::model::item_size;
 use crate::rollup::model::marker::{Environment, Guard, Stamp, definition_item};
 use crate::rollup::model::record::{RecordId, UNKNOWN_STREAM};
-use crate::rollup::pipeline::coalesce::{Batch, Disposition, Entry, EntryId, Found, coalesce};
+use crate::rollup::pipeline::coalesce::{Batch, Disposition, Entry, EntryId, Found, try_coalesce};
 use crate::rollup::pipeline::delta::{Effect, Retention, effect};
 use crate::rollup::pipeline::parse::{EventError, Parsed, is_of_another_table, parse, parse_record};
 use crate::rollup::pipeline::plan::Setting;
@@ -167,7 +167,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         let setting = self.setting(invocation);
 
         let found = parse(event)?.map(|record| Ok(self.judge(self.of_source(record?)?, &retention)));
-        let mut batch = coalesce(found.collect::<Result<Vec<_>, InvocationError>>()?);
+        let mut batch = try_coalesce::<InvocationError>(found)?;
         let commit_began = Instant::now();
         let committer = Committer {
             store: &self.store,

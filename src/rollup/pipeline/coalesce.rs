@@ -4,10 +4,11 @@
 //! things must be kept: each record's marker, and the update of a view item whose sums are zero.
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
-use crate::rollup::model::change::{self, Change, Sums};
+use crate::rollup::model::change::{self, Amounts, Change, Sums};
 use crate::rollup::model::definition::views_of;
 use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::poison::{Poison, Reason};
@@ -100,63 +101,112 @@ pub enum Found<'a> {
 
 /// Joins what was found in an event, position by position, into one batch.
 pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
+    let Ok(batch) = try_coalesce(found.into_iter().map(Ok::<_, Infallible>));
+    batch
+}
+
+/// The same, unless a position has an error.
+///
+/// # Errors
+/// The first error.
+pub fn try_coalesce<'a, E>(found: impl IntoIterator<Item = Result<Found<'a>, E>>) -> Result<Batch<'a>, E> {
     let found = found.into_iter();
-    let records = found.size_hint().0;
-    let mut batch =
-        Batch { entries: Vec::with_capacity(records), dispositions: Vec::with_capacity(records), ..Batch::default() };
-    let mut entries_of: HashMap<RecordId, Vec<EntryId>> = HashMap::with_capacity(records);
-    let mut item_of: HashMap<ViewKey, ItemId> = HashMap::new();
+    let mut joining = Joining::with_capacity(found.size_hint().0);
     for found in found {
-        let entry = match found {
+        joining.add(found?);
+    }
+    Ok(joining.end())
+}
+
+/// A batch to which records are added.
+struct Joining<'a> {
+    batch: Batch<'a>,
+    /// The first entry with a sequence number.
+    first_of: HashMap<RecordId, EntryId>,
+    /// The further entries with the sequence number of this one.
+    others_of: HashMap<EntryId, Vec<EntryId>>,
+    item_of: HashMap<ViewKey, ItemId>,
+}
+
+impl<'a> Joining<'a> {
+    fn with_capacity(records: usize) -> Self {
+        let (entries, dispositions) = (Vec::with_capacity(records), Vec::with_capacity(records));
+        Self {
+            batch: Batch { entries, dispositions, ..Batch::default() },
+            first_of: HashMap::with_capacity(records),
+            others_of: HashMap::new(),
+            item_of: HashMap::new(),
+        }
+    }
+
+    fn add(&mut self, found: Found<'a>) {
+        let disposition = match found {
             Found::Unnumbered { reason, raw } => {
-                let poison = unnumbered(reason, raw);
-                let of_number = entries_of.entry(poison.head.id.clone()).or_default();
-                if of_number.is_empty() {
-                    of_number.push(batch.push(Entry::Quarantine(poison)));
-                }
-                let entry = of_number[0];
-                batch.dispositions.push(Disposition::Unnumbered(entry));
-                continue;
+                let entry = self.unnumbered(unnumbered(reason, raw));
+                Disposition::Unnumbered(entry)
             }
             Found::Record(Effect::None { uncountable }) => {
-                batch.uncountable += uncountable;
-                batch.dispositions.push(Disposition::NoEffect);
-                continue;
+                self.batch.uncountable += uncountable;
+                Disposition::NoEffect
             }
-            Found::Record(Effect::Quarantine(poison)) => Entry::Quarantine(poison),
+            Found::Record(Effect::Quarantine(poison)) => self.entry(Entry::Quarantine(poison)),
             Found::Record(Effect::Apply(change)) => {
-                batch.uncountable += change.uncountable.len();
-                let touches = change.deltas.iter().map(|(key, amounts)| {
-                    let item = item_of.get(key).copied().unwrap_or_else(|| {
-                        let added = batch.add_item(key.clone());
-                        item_of.insert(key.clone(), added);
-                        added
-                    });
-                    let touched = &mut batch.items[item.0];
-                    touched.views.extend(views_of(amounts));
-                    touched.texts.extend(change.texts.get(key).cloned().unwrap_or_default());
-                    item
-                });
-                let touches = touches.collect();
-                Entry::Apply { change: Arc::new(change), touches }
+                self.batch.uncountable += change.uncountable.len();
+                let touches = self.touch(&change);
+                self.entry(Entry::Apply { change: Arc::new(change), touches })
             }
         };
-        let of_number = entries_of.entry(entry.head().id.clone()).or_default();
-        let same = of_number.iter().copied().find(|first| batch[*first].head().same_event(entry.head()));
-        if let Some(first) = same {
-            batch.dispositions.push(Disposition::Repeat(first));
-            continue;
-        }
-        let added = batch.push(entry);
-        if !of_number.is_empty() {
-            batch.behind_others.push(added);
-        }
-        of_number.push(added);
-        batch.dispositions.push(Disposition::Entry(added));
+        self.batch.dispositions.push(disposition);
     }
-    batch.rivals = entries_of.into_values().filter(|of_number| of_number.len() > 1).collect();
-    batch.rivals.sort_unstable();
-    batch
+
+    /// The entry that keeps a record without a sequence number. The same record again has the same one.
+    fn unnumbered(&mut self, poison: Poison<'a>) -> EntryId {
+        let next = EntryId(self.batch.entries.len());
+        let first = *self.first_of.entry(poison.head.id.clone()).or_insert(next);
+        if first == next {
+            self.batch.push(Entry::Quarantine(poison));
+        }
+        first
+    }
+
+    fn entry(&mut self, entry: Entry<'a>) -> Disposition {
+        let next = EntryId(self.batch.entries.len());
+        let first = *self.first_of.entry(entry.head().id.clone()).or_insert(next);
+        if first != next {
+            let others = self.others_of.entry(first).or_default();
+            let mut of_number = std::iter::once(first).chain(others.iter().copied());
+            if let Some(same) = of_number.find(|one| self.batch[*one].head().same_event(entry.head())) {
+                return Disposition::Repeat(same);
+            }
+            others.push(next);
+            self.batch.behind_others.push(next);
+        }
+        Disposition::Entry(self.batch.push(entry))
+    }
+
+    /// The view items that a record touches, in the order of its deltas.
+    fn touch(&mut self, change: &Change<'_>) -> Vec<ItemId> {
+        let touch = |(key, amounts): (&ViewKey, &Amounts)| {
+            let item = self.item_of.get(key).copied().unwrap_or_else(|| {
+                let added = self.batch.add_item(key.clone());
+                self.item_of.insert(key.clone(), added);
+                added
+            });
+            let touched = &mut self.batch.items[item.0];
+            touched.views.extend(views_of(amounts));
+            touched.texts.extend(change.texts.get(key).cloned().unwrap_or_default());
+            item
+        };
+        change.deltas.iter().map(touch).collect()
+    }
+
+    fn end(self) -> Batch<'a> {
+        let Self { mut batch, others_of, .. } = self;
+        let rivals = others_of.into_iter().filter(|(_, others)| !others.is_empty());
+        batch.rivals = rivals.map(|(first, others)| [vec![first], others].concat()).collect();
+        batch.rivals.sort_unstable();
+        batch
+    }
 }
 
 /// The digest of its text identifies a record without a sequence number: the same record again gets the same marker.

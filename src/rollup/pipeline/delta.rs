@@ -1,5 +1,6 @@
 //! What one record does to which view items.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -12,7 +13,7 @@ use crate::rollup::model::poison::{Image, Poison, Reason};
 use crate::rollup::model::record::{Images, RecordHead, StreamRecord};
 use crate::rollup::model::set_attribute::SetTexts;
 use crate::rollup::model::view::ViewKey;
-use crate::rollup::pipeline::contribution::{Contribution, contribution};
+use crate::rollup::pipeline::contribution::{Contribution, ViewContribution, contribution};
 use crate::rollup::pipeline::parse::shortened;
 
 /// What to do about a record.
@@ -110,12 +111,13 @@ pub fn difference(old: Contribution, new: Contribution) -> (Deltas, BTreeMap<Vie
         old.amounts.values_mut().for_each(|amount| *amount = -std::mem::take(amount));
         old
     });
-    for part in old.chain(new.parts) {
-        for (item, set) in part.items {
-            if !set.is_empty() {
-                texts.entry(item.clone()).or_default().extend(set);
-            }
-            add(deltas.or_insert_with(item, Amounts::new), &part.amounts);
+    for ViewContribution { mut items, amounts, .. } in old.chain(new.parts) {
+        let last = items.pop();
+        for (item, set) in items {
+            add(&mut deltas, &mut texts, item, set, Cow::Borrowed(&amounts));
+        }
+        if let Some((item, set)) = last {
+            add(&mut deltas, &mut texts, item, set, Cow::Owned(amounts));
         }
     }
     deltas.values_mut().for_each(|amounts| amounts.retain(|_, amount| !amount.is_zero()));
@@ -124,12 +126,23 @@ pub fn difference(old: Contribution, new: Contribution) -> (Deltas, BTreeMap<Vie
     (deltas, texts)
 }
 
-fn add(sum: &mut Amounts, amounts: &Amounts) {
+/// Adds what one view contributes to one of its items.
+fn add(
+    deltas: &mut Deltas,
+    texts: &mut BTreeMap<ViewKey, SetTexts>,
+    item: ViewKey,
+    set: SetTexts,
+    amounts: Cow<'_, Amounts>,
+) {
+    if !set.is_empty() {
+        texts.entry(item.clone()).or_default().extend(set);
+    }
+    let sum = deltas.or_insert_with(item, Amounts::new);
     if sum.is_empty() {
-        sum.clone_from(amounts);
+        *sum = amounts.into_owned();
         return;
     }
-    for (counter, amount) in amounts {
+    for (counter, amount) in amounts.iter() {
         *sum.or_insert_with(counter.clone(), Number::zero) += amount;
     }
 }

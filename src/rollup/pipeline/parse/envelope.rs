@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_lambda_events::event::dynamodb::{EventRecord, StreamViewType};
+use aws_lambda_events::event::dynamodb::{StreamRecord, StreamViewType};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -34,6 +34,18 @@ pub(super) struct Envelope {
     pub(super) unreadable: BTreeMap<String, String>,
 }
 
+/// The fields of a record that are read as a whole; the others are skipped.
+#[derive(Deserialize)]
+struct Record {
+    #[serde(rename = "eventID", default)]
+    event_id: Option<String>,
+    #[serde(rename = "eventName", default)]
+    event_name: Option<String>,
+    #[serde(rename = "eventSourceARN", default)]
+    stream: Option<String>,
+    dynamodb: StreamRecord,
+}
+
 impl Envelope {
     /// Reads a record: as a whole, which is fast, or else field by field.
     ///
@@ -41,9 +53,9 @@ impl Envelope {
     /// When the record is not an object with a `dynamodb` object, or its keys or an image are not items; the error is
     /// that of the record as a whole.
     pub(super) fn read(raw: &str) -> Result<Self, serde_json::Error> {
-        match serde_json::from_str::<EventRecord>(raw) {
+        match serde_json::from_str::<Record>(raw) {
             Ok(record) => {
-                let plausible = plausible(record.change.approximate_creation_date_time);
+                let plausible = plausible(record.dynamodb.approximate_creation_date_time);
                 let envelope = Self::of(record);
                 // The library takes any number for seconds, and a missing field for the epoch.
                 Ok(if plausible { envelope } else { Self { created_at: created_at(raw), ..envelope } })
@@ -52,13 +64,13 @@ impl Envelope {
         }
     }
 
-    fn of(record: EventRecord) -> Self {
-        let change = record.change;
+    fn of(record: Record) -> Self {
+        let change = record.dynamodb;
         let present = |image: Item| (!image.is_empty()).then_some(image);
         Self {
-            event_id: record.event_id,
-            event_name: record.event_name,
-            stream: record.event_source_arn,
+            event_id: record.event_id.unwrap_or_default(),
+            event_name: record.event_name.unwrap_or_default(),
+            stream: record.stream,
             sequence_number: change.sequence_number,
             view_type: change.stream_view_type,
             created_at: Some(change.approximate_creation_date_time),
