@@ -246,7 +246,7 @@ async fn repairs_of_two_operators_do_each_other_no_harm() {
 
 #[tokio::test]
 async fn an_adoption_that_was_killed_goes_on_when_it_is_started_again() {
-    const MAPS: usize = 500;
+    const MAPS: usize = 2_000;
     let engine = Engine::start().await;
     switch_stream(&engine, false).await;
     for point in 0..MAPS {

@@ -36,6 +36,7 @@ pub(super) struct Envelope {
 
 /// The fields of a record that are read as a whole; the others are skipped.
 #[derive(Deserialize)]
+#[serde(expecting = "a stream record")]
 struct Record {
     #[serde(rename = "eventID", default)]
     event_id: Option<String>,
