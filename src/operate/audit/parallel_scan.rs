@@ -114,7 +114,60 @@ fn parts_of<T>(mut items: impl Iterator<Item = T>, scanned: u64, units: f64) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::convert::identity;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+    use aws_smithy_runtime_api::client::http::{
+        HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+    };
+    use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+    use aws_smithy_types::body::SdkBody;
+
     use super::*;
+
+    /// A table without an end, of one item a page. It counts the requests.
+    #[derive(Debug, Clone, Default)]
+    struct Endless(Arc<AtomicUsize>);
+
+    impl HttpConnector for Endless {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            const PAGE: &str =
+                r#"{"Items": [{"A": {"S": "x"}}], "ScannedCount": 1, "LastEvaluatedKey": {"A": {"S": "x"}}}"#;
+            self.0.fetch_add(1, Ordering::Relaxed);
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(200.try_into().unwrap(), SdkBody::from(PAGE))))
+        }
+    }
+
+    impl Endless {
+        fn client(&self) -> Client {
+            let connector = SharedHttpConnector::new(self.clone());
+            let config = Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new("eu-west-1"))
+                .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
+                .http_client(http_client_fn(move |_, _| connector.clone()));
+            Client::from_conf(config.build())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_requested_before_the_one_before_it_is_taken() {
+        let table = Endless::default();
+        let request = table.client().scan().table_name("Point");
+        let mut scan = ParallelScan::start(&request, 1, &ReadMeter::new(None), identity);
+        let requests = async || {
+            // With the clock paused, a sleep ends when nothing else can go on.
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            table.0.load(Ordering::Relaxed)
+        };
+        // One part is in the channel, the next one waits for room there, and the page after that has come.
+        assert_eq!(requests().await, PARTS_AHEAD + 2);
+        scan.next().await.unwrap().unwrap();
+        assert_eq!(requests().await, PARTS_AHEAD + 3);
+    }
 
     fn in_parts(items: usize) -> Vec<(usize, u64, f64)> {
         parts_of(0..items, 7, 2.5).map(|part| (part.items.len(), part.scanned, part.units)).collect()
