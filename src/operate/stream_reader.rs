@@ -39,11 +39,8 @@ const PAGES_ENOUGH: u128 = 64;
 /// How long a shard that was read to its end needs only a short silence to count as read to its end again.
 const AT_END_FOR: Duration = Duration::from_secs(30);
 
-/// The silence that is enough for such a shard.
+/// The silence that is enough for such a shard, and after which the rest of any reading is most likely only a wait.
 const AT_END_QUIET: Duration = Duration::from_millis(50);
-
-/// The time without a record after which the rest of a reading is most likely only a wait.
-const SILENT_FOR: Duration = Duration::from_millis(100);
 
 /// Maximum concurrent reads of shards.
 const SHARDS_AT_ONCE: usize = 16;
@@ -106,7 +103,7 @@ pub struct ReadToEnd {
     list_again: bool,
     /// A shard was read to its end since the last check of which shards can begin.
     look_at_shards: bool,
-    /// Shards without a record for [`SILENT_FOR`].
+    /// Shards without a record for [`AT_END_QUIET`].
     silent: HashSet<String>,
 }
 
@@ -212,7 +209,7 @@ impl StreamReader {
         };
         let ReadPage { shard, records, before, place } = page?;
         reading.look_at_shards = !matches!(place, Place::More { .. });
-        if matches!(place, Place::More { .. }) && shard.silent_for() >= SILENT_FOR {
+        if matches!(place, Place::More { .. }) && shard.silent_for() >= AT_END_QUIET {
             reading.silent.insert(shard.id.clone());
         } else {
             reading.silent.remove(&shard.id);

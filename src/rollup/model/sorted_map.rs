@@ -118,7 +118,8 @@ impl<K: Ord, V> FromIterator<(K, V)> for SortedMap<K, V> {
 impl<K: Ord, V> Extend<(K, V)> for SortedMap<K, V> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         let entries = entries.into_iter();
-        self.0.reserve(entries.size_hint().0);
+        // Thousands of these are kept at once, so none has room for entries that never come.
+        self.0.reserve_exact(entries.size_hint().0);
         for (key, value) in entries {
             match self.place(&key) {
                 Ok(place) => self.0[place].1 = value,
