@@ -176,4 +176,13 @@ mod tests {
             assert!(map.into_iter().eq(tree));
         }
     }
+
+    #[test]
+    fn entries_that_come_together_take_no_room_to_spare() {
+        let mut map = SortedMap::new();
+        map.extend([(1, "one")]);
+        assert_eq!(map.0.capacity(), 1);
+        map.extend([(2, "two"), (0, "zero")]);
+        assert_eq!((map.len(), map.0.capacity()), (3, 3));
+    }
 }
