@@ -2,6 +2,7 @@
 //! preparing its items takes more processor time than adding them up.
 
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
+use futures_util::future::OptionFuture;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -93,8 +94,7 @@ async fn read<T>(
             Ok::<_, mpsc::error::SendError<_>>(())
         };
         let from = page.last_evaluated_key.filter(|key| !key.is_empty());
-        let is_last = from.is_none();
-        let next = async { if is_last { None } else { Some(page_from(from).await) } };
+        let next = OptionFuture::from(from.map(|from| page_from(Some(from))));
         match tokio::join!(next, hand_on) {
             (Some(next), Ok(())) => answer = next,
             _ => return,
