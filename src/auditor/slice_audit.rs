@@ -54,7 +54,7 @@ impl Auditor {
                 OnDrift::Repair => {
                     let who = format!("auditor {}", self.teller.function());
                     let report = repair(&self.sdk, self.config.clone(), &scope, &who, &stop).await?;
-                    self.teller.writes(&report.writes);
+                    self.teller.writes(&report);
                     Ok(report.json())
                 }
             }

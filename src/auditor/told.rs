@@ -12,7 +12,7 @@ use crate::metrics::audit::{self, AuditNumbers};
 use crate::operate::audit::merge;
 use crate::operate::clock::now;
 use crate::operate::commands::Commands;
-use crate::operate::repair::report::CounterWrite;
+use crate::operate::repair::report::RepairReport;
 use crate::operate::shell_option::option;
 
 /// Findings of one kind and slice that get a line each; the rest is only counted.
@@ -67,9 +67,10 @@ impl Teller {
     }
 
     /// Logs what a repair set.
-    pub(super) fn writes(&self, writes: &[CounterWrite]) {
+    pub(super) fn writes(&self, report: &RepairReport) {
+        let writes = &report.writes;
         for write in writes.iter().take(LINES) {
-            self.line("WARN", "audit repaired", &write.json());
+            self.line("WARN", "audit repaired", &write.json(&report.audit.definition));
         }
         if let Some(more) = writes.len().checked_sub(LINES).filter(|more| *more > 0) {
             self.line("WARN", "audit repairs left out", &json!({ "more": more }));

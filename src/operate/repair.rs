@@ -181,6 +181,8 @@ impl Repairer {
             ZeroGroupsLeft::Removed if self.mode == Mode::Write => zero_groups::remove(&audit, stop).await?,
             _ => Vec::new(),
         };
+        let mut writes = std::mem::take(&mut self.mender.writes);
+        writes.sort_by(|one, other| one.item.cmp(&other.item));
         let mut report = audit.report();
         report.sizes.removed(&removed);
         report.quarantined = quarantined_of_all.unwrap_or(report.quarantined);
@@ -192,7 +194,7 @@ impl Repairer {
             closed,
             quarantined_of_all,
             removed_groups: removed.iter().map(|(_, removed)| removed.groups).sum(),
-            writes: std::mem::take(&mut self.mender.writes),
+            writes,
             audit: report,
         })
     }

@@ -121,7 +121,7 @@ impl World {
                 let (item, truth) = &self.seen[&actor];
                 let key = self.definition.own_key(TableId(0), item).unwrap();
                 let touched = TouchedItem { key, views: self.definition.all(), texts: SetTexts::new() };
-                let update = set(&self.definition, &touched, Some(item), &Self::sums(*truth));
+                let update = set(&self.definition, &touched, item, &Self::sums(*truth));
                 self.set += usize::from(self.write(update).await);
             }
             (Actor::Function, _) => {

@@ -33,7 +33,7 @@ use crate::rollup::model::view::{TableId, ViewKey};
 
 /// Bytes of a table for which one more segment of a scan is worth it. Every segment is a separate scan, and an emulator
 /// reads the whole table for each.
-const SEGMENT_BYTES: i64 = 32 * 1024 * 1024;
+const SEGMENT_BYTES: i64 = 8 * 1024 * 1024;
 
 /// How many times the SDK sends a request that is throttled or fails on its way.
 const ATTEMPTS: u32 = 12;

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use tokio::time::Instant;
 
 use super::Audit;
@@ -14,13 +15,16 @@ use crate::operate::stop::Stop;
 use crate::operate::stream_reader::Reach;
 use crate::rollup::Item;
 use crate::rollup::check::balance::ReadBefore;
-use crate::rollup::check::judge::StoredCounters;
+use crate::rollup::check::judge::{PendingRecord, StoredCounters};
 use crate::rollup::check::repair::version;
 use crate::rollup::model::definition::Definition;
 use crate::rollup::model::digest::ContentDigest;
 use crate::rollup::model::measure::ViewSet;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::view::{OnMissingViewItem, ViewKey};
+
+/// View items that are judged together, on all processors. What is read of them is in memory at once.
+const JUDGED_TOGETHER: usize = 4_096;
 
 impl Audit {
     /// Examines the view items that were not written since the first pass; returns those that must be recounted.
@@ -100,6 +104,23 @@ struct SeenAtRest {
     examined: HashMap<ViewKey, Examined>,
 }
 
+/// A view item that did not change since it was read before.
+struct ReadAtRest {
+    key: ViewKey,
+    item: Option<Item>,
+    /// The records that are not applied.
+    open: Vec<PendingRecord>,
+    /// Its counters; `None` if it still differs as in the first pass, and is not judged.
+    counters: Option<StoredCounters>,
+}
+
+/// What a look says of a view item that did not change since it was read before.
+enum AtRest {
+    StillDiffers,
+    Exact(JudgedItem),
+    Examined(Examined),
+}
+
 impl Examiner<'_> {
     /// One look at view items whose recount is known. Returns those that did not change since they were read before.
     ///
@@ -127,30 +148,56 @@ impl Examiner<'_> {
             ReadBefore::Set(to) => version(item) == Number::from(to),
         };
         let mut seen = SeenAtRest::default();
-        for (key, before) in before {
+        let mut before = before.into_iter().map(|(key, before)| {
             let item = after.remove(&key);
-            if !self.records.is_unwritten(&key) || !is_at_rest(&key, item.as_ref(), before) {
-                continue;
+            (key, before, item)
+        });
+        loop {
+            let together: Vec<_> = before.by_ref().take(JUDGED_TOGETHER).collect();
+            if together.is_empty() {
+                return Ok(seen);
             }
-            let open = self.records.open.of(&key);
-            if look == Look::First && open.is_empty() && self.differed_in_the_pass(&key, item.as_ref()) {
-                seen.still_differ.insert(key);
-                continue;
-            }
-            let counters = StoredCounters::read(definition, definition.fitting(&key), item.as_ref());
-            self.balances.add_back(&key, &counters);
-            if let Some(item) = item.as_ref().filter(|_| open.is_empty()) {
-                let views = self.views_at_rest(&key, Some(item));
-                if self.balances.is_recount(&key, &counters, views) {
-                    seen.exact.insert(key, JudgedItem::exact(definition, views, item));
-                    continue;
+            let examiner = &*self;
+            let at_rest = together.into_par_iter().filter(|(key, before, item)| {
+                examiner.records.is_unwritten(key) && is_at_rest(key, item.as_ref(), *before)
+            });
+            let read: Vec<_> = at_rest.map(|(key, _, item)| examiner.read_at_rest(key, item, look)).collect();
+            let of_read = read.iter().filter_map(|read| Some((&read.key, read.counters.as_ref()?)));
+            of_read.for_each(|(key, counters)| self.balances.add_back(key, counters));
+            let examiner = &*self;
+            let judged: Vec<_> = read.into_par_iter().filter_map(|read| examiner.judge_at_rest(read)).collect();
+            for (key, judged) in judged {
+                match judged {
+                    AtRest::StillDiffers => drop(seen.still_differ.insert(key)),
+                    AtRest::Exact(exact) => drop(seen.exact.insert(key, exact)),
+                    AtRest::Examined(examined) => drop(seen.examined.insert(key, examined)),
                 }
             }
-            let Some(truth) = self.balances.truth(&key) else { continue };
-            let found = self.judge(&key, item, truth, open);
-            seen.examined.insert(key, found);
         }
-        Ok(seen)
+    }
+
+    /// Reads the counters of a view item that is unchanged, if it must be judged.
+    fn read_at_rest(&self, key: ViewKey, item: Option<Item>, look: Look) -> ReadAtRest {
+        let (definition, open) = (self.tables.definition(), self.records.open.of(&key));
+        let still_differs = look == Look::First && open.is_empty() && self.differed_in_the_pass(&key, item.as_ref());
+        let counters = || StoredCounters::read(definition, definition.fitting(&key), item.as_ref());
+        ReadAtRest { counters: (!still_differs).then(counters), key, item, open }
+    }
+
+    /// Judges a view item that is unchanged, by its recount.
+    fn judge_at_rest(&self, read: ReadAtRest) -> Option<(ViewKey, AtRest)> {
+        let ReadAtRest { key, item, open, counters } = read;
+        let Some(counters) = counters else { return Some((key, AtRest::StillDiffers)) };
+        if let Some(item) = item.as_ref().filter(|_| open.is_empty()) {
+            let views = self.views_at_rest(&key, Some(item));
+            if self.balances.is_recount(&key, &counters, views) {
+                let exact = JudgedItem::exact(self.tables.definition(), views, item);
+                return Some((key, AtRest::Exact(exact)));
+            }
+        }
+        let truth = self.balances.truth(&key)?;
+        let examined = self.judge(&key, item, truth, open);
+        Some((key, AtRest::Examined(examined)))
     }
 
     /// Whether a view item that is as the first pass read it, and has no open record, differed from its recount in the

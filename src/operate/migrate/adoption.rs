@@ -53,7 +53,8 @@ fn did(report: &RepairReport) -> StepResult {
 }
 
 fn would_do(report: &RepairReport) -> StepResult {
-    let mut notes: Vec<String> = report.writes.iter().map(|write| format!("would set {write}")).collect();
+    let mut notes: Vec<String> =
+        report.writes.iter().map(|write| format!("would set {}", write.text(&report.audit.definition))).collect();
     let set: HashSet<&ViewKey> = report.writes.iter().map(|write| &write.item).collect();
     let only_behind = report.audit.behind.iter().filter(|item| item.unmarked > 0 && !set.contains(&item.key)).count();
     if only_behind > 0 {

@@ -1,10 +1,11 @@
 //! Sets many view items in one transaction, each on the condition that it would have alone, with one record of them all.
 //! It is for items that do not change during the repair.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 
 use super::mender::{Drifted, Mender, refused};
 use super::report::Mode;
@@ -46,6 +47,15 @@ impl Drifted<'_> {
     }
 }
 
+/// What became of view items that were to be set together.
+struct SetJointly<'a> {
+    set: Vec<Drifted<'a>>,
+    /// Those that must be looked at again.
+    changed: Vec<Drifted<'a>>,
+    /// An error leaves what is in neither list as it was.
+    result: Result<(), AuditError>,
+}
+
 /// The outcome of a transaction.
 enum JointEnd {
     /// All items are set.
@@ -67,65 +77,66 @@ impl Mender {
         let (tables, stop) = (examiner.tables, examiner.stop);
         let mut drifted: Vec<Drifted<'_>> = seen.iter().filter_map(|(key, seen)| Drifted::of(key, seen)).collect();
         drifted.sort_by_key(|one| one.key);
-        let definition = tables.definition();
         if self.mode == Mode::DryRun {
-            self.writes.extend(drifted.iter().map(|one| Self::write(definition, one.key, one.differences)));
+            self.writes.extend(drifted.iter().map(Drifted::write));
             return Ok(HashSet::new());
         }
         if drifted.is_empty() {
             return Ok(HashSet::new());
         }
         self.store_start(tables).await?;
-        let mender = &*self;
-        let transactions = divided(&drifted).into_iter().map(|items| mender.set_all(tables, stop, items));
+        let (mender, failed) = (&*self, Cell::new(false));
+        let transactions = divided(&drifted).into_iter().map(|items| mender.set_all(tables, stop, items, &failed));
         let mut ended = stream::iter(transactions).buffer_unordered(tables.concurrency);
-        let (mut writes, mut set, mut changed) = (Vec::new(), HashSet::new(), HashSet::new());
+        let (mut set, mut changed, mut result) = (HashSet::new(), HashSet::new(), Ok(()));
         // What is set is noted while the next transactions are on their way.
-        while let Some((of_set, of_changed)) = ended.try_next().await? {
-            writes.extend(of_set.iter().map(|one| Self::write(definition, one.key, one.differences)));
-            for one in of_set {
+        while let Some(of_transaction) = ended.next().await {
+            for one in of_transaction.set {
                 examiner.balances.set(one.key, one.examined.item.as_ref());
                 set.insert(one.key.clone());
             }
-            changed.extend(of_changed.into_iter().map(|one| one.key.clone()));
+            changed.extend(of_transaction.changed.into_iter().map(|one| one.key.clone()));
+            result = result.and(of_transaction.result);
         }
         drop(ended);
-        seen.retain(|key, _| !set.contains(key) && !changed.contains(key));
-        self.writes.extend(writes);
-        self.set += set.len();
-        self.just_set.extend(set);
-        Ok(changed)
+        seen.extract_if(|key, _| set.contains(key)).for_each(|(key, examined)| self.note_set(key, examined));
+        seen.retain(|key, _| !changed.contains(key));
+        result.map(|()| changed)
     }
 
-    /// Sets view items, in parts if they cannot be set together. Returns those that are set, and those that must be
-    /// looked at again.
+    /// Sets view items, in parts if they cannot be set together. Nothing more is begun after a failure.
     async fn set_all<'a>(
         &self,
         tables: &TableReader,
         stop: &Stop,
         items: &[Drifted<'a>],
-    ) -> Result<(Vec<Drifted<'a>>, Vec<Drifted<'a>>), AuditError> {
-        let (mut set, mut changed) = (Vec::new(), Vec::new());
+        failed: &Cell<bool>,
+    ) -> SetJointly<'a> {
+        let mut ended = SetJointly { set: Vec::new(), changed: Vec::new(), result: Ok(()) };
         let mut left = vec![items.to_vec()];
         while let Some(items) = left.pop() {
-            if stop.requested() {
+            if stop.requested() || failed.get() {
                 break;
             }
-            match self.transact(tables, &items).await? {
-                JointEnd::Set => set.extend(items),
-                JointEnd::Cancelled(fine) => {
+            match self.transact(tables, &items).await {
+                Ok(JointEnd::Set) => ended.set.extend(items),
+                Ok(JointEnd::Cancelled(fine)) => {
                     let (again, not) = items.into_iter().zip(fine).partition::<Vec<_>, _>(|(_, fine)| *fine);
-                    changed.extend(not.into_iter().map(|(item, _)| item));
+                    ended.changed.extend(not.into_iter().map(|(item, _)| item));
                     left.extend((!again.is_empty()).then(|| again.into_iter().map(|(item, _)| item).collect()));
                 }
-                JointEnd::NotCarriedOut if items.len() > 1 => {
+                Ok(JointEnd::NotCarriedOut) if items.len() > 1 => {
                     let (one, other) = items.split_at(items.len() / 2);
                     left.extend([other.to_vec(), one.to_vec()]);
                 }
-                JointEnd::NotCarriedOut => changed.extend(items),
+                Ok(JointEnd::NotCarriedOut) => ended.changed.extend(items),
+                Err(error) => {
+                    failed.set(true);
+                    ended.result = Err(error);
+                }
             }
         }
-        Ok((set, changed))
+        ended
     }
 
     async fn transact(&self, tables: &TableReader, items: &[Drifted<'_>]) -> Result<JointEnd, AuditError> {

@@ -1,19 +1,19 @@
 //! Sets view items, each in one transaction with the record of the repair.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 
-use super::report::{CounterChange, CounterWrite, Mode};
+use super::report::{CounterWrite, Mode};
 use super::stored_start;
 use crate::commit::Randomness;
 use crate::config::Config;
 use crate::operate::audit::error::AuditError;
 use crate::operate::audit::examine::{AfterLook, Examined, Examiner};
-use crate::operate::audit::report::{counter_name, reading_text};
 use crate::operate::audit::table_reader::TableReader;
 use crate::operate::clock::{now, pause};
 use crate::operate::error::{TableError, failure_text};
@@ -21,7 +21,7 @@ use crate::randomness::OsRandomness;
 use crate::rollup::Item;
 use crate::rollup::check::correction::{claim, correct};
 use crate::rollup::check::judge::{Difference, ItemVerdict};
-use crate::rollup::check::repair::{REPAIR, Repair, SetItem, repaired, set};
+use crate::rollup::check::repair::{Creation, REPAIR, Repair, SetItem, create, repaired, set};
 use crate::rollup::check::repair_start::RepairStart;
 use crate::rollup::check::slice::Slice;
 use crate::rollup::model::definition::Definition;
@@ -99,14 +99,13 @@ impl Mender {
         Ok(())
     }
 
-    pub(super) fn write(definition: &Definition, key: &ViewKey, differences: &[Difference]) -> CounterWrite {
-        let changes = differences.iter().map(|difference| CounterChange {
-            counter: counter_name(definition, difference),
-            from: reading_text(&difference.stored),
-            to: difference.expected.to_string(),
-        });
-        let name = if definition.tables().len() == 1 { key.to_string() } else { definition.named(key) };
-        CounterWrite { item: key.clone(), name, changes: changes.collect() }
+    /// Notes that a view item was set as it was examined.
+    pub(super) fn note_set(&mut self, item: ViewKey, examined: Examined) {
+        self.set += 1;
+        self.just_set.insert(item.clone());
+        if let ItemVerdict::Drifted(differences) = examined.verdict {
+            self.writes.push(CounterWrite { item, differences });
+        }
     }
 
     /// Sets the counters of a view item, unless it has changed since it was examined.
@@ -176,6 +175,11 @@ impl<'a> Drifted<'a> {
         }
     }
 
+    /// What a repair would write.
+    pub(super) fn write(&self) -> CounterWrite {
+        CounterWrite { item: self.key.clone(), differences: self.differences.to_vec() }
+    }
+
     pub(super) fn set(&self) -> SetItem<'a> {
         SetItem { key: self.key, existed: self.examined.item.is_some(), differences: self.differences }
     }
@@ -188,15 +192,19 @@ impl<'a> Drifted<'a> {
         claim: Option<&str>,
     ) -> Result<TransactWriteItem, BuildError> {
         let Self { key, examined, differences } = self;
-        let (seen, key_item) = (examined.item.as_ref(), definition.key_item(key));
-        let correction = claim.zip(seen).and_then(|(claim, seen)| correct(definition, seen, differences, claim));
-        let update = correction.unwrap_or_else(|| {
-            let texts = examined.truth.texts.clone();
-            let item = TouchedItem { key: (*key).clone(), views: examined.views, texts };
-            set(definition, &item, seen, &examined.wanted())
-        });
-        let update = sdk_update(&definition[key.table].name, &key_item, update).build()?;
-        Ok(TransactWriteItem::builder().update(update).build())
+        let table = &definition[key.table].name;
+        let (action, wanted) = (TransactWriteItem::builder(), examined.wanted());
+        let touched = TouchedItem { key: (*key).clone(), views: examined.views, texts: examined.truth.texts.clone() };
+        let Some(seen) = &examined.item else {
+            let Creation { item, condition, names } = create(definition, &touched, &wanted);
+            let put = Put::builder().table_name(table).set_item(Some(Item::from(item).into()));
+            let put = put.condition_expression(condition).set_expression_attribute_names(Some(names)).build()?;
+            return Ok(action.put(put).build());
+        };
+        let correction = claim.and_then(|claim| correct(definition, seen, differences, claim));
+        let update = correction.unwrap_or_else(|| set(definition, &touched, seen, &wanted));
+        let update = sdk_update(table, &definition.key_item(key), update).build()?;
+        Ok(action.update(update).build())
     }
 }
 
@@ -223,43 +231,35 @@ impl AfterLook for Mender {
             let drifted = left.iter().filter_map(|key| Drifted::of(key, seen.get(key)?));
             let drifted: Vec<_> = drifted.collect();
             if self.mode == Mode::DryRun {
-                let write = |one: &Drifted<'_>| Self::write(tables.definition(), one.key, one.differences);
-                self.writes.extend(drifted.iter().map(write));
+                self.writes.extend(drifted.iter().map(Drifted::write));
                 return Ok(());
             }
             if drifted.is_empty() || stop.requested() {
                 return Ok(());
             }
             self.store_start(tables).await?;
-            let (mender, claimed) = (&*self, &claims);
+            let (mender, claimed, failed) = (&*self, &claims, &Cell::new(false));
             let attempts = drifted.into_iter().map(|one| async move {
-                if stop.requested() {
-                    return Ok((one.key, Attempt::Left, None));
-                }
                 let claim = claimed.get(one.key).map(String::as_str);
-                let attempt = mender.attempt(tables, one, claim).await?;
-                Ok::<_, AuditError>((
-                    one.key,
-                    attempt,
-                    Some(Self::write(tables.definition(), one.key, one.differences)),
-                ))
+                let is_over = stop.requested() || failed.get();
+                let attempt = if is_over { Ok(Attempt::Left) } else { mender.attempt(tables, one, claim).await };
+                failed.set(failed.get() || attempt.is_err());
+                (one.key.clone(), attempt)
             });
-            let attempts: Vec<_> = stream::iter(attempts).buffer_unordered(tables.concurrency).try_collect().await?;
-            let mut changed = BTreeSet::new();
-            let mut set = Vec::new();
-            for (key, attempt, write) in attempts {
+            let attempts: Vec<_> = stream::iter(attempts).buffer_unordered(tables.concurrency).collect().await;
+            let (mut changed, mut result) = (BTreeSet::new(), Ok(()));
+            for (key, attempt) in attempts {
                 match attempt {
-                    Attempt::Set => set.extend(write),
-                    Attempt::Changed => drop(changed.insert(key.clone())),
-                    Attempt::Left => {}
+                    Ok(Attempt::Set) => {
+                        seen.remove_entry(&key).into_iter().for_each(|(key, set)| self.note_set(key, set));
+                    }
+                    Ok(Attempt::Changed) => drop(changed.insert(key)),
+                    Ok(Attempt::Left) => {}
+                    Err(error) => result = result.and(Err(error)),
                 }
             }
-            for write in set {
-                self.set += 1;
-                seen.remove(&write.item);
-                self.just_set.insert(write.item.clone());
-                self.writes.push(write);
-            }
+            // What is set is noted before an error ends the repair.
+            result?;
             if !changed.is_empty() {
                 pause().await;
             }

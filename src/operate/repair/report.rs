@@ -4,11 +4,13 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::operate::audit::report::AuditReport;
+use crate::operate::audit::report::{AuditReport, counter_name, reading_text};
 use crate::operate::audit::text::ReportText;
 use crate::operate::commands::Commands;
 use crate::operate::printable::{counted, printable};
 use crate::operate::slice_report::SliceReport;
+use crate::rollup::check::judge::Difference;
+use crate::rollup::model::definition::Definition;
 use crate::rollup::model::view::ViewKey;
 
 /// Whether a repair writes.
@@ -45,15 +47,13 @@ pub struct RepairReport {
     pub audit: AuditReport,
 }
 
-/// The counters that were set on one view item.
+/// The counters that were set on one view item. A repair may set many items, so their texts are made when they are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CounterWrite {
     /// The view item's key.
     pub item: ViewKey,
-    /// Its name for people.
-    pub name: String,
-    /// The counters.
-    pub changes: Vec<CounterChange>,
+    /// The counters, with their old and their new values.
+    pub differences: Vec<Difference>,
 }
 
 /// One counter that is set.
@@ -68,25 +68,40 @@ pub struct CounterChange {
 }
 
 impl CounterWrite {
+    /// The view item's name for people.
+    #[must_use]
+    pub fn name(&self, definition: &Definition) -> String {
+        if definition.tables().len() == 1 { self.item.to_string() } else { definition.named(&self.item) }
+    }
+
+    /// The counters.
+    pub fn changes(&self, definition: &Definition) -> impl Iterator<Item = CounterChange> {
+        self.differences.iter().map(|difference| CounterChange {
+            counter: counter_name(definition, difference),
+            from: reading_text(&difference.stored),
+            to: difference.expected.to_string(),
+        })
+    }
+
     /// The write as a JSON object.
     #[must_use]
-    pub fn json(&self) -> Value {
+    pub fn json(&self, definition: &Definition) -> Value {
         let changes = self
-            .changes
-            .iter()
+            .changes(definition)
             .map(|CounterChange { counter, from, to }| json!({ "counter": counter, "from": from, "to": to }));
         json!({
-            "item": self.name,
+            "item": self.name(definition),
             "changes": changes.collect::<Vec<_>>(),
         })
     }
-}
 
-impl fmt::Display for CounterWrite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let changes =
-            self.changes.iter().map(|CounterChange { counter, from, to }| format!("{counter} from {from} to {to}"));
-        write!(f, "{}: {}", self.name, changes.collect::<Vec<_>>().join(", "))
+    /// The write, for people.
+    #[must_use]
+    pub fn text(&self, definition: &Definition) -> String {
+        let changes = self
+            .changes(definition)
+            .map(|CounterChange { counter, from, to }| format!("{counter} from {from} to {to}"));
+        format!("{}: {}", self.name(definition), changes.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -120,7 +135,7 @@ impl RepairReport {
         json["closed"] = json!(self.closed);
         json["removed_zero_groups"] = json!(self.removed_groups);
         if self.mode == Mode::DryRun {
-            json["writes"] = self.writes.iter().map(CounterWrite::json).collect();
+            json["writes"] = self.writes.iter().map(|write| write.json(&self.audit.definition)).collect();
         }
         json
     }
@@ -140,7 +155,7 @@ impl fmt::Display for RepairText<'_> {
         let Self { report, commands } = self;
         let did = if report.mode == Mode::DryRun { "would set" } else { "set" };
         for write in &report.writes {
-            writeln!(f, "{did} {}", printable(write))?;
+            writeln!(f, "{did} {}", printable(write.text(&report.audit.definition)))?;
         }
         if report.applied > 0 {
             writeln!(f, "{} without a marker applied", counted(report.applied, "record", "records"))?;

@@ -11,6 +11,7 @@ use crate::rollup::model::definition::Definition;
 use crate::rollup::model::item_size::bytes;
 use crate::rollup::model::limits;
 use crate::rollup::model::marker::{self, MarkerOutcome};
+use crate::rollup::model::measure::{Measure, MeasureId};
 use crate::rollup::model::number::Number;
 use crate::rollup::model::view::{REPAIR_CLAIM, ROLLUP_VERSION, TableId, ViewKey};
 use crate::rollup::pipeline::coalesce::TouchedItem;
@@ -32,44 +33,62 @@ pub const WHO: &str = "Who";
 /// Attribute of a discarded marker: the run of the repair whose counters include the record.
 pub const REPAIRED_BY: &str = "RepairedBy";
 
-/// The update that sets every measure of these views on a view item, sets their texts, and raises the version. Its
-/// condition is that the item is still absent, or still has the version and the measures of `seen`. The version alone
-/// is not enough: a user, or a function that has no version, may have changed the measures.
+/// A put with its condition, as DynamoDB takes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Creation {
+    /// The whole item, with its key.
+    pub item: HashMap<String, AttributeValue>,
+    /// The condition.
+    pub condition: String,
+    /// The attribute names behind the placeholders of the condition.
+    pub names: HashMap<String, String>,
+}
+
+/// What creates a view item with every measure of these views, their texts and the first version. Its condition is that
+/// the item is still absent. An engine does less for it than for an update, and an adoption creates many items.
 #[must_use]
-pub fn set(definition: &Definition, item: &TouchedItem, seen: Option<&Item>, wanted: &Sums) -> Update {
+pub fn create(definition: &Definition, item: &TouchedItem, wanted: &Sums) -> Creation {
+    let TouchedItem { key, views, texts } = item;
+    let mut attributes: HashMap<_, _> = definition.key_item(key).into();
+    let measures = definition.measures(*views);
+    attributes.extend(measures.map(|(id, measure)| (measure.attribute.clone(), value(id, measure, wanted))));
+    let of_views = definition.set(*views);
+    attributes.extend(of_views.filter_map(|set| Some((set.attribute.clone(), set.on(texts)?))));
+    attributes.insert(ROLLUP_VERSION.to_owned(), AttributeValue::N("1".to_owned()));
+    Creation {
+        item: attributes,
+        condition: "attribute_not_exists(#key)".to_owned(),
+        names: HashMap::from([("#key".to_owned(), definition[key.table].key[0].0.clone())]),
+    }
+}
+
+/// The update that sets every measure of these views on a view item, sets their texts, and raises the version. Its
+/// condition is that the item still has the version and the measures of `seen`. The version alone is not enough: a user,
+/// or a function that has no version, may have changed the measures.
+#[must_use]
+pub fn set(definition: &Definition, item: &TouchedItem, seen: &Item, wanted: &Sums) -> Update {
     let TouchedItem { key, views, texts } = item;
     let (mut names, mut values) = (HashMap::new(), HashMap::new());
-    let (mut set, mut condition) = (Vec::new(), Vec::new());
+    let (mut set, mut condition) = (Vec::new(), vec!["attribute_exists(#key)".to_owned()]);
     names.insert("#key".to_owned(), definition[key.table].key[0].0.clone());
-    condition.push(if seen.is_some() { "attribute_exists(#key)" } else { "attribute_not_exists(#key)" }.to_owned());
 
     let mut attribute = |place: &str, name: &str, value: AttributeValue| {
         names.insert(format!("#{place}"), name.to_owned());
         values.insert(format!(":{place}"), value);
         set.push(format!("#{place} = :{place}"));
-        match seen.and_then(|item| item.get(name)) {
+        match seen.get(name) {
             Some(was) => {
                 values.insert(format!(":{place}was"), was.clone());
                 condition.push(format!("#{place} = :{place}was"));
             }
-            // The condition that the item is absent already covers its attributes.
-            None if seen.is_none() => {}
             None => condition.push(format!("attribute_not_exists(#{place})")),
         }
     };
     for (place, (id, measure)) in definition.measures(*views).enumerate() {
-        let of = wanted.iter().filter(|(counter, _)| counter.measure == id);
-        let number = |number: &Number| AttributeValue::N(number.to_string());
-        let value = if measure.is_grouped() {
-            let groups = of.filter_map(|(counter, amount)| Some((counter.group.clone()?, number(amount))));
-            AttributeValue::M(groups.collect())
-        } else {
-            number(&of.map(|(_, amount)| amount.clone()).next().unwrap_or_default())
-        };
-        attribute(&format!("m{place}"), &measure.attribute, value);
+        attribute(&format!("m{place}"), &measure.attribute, value(id, measure, wanted));
     }
     let mut next = Number::from(1);
-    next += &version(seen);
+    next += &version(Some(seen));
     attribute("v", ROLLUP_VERSION, AttributeValue::N(next.to_string()));
     for (place, set_attribute) in definition.set(*views).enumerate() {
         let Some(value) = set_attribute.on(texts) else { continue };
@@ -77,13 +96,26 @@ pub fn set(definition: &Definition, item: &TouchedItem, seen: Option<&Item>, wan
         values.insert(format!(":s{place}"), value);
         set.push(format!("#s{place} = :s{place}"));
     }
-    let mut expression = format!("SET {}", set.join(", "));
-    if seen.is_some() {
-        // Removing the claim makes a repair that is correcting this item read it again.
-        names.insert("#claim".to_owned(), REPAIR_CLAIM.to_owned());
-        expression.push_str(" REMOVE #claim");
+    // Removing the claim makes a repair that is correcting this item read it again.
+    names.insert("#claim".to_owned(), REPAIR_CLAIM.to_owned());
+    Update {
+        expression: format!("SET {} REMOVE #claim", set.join(", ")),
+        condition: Some(condition.join(" AND ")),
+        names,
+        values,
     }
-    Update { expression, condition: Some(condition.join(" AND ")), names, values }
+}
+
+/// The value of a measure's attribute: a number, or a map of them by group.
+fn value(id: MeasureId, measure: &Measure, wanted: &Sums) -> AttributeValue {
+    let of = wanted.iter().filter(|(counter, _)| counter.measure == id);
+    let number = |number: &Number| AttributeValue::N(number.to_string());
+    if measure.is_grouped() {
+        let groups = of.filter_map(|(counter, amount)| Some((counter.group.clone()?, number(amount))));
+        AttributeValue::M(groups.collect())
+    } else {
+        number(&of.map(|(_, amount)| amount.clone()).next().unwrap_or_default())
+    }
 }
 
 /// A view item's version; zero if it has none.
@@ -202,33 +234,46 @@ mod tests {
         TouchedItem { key: map_key(), views: definition().all(), texts: SetTexts::new() }
     }
 
-    fn written(seen: Option<Value>, wanted: &Sums) -> (String, HashMap<String, AttributeValue>) {
-        let seen = seen.map(|seen| serde_json::from_value::<Item>(seen).unwrap());
-        let update = set(&definition(), &touched(), seen.as_ref(), wanted);
-        let claim = if seen.is_some() { " REMOVE #claim" } else { "" };
-        assert_eq!(update.expression, format!("SET #m0 = :m0, #m1 = :m1, #v = :v{claim}"));
+    fn written(seen: Value, wanted: &Sums) -> (String, HashMap<String, AttributeValue>) {
+        let update = set(&definition(), &touched(), &item(seen), wanted);
+        assert_eq!(update.expression, "SET #m0 = :m0, #m1 = :m1, #v = :v REMOVE #claim");
         (update.condition.unwrap(), update.values)
     }
 
     #[test]
-    fn what_was_seen_is_the_condition() {
+    fn an_absent_item_is_created_whole_on_the_condition_that_it_is_absent() {
         let wanted = Sums::from([
             (Counter { measure: MeasureId::first_view(0), group: None }, Number::from(2)),
             (Counter { measure: MeasureId::first_view(1), group: Some("A".into()) }, Number::from(2)),
         ]);
-        let (condition, values) = written(None, &wanted);
-        assert_eq!(condition, "attribute_not_exists(#key)");
-        assert_eq!(values[":v"], AttributeValue::N("1".into()));
-        assert_eq!(values[":m0"], AttributeValue::N("2".into()));
-        let map = AttributeValue::M(HashMap::from([("A".to_owned(), AttributeValue::N("2".into()))]));
-        assert_eq!(values[":m1"], map);
+        let created = |wanted| Item::from(create(&definition(), &touched(), wanted).item);
+        assert_eq!(
+            created(&wanted),
+            item(json!({
+                "MapId": {"S": "m"}, "TotalPoints": {"N": "2"}, "CategoryCounts": {"M": {"A": {"N": "2"}}},
+                "RollupVersion": {"N": "1"},
+            }))
+        );
+        let nothing = item(json!({
+            "MapId": {"S": "m"}, "TotalPoints": {"N": "0"}, "CategoryCounts": {"M": {}}, "RollupVersion": {"N": "1"},
+        }));
+        assert_eq!(created(&Sums::new()), nothing);
+        let Creation { condition, names, .. } = create(&definition(), &touched(), &wanted);
+        assert_eq!((condition.as_str(), names["#key"].as_str()), ("attribute_not_exists(#key)", "MapId"));
+    }
 
+    #[test]
+    fn what_was_seen_is_the_condition() {
         let seen = json!({"TotalPoints": {"S": "x"}, "RollupVersion": {"N": "41"}});
-        let (condition, values) = written(Some(seen), &Sums::new());
+        let (condition, values) = written(seen, &Sums::new());
         assert_eq!(condition, "attribute_exists(#key) AND #m0 = :m0was AND attribute_not_exists(#m1) AND #v = :vwas");
         assert_eq!((&values[":v"], &values[":m0"]), (&AttributeValue::N("42".into()), &AttributeValue::N("0".into())));
         assert_eq!(values[":m0was"], AttributeValue::S("x".into()));
         assert_eq!(values[":m1"], AttributeValue::M(HashMap::new()));
+        let seen = json!({"TotalPoints": {"N": "1"}, "CategoryCounts": {"M": {}}});
+        let (condition, values) = written(seen, &Sums::new());
+        assert_eq!(condition, "attribute_exists(#key) AND #m0 = :m0was AND #m1 = :m1was AND attribute_not_exists(#v)");
+        assert_eq!(values[":v"], AttributeValue::N("1".into()));
     }
 
     fn at() -> DateTime<Utc> {

@@ -40,12 +40,14 @@ pub(super) async fn tamper(
     let (_stopper, stop) = stop::stop();
     let audit = SelfAudit::new(stack.stack, shared, OnDrift::Repair);
     let Audited::Repaired(report) = Box::pin(audit.once(&stop)).await? else { return Ok(Tampering::Missed) };
-    let changes = report.writes.iter().flat_map(|write| write.changes.iter().map(move |change| (&write.name, change)));
-    let seen: Vec<_> = changes
-        .map(|(map, CounterChange { counter, from, to })| {
+    let definition = &report.audit.definition;
+    let seen = report.writes.iter().flat_map(|write| {
+        let map = write.name(definition);
+        write.changes(definition).map(move |CounterChange { counter, from, to }| {
             format!("{map} {counter} was {from}, and a recount says {to}: it is set to {to}")
         })
-        .collect();
+    });
+    let seen: Vec<_> = seen.collect();
     let (mended, recounted) = (stack.counters().await?, stack.recounted().await?);
     let title = "An audit finds it and repairs it; `local --audit-every 10s --repair` does so every 10 seconds";
     output.step(title, &seen, &tampered, &mended)?;
