@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a bench fails by panicking, and prints")]
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 use std::{env, fs};
 
@@ -31,6 +32,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use mimalloc::MiMalloc;
 use serde_json::{Value, json};
 use support::engine::{Engine, s};
+use tokio::runtime::{self, Runtime};
 use tokio::time::Instant;
 
 #[global_allocator]
@@ -44,6 +46,9 @@ const RESULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks/aud
 
 /// What changes how much is measured.
 const SETTINGS: [&str; 3] = ["AUDIT_BENCH_POINTS", "AUDIT_BENCH_ITEMS", "AUDIT_BENCH_SETTLE"];
+
+/// Where the engine runs. Its requests block the thread that they are on, and must not keep the reader's tasks waiting.
+static ENGINE: LazyLock<Runtime> = LazyLock::new(|| runtime::Builder::new_multi_thread().enable_all().build().unwrap());
 
 /// Requests in flight: the default of the operator's command.
 const IN_FLIGHT: usize = 8;
@@ -178,7 +183,7 @@ fn main() {
     }
     let full = asked("--bench");
     // Engine and reader share the machine's processors.
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let found = runtime.block_on(measure(full));
     if full && SETTINGS.into_iter().all(|name| setting(name).is_none()) {
         fs::create_dir_all(FOLDER).unwrap();
@@ -286,7 +291,7 @@ impl Load {
 
 /// The points are there before the stream is switched on: each of its writes costs more, the longer it is.
 async fn begin(load: Load) -> Engine {
-    let engine = Engine::start().await;
+    let engine = ENGINE.spawn(Engine::start()).await.unwrap();
     engine.db.delete_table().table_name("Point").send().await.unwrap();
     engine.create_table("Point", &["MapId", "PointId"], false).await;
     for table in ["Bare", "BareBatches"] {

@@ -83,6 +83,7 @@ def an_auditor_that_repairs_may_write_what_the_function_writes() -> None:
     for given in ({"CreateViewTable": "false"}, {"ViewTableNames": "Day,Week"}):
         template = audited(AuditRepairs="true", **given)
         assert actions(template, "AuditRole") == READS.keys() | POSITION | {
+            "dynamodb:PutItem",
             "dynamodb:UpdateItem",
             "dynamodb:ConditionCheckItem",
         }
@@ -90,6 +91,7 @@ def an_auditor_that_repairs_may_write_what_the_function_writes() -> None:
         (views,) = (one for one in statements(template) if one["Sid"] == "UpdateViews")
         for reading in (template, audited(**given)):
             mine = statement(reading, "ReadViews")
+            assert ("dynamodb:PutItem" in mine["Action"]) == (reading is template)
             assert (mine["Resource"], mine["Condition"]) == (views["Resource"], views["Condition"])
 
 

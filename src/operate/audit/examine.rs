@@ -1,6 +1,7 @@
 //! Examines the view items that the first pass does not explain, until their counters and their records are known as of
 //! one moment.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::time::Duration;
@@ -171,8 +172,8 @@ impl Examined {
 
     /// The counters that a repair sets: the recount, less the deltas of records that are not applied yet.
     #[must_use]
-    pub fn wanted(&self) -> Sums {
-        of_views(expected(&self.truth.sums, &self.open), self.views).into_owned()
+    pub fn wanted(&self) -> Cow<'_, Sums> {
+        of_views(expected(&self.truth.sums, &self.open), self.views)
     }
 }
 

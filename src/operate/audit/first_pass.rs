@@ -1,8 +1,9 @@
 //! The pass over the tables that separates exact view items from those to examine.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
+use rayon::slice::ParallelSliceMut;
 use tokio::time::Instant;
 
 use super::Audit;
@@ -109,7 +110,9 @@ impl Audit {
         let definition = self.tables.definition().clone();
         let nothing = Balance::default();
         let mut suspects = Vec::new();
-        let keys: BTreeSet<&ViewKey> = balances.keys().chain(unsettled).collect();
+        let mut keys: Vec<&ViewKey> = balances.keys().chain(unsettled).collect();
+        keys.par_sort_unstable();
+        keys.dedup();
         for key in keys {
             let balance = balances.of(key).unwrap_or(&nothing);
             self.sources += balance.sources;

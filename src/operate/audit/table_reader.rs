@@ -33,7 +33,7 @@ use crate::rollup::model::view::{TableId, ViewKey};
 
 /// Bytes of a table for which one more segment of a scan is worth it. Every segment is a separate scan, and an emulator
 /// reads the whole table for each.
-const SEGMENT_BYTES: i64 = 8 * 1024 * 1024;
+const SEGMENT_BYTES: i64 = 4 * 1024 * 1024;
 
 /// How many times the SDK sends a request that is throttled or fails on its way.
 const ATTEMPTS: u32 = 12;
@@ -54,6 +54,8 @@ pub struct Source {
     /// Number of its items, as the service estimates it about every six hours (DynamoDB API Reference,
     /// `TableDescription`).
     pub items: u64,
+    /// Its size in bytes, as the service estimates it with the number of items; `None` if it does not know any items.
+    bytes: Option<i64>,
 }
 
 /// Reads the tables without exceeding the operator's limits.
@@ -152,9 +154,13 @@ impl TableReader {
     /// Number of segments of a scan: the allowed concurrency, or fewer if the table is known to be small.
     async fn segments(&self, table: &str) -> Result<i32, AuditError> {
         let most = i32::try_from(self.concurrency).unwrap_or(i32::MAX);
-        let described = self.client.describe_table().table_name(table).send().await;
-        let described = described.map_err(|e| error("describe", table, failure_text(&e)))?.table;
-        let bytes = described.and_then(|table| table.table_size_bytes).filter(|bytes| *bytes > 0);
+        let bytes = if table == self.definition().source_table() {
+            self.source.bytes
+        } else {
+            let described = self.client.describe_table().table_name(table).send().await;
+            let described = described.map_err(|e| error("describe", table, failure_text(&e)))?.table;
+            described.as_ref().and_then(size)
+        };
         Ok(bytes.map_or(most, |bytes| i32::try_from(bytes / SEGMENT_BYTES + 2).unwrap_or(most).min(most)))
     }
 
@@ -301,11 +307,17 @@ async fn get_all(
     Ok(found)
 }
 
+/// The size of a table in bytes; `None` if the service does not know any items.
+fn size(table: &TableDescription) -> Option<i64> {
+    table.table_size_bytes().filter(|bytes| *bytes > 0)
+}
+
 fn source(table: &TableDescription) -> Source {
     let key: Vec<String> = table.key_schema().iter().map(|part| part.attribute_name().to_owned()).collect();
     let on = table.stream_specification().is_some_and(|stream| stream.stream_enabled);
     Source {
         stream: table.latest_stream_arn().filter(|_| on).map(str::to_owned),
+        bytes: size(table),
         items: table.item_count().and_then(|items| u64::try_from(items).ok()).unwrap_or_default(),
         key,
     }
