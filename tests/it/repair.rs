@@ -1,11 +1,17 @@
 //! Repair: counters become exact, stay so, and the ledger stays whole.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
 use crate::audit::{audit, numbers, points, settled, switch_stream};
 use crate::command::{Ran, command, run, run_with};
 use crate::engine::{Engine, n, s};
+use crate::proxy::{Code, Fault, Proxy, Request};
+use crate::request_hook::before_each_request;
 
 async fn repair(engine: &Engine) -> Ran {
     settled(engine, "repair", &[]).await
@@ -244,14 +250,20 @@ async fn repairs_of_two_operators_do_each_other_no_harm() {
     assert_stays_exact(&engine).await;
 }
 
+/// The maps, each with a point and without counters.
+async fn uncounted(maps: usize) -> Engine {
+    let engine = Engine::start().await;
+    switch_stream(&engine, false).await;
+    for map in 0..maps {
+        engine.put_point(&format!("m{map}"), "p", Some("Bar")).await;
+    }
+    engine
+}
+
 #[tokio::test]
 async fn an_adoption_that_was_killed_goes_on_when_it_is_started_again() {
     const MAPS: usize = 2_000;
-    let engine = Engine::start().await;
-    switch_stream(&engine, false).await;
-    for point in 0..MAPS {
-        engine.put_point(&format!("m{point}"), "p", Some("Bar")).await;
-    }
+    let engine = uncounted(MAPS).await;
     switch_stream(&engine, true).await;
     let start = || {
         let mut command = command(&engine, &["repair", "--json", "--settle", "0", "--concurrency", "1"]);
@@ -289,4 +301,55 @@ async fn an_adoption_that_was_killed_goes_on_when_it_is_started_again() {
     assert_eq!((ran.code, numbers(&ran.json())), (0, [MAPS as u64, MAPS as u64, 0, 0, 0, 0]), "{ran:?}");
     assert!(ran.json()["repaired"].as_u64().unwrap() < MAPS as u64, "what was set stays set");
     assert_stays_exact(&engine).await;
+}
+
+/// A proxy that holds up the first transaction that sets so many view items, and refuses all later ones.
+async fn refusing_the_second(engine: &Engine, items: usize) -> Proxy {
+    let mut writes = 0;
+    let refuse = move |request: &Request| {
+        // The record of the repair takes an action too.
+        writes += usize::from(request.actions() == items + 1);
+        match writes {
+            0 => None,
+            _ if request.actions() == 0 => None,
+            1 => Some(Fault::Late(Duration::from_millis(300))),
+            _ => Some(Fault::Error(Code::AccessDenied)),
+        }
+    };
+    Proxy::start(&engine.url, refuse).await
+}
+
+async fn repair_two_at_a_time(engine: &Engine, url: &str) -> Ran {
+    run(engine, &["repair", "--settle", "0", "--concurrency", "2", "--endpoint-url", url]).await
+}
+
+#[tokio::test]
+async fn a_repair_that_is_refused_in_the_middle_says_how_many_items_it_set() {
+    let engine = uncounted(300).await;
+    let proxy = refusing_the_second(&engine, 99).await;
+    let ran = repair_two_at_a_time(&engine, &proxy.url).await;
+    assert_eq!((ran.code, engine.scan("Map").await.len()), (2, 99), "{ran:?}");
+    assert!(ran.err.contains("99 view items were set before this"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn so_does_one_that_sets_items_alone_because_they_changed() {
+    const MAPS: usize = 6;
+    let engine = Arc::new(uncounted(MAPS).await);
+    let proxy = refusing_the_second(&engine, 1).await;
+    let (changed, changing) = (Arc::new(AtomicBool::new(false)), Arc::clone(&engine));
+    let url = before_each_request(&proxy.url, move |operation| {
+        let (changed, engine) = (Arc::clone(&changed), Arc::clone(&changing));
+        async move {
+            if operation == "TransactWriteItems" && !changed.swap(true, Ordering::SeqCst) {
+                for map in 0..MAPS {
+                    engine.put("Map", [("MapId", s(&format!("m{map}"))), ("City", s("Bern"))]).await;
+                }
+            }
+        }
+    });
+    let ran = repair_two_at_a_time(&engine, &url.await).await;
+    let counted = engine.scan("Map").await.into_iter().filter(|map| map.contains_key("TotalPoints")).count();
+    assert_eq!((ran.code, counted), (2, 1), "{ran:?}");
+    assert!(ran.err.contains("1 view item was set before this"), "{ran:?}");
 }
