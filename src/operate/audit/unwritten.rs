@@ -147,15 +147,26 @@ impl Examiner<'_> {
             ReadBefore::AnyTime => read.get(key) == item,
             ReadBefore::Set(to) => version(item) == Number::from(to),
         };
-        let mut seen = SeenAtRest::default();
-        let mut before = before.into_iter().map(|(key, before)| {
+        let items = before.into_iter().map(|(key, before)| {
             let item = after.remove(&key);
             (key, before, item)
         });
+        Ok(self.judge_unchanged(items, is_at_rest, look))
+    }
+
+    /// Judges those of the view items that did not change since they were read before. Only what changes the sums of the
+    /// first pass is done by one thread.
+    fn judge_unchanged(
+        &mut self,
+        mut items: impl Iterator<Item = (ViewKey, ReadBefore, Option<Item>)>,
+        is_at_rest: impl Fn(&ViewKey, Option<&Item>, ReadBefore) -> bool + Sync,
+        look: Look,
+    ) -> SeenAtRest {
+        let mut seen = SeenAtRest::default();
         loop {
-            let together: Vec<_> = before.by_ref().take(JUDGED_TOGETHER).collect();
+            let together: Vec<_> = items.by_ref().take(JUDGED_TOGETHER).collect();
             if together.is_empty() {
-                return Ok(seen);
+                return seen;
             }
             let examiner = &*self;
             let at_rest = together.into_par_iter().filter(|(key, before, item)| {
@@ -170,7 +181,7 @@ impl Examiner<'_> {
                 match judged {
                     AtRest::StillDiffers => drop(seen.still_differ.insert(key)),
                     AtRest::Exact(exact) => drop(seen.exact.insert(key, exact)),
-                    AtRest::Examined(examined) => drop(seen.examined.insert(key, examined)),
+                    AtRest::Examined(found) => drop(seen.examined.insert(key, found)),
                 }
             }
         }
