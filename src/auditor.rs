@@ -41,6 +41,7 @@ pub mod event;
 mod page;
 mod pass;
 mod position;
+mod quarantine;
 mod settings;
 mod slice_audit;
 mod slice_count;
@@ -96,7 +97,7 @@ impl Auditor {
             Event::GoOn => self.go_on(limit, request_id).await,
             Event::Plan => self.plan(request_id).await,
             Event::Slice { slice, run } => self.one_slice(slice, run, limit).await,
-            Event::Sum { run, of } => self.sum(&run, of, request_id).await,
+            Event::Sum { run, of } => self.sum(&run, of, limit, request_id).await,
         }
     }
 

@@ -115,7 +115,7 @@ impl Auditor {
                     position.done += 1;
                     last = Some(began.elapsed());
                     let Some(next) = slice.next(position.began_with) else {
-                        return self.end(positions, position).await.map(Some);
+                        return self.end(positions, position, limit).await.map(Some);
                     };
                     position.slice = next.to_string();
                 }
@@ -154,12 +154,18 @@ impl Auditor {
         Ok(())
     }
 
-    async fn end(&self, positions: &mut Positions<'_>, position: &Position) -> Result<LastPass, AuditorError> {
-        let ended = now();
-        let mut report = position.report.clone();
+    async fn end(
+        &self,
+        positions: &mut Positions<'_>,
+        position: &mut Position,
+        limit: &TimeLimit,
+    ) -> Result<LastPass, AuditorError> {
+        let report = &mut position.report;
         report["began"] = json!(position.began.to_rfc3339_opts(SecondsFormat::Millis, true));
+        self.close_quarantine(report, limit).await;
+        let ended = now();
         report["ended"] = json!(ended.to_rfc3339_opts(SecondsFormat::Millis, true));
-        let pass = LastPass { ended, summary: summary(&report, position.done) };
+        let pass = LastPass { ended, summary: summary(report, position.done) };
         positions.ended(&pass).await?;
         Ok(pass)
     }

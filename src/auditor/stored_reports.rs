@@ -70,7 +70,13 @@ impl Auditor {
     }
 
     /// Adds up the reports of a run, and tells what they come to.
-    pub(super) async fn sum(&self, run: &str, of: u32, request_id: &str) -> Result<Value, AuditorError> {
+    pub(super) async fn sum(
+        &self,
+        run: &str,
+        of: u32,
+        limit: &TimeLimit,
+        request_id: &str,
+    ) -> Result<Value, AuditorError> {
         let client = Client::new(&self.sdk);
         let read = Slice::all(of).map(|slice| {
             let client = &client;
@@ -88,6 +94,7 @@ impl Auditor {
             let (missing, first) = (missing.len(), first.to_string());
             return Err(AuditorError::Missing { missing, of, run: run.to_owned(), first });
         }
+        self.close_quarantine(&mut sum, limit).await;
         let summary = summary(&sum, of);
         let pass = LastPass { ended: now(), summary: summary.clone() };
         Positions::new(client.clone(), &self.config.idempotency_table).keep(&pass).await?;

@@ -8,19 +8,23 @@
 //! `mender` makes one write, `joint` many at once; `quarantine` applies or closes records in quarantine; [`report`] is
 //! the result.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use aws_config::SdkConfig;
 use chrono::{DateTime, Utc};
 
 use super::apply::Applier;
+use super::args::Pace;
 use super::audit::error::AuditError;
 use super::audit::examine::{OnlyLook, Suspect};
 use super::audit::{Audit, AuditScope};
 use super::clock::now;
 use super::slices::EarlierSlices;
 use super::stop::Stop;
+use crate::commit::Randomness;
 use crate::config::Config;
+use crate::randomness::OsRandomness;
 use crate::rollup::check::slice::Slice;
 use crate::rollup::model::view::ViewKey;
 
@@ -63,6 +67,39 @@ pub async fn repair(
     stop: &Stop,
 ) -> Result<RepairReport, AuditError> {
     Box::pin(Repairer::new(Mode::Write, config, who.to_owned()).repair(sdk, scope, stop)).await
+}
+
+/// The records in quarantine after a repair of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClosedQuarantine {
+    /// Number of records that can never be applied and were closed.
+    pub closed: u64,
+    /// Number of records that are left.
+    pub left: u64,
+}
+
+/// Closes the records in quarantine that can never be applied and were there before `began`: all view items were
+/// repaired after that, possibly slice by slice, so the counters include what these records changed.
+///
+/// # Errors
+/// When a table cannot be read, or the idempotency table cannot be written.
+pub async fn close_quarantine(
+    sdk: &SdkConfig,
+    config: Config,
+    pace: &Pace,
+    began: DateTime<Utc>,
+) -> Result<ClosedQuarantine, AuditError> {
+    let run = repair_run();
+    let scope = AuditScope { pace: pace.clone(), ..AuditScope::default() };
+    let mut audit = Audit::begin(sdk, config, &scope).await?;
+    audit.read_ledger().await?;
+    let closed = quarantine::close(&mut audit, &run, began).await?;
+    Ok(ClosedQuarantine { closed: u64::try_from(closed).unwrap_or(u64::MAX), left: audit.quarantined_of_all() })
+}
+
+/// An identifier of a run, as it is stored.
+fn repair_run() -> String {
+    format!("repair-run-{}", OsRandomness.token())
 }
 
 /// Repairs the views, and still knows after an error what was set.
@@ -142,12 +179,12 @@ impl Repairer {
             // are.
             audit.read_ledger().await?;
         }
-        let mut suspects = audit.first_pass().await?;
+        let first = audit.first_pass().await?;
         // From here on the function applies its own records: applying them here too would only conflict with it.
         let mut applier = audit.records.applier.take();
         let without_marker = applier.as_ref().map_or(0, |applier| applier.counts.applied);
-        let known: HashMap<ViewKey, Suspect> =
-            suspects.iter().map(|suspect| (suspect.key.clone(), suspect.clone())).collect();
+        let known: HashMap<&ViewKey, &Suspect> = first.iter().map(|suspect| (&suspect.key, suspect)).collect();
+        let mut suspects = Cow::Borrowed(first.as_slice());
         let mut repaired = BTreeSet::new();
         let mut from_quarantine = 0;
         for _ in 0..PASSES {
@@ -159,7 +196,7 @@ impl Repairer {
                 again.extend(quarantine::apply(&audit, sdk, &mut from_quarantine).await?);
             }
             let suspect = |key: ViewKey| match known.get(&key) {
-                Some(known) => known.clone(),
+                Some(known) => (*known).clone(),
                 None => Suspect { key, source_items: 1, bytes: 0 },
             };
             suspects = again.into_iter().map(suspect).collect();

@@ -160,6 +160,37 @@ async fn short_runs_add_up(time: Duration) -> bool {
     true
 }
 
+/// An engine with three records in quarantine that are too old to be applied, each of another map, and their auditor.
+async fn expired() -> (Engine, Settings) {
+    let (engine, records) = points(24, 20).await;
+    let mut expired = records[20..23].to_vec();
+    for record in &mut expired {
+        record["dynamodb"]["ApproximateCreationDateTime"] = json!(1_500_000_000);
+    }
+    engine.function().deliver(&expired).await;
+    let wanted = settings(&engine).with("ROLLUP_AUDIT_SLICES", "2").with("ROLLUP_AUDIT_REPAIRS", "true");
+    (engine, wanted)
+}
+
+#[tokio::test]
+async fn with_repairs_a_pass_of_several_slices_closes_what_can_never_be_applied() {
+    let (engine, wanted) = expired().await;
+    let sandbox = Sandbox::ready(&wanted).await;
+    let (summary, _) = pass(&sandbox, AMPLE).await;
+    assert_eq!((numbers(&summary), &summary["closed"]), ([3, 3, 0, 0, 0, 0], &json!(3)), "{summary}");
+    engine.assert_exact().await;
+    assert_eq!(numbers(&audit(&engine).await.json()), [3, 3, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn without_repairs_a_pass_closes_nothing() {
+    let (engine, wanted) = expired().await;
+    let sandbox = Sandbox::ready(&wanted.with("ROLLUP_AUDIT_REPAIRS", "false")).await;
+    let (summary, _) = pass(&sandbox, AMPLE).await;
+    assert_eq!(&summary["quarantined"], &json!(3), "{summary}");
+    assert_eq!(audit(&engine).await.json()["quarantined"], json!(3));
+}
+
 #[tokio::test]
 async fn with_repairs_the_counters_are_exact_after_a_pass() {
     let (engine, _) = points(24, 20).await;

@@ -94,7 +94,6 @@ enum Look {
 
 /// The result of a look at view items, without those that changed since they were read before. Most need no [`Examined`]
 /// value, which has copies of all counters.
-#[derive(Debug, Default)]
 struct SeenAtRest {
     /// View items that differed from their recount in the first pass and are unchanged since. Only in a first look.
     still_differ: HashSet<ViewKey>,
@@ -162,11 +161,13 @@ impl Examiner<'_> {
         is_at_rest: impl Fn(&ViewKey, Option<&Item>, ReadBefore) -> bool + Sync,
         look: Look,
     ) -> SeenAtRest {
-        let mut seen = SeenAtRest::default();
+        let (mut still_differ, mut exact, mut examined) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             let together: Vec<_> = items.by_ref().take(JUDGED_TOGETHER).collect();
             if together.is_empty() {
-                return seen;
+                // Tables that grow with every block would move all that they hold each time.
+                let (still_differ, exact) = (still_differ.into_iter().collect(), exact.into_iter().collect());
+                return SeenAtRest { still_differ, exact, examined: examined.into_iter().collect() };
             }
             let examiner = &*self;
             let at_rest = together.into_par_iter().filter(|(key, before, item)| {
@@ -179,9 +180,9 @@ impl Examiner<'_> {
             let judged: Vec<_> = read.into_par_iter().filter_map(|read| examiner.judge_at_rest(read)).collect();
             for (key, judged) in judged {
                 match judged {
-                    AtRest::StillDiffers => drop(seen.still_differ.insert(key)),
-                    AtRest::Exact(exact) => drop(seen.exact.insert(key, exact)),
-                    AtRest::Examined(found) => drop(seen.examined.insert(key, found)),
+                    AtRest::StillDiffers => still_differ.push(key),
+                    AtRest::Exact(item) => exact.push((key, item)),
+                    AtRest::Examined(item) => examined.push((key, item)),
                 }
             }
         }

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 
 use super::report::{CounterWrite, Mode};
-use super::stored_start;
+use super::{repair_run, stored_start};
 use crate::commit::Randomness;
 use crate::config::Config;
 use crate::operate::audit::error::AuditError;
@@ -77,7 +77,7 @@ enum Attempt {
 impl Mender {
     /// A mender that sets counters in the name of `who`. In a dry run it only reports what it would set.
     pub(super) fn new(mode: Mode, config: Config, who: String) -> Self {
-        let run = format!("repair-run-{}", OsRandomness.token());
+        let run = repair_run();
         let (just_set, writes) = (BTreeSet::new(), Vec::new());
         Self { mode, config, who, run, starts: Vec::new(), set: 0, just_set, writes }
     }
@@ -197,7 +197,7 @@ impl<'a> Drifted<'a> {
         let touched = TouchedItem { key: (*key).clone(), views: examined.views, texts: examined.truth.texts.clone() };
         let Some(seen) = &examined.item else {
             let Creation { item, condition, names } = create(definition, &touched, &wanted);
-            let put = Put::builder().table_name(table).set_item(Some(Item::from(item).into()));
+            let put = Put::builder().table_name(table).set_item(Some(item));
             let put = put.condition_expression(condition).set_expression_attribute_names(Some(names)).build()?;
             return Ok(action.put(put).build());
         };

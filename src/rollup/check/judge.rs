@@ -4,7 +4,7 @@
 //! recount less the deltas of the records that are not applied yet. A counter of zero equals an absent one.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::rollup::model::attribute_type::type_name;
 use crate::rollup::model::change::{self, Counter, Sums};
@@ -86,21 +86,19 @@ impl StoredCounters {
     /// Where the counters differ from the expected ones.
     #[must_use]
     pub fn differences(&self, expected: &Sums) -> Vec<Difference> {
-        let counters: BTreeSet<&Counter> = self.counters.keys().chain(expected.keys()).collect();
-        let found = counters.into_iter().filter_map(|counter| {
+        let absent = expected.keys().filter(|counter| !self.counters.contains_key(counter));
+        let found = self.counters.keys().chain(absent).filter_map(|counter| {
             let expected = expected.get(counter).cloned().unwrap_or_default();
             let stored = match (self.no_maps.get(&counter.measure), self.counters.get(counter)) {
                 (Some(kind), _) => StoredValue::Other(kind),
                 (None, Some(reading)) => reading.clone(),
                 (None, None) => StoredValue::Number(Number::zero()),
             };
-            (stored != StoredValue::Number(expected.clone())).then(|| Difference {
-                counter: counter.clone(),
-                stored,
-                expected,
-            })
+            let differs = !matches!(&stored, StoredValue::Number(stored) if *stored == expected);
+            differs.then(|| Difference { counter: counter.clone(), stored, expected })
         });
         let mut found: Vec<_> = found.collect();
+        found.sort_by(|one, other| one.counter.cmp(&other.counter));
         for (measure, kind) in &self.no_maps {
             // Report the wrong type even if nothing is expected in it: the next record could not be added.
             if !found.iter().any(|difference| difference.counter.measure == *measure) {

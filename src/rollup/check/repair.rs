@@ -33,11 +33,11 @@ pub const WHO: &str = "Who";
 /// Attribute of a discarded marker: the run of the repair whose counters include the record.
 pub const REPAIRED_BY: &str = "RepairedBy";
 
-/// A put with its condition, as DynamoDB takes it.
+/// A put with its condition, as DynamoDB takes it; the values are in the form that the caller needs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Creation {
+pub struct Creation<V> {
     /// The whole item, with its key.
-    pub item: HashMap<String, AttributeValue>,
+    pub item: HashMap<String, V>,
     /// The condition.
     pub condition: String,
     /// The attribute names behind the placeholders of the condition.
@@ -47,14 +47,14 @@ pub struct Creation {
 /// What creates a view item with every measure of these views, their texts and the first version. Its condition is that
 /// the item is still absent. An engine does less for it than for an update, and an adoption creates many items.
 #[must_use]
-pub fn create(definition: &Definition, item: &TouchedItem, wanted: &Sums) -> Creation {
+pub fn create<V: marker::StoredValue>(definition: &Definition, item: &TouchedItem, wanted: &Sums) -> Creation<V> {
     let TouchedItem { key, views, texts } = item;
-    let mut attributes: HashMap<_, _> = definition.key_item(key).into();
+    let mut attributes = definition.key_attributes(key);
     let measures = definition.measures(*views);
     attributes.extend(measures.map(|(id, measure)| (measure.attribute.clone(), value(id, measure, wanted))));
     let of_views = definition.set(*views);
-    attributes.extend(of_views.filter_map(|set| Some((set.attribute.clone(), set.on(texts)?))));
-    attributes.insert(ROLLUP_VERSION.to_owned(), AttributeValue::N("1".to_owned()));
+    attributes.extend(of_views.filter_map(|set| Some((set.attribute.clone(), set.on(texts)?.into()))));
+    attributes.insert(ROLLUP_VERSION.to_owned(), AttributeValue::N("1".to_owned()).into());
     Creation {
         item: attributes,
         condition: "attribute_not_exists(#key)".to_owned(),
@@ -107,12 +107,12 @@ pub fn set(definition: &Definition, item: &TouchedItem, seen: &Item, wanted: &Su
 }
 
 /// The value of a measure's attribute: a number, or a map of them by group.
-fn value(id: MeasureId, measure: &Measure, wanted: &Sums) -> AttributeValue {
+fn value<V: marker::StoredValue>(id: MeasureId, measure: &Measure, wanted: &Sums) -> V {
     let of = wanted.iter().filter(|(counter, _)| counter.measure == id);
-    let number = |number: &Number| AttributeValue::N(number.to_string());
+    let number = |number: &Number| V::from(AttributeValue::N(number.to_string()));
     if measure.is_grouped() {
         let groups = of.filter_map(|(counter, amount)| Some((counter.group.clone()?, number(amount))));
-        AttributeValue::M(groups.collect())
+        V::map(groups.collect())
     } else {
         number(&of.map(|(_, amount)| amount.clone()).next().unwrap_or_default())
     }
@@ -246,7 +246,7 @@ mod tests {
             (Counter { measure: MeasureId::first_view(0), group: None }, Number::from(2)),
             (Counter { measure: MeasureId::first_view(1), group: Some("A".into()) }, Number::from(2)),
         ]);
-        let created = |wanted| Item::from(create(&definition(), &touched(), wanted).item);
+        let created = |wanted| Item::from(create::<AttributeValue>(&definition(), &touched(), wanted).item);
         assert_eq!(
             created(&wanted),
             item(json!({
@@ -258,7 +258,7 @@ mod tests {
             "MapId": {"S": "m"}, "TotalPoints": {"N": "0"}, "CategoryCounts": {"M": {}}, "RollupVersion": {"N": "1"},
         }));
         assert_eq!(created(&Sums::new()), nothing);
-        let Creation { condition, names, .. } = create(&definition(), &touched(), &wanted);
+        let Creation::<AttributeValue> { condition, names, .. } = create(&definition(), &touched(), &wanted);
         assert_eq!((condition.as_str(), names["#key"].as_str()), ("attribute_not_exists(#key)", "MapId"));
     }
 

@@ -228,7 +228,8 @@ impl Definition {
     }
 
     /// The same, in the form of values that the store needs.
-    pub(super) fn key_attributes<V: From<AttributeValue>>(&self, key: &ViewKey) -> HashMap<String, V> {
+    #[must_use]
+    pub fn key_attributes<V: From<AttributeValue>>(&self, key: &ViewKey) -> HashMap<String, V> {
         let parts = self[key.table].key.iter().zip(&key.values);
         parts.map(|((attribute, _), value)| (attribute.clone(), value.to_attribute().into())).collect()
     }

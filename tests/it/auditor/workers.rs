@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{AMPLE, kept, log, metric, pass, response, settings, tamper, told};
+use super::{AMPLE, expired, kept, log, metric, pass, response, settings, tamper, told};
 use crate::audit::{audit, numbers, points};
 use crate::runtime_api::{Ended, Sandbox};
 
@@ -34,6 +34,22 @@ async fn slices_of_workers_add_up_to_the_whole_audit() {
     let log = log(&one).await;
     assert_eq!(told(&log, "audit summary")[0]["summary"], summary);
     assert_eq!(metric(&log, "AuditDrifted"), [1]);
+}
+
+#[tokio::test]
+async fn the_sum_of_workers_that_repair_closes_what_can_never_be_applied() {
+    let (engine, wanted) = expired().await;
+    let sandbox = Sandbox::ready(&wanted).await;
+    let plan = response(sandbox.invoke(r#"{"plan":true}"#, AMPLE).await);
+    for slice in plan["slices"].as_array().unwrap() {
+        response(sandbox.invoke(&json!({ "slice": slice, "run": plan["run"] }).to_string(), AMPLE).await);
+    }
+    assert_eq!(audit(&engine).await.json()["quarantined"], json!(3), "no slice knows of the others");
+    let sum = json!({ "sum": { "run": plan["run"], "of": plan["of"] } }).to_string();
+    let summary = response(sandbox.invoke(&sum, AMPLE).await)["summary"].take();
+    assert_eq!((numbers(&summary), &summary["closed"]), ([3, 3, 0, 0, 0, 0], &json!(3)), "{summary}");
+    engine.assert_exact().await;
+    assert_eq!(numbers(&audit(&engine).await.json()), [3, 3, 0, 0, 0, 0]);
 }
 
 #[tokio::test]
