@@ -161,13 +161,13 @@ impl Examiner<'_> {
         is_at_rest: impl Fn(&ViewKey, Option<&Item>, ReadBefore) -> bool + Sync,
         look: Look,
     ) -> SeenAtRest {
-        let (mut still_differ, mut exact, mut examined) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut still_differ, mut exact, mut others) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             let together: Vec<_> = items.by_ref().take(JUDGED_TOGETHER).collect();
             if together.is_empty() {
                 // Tables that grow with every block would move all that they hold each time.
                 let (still_differ, exact) = (still_differ.into_iter().collect(), exact.into_iter().collect());
-                return SeenAtRest { still_differ, exact, examined: examined.into_iter().collect() };
+                return SeenAtRest { still_differ, exact, examined: others.into_iter().collect() };
             }
             let examiner = &*self;
             let at_rest = together.into_par_iter().filter(|(key, before, item)| {
@@ -182,7 +182,7 @@ impl Examiner<'_> {
                 match judged {
                     AtRest::StillDiffers => still_differ.push(key),
                     AtRest::Exact(item) => exact.push((key, item)),
-                    AtRest::Examined(item) => examined.push((key, item)),
+                    AtRest::Examined(item) => others.push((key, item)),
                 }
             }
         }
