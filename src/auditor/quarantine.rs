@@ -14,7 +14,7 @@ impl Auditor {
     /// Closes these records, if the slices of the pass were repaired and all of their view items are set. The report then
     /// says how many were closed, and how many are left. A failure is logged, and the next pass tries again.
     pub(super) async fn close_quarantine(&self, report: &mut Value, limit: &TimeLimit) {
-        let Some(began) = (self.settings.on_drift == OnDrift::Repair).then(|| set_since(report)).flatten() else {
+        let Some(began) = (self.settings.on_drift == OnDrift::Repair).then(|| closes_before(report)).flatten() else {
             return;
         };
         let pace = Pace { max_read_units: self.settings.max_read_units, ..Pace::default() };
@@ -30,11 +30,14 @@ impl Auditor {
     }
 }
 
-/// When the repair of the first slice began, if every view item of every slice is set; otherwise `None`.
-fn set_since(report: &Value) -> Option<DateTime<Utc>> {
+/// When the repair of the first slice began, if every view item of every slice is set and there are records in quarantine;
+/// otherwise `None`.
+fn closes_before(report: &Value) -> Option<DateTime<Utc>> {
     let is_zero = |name: &str| report[name].as_u64() == Some(0);
     let is_set = ["drifted", "unstable", "not_examined"].into_iter().all(is_zero);
-    report["began"].as_str().filter(|_| is_set)?.parse().ok()
+    // Closing reads the whole idempotency table, so it must have something to close.
+    let has_records = !is_zero("quarantined");
+    report["began"].as_str().filter(|_| is_set && has_records)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -43,14 +46,19 @@ mod tests {
 
     #[test]
     fn only_a_pass_that_set_everything_closes_records() {
-        let report = json!({ "drifted": 0, "unstable": 0, "not_examined": 0, "began": "2026-01-01T00:00:00.000Z" });
-        assert_eq!(set_since(&report), DateTime::from_timestamp(1_767_225_600, 0));
+        let report = json!({
+            "drifted": 0, "unstable": 0, "not_examined": 0, "quarantined": 2, "began": "2026-01-01T00:00:00.000Z",
+        });
+        assert_eq!(closes_before(&report), DateTime::from_timestamp(1_767_225_600, 0));
+        let mut none = report.clone();
+        none["quarantined"] = json!(0);
+        assert_eq!(closes_before(&none), None, "nothing is in quarantine");
         for name in ["drifted", "unstable", "not_examined"] {
             let mut other = report.clone();
             other[name] = json!(1);
-            assert_eq!(set_since(&other), None, "{name}");
+            assert_eq!(closes_before(&other), None, "{name}");
             other[name] = Value::Null;
-            assert_eq!(set_since(&other), None, "{name}");
+            assert_eq!(closes_before(&other), None, "{name}");
         }
     }
 }

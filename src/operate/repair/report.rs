@@ -47,7 +47,7 @@ pub struct RepairReport {
     pub audit: AuditReport,
 }
 
-/// The counters that were set on one view item. A repair may set many items, so their texts are made when they are told.
+/// The counters that were set on one view item. A repair may set many items, so they are formatted only for the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CounterWrite {
     /// The view item's key.
