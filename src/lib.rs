@@ -51,3 +51,7 @@ pub mod shutdown;
 pub mod store;
 pub mod tls;
 pub mod xray;
+
+// A batch or a recount makes and drops many small values for each record or item (ADR 0027).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

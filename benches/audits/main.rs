@@ -4,7 +4,7 @@
 //! `.ci/benchmarks` fills `docs/benchmarks.md`. `cargo test` runs it small, to see that it still runs and counts right.
 //! `AUDIT_BENCH_POINTS` and `AUDIT_BENCH_ITEMS` say how much, and `AUDIT_BENCH_SETTLE` how many seconds a record may take to
 //! the stream; with one of them the result is only printed. Times are those of the clock, and the processor time of engine
-//! and reader together, which has no waiting in it. Memory is allocated as in the operator's command.
+//! and reader together, which has no waiting in it.
 
 #![allow(unreachable_pub, missing_docs, reason = "a bench has no users")]
 #![allow(clippy::cast_precision_loss, reason = "counts are small")]
@@ -29,14 +29,10 @@ use ddb_rollup::rollup::check::balance::Balances;
 use ddb_rollup::rollup::model::poison::Image;
 use ddb_rollup::rollup::pipeline::contribution::contribution;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use mimalloc::MiMalloc;
 use serde_json::{Value, json};
 use support::engine::{Engine, s};
 use tokio::runtime::{self, Runtime};
 use tokio::time::Instant;
-
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The folder of the result.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/benchmarks");

@@ -12,15 +12,10 @@ use ddb_rollup::operate::printable::printable_lines;
 use ddb_rollup::operate::{
     CommandOutcome, audit, deploy_check, local, migrate, quarantine, repair, replay, terminal, view,
 };
-use mimalloc::MiMalloc;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-
-// An audit or an adoption makes and drops many small values for each item, on several threads (ADR 0025).
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Exactly-once roll-ups for DynamoDB: run, audit and repair them
 #[derive(Debug, Parser)]
