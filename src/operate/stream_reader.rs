@@ -27,7 +27,7 @@ const QUIET_MIN: Duration = Duration::from_secs(1);
 /// few enough that the function keeps its share of the shard's requests.
 const PAUSE_SHARE: u32 = 16;
 
-/// The shortest wait after a page without a record.
+/// The shortest wait after a page without a record, before the silence is long enough.
 const PAUSE_MIN: Duration = Duration::from_millis(4);
 
 /// The longest wait after a page without a record.
@@ -314,7 +314,8 @@ impl Silence {
             return None;
         }
         self.pages += 1;
-        let pause = if is_long { PAUSE_MIN } else { (self.lasted / PAUSE_SHARE).clamp(PAUSE_MIN, PAUSE_MAX) };
+        // Answers that are slow leave pages to be read when the time is over: nothing is gained by more waits.
+        let pause = if is_long { Duration::ZERO } else { (self.lasted / PAUSE_SHARE).clamp(PAUSE_MIN, PAUSE_MAX) };
         Some(requested + pause)
     }
 }
@@ -340,6 +341,21 @@ mod tests {
         let long = pages(Duration::from_mins(1));
         assert_eq!(long.last(), Some(&PAUSE_MAX));
         assert_eq!(quiet(Duration::ZERO), QUIET_MIN);
+    }
+
+    #[test]
+    fn pages_that_slow_answers_left_to_read_need_no_waits() {
+        let mut silence = Silence::default();
+        let begun = Instant::now();
+        let requests = [0, 300, 600, 900, 1_200].map(|at| begun + Duration::from_millis(at));
+        let next: Vec<_> = requests.iter().filter_map(|requested| silence.goes_on(*requested, QUIET_MIN)).collect();
+        assert!(next[3] > requests[3] && next[4] == requests[4], "{next:?}");
+        let mut requested = next[4];
+        while let Some(next) = silence.goes_on(requested, QUIET_MIN) {
+            requested = next;
+        }
+        assert_eq!(requested, requests[4]);
+        assert_eq!(u128::from(silence.pages), PAGES_ENOUGH);
     }
 
     #[test]
