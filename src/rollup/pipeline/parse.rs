@@ -3,8 +3,6 @@
 //! Every record is parsed alone, so that a bad one does not affect its neighbours.
 
 use aws_lambda_events::event::dynamodb::StreamViewType;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::rollup::model::arn::{arn_path, table_name};
 use crate::rollup::model::limits;
@@ -12,8 +10,10 @@ use crate::rollup::model::poison::{Image, Poison, Reason};
 use crate::rollup::model::record::{Images, RecordHead, RecordId, StreamRecord, UNKNOWN_STREAM};
 
 mod envelope;
+mod records;
 
 use envelope::{Envelope, Fields, field};
+use records::Records;
 
 /// The `eventSource` of every record of a DynamoDB stream.
 const SOURCE: &str = "aws:dynamodb";
@@ -82,16 +82,10 @@ pub enum EventError {
 /// take much memory.
 ///
 /// # Errors
-/// When the event has no `Records`; for a record, when its stream has the wrong view type.
+/// When the event has no list of `Records`; for a record, when its stream has the wrong view type, or when the event is
+/// not JSON from there on. After such an error, nothing of the event may be used.
 pub fn parse(event: &str) -> Result<impl Iterator<Item = Result<Parsed<'_>, EventError>>, EventError> {
-    #[derive(Deserialize)]
-    struct Event<'a> {
-        #[serde(rename = "Records", borrow)]
-        records: Vec<&'a RawValue>,
-    }
-    let event: Event<'_> = serde_json::from_str(event)
-        .map_err(|error| EventError::NotAStreamEvent { line: error.line(), column: error.column() })?;
-    Ok(event.records.into_iter().map(|raw| parse_record(raw.get())))
+    Records::of(event)
 }
 
 /// Whether a stream belongs to another table, by its ARN. A text that is not a stream's ARN, as in a test event, counts

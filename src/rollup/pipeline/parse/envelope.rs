@@ -37,7 +37,7 @@ pub(super) struct Envelope {
 /// The fields of a record that are read as a whole; the others are skipped.
 #[derive(Deserialize)]
 #[serde(expecting = "a stream record")]
-struct Record {
+pub(super) struct Record {
     #[serde(rename = "eventID", default)]
     event_id: Option<String>,
     #[serde(rename = "eventName", default)]
@@ -55,26 +55,25 @@ impl Envelope {
     /// that of the record as a whole.
     pub(super) fn read(raw: &str) -> Result<Self, serde_json::Error> {
         match serde_json::from_str::<Record>(raw) {
-            Ok(record) => {
-                let plausible = plausible(record.dynamodb.approximate_creation_date_time);
-                let envelope = Self::of(record);
-                // The library takes any number for seconds, and a missing field for the epoch.
-                Ok(if plausible { envelope } else { Self { created_at: created_at(raw), ..envelope } })
-            }
+            Ok(record) => Ok(Self::of(record, raw)),
             Err(error) => Self::apart(raw).ok_or(error),
         }
     }
 
-    fn of(record: Record) -> Self {
+    /// What a record says that was read as a whole from this text.
+    pub(super) fn of(record: Record, raw: &str) -> Self {
         let change = record.dynamodb;
         let present = |image: Item| (!image.is_empty()).then_some(image);
+        // The library takes any number for seconds, and a missing field for the epoch.
+        let time = change.approximate_creation_date_time;
+        let created_at = if plausible(time) { Some(time) } else { created_at(raw) };
         Self {
             event_id: record.event_id.unwrap_or_default(),
             event_name: record.event_name.unwrap_or_default(),
             stream: record.stream,
             sequence_number: change.sequence_number,
             view_type: change.stream_view_type,
-            created_at: Some(change.approximate_creation_date_time),
+            created_at,
             keys: change.keys,
             old: present(change.old_image),
             new: present(change.new_image),
