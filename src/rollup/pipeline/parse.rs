@@ -13,7 +13,7 @@ mod envelope;
 mod records;
 
 use envelope::{Envelope, Fields, field};
-use records::Records;
+use records::{RawRecord, Records};
 
 /// The `eventSource` of every record of a DynamoDB stream.
 const SOURCE: &str = "aws:dynamodb";
@@ -85,7 +85,20 @@ pub enum EventError {
 /// When the event has no list of `Records`; for a record, when its stream has the wrong view type, or when the event is
 /// not JSON from there on. After such an error, nothing of the event may be used.
 pub fn parse(event: &str) -> Result<impl Iterator<Item = Result<Parsed<'_>, EventError>>, EventError> {
-    Records::of(event)
+    let records = Records::of(event)?.map(|record| {
+        let RawRecord { raw, record } = record?;
+        match record {
+            Some(record) => accept(Envelope::of(record, raw), raw),
+            None => parse_record(raw),
+        }
+    });
+    Ok(records)
+}
+
+impl From<serde_json::Error> for EventError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::NotAStreamEvent { line: error.line(), column: error.column() }
+    }
 }
 
 /// Whether a stream belongs to another table, by its ARN. A text that is not a stream's ARN, as in a test event, counts

@@ -8,23 +8,30 @@ use std::iter::Skip;
 use std::vec;
 
 use serde::Deserialize;
-use serde_json::Deserializer;
 use serde_json::value::RawValue;
+use serde_json::{Deserializer, Error};
 
-use super::envelope::{Envelope, Record};
-use super::{EventError, Parsed, accept, parse_record};
+use super::envelope::Record;
 
 /// What may stand between the parts of a JSON text.
 const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// The records of an event that are not parsed yet.
+/// A record of an event.
+pub(super) struct RawRecord<'a> {
+    /// Its text.
+    pub(super) raw: &'a str,
+    /// What it says; `None` if it is not parsed yet.
+    pub(super) record: Option<Record>,
+}
+
+/// The records of an event that were not asked for yet.
 pub(super) struct Records<'a> {
     event: &'a str,
     parsed: usize,
     rest: Rest<'a>,
 }
 
-/// The part of an event that is not parsed yet.
+/// The rest of an event.
 enum Rest<'a> {
     /// The text after the beginning of the list, or after one of its records.
     InPlace(&'a str),
@@ -34,11 +41,11 @@ enum Rest<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// The records of an event.
+    /// The records of an event. The iterator ends with an error if the event is not JSON from there on.
     ///
     /// # Errors
     /// When the event has no list of records.
-    pub(super) fn of(event: &'a str) -> Result<Self, EventError> {
+    pub(super) fn of(event: &'a str) -> Result<Self, Error> {
         let rest = match list(event) {
             Some(list) => Rest::InPlace(list),
             None => alone(event, 0)?,
@@ -48,22 +55,19 @@ impl<'a> Records<'a> {
 }
 
 impl<'a> Iterator for Records<'a> {
-    type Item = Result<Parsed<'a>, EventError>;
+    type Item = Result<RawRecord<'a>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match &mut self.rest {
                 Rest::InPlace(text) => {
-                    if let Some((record, raw, rest)) = in_place(text, self.parsed == 0) {
+                    if let Some((record, rest)) = in_place(text, self.parsed == 0) {
                         *text = rest;
                         self.parsed += 1;
-                        return Some(accept(Envelope::of(record, raw), raw));
+                        return Some(Ok(record));
                     }
-                    if is_end(text) {
-                        self.rest = Rest::End;
-                        continue;
-                    }
-                    match alone(self.event, self.parsed) {
+                    let rest = if is_end(text) { Ok(Rest::End) } else { alone(self.event, self.parsed) };
+                    match rest {
                         Ok(rest) => self.rest = rest,
                         Err(error) => {
                             self.rest = Rest::End;
@@ -71,7 +75,9 @@ impl<'a> Iterator for Records<'a> {
                         }
                     }
                 }
-                Rest::Alone(records) => return records.next().map(|raw| parse_record(raw.get())),
+                Rest::Alone(records) => {
+                    return records.next().map(|raw| Ok(RawRecord { raw: raw.get(), record: None }));
+                }
                 Rest::End => return None,
             }
         }
@@ -92,43 +98,43 @@ fn after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
     text.trim_start_matches(SPACE).strip_prefix(mark)
 }
 
-/// Parses the next record of a list where it stands. Returns it with its text and with what follows.
-fn in_place(text: &str, is_first: bool) -> Option<(Record, &str, &str)> {
+/// Parses the next record of a list where it stands. Returns it with the text that follows.
+fn in_place(text: &str, is_first: bool) -> Option<(RawRecord<'_>, &str)> {
     let text = if is_first { text } else { after(text, ",")? };
     let text = text.trim_start_matches(SPACE);
     let mut records = Deserializer::from_str(text).into_iter::<Record>();
     let record = records.next()?.ok()?;
     let (raw, rest) = text.split_at(records.byte_offset());
-    Some((record, raw, rest))
+    Some((RawRecord { raw, record: Some(record) }, rest))
 }
 
 /// The records of an event without the first ones, each as its text.
-fn alone(event: &str, without: usize) -> Result<Rest<'_>, EventError> {
+fn alone(event: &str, without: usize) -> Result<Rest<'_>, Error> {
     #[derive(Deserialize)]
     struct Event<'a> {
         #[serde(rename = "Records", borrow)]
         records: Vec<&'a RawValue>,
     }
-    let event: Event<'_> = serde_json::from_str(event)
-        .map_err(|error| EventError::NotAStreamEvent { line: error.line(), column: error.column() })?;
+    let event: Event<'_> = serde_json::from_str(event)?;
     Ok(Rest::Alone(event.records.into_iter().skip(without)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rollup::pipeline::parse::{EventError, Parsed, parse, parse_record};
 
     const RECORD: &str = r#"{"eventSourceARN": "a", "dynamodb": {"SequenceNumber": "1", "SizeBytes": 3, "NewImage": {"A": {"S": "]}"}}, "Keys": {"A": {"S": "x"}}}}"#;
 
-    fn in_place(event: &str) -> Vec<Result<Parsed<'_>, EventError>> {
-        Records::of(event).map_or_else(|error| vec![Err(error)], Iterator::collect)
+    fn parsed(event: &str) -> Vec<Result<Parsed<'_>, EventError>> {
+        parse(event).map_or_else(|error| vec![Err(error)], Iterator::collect)
     }
 
-    /// What the records are if each is parsed alone, and the error if the event has one.
-    fn alone(event: &str) -> Vec<Result<Parsed<'_>, EventError>> {
-        match super::alone(event, 0) {
-            Ok(rest) => Records { event, parsed: 0, rest }.collect(),
-            Err(error) => vec![Err(error)],
+    /// What the records are if each is parsed alone, or the error of the event.
+    fn parsed_alone(event: &str) -> Vec<Result<Parsed<'_>, EventError>> {
+        match alone(event, 0) {
+            Ok(rest) => Records { event, parsed: 0, rest }.map(|record| parse_record(record.unwrap().raw)).collect(),
+            Err(error) => vec![Err(error.into())],
         }
     }
 
@@ -151,7 +157,7 @@ mod tests {
                     format!(r#"{{"Records":[{list}],"more":[]}}"#),
                     format!(r#"{{"more":1,"Records":[{list}]}}"#),
                 ] {
-                    assert_eq!(in_place(&event), alone(&event), "{event}");
+                    assert_eq!(parsed(&event), parsed_alone(&event), "{event}");
                 }
             }
         }
@@ -162,16 +168,16 @@ mod tests {
         for end in ["", "]", "]}}", "],}", ",]}", ",", "}", "]]}", ",{", "{}]}", "]}x", r#"],"Records":[]}"#, ", 01]}"]
         {
             let event = format!(r#"{{"Records":[{RECORD}{end}"#);
-            let found = in_place(&event);
+            let found = parsed(&event);
             let [Ok(Parsed::Record(_)), Err(error)] = &found[..] else { panic!("{end}: {found:?}") };
-            assert_eq!(alone(&event), [Err(error.clone())], "{end}");
+            assert_eq!(parsed_alone(&event), [Err(error.clone())], "{end}");
         }
         for event in
             ["", "{", "[]", r#"{"Records":"#, r#"{"Records":["#, r#"{"Records":{}}"#, r#"{"Records":[,]}"#, "{}"]
         {
-            let found = in_place(event);
+            let found = parsed(event);
             assert!(matches!(&found[..], [Err(EventError::NotAStreamEvent { .. })]), "{event}: {found:?}");
-            assert_eq!(alone(event), found, "{event}");
+            assert_eq!(parsed_alone(event), found, "{event}");
         }
     }
 }
