@@ -314,7 +314,7 @@ impl Silence {
             return None;
         }
         self.pages += 1;
-        // Answers that are slow leave pages to be read when the time is over: nothing is gained by more waits.
+        // The time is over, and only pages are missing: at most [`PAGES_ENOUGH`], so nothing is gained by waits.
         let pause = if is_long { Duration::ZERO } else { (self.lasted / PAUSE_SHARE).clamp(PAUSE_MIN, PAUSE_MAX) };
         Some(requested + pause)
     }

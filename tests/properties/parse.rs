@@ -65,15 +65,15 @@ fn has_number(raw: &str) -> bool {
     number.is_some_and(|number| (1..=limits::PARTITION_KEY_BYTES).contains(&number.len()))
 }
 
-/// The same record in an event, beside one that is good: it is still one of two, and takes nothing from the other. It is
-/// the same in an event whose records are looked for before one is parsed, because its list is not its first field.
+/// The same record in an event, between two that are good: it is still one of three, and takes nothing from the others.
+/// It is the same in an event whose records are looked for before one is parsed, because its list is not its first field.
 fn hold_in_an_event(raw: &str) {
     let good = real()[0].to_string();
     let event = format!("{{\"Records\":[{good},{raw},{good}]}}");
     let alone = serde_json::from_str::<&serde_json::value::RawValue>(raw).is_ok();
     let records: Vec<_> = parse(&event).unwrap().collect();
-    let looked_for = event.replacen('{', "{\"other\":0,", 1);
-    if let Ok(looked_for) = parse(&looked_for) {
+    let list_is_second = event.replacen('{', "{\"other\":0,", 1);
+    if let Ok(looked_for) = parse(&list_is_second) {
         assert_eq!(records, looked_for.collect::<Vec<_>>(), "{raw}");
         assert!(!alone || records.len() == 3, "{raw}");
         assert!(matches!(records[0], Ok(Parsed::Record(_))) && matches!(records.last(), Some(Ok(Parsed::Record(_)))));

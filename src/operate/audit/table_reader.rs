@@ -31,8 +31,8 @@ use crate::rollup::model::marker::{RECORD, SEQUENCE_NUMBER, STREAM};
 use crate::rollup::model::record::RecordId;
 use crate::rollup::model::view::{TableId, ViewKey};
 
-/// Bytes of a table for which one more segment of a scan is worth it. The pages of a segment follow each other, and every
-/// segment ends with a page that is not full.
+/// Bytes of a table for which one more segment of a scan is worth it. The pages of a segment are read one after another,
+/// so more segments are faster; each costs one more page that is not full.
 const SEGMENT_BYTES: i64 = 4 * 1024 * 1024;
 
 /// How many times the SDK sends a request that is throttled or fails on its way.

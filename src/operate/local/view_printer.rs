@@ -132,7 +132,8 @@ impl<'a, F, S: Store> ViewPrinter<'a, F, S> {
 
     /// The view items that the records of an event concern.
     fn touched_by(&self, event: &str) -> BTreeSet<ViewKey> {
-        let records = parse(event).into_iter().flatten().flatten();
+        let records: Result<Vec<_>, _> = parse(event).and_then(Iterator::collect);
+        let records = records.unwrap_or_default().into_iter();
         let images = records.flat_map(|record| match record {
             Parsed::Record(record) => match record.images {
                 Images::Inserted(image) | Images::Removed(image) => vec![image],

@@ -1,6 +1,6 @@
 //! The border: turns raw JSON into [`StreamRecord`]s, whose fields are optional only where a record may lack them.
 //!
-//! Every record is parsed alone, so that a bad one does not affect its neighbours.
+//! A record that cannot be read does not affect the others. Only text that is not JSON makes the whole event fail.
 
 use aws_lambda_events::event::dynamodb::StreamViewType;
 
@@ -13,7 +13,7 @@ mod envelope;
 mod records;
 
 use envelope::{Envelope, Fields, field};
-use records::{RawRecord, Records};
+use records::{ListedRecord, Records};
 
 /// The `eventSource` of every record of a DynamoDB stream.
 const SOURCE: &str = "aws:dynamodb";
@@ -78,27 +78,25 @@ pub enum EventError {
     },
 }
 
-/// Parses an event. Each record is parsed alone and in order, only when the iterator gets to it, because its images may
-/// take much memory.
+/// Parses an event. Its records are parsed in order, each only when the iterator gets to it, because its images may take
+/// much memory.
 ///
 /// # Errors
-/// When the event has no list of `Records`; for a record, when its stream has the wrong view type, or when the event is
-/// not JSON from there on. After such an error, nothing of the event may be used.
+/// When the event has no list of `Records`. From the iterator, at the first of these in the event: a stream of the wrong
+/// view type, a record of another service, or text that is not JSON. Then nothing of the event may be used.
 pub fn parse(event: &str) -> Result<impl Iterator<Item = Result<Parsed<'_>, EventError>>, EventError> {
-    let records = Records::of(event)?.map(|record| {
-        let RawRecord { raw, record } = record?;
+    let records = Records::of(event).map_err(|error| not_a_stream_event(&error))?;
+    Ok(records.map(|record| {
+        let ListedRecord { raw, record } = record.map_err(|error| not_a_stream_event(&error))?;
         match record {
             Some(record) => accept(Envelope::of(record, raw), raw),
             None => parse_record(raw),
         }
-    });
-    Ok(records)
+    }))
 }
 
-impl From<serde_json::Error> for EventError {
-    fn from(error: serde_json::Error) -> Self {
-        Self::NotAStreamEvent { line: error.line(), column: error.column() }
-    }
+fn not_a_stream_event(error: &serde_json::Error) -> EventError {
+    EventError::NotAStreamEvent { line: error.line(), column: error.column() }
 }
 
 /// Whether a stream belongs to another table, by its ARN. A text that is not a stream's ARN, as in a test event, counts

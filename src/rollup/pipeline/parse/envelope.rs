@@ -60,7 +60,7 @@ impl Envelope {
         }
     }
 
-    /// What a record says that was read as a whole from this text.
+    /// The envelope of a record that was read as a whole; `raw` is its text.
     pub(super) fn of(record: Record, raw: &str) -> Self {
         let change = record.dynamodb;
         let present = |image: Item| (!image.is_empty()).then_some(image);

@@ -1,8 +1,7 @@
 //! The records of an event, one after another.
 //!
-//! The end of a record is only known when its text was read. So a record is parsed where it stands, and the next one
-//! begins where it ended. If a record cannot be parsed in this way, the ends of all records are looked for, and each of
-//! the rest is parsed alone.
+//! The end of a record is known only after it was read. So a record is parsed where it stands, and the next one begins
+//! where it ended. If that fails, the text of every record is looked for first, and the rest is parsed from these texts.
 
 use std::iter::Skip;
 use std::vec;
@@ -14,10 +13,10 @@ use serde_json::{Deserializer, Error};
 use super::envelope::Record;
 
 /// What may stand between the parts of a JSON text.
-const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// A record of an event.
-pub(super) struct RawRecord<'a> {
+/// A record in the list of an event.
+pub(super) struct ListedRecord<'a> {
     /// Its text.
     pub(super) raw: &'a str,
     /// What it says; `None` if it is not parsed yet.
@@ -27,7 +26,8 @@ pub(super) struct RawRecord<'a> {
 /// The records of an event that were not asked for yet.
 pub(super) struct Records<'a> {
     event: &'a str,
-    parsed: usize,
+    /// How many were parsed where they stand.
+    parsed_in_place: usize,
     rest: Rest<'a>,
 }
 
@@ -35,8 +35,8 @@ pub(super) struct Records<'a> {
 enum Rest<'a> {
     /// The text after the beginning of the list, or after one of its records.
     InPlace(&'a str),
-    /// Each record is to be parsed alone.
-    Alone(Skip<vec::IntoIter<&'a RawValue>>),
+    /// The texts of the records.
+    Texts(Skip<vec::IntoIter<&'a RawValue>>),
     End,
 }
 
@@ -48,25 +48,26 @@ impl<'a> Records<'a> {
     pub(super) fn of(event: &'a str) -> Result<Self, Error> {
         let rest = match list(event) {
             Some(list) => Rest::InPlace(list),
-            None => alone(event, 0)?,
+            None => texts(event, 0)?,
         };
-        Ok(Self { event, parsed: 0, rest })
+        Ok(Self { event, parsed_in_place: 0, rest })
     }
 }
 
 impl<'a> Iterator for Records<'a> {
-    type Item = Result<RawRecord<'a>, Error>;
+    type Item = Result<ListedRecord<'a>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match &mut self.rest {
                 Rest::InPlace(text) => {
-                    if let Some((record, rest)) = in_place(text, self.parsed == 0) {
+                    let record = if self.parsed_in_place == 0 { Some(*text) } else { after(text, ",") };
+                    if let Some((record, rest)) = record.and_then(in_place) {
                         *text = rest;
-                        self.parsed += 1;
+                        self.parsed_in_place += 1;
                         return Some(Ok(record));
                     }
-                    let rest = if is_end(text) { Ok(Rest::End) } else { alone(self.event, self.parsed) };
+                    let rest = if is_end(text) { Ok(Rest::End) } else { texts(self.event, self.parsed_in_place) };
                     match rest {
                         Ok(rest) => self.rest = rest,
                         Err(error) => {
@@ -75,8 +76,8 @@ impl<'a> Iterator for Records<'a> {
                         }
                     }
                 }
-                Rest::Alone(records) => {
-                    return records.next().map(|raw| Ok(RawRecord { raw: raw.get(), record: None }));
+                Rest::Texts(records) => {
+                    return records.next().map(|raw| Ok(ListedRecord { raw: raw.get(), record: None }));
                 }
                 Rest::End => return None,
             }
@@ -91,38 +92,37 @@ fn list(event: &str) -> Option<&str> {
 
 /// Whether only the ends of the list and of the event follow.
 fn is_end(text: &str) -> bool {
-    ["]", "}"].into_iter().try_fold(text, after).is_some_and(|rest| rest.trim_start_matches(SPACE).is_empty())
+    ["]", "}"].into_iter().try_fold(text, after).is_some_and(|rest| rest.trim_start_matches(WHITESPACE).is_empty())
 }
 
 fn after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
-    text.trim_start_matches(SPACE).strip_prefix(mark)
+    text.trim_start_matches(WHITESPACE).strip_prefix(mark)
 }
 
-/// Parses the next record of a list where it stands. Returns it with the text that follows.
-fn in_place(text: &str, is_first: bool) -> Option<(RawRecord<'_>, &str)> {
-    let text = if is_first { text } else { after(text, ",")? };
-    let text = text.trim_start_matches(SPACE);
+/// Parses the record that a text begins with. Returns it with the text that follows.
+fn in_place(text: &str) -> Option<(ListedRecord<'_>, &str)> {
+    let text = text.trim_start_matches(WHITESPACE);
     let mut records = Deserializer::from_str(text).into_iter::<Record>();
     let record = records.next()?.ok()?;
     let (raw, rest) = text.split_at(records.byte_offset());
-    Some((RawRecord { raw, record: Some(record) }, rest))
+    Some((ListedRecord { raw, record: Some(record) }, rest))
 }
 
-/// The records of an event without the first ones, each as its text.
-fn alone(event: &str, without: usize) -> Result<Rest<'_>, Error> {
+/// The texts of an event's records, without the first ones.
+fn texts(event: &str, skipped: usize) -> Result<Rest<'_>, Error> {
     #[derive(Deserialize)]
     struct Event<'a> {
         #[serde(rename = "Records", borrow)]
         records: Vec<&'a RawValue>,
     }
     let event: Event<'_> = serde_json::from_str(event)?;
-    Ok(Rest::Alone(event.records.into_iter().skip(without)))
+    Ok(Rest::Texts(event.records.into_iter().skip(skipped)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollup::pipeline::parse::{EventError, Parsed, parse, parse_record};
+    use crate::rollup::pipeline::parse::{EventError, Parsed, not_a_stream_event, parse, parse_record};
 
     const RECORD: &str = r#"{"eventSourceARN": "a", "dynamodb": {"SequenceNumber": "1", "SizeBytes": 3, "NewImage": {"A": {"S": "]}"}}, "Keys": {"A": {"S": "x"}}}}"#;
 
@@ -130,11 +130,13 @@ mod tests {
         parse(event).map_or_else(|error| vec![Err(error)], Iterator::collect)
     }
 
-    /// What the records are if each is parsed alone, or the error of the event.
-    fn parsed_alone(event: &str) -> Vec<Result<Parsed<'_>, EventError>> {
-        match alone(event, 0) {
-            Ok(rest) => Records { event, parsed: 0, rest }.map(|record| parse_record(record.unwrap().raw)).collect(),
-            Err(error) => vec![Err(error.into())],
+    /// The same if the texts of the records are looked for first.
+    fn parsed_from_texts(event: &str) -> Vec<Result<Parsed<'_>, EventError>> {
+        match texts(event, 0) {
+            Ok(rest) => {
+                Records { event, parsed_in_place: 0, rest }.map(|record| parse_record(record.unwrap().raw)).collect()
+            }
+            Err(error) => vec![Err(not_a_stream_event(&error))],
         }
     }
 
@@ -157,27 +159,27 @@ mod tests {
                     format!(r#"{{"Records":[{list}],"more":[]}}"#),
                     format!(r#"{{"more":1,"Records":[{list}]}}"#),
                 ] {
-                    assert_eq!(parsed(&event), parsed_alone(&event), "{event}");
+                    assert_eq!(parsed(&event), parsed_from_texts(&event), "{event}");
                 }
             }
         }
     }
 
     #[test]
-    fn an_event_that_is_no_json_has_an_error_after_the_records_before() {
+    fn an_event_that_is_not_json_has_an_error_after_the_records_before() {
         for end in ["", "]", "]}}", "],}", ",]}", ",", "}", "]]}", ",{", "{}]}", "]}x", r#"],"Records":[]}"#, ", 01]}"]
         {
             let event = format!(r#"{{"Records":[{RECORD}{end}"#);
             let found = parsed(&event);
             let [Ok(Parsed::Record(_)), Err(error)] = &found[..] else { panic!("{end}: {found:?}") };
-            assert_eq!(parsed_alone(&event), [Err(error.clone())], "{end}");
+            assert_eq!(parsed_from_texts(&event), [Err(error.clone())], "{end}");
         }
         for event in
             ["", "{", "[]", r#"{"Records":"#, r#"{"Records":["#, r#"{"Records":{}}"#, r#"{"Records":[,]}"#, "{}"]
         {
             let found = parsed(event);
             assert!(matches!(&found[..], [Err(EventError::NotAStreamEvent { .. })]), "{event}: {found:?}");
-            assert_eq!(parsed_alone(event), found, "{event}");
+            assert_eq!(parsed_from_texts(event), found, "{event}");
         }
     }
 }
