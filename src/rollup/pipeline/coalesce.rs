@@ -110,8 +110,7 @@ pub fn coalesce<'a>(found: impl IntoIterator<Item = Found<'a>>) -> Batch<'a> {
 /// # Errors
 /// The first error.
 pub fn try_coalesce<'a, E>(found: impl IntoIterator<Item = Result<Found<'a>, E>>) -> Result<Batch<'a>, E> {
-    let found = found.into_iter();
-    let mut joining = Joining::with_capacity(found.size_hint().0);
+    let mut joining = Joining::default();
     for found in found {
         joining.add(found?);
     }
@@ -119,6 +118,7 @@ pub fn try_coalesce<'a, E>(found: impl IntoIterator<Item = Result<Found<'a>, E>>
 }
 
 /// A batch to which records are added.
+#[derive(Default)]
 struct Joining<'a> {
     batch: Batch<'a>,
     /// The first entry with a sequence number.
@@ -129,16 +129,6 @@ struct Joining<'a> {
 }
 
 impl<'a> Joining<'a> {
-    fn with_capacity(records: usize) -> Self {
-        let (entries, dispositions) = (Vec::with_capacity(records), Vec::with_capacity(records));
-        Self {
-            batch: Batch { entries, dispositions, ..Batch::default() },
-            first_of: HashMap::with_capacity(records),
-            others_of: HashMap::new(),
-            item_of: HashMap::new(),
-        }
-    }
-
     fn add(&mut self, found: Found<'a>) {
         let disposition = match found {
             Found::Unnumbered { reason, raw } => {
