@@ -1,6 +1,6 @@
 //! The border: turns raw JSON into [`StreamRecord`]s, whose fields are optional only where a record may lack them.
 //!
-//! A record that cannot be read does not affect the others. Only text that is not JSON makes the whole event fail.
+//! A record that cannot be read does not affect the others. What makes the whole event fail is an [`EventError`].
 
 use aws_lambda_events::event::dynamodb::StreamViewType;
 
