@@ -28,6 +28,7 @@ mod plan;
 mod response;
 mod schedule;
 mod search;
+mod sending;
 mod several_views;
 mod throttling;
 mod two_deliveries;

@@ -84,7 +84,7 @@ impl Pair {
             .collect();
         loop {
             for handler in &mut handlers {
-                handler.poll();
+                handler.poll().await;
             }
             let unfinished = |side: usize| matches!(handlers[side], Handler::Running { .. });
             let waiting = |side: usize| if unfinished(side) { self.sides[side].1.waiting() } else { 0 };
@@ -100,7 +100,7 @@ impl Pair {
             let fault = if faults > 0 && side == 0 { schedule.choose(1 + FAULTS.len()) } else { 0 };
             let passage = fault.checked_sub(1).map_or(Passage::Through, |fault| FAULTS[fault]);
             self.sides[side].1.release(place, passage);
-            handlers[side].poll();
+            handlers[side].poll().await;
             if passage != Passage::Through {
                 faults -= 1;
                 if self.sides[side].0.store.has_crashed() {
@@ -158,7 +158,7 @@ impl<'f> Handler<'f> {
     }
 
     /// Goes on as far as it can without an answer or a wait.
-    fn poll(&mut self) {
+    async fn poll(&mut self) {
         while let Self::Running { handling, woken } = self
             && woken.0.swap(false, Ordering::Relaxed)
         {
@@ -166,6 +166,8 @@ impl<'f> Handler<'f> {
             if let Poll::Ready(answer) = handling.as_mut().poll(&mut Context::from_waker(&waker)) {
                 *self = Self::Done(answer);
             }
+            // Where it only let other tasks go first, the runtime wakes it when this task does the same.
+            tokio::task::yield_now().await;
         }
     }
 

@@ -66,13 +66,16 @@ impl Running {
     }
 
     /// Goes on until it waits.
-    pub fn go_on(&mut self) -> Option<Response> {
-        self.woken.0.store(false, Ordering::Relaxed);
-        let waker = Waker::from(Arc::clone(&self.woken));
-        match self.handling.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(response) => Some(response),
-            Poll::Pending => None,
+    pub async fn go_on(&mut self) -> Option<Response> {
+        while self.woken.0.swap(false, Ordering::Relaxed) {
+            let waker = Waker::from(Arc::clone(&self.woken));
+            if let Poll::Ready(response) = self.handling.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return Some(response);
+            }
+            // Where it only let other tasks go first, the runtime wakes it when this task does the same.
+            tokio::task::yield_now().await;
         }
+        None
     }
 }
 

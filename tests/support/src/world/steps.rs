@@ -33,7 +33,7 @@ impl World {
         let steps = self.possible();
         let place = self.choices.weighted(steps.iter().map(|(weight, _)| *weight));
         match steps[place].1 {
-            Step::GoOn(running) => self.go_on(running)?,
+            Step::GoOn(running) => self.go_on(running).await?,
             Step::CarryOut(request) => self.carry_out(request)?,
             Step::Tell(request) => self.tell(request),
             Step::Poll(poller) => self.poll(poller),
@@ -78,8 +78,8 @@ impl World {
         steps
     }
 
-    fn go_on(&mut self, place: usize) -> Checked {
-        let response = self.running[place].go_on();
+    async fn go_on(&mut self, place: usize) -> Checked {
+        let response = self.running[place].go_on().await;
         self.take_sent()?;
         match response {
             None => Ok(()),
