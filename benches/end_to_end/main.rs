@@ -54,8 +54,8 @@ fn main() {
         if full { Size { records: 1_000, maps: 20, rounds } } else { Size { records: 40, maps: 4, rounds: 1 } }
     };
     let comparison = async || {
-        let in_memory = compare(Storage::Memory, size(7)).await;
-        json!({ "memory": in_memory, "disk": compare(Storage::Disk, size(7)).await })
+        let in_memory = compare(Storage::Memory, size(21)).await;
+        json!({ "memory": in_memory, "disk": compare(Storage::Disk, size(21)).await })
     };
     let parts = ["pressure", "comparison", "scaling", "views"];
     let is_asked = |part: &str| asked(&format!("--{part}"));
