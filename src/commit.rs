@@ -82,27 +82,28 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
         let mut run = Run::new(self.setting, batch, self.complete_items, self.redelivery, self.pace);
         let mut in_flight = FuturesUnordered::new();
         loop {
-            let may_start = in_flight.len() < run.most_in_flight(self.max_in_flight.min(self.pace.most_in_flight()))
-                && Instant::now() < self.deadline;
-            let done = if may_start && let Some(job) = run.next() {
+            while in_flight.len() < run.most_in_flight(self.max_in_flight.min(self.pace.most_in_flight()))
+                && Instant::now() < self.deadline
+                && let Some(job) = run.next()
+            {
                 let prepared = run.prepare(&job);
                 in_flight.push(self.carry_out(&counters, job, prepared));
                 self.pace.are_in_flight(in_flight.len());
-                let done = in_flight.next().now_or_never().flatten();
+                while let Some(done) = in_flight.next().now_or_never().flatten() {
+                    self.pace.are_in_flight(in_flight.len());
+                    run.settle(done)?;
+                }
                 // Connections are tasks of their own. Without this, none of them would write its request before the
                 // requests of all the others are prepared.
                 yield_now().await;
-                done
-            } else {
-                match timeout_at(self.deadline, in_flight.next()).await {
-                    Ok(Some(done)) => Some(done),
-                    Ok(None) if run.begin_those_behind() => None,
-                    Ok(None) | Err(_) => return Ok(run.report(&counters)),
+            }
+            match timeout_at(self.deadline, in_flight.next()).await {
+                Ok(Some(done)) => {
+                    self.pace.are_in_flight(in_flight.len());
+                    run.settle(done)?;
                 }
-            };
-            if let Some(done) = done {
-                self.pace.are_in_flight(in_flight.len());
-                run.settle(done)?;
+                Ok(None) if run.begin_those_behind() => {}
+                Ok(None) | Err(_) => return Ok(run.report(&counters)),
             }
         }
     }

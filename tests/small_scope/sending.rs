@@ -11,6 +11,7 @@ use ddb_rollup::rollup::pipeline::plan::Transaction;
 use ddb_rollup::rollup::pipeline::verdict::Failure;
 use serde_json::{Value, json};
 use support::world::{Dice, SeededChoices};
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -24,16 +25,25 @@ enum Happening {
     Written,
 }
 
-/// A store that hands each request to a task, which writes it.
+/// A store that hands each request to a task, which writes it. Every other one is answered as soon as it is written.
 #[derive(Clone, Default)]
 struct Connections(Arc<Mutex<Vec<Happening>>>);
 
 impl Store for Connections {
     async fn transact(&self, _: &Transaction<'_>, _: Uuid) -> Result<(), Failure> {
-        self.0.lock().unwrap().push(Happening::Prepared);
+        let number = {
+            let mut happened = self.0.lock().unwrap();
+            happened.push(Happening::Prepared);
+            happened.len() / 2
+        };
+        let (answer, answered) = oneshot::channel();
         let happened = Arc::clone(&self.0);
-        tokio::spawn(async move { happened.lock().unwrap().push(Happening::Written) });
-        sleep(Duration::from_millis(10)).await;
+        tokio::spawn(async move {
+            happened.lock().unwrap().push(Happening::Written);
+            sleep(Duration::from_millis(if number.is_multiple_of(2) { 0 } else { 10 })).await;
+            answer.send(()).unwrap();
+        });
+        answered.await.unwrap();
         Ok(())
     }
 
@@ -54,7 +64,7 @@ async fn each_request_is_written_before_the_next_one_is_prepared() {
     let invocation = Invocation { request_id: "request".to_owned(), now: now(), time_left: Duration::from_mins(15) };
     let mut requests = 0;
     // The first batch of a process begins with one request alone, the second with as many as are allowed.
-    for numbers in [1..=MAPS, MAPS + 1..=400] {
+    for numbers in [1..=MAPS, MAPS + 1..=800] {
         connections.0.lock().unwrap().clear();
         let records: Vec<Value> = numbers.map(|one| insert(one, &format!("map-{}", one % MAPS), "x")).collect();
         let response = rollup.handle(&json!({ "Records": records }).to_string(), &invocation).await.unwrap();
@@ -65,5 +75,5 @@ async fn each_request_is_written_before_the_next_one_is_prepared() {
         }
         requests = happened.len() / 2;
     }
-    assert!(requests >= 4, "{requests} requests");
+    assert!(requests >= 8, "{requests} requests");
 }
