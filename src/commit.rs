@@ -89,6 +89,7 @@ impl<S: Store, R: Randomness> Committer<'_, S, R> {
                 let prepared = run.prepare(&job);
                 in_flight.push(self.carry_out(&counters, job, prepared));
                 self.pace.are_in_flight(in_flight.len());
+                // Until none is ready: the new request is polled too, although others may have their answers.
                 while let Some(done) = in_flight.next().now_or_never().flatten() {
                     self.pace.are_in_flight(in_flight.len());
                     run.settle(done)?;
