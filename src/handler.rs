@@ -281,7 +281,7 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
     fn judge<'a>(&self, record: Parsed<'a>, retention: &Retention) -> Found<'a> {
         match record {
             Parsed::Record(record) => Found::Record(effect(&self.config.definition, record, retention)),
-            Parsed::Poison(poison) => Found::Record(Effect::Quarantine(poison)),
+            Parsed::Poison(poison) => Found::Record(Effect::Quarantine(Box::new(poison))),
             Parsed::Unnumbered { reason, raw } => Found::Unnumbered { reason, raw },
         }
     }

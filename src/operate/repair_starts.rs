@@ -80,7 +80,7 @@ impl<'a> RepairStarts<'a> {
         let Effect::Apply(change) = audited.effect else { return None };
         let views = repaired_later(&self.starts, definition, &change.sums(), created_at);
         let views: Vec<String> = views.into_iter().map(str::to_owned).collect();
-        (!views.is_empty()).then_some(RefusedRecord { sequence_number: change.head.id.sequence_number, views })
+        (!views.is_empty()).then_some(RefusedRecord { sequence_number: audited.record.head.id.sequence_number, views })
     }
 
     /// Divides raw records into those that may be applied, and those that a later repair may have counted because it

@@ -19,7 +19,7 @@ pub fn batch<'e>(definition: &Definition, event: &'e str) -> Batch<'e> {
     let retention = Retention { days: 14, until: DateTime::default() };
     coalesce(parse(event).unwrap().map(|parsed| match parsed.unwrap() {
         Parsed::Record(record) => Found::Record(effect(definition, record, &retention)),
-        Parsed::Poison(poison) => Found::Record(Effect::Quarantine(poison)),
+        Parsed::Poison(poison) => Found::Record(Effect::Quarantine(Box::new(poison))),
         Parsed::Unnumbered { reason, raw } => Found::Unnumbered { reason, raw },
     }))
 }

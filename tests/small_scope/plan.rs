@@ -69,7 +69,7 @@ fn poison(position: usize, raw: &str) -> Found<'_> {
         reason: Reason::NoImage,
         raw,
     };
-    Found::Record(Effect::Quarantine(poison))
+    Found::Record(Effect::Quarantine(Box::new(poison)))
 }
 
 fn changes(definition: &Definition, images: impl IntoIterator<Item = Images>) -> Batch<'static> {

@@ -35,11 +35,8 @@ fn id(sequence_number: &str) -> RecordId {
 }
 
 fn entry(sequence_number: &str) -> Entry<'static> {
-    Entry::Quarantine(Poison {
-        head: RecordHead { id: id(sequence_number), ..RecordHead::default() },
-        reason: Reason::NoImage,
-        raw: "",
-    })
+    let head = RecordHead { id: id(sequence_number), ..RecordHead::default() };
+    Entry::Quarantine(Box::new(Poison { head, reason: Reason::NoImage, raw: "" }))
 }
 
 /// The batch of these fates, its outcomes, and the sequence number that must be reported.

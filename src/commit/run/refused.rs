@@ -5,7 +5,7 @@ use crate::commit::job::{Job, JobStep};
 use crate::commit::report::Broken;
 use crate::rollup::Item;
 use crate::rollup::model::change::Change;
-use crate::rollup::model::poison::{Poison, Reason};
+use crate::rollup::model::poison::Reason;
 use crate::rollup::pipeline::blame::{self, Blame};
 use crate::rollup::pipeline::coalesce::{Entry, EntryId, ItemId};
 use crate::rollup::pipeline::response::{EntryOutcome, Unresolved};
@@ -99,7 +99,7 @@ impl Run<'_, '_> {
         }
         match &mut self.batch[member] {
             Entry::Apply { change, .. } => {
-                self.batch[member] = Entry::Quarantine(Change::clone(change).poisoned(reason));
+                self.batch[member] = Entry::Quarantine(Box::new(Change::clone(change).poisoned(reason)));
                 self.condemned.push(member);
             }
             Entry::Quarantine(poison) if !poison.head.source_key.is_empty() => {
@@ -114,7 +114,7 @@ impl Run<'_, '_> {
     pub(super) fn number_is_taken(&mut self, member: EntryId) {
         match &self.batch[member] {
             // Its own key is derived from its content, so the existing item is the same record.
-            Entry::Quarantine(Poison { reason: Reason::NumberTaken { .. }, .. }) => {
+            Entry::Quarantine(poison) if matches!(poison.reason, Reason::NumberTaken { .. }) => {
                 self.outcomes[member.0] = Some(EntryOutcome::Duplicate);
             }
             entry if self.open(member) => {

@@ -272,16 +272,16 @@ mod tests {
             .to_string()
     }
 
-    fn change(raw: &str) -> Change<'_> {
+    fn change(raw: &str) -> Arc<Change<'_>> {
         match audited(&definition(), raw, &retention()).unwrap().effect {
             Effect::Apply(change) => change,
             other => panic!("{other:?}"),
         }
     }
 
-    fn marker_of(change: &Change<'_>) -> Item {
+    fn marker_of(change: &Arc<Change<'_>>) -> Item {
         let stamp = Stamp::new(retention().until, "r", 14);
-        let (definition, change) = (&definition(), Arc::new(change.clone()));
+        let (definition, change) = (&definition(), Arc::clone(change));
         Marker::Applied { change, left_alone: Arc::default(), definition, stamp: &stamp }.item().into_owned()
     }
 

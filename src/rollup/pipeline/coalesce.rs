@@ -5,8 +5,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
+
+use hashbrown::hash_table::{self as table, HashTable};
 
 use crate::rollup::model::change::{self, Amounts, Change, Sums};
 use crate::rollup::model::definition::views_of;
@@ -68,7 +71,7 @@ pub enum Entry<'a> {
         touches: Vec<ItemId>,
     },
     /// It is put into quarantine.
-    Quarantine(Poison<'a>),
+    Quarantine(Box<Poison<'a>>),
 }
 
 /// What became of the record at one position of an event.
@@ -121,8 +124,9 @@ pub fn try_coalesce<'a, E>(found: impl IntoIterator<Item = Result<Found<'a>, E>>
 #[derive(Default)]
 struct Joining<'a> {
     batch: Batch<'a>,
-    /// The first entry with a sequence number.
-    first_of: HashMap<RecordId, EntryId>,
+    /// The first entry with a sequence number. The entries themselves have the identifiers: no copy of one is kept.
+    first_of: HashTable<EntryId>,
+    hasher: RandomState,
     /// The further entries with the sequence number of this one.
     others_of: HashMap<EntryId, Vec<EntryId>>,
     item_of: HashMap<ViewKey, ItemId>,
@@ -143,7 +147,7 @@ impl<'a> Joining<'a> {
             Found::Record(Effect::Apply(change)) => {
                 self.batch.uncountable += change.uncountable.len();
                 let touches = self.touch(&change);
-                self.entry(Entry::Apply { change: Arc::new(change), touches })
+                self.entry(Entry::Apply { change, touches })
             }
         };
         self.batch.dispositions.push(disposition);
@@ -151,27 +155,42 @@ impl<'a> Joining<'a> {
 
     /// The entry that keeps a record without a sequence number. The same record again has the same one.
     fn unnumbered(&mut self, poison: Poison<'a>) -> EntryId {
-        let next = EntryId(self.batch.entries.len());
-        let first = *self.first_of.entry(poison.head.id.clone()).or_insert(next);
-        if first == next {
-            self.batch.push(Entry::Quarantine(poison));
+        let entry = Entry::Quarantine(Box::new(poison));
+        match self.listed_first(&entry) {
+            Some(first) => first,
+            None => self.batch.push(entry),
         }
-        first
     }
 
     fn entry(&mut self, entry: Entry<'a>) -> Disposition {
-        let next = EntryId(self.batch.entries.len());
-        let first = *self.first_of.entry(entry.head().id.clone()).or_insert(next);
-        if first != next {
+        if let Some(first) = self.listed_first(&entry) {
             let others = self.others_of.entry(first).or_default();
             let mut of_number = std::iter::once(first).chain(others.iter().copied());
             if let Some(same) = of_number.find(|one| self.batch[*one].head().same_event(entry.head())) {
                 return Disposition::Repeat(same);
             }
+            let next = EntryId(self.batch.entries.len());
             others.push(next);
             self.batch.behind_others.push(next);
         }
         Disposition::Entry(self.batch.push(entry))
+    }
+
+    /// The first entry with the sequence number of this one. If there is none yet, this one is listed as the first: it
+    /// must be pushed next.
+    fn listed_first(&mut self, entry: &Entry<'a>) -> Option<EntryId> {
+        let Self { batch, first_of, hasher, .. } = self;
+        let (id, next) = (&entry.head().id, EntryId(batch.entries.len()));
+        let id_of = |listed: &EntryId| &batch[*listed].head().id;
+        // The stream is nearly always the same, so it is only compared.
+        let hash = |id: &RecordId| hasher.hash_one(&id.sequence_number);
+        match first_of.entry(hash(id), |listed| id_of(listed) == id, |listed| hash(id_of(listed))) {
+            table::Entry::Occupied(first) => Some(*first.get()),
+            table::Entry::Vacant(vacant) => {
+                vacant.insert(next);
+                None
+            }
+        }
     }
 
     /// The view items that a record touches, in the order of its deltas.
@@ -274,13 +293,13 @@ impl Entry<'_> {
     #[must_use]
     pub fn of_another_event(self) -> Self {
         let taken = |head: &RecordHead| Reason::NumberTaken { sequence_number: head.id.sequence_number.clone() };
-        Self::Quarantine(match self {
+        Self::Quarantine(Box::new(match self {
             Self::Apply { change, .. } => {
                 let reason = taken(&change.head);
                 Change::clone(&change).poisoned(reason)
             }
-            Self::Quarantine(poison) => Poison { reason: taken(&poison.head), ..poison },
-        })
+            Self::Quarantine(poison) => Poison { reason: taken(&poison.head), ..*poison },
+        }))
     }
 
     /// The view items that are touched; none for a record in quarantine.
@@ -319,7 +338,7 @@ mod tests {
     fn poison<'a>(number: &str, event_id: &str, raw: &'a str) -> Found<'a> {
         let id = RecordId { sequence_number: number.to_owned(), stream: "stream".to_owned() };
         let head = RecordHead { id, event_id: event_id.to_owned(), ..RecordHead::default() };
-        Found::Record(Effect::Quarantine(Poison { head, reason: Reason::NoImage, raw }))
+        Found::Record(Effect::Quarantine(Box::new(Poison { head, reason: Reason::NoImage, raw })))
     }
 
     fn without_number(raw: &str) -> Found<'_> {

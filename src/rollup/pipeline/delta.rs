@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -25,9 +26,9 @@ pub enum Effect<'a> {
         uncountable: usize,
     },
     /// Add its deltas.
-    Apply(Change<'a>),
+    Apply(Arc<Change<'a>>),
     /// It cannot be applied.
-    Quarantine(Poison<'a>),
+    Quarantine(Box<Poison<'a>>),
 }
 
 /// How long markers are kept, and the time for which a record is judged.
@@ -60,7 +61,7 @@ pub fn effect<'a>(definition: &Definition, record: StreamRecord<'a>, retention: 
         RecordHead { digest, ..std::mem::take(&mut record.head) }
     };
     let poison = |mut record: StreamRecord<'a>, reason| {
-        Effect::Quarantine(Poison { head: head(&mut record), reason, raw: record.raw })
+        Effect::Quarantine(Box::new(Poison { head: head(&mut record), reason, raw: record.raw }))
     };
     if let Some(reason) = unreadable(definition, &record) {
         return poison(record, reason);
@@ -86,7 +87,8 @@ pub fn effect<'a>(definition: &Definition, record: StreamRecord<'a>, retention: 
         return poison(record, Reason::Expired { created_at, retention_days: retention.days });
     }
     let mut record = record;
-    Effect::Apply(Change { head: head(&mut record), deltas, texts, uncountable, ungrouped, raw: record.raw })
+    let head = head(&mut record);
+    Effect::Apply(Arc::new(Change { head, deltas, texts, uncountable, ungrouped, raw: record.raw }))
 }
 
 /// Why a record is unreadable for these views: an attribute that one of them reads, or a key, cannot be read.

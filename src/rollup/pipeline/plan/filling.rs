@@ -254,7 +254,7 @@ mod tests {
             let head = RecordHead { id: id(id_bytes), source_key, ..RecordHead::default() };
             let poison = Poison { head, reason: Reason::NoImage, raw: &raw };
             let kept = raw.len() + id_bytes;
-            let batch = coalesce([Found::Record(Effect::Quarantine(poison))]);
+            let batch = coalesce([Found::Record(Effect::Quarantine(Box::new(poison)))]);
             let weight = weight(&batch.entries[0]);
             assert!((kept..=kept + 2 * limits::ITEM_MARGIN_BYTES).contains(&weight), "{weight} of {kept}");
         }
@@ -270,7 +270,7 @@ mod tests {
         for (raw_bytes, in_parts) in [(300_000, false), (540_000, true), (1_600_000, true)] {
             let head = RecordHead { id: id(30), event_id: "e".repeat(150_000), ..RecordHead::default() };
             let poison = Poison { head, reason: Reason::NoImage, raw: &text[..raw_bytes] };
-            let batch = coalesce([Found::Record(Effect::Quarantine(poison))]);
+            let batch = coalesce([Found::Record(Effect::Quarantine(Box::new(poison)))]);
             let actions = assemble(&setting, &batch, &[], &[EntryId(0)]).actions.len();
             assert_eq!(actions > 1, in_parts, "{raw_bytes}");
             assert!((actions..=actions + 2).contains(&(1 + parts(&batch.entries[0]))), "{actions} for {raw_bytes}");
