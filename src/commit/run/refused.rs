@@ -61,7 +61,7 @@ impl Run<'_, '_> {
     }
 
     fn fault(&self, member: EntryId, items: &[(ItemId, Option<Item>)]) -> Option<(ItemId, String)> {
-        let Entry::Apply { change, touches } = &self.batch[member] else { return None };
+        let Entry::Apply { change, touches, .. } = &self.batch[member] else { return None };
         touches.iter().zip(change.sums().values()).find_map(|(touched, sums)| {
             let (_, found) = items.iter().find(|(item, _)| item == touched)?;
             let found = found.as_ref()?;

@@ -19,6 +19,7 @@ use crate::rollup::model::record::{RecordHead, RecordId, UNKNOWN_STREAM};
 use crate::rollup::model::set_attribute::SetTexts;
 use crate::rollup::model::view::ViewKey;
 use crate::rollup::pipeline::delta::Effect;
+use crate::rollup::pipeline::entry_size::EntrySize;
 
 /// What the sequence number in the marker of a record without one begins with. A digest of the record follows.
 pub const UNNUMBERED: &str = "unnumbered-";
@@ -69,6 +70,9 @@ pub enum Entry<'a> {
         change: Arc<Change<'a>>,
         /// The view items of the change's deltas, in their order.
         touches: Vec<ItemId>,
+        /// What it takes of a transaction. It is determined when the change was just made: a plan that looked at each
+        /// change again would wait for memory.
+        size: EntrySize,
     },
     /// It is put into quarantine.
     Quarantine(Box<Poison<'a>>),
@@ -146,8 +150,8 @@ impl<'a> Joining<'a> {
             Found::Record(Effect::Quarantine(poison)) => self.entry(Entry::Quarantine(poison)),
             Found::Record(Effect::Apply(change)) => {
                 self.batch.uncountable += change.uncountable.len();
-                let touches = self.touch(&change);
-                self.entry(Entry::Apply { change, touches })
+                let (touches, size) = (self.touch(&change), EntrySize::of_change(&change));
+                self.entry(Entry::Apply { change, touches, size })
             }
         };
         self.batch.dispositions.push(disposition);
@@ -253,7 +257,7 @@ impl<'a> Batch<'a> {
     pub fn sums(&self, members: &[EntryId]) -> BTreeMap<ItemId, Sums> {
         let mut items: BTreeMap<ItemId, Sums> = BTreeMap::new();
         for &member in members {
-            let Entry::Apply { change, touches } = &self[member] else { continue };
+            let Entry::Apply { change, touches, .. } = &self[member] else { continue };
             for (item, deltas) in touches.iter().zip(change.deltas.values()) {
                 let sums = items.entry(*item).or_default();
                 for (counter, amount) in deltas {
@@ -308,6 +312,15 @@ impl Entry<'_> {
         match self {
             Self::Apply { touches, .. } => touches,
             Self::Quarantine(_) => &[],
+        }
+    }
+
+    /// What it takes of the room of its transaction.
+    #[must_use]
+    pub fn size(&self) -> EntrySize {
+        match self {
+            Self::Apply { size, .. } => *size,
+            Self::Quarantine(poison) => EntrySize::of_poison(poison),
         }
     }
 

@@ -4,6 +4,7 @@ pub mod blame;
 pub mod coalesce;
 pub mod contribution;
 pub mod delta;
+pub mod entry_size;
 pub mod parse;
 pub mod plan;
 pub mod response;

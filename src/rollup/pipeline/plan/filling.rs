@@ -1,14 +1,11 @@
-//! One transaction while it is being filled, and what an entry takes of its room.
+//! One transaction while it is being filled.
 
 use std::collections::HashSet;
 
 use crate::rollup::model::change::{Amounts, Counter};
-use crate::rollup::model::definition::{Definition, views_of};
+use crate::rollup::model::definition::Definition;
 use crate::rollup::model::expression_size::{WrittenAttributes, update_fits};
-use crate::rollup::model::item_size;
-use crate::rollup::model::kept_record::most_parts;
 use crate::rollup::model::limits;
-use crate::rollup::model::record::RecordHead;
 use crate::rollup::model::sorted_map::SortedMap;
 use crate::rollup::pipeline::coalesce::{Batch, Entry, EntryId, ItemId};
 use crate::rollup::pipeline::update;
@@ -60,8 +57,9 @@ impl<'p, 'a> Filling<'p, 'a> {
     /// Takes an entry; without an effect when it does not fit. Alone, every entry fits: there is no other place for it.
     pub(super) fn takes(&mut self, member: EntryId) -> bool {
         let entry = &self.batch[member];
-        let actions = self.actions + self.needed(entry.touches(), 1 + parts(entry));
-        let bytes = self.bytes + weight(entry);
+        let size = entry.size();
+        let actions = self.actions + self.needed(entry.touches(), size.actions);
+        let bytes = self.bytes + size.bytes;
         let room = match entry {
             Entry::Apply { .. } => limits::TRANSACTION_BYTES,
             Entry::Quarantine(_) => limits::QUARANTINE_TRANSACTION_BYTES,
@@ -109,45 +107,10 @@ impl<'p, 'a> Filling<'p, 'a> {
 /// What an entry adds to which view item.
 fn added<'e>(entry: &'e Entry<'_>) -> impl Iterator<Item = (ItemId, &'e Amounts)> {
     let added = match entry {
-        Entry::Apply { change, touches } => Some(touches.iter().copied().zip(change.deltas.values())),
+        Entry::Apply { change, touches, .. } => Some(touches.iter().copied().zip(change.deltas.values())),
         Entry::Quarantine(_) => None,
     };
     added.into_iter().flatten()
-}
-
-/// How many parts a record may need, or take away when its quarantine ends.
-fn parts(entry: &Entry<'_>) -> usize {
-    most_parts(match entry {
-        Entry::Apply { change, .. } => change.raw,
-        Entry::Quarantine(poison) => poison.raw,
-    })
-}
-
-/// What an entry weighs in its transaction, in bytes, at most: its marker, and its part of the updates.
-fn weight(entry: &Entry<'_>) -> usize {
-    match entry {
-        Entry::Apply { change, .. } => {
-            let RecordHead { id, event_id, event_name, source_key, .. } = &change.head;
-            let deltas = change.deltas.iter().map(|(key, sums)| {
-                let groups = sums.keys().filter_map(|counter| counter.group.as_ref());
-                let views = views_of(sums).iter().count();
-                (views + 1) * (key.bytes() + 64)
-                    + groups.map(|group| 2 * group.len() + 64).sum::<usize>()
-                    + 64 * sums.len()
-            });
-            let texts = change.texts.values().flatten().map(|(attribute, text)| attribute.len() + text.len() + 64);
-            let reasons = change.uncountable.iter().map(|image| image.reason.len() + 128);
-            let head = id.sequence_number.len() + id.stream.len() + event_id.len() + event_name.len();
-            head + item_size::bytes(source_key)
-                + deltas.chain(texts).chain(reasons).sum::<usize>()
-                + limits::ITEM_MARGIN_BYTES
-        }
-        Entry::Quarantine(poison) => {
-            item_size::bytes(&poison.head.source_key)
-                + poison.raw.len().min(limits::RECORD_PARTS * limits::ITEM_BYTES)
-                + limits::ITEM_MARGIN_BYTES
-        }
-    }
 }
 
 #[cfg(test)]
@@ -157,9 +120,10 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::rollup::model::item_size;
     use crate::rollup::model::marker::{Guard, Stamp};
     use crate::rollup::model::poison::{Poison, Reason};
-    use crate::rollup::model::record::{Images, RecordId, StreamRecord};
+    use crate::rollup::model::record::{Images, RecordHead, RecordId, StreamRecord};
     use crate::rollup::model::view::{KeyPart, KeyType, Measure, View};
     use crate::rollup::pipeline::coalesce::{Found, coalesce};
     use crate::rollup::pipeline::delta::{Effect, Retention, effect};
@@ -226,7 +190,7 @@ mod tests {
             }
         };
         let real = assemble(&setting, &batch, &shapes, &[EntryId(0)]).actions.iter().map(action_bytes).sum();
-        (weight(&batch.entries[0]), real)
+        (batch.entries[0].size().bytes, real)
     }
 
     #[test]
@@ -255,7 +219,7 @@ mod tests {
             let poison = Poison { head, reason: Reason::NoImage, raw: &raw };
             let kept = raw.len() + id_bytes;
             let batch = coalesce([Found::Record(Effect::Quarantine(Box::new(poison)))]);
-            let weight = weight(&batch.entries[0]);
+            let weight = batch.entries[0].size().bytes;
             assert!((kept..=kept + 2 * limits::ITEM_MARGIN_BYTES).contains(&weight), "{weight} of {kept}");
         }
     }
@@ -273,7 +237,7 @@ mod tests {
             let batch = coalesce([Found::Record(Effect::Quarantine(Box::new(poison)))]);
             let actions = assemble(&setting, &batch, &[], &[EntryId(0)]).actions.len();
             assert_eq!(actions > 1, in_parts, "{raw_bytes}");
-            assert!((actions..=actions + 2).contains(&(1 + parts(&batch.entries[0]))), "{actions} for {raw_bytes}");
+            assert!((actions..=actions + 2).contains(&batch.entries[0].size().actions), "{actions} for {raw_bytes}");
         }
     }
 }
