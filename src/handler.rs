@@ -1,5 +1,7 @@
 //! One invocation, from the event to the response.
 
+mod log;
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,23 +9,25 @@ use std::time::Duration;
 use aws_lambda_events::event::streams::DynamoDbEventResponse;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use crate::commit::complete_items::CompleteItems;
 use crate::commit::pace::Pace;
 use crate::commit::redelivery::Redelivery;
 use crate::commit::{Broken, CommitReport, Committer, Randomness, Store};
 use crate::config::Config;
-use crate::metrics::{self, Summary};
+use crate::metrics::Summary;
 use crate::rollup::model::item_size;
 use crate::rollup::model::marker::{Environment, Guard, Stamp, definition_item};
-use crate::rollup::model::record::{RecordId, UNKNOWN_STREAM};
+use crate::rollup::model::record::UNKNOWN_STREAM;
 use crate::rollup::pipeline::coalesce::{Batch, Disposition, Entry, EntryId, Found, try_coalesce};
 use crate::rollup::pipeline::delta::{Effect, Retention, effect};
 use crate::rollup::pipeline::parse::{EventError, Parsed, is_of_another_table, parse, parse_record};
 use crate::rollup::pipeline::plan::Setting;
-use crate::rollup::pipeline::response::{EntryOutcome, Unresolved, response};
+use crate::rollup::pipeline::response::{EntryOutcome, response};
 use crate::rollup::pipeline::view_item::negative_counters;
+
+use log::log;
 
 /// The work ends at most this long before the deadline, so that the response still arrives in time.
 const MARGIN_MAX: Duration = Duration::from_secs(1);
@@ -166,7 +170,8 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         let retention = self.retention(invocation);
         let setting = self.setting(invocation);
 
-        let found = parse(event)?.map(|record| Ok(self.judge(self.of_source(record?)?, &retention)));
+        let mut accepted = String::new();
+        let found = parse(event)?.map(|record| Ok(self.judge(self.of_source(record?, &mut accepted)?, &retention)));
         let mut batch = try_coalesce::<InvocationError>(found)?;
         let commit_began = Instant::now();
         let committer = Committer {
@@ -264,16 +269,23 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         }
     }
 
-    /// Fails if the record is from the stream of another table than the source.
-    fn of_source<'a>(&self, record: Parsed<'a>) -> Result<Parsed<'a>, InvocationError> {
+    /// Fails if the record is from the stream of another table than the source. A stream that is accepted is not looked
+    /// at again for the next record.
+    fn of_source<'a>(&self, record: Parsed<'a>, accepted: &mut String) -> Result<Parsed<'a>, InvocationError> {
         let source_table = self.config.definition.source_table();
         let stream = match &record {
             Parsed::Record(record) => &record.head.id.stream,
             Parsed::Poison(poison) => &poison.head.id.stream,
             Parsed::Unnumbered { .. } => return Ok(record),
         };
-        if is_of_another_table(stream, source_table) {
-            return Err(InvocationError::OtherTable { found: stream.clone(), source_table: source_table.to_owned() });
+        if stream != accepted {
+            if is_of_another_table(stream, source_table) {
+                return Err(InvocationError::OtherTable {
+                    found: stream.clone(),
+                    source_table: source_table.to_owned(),
+                });
+            }
+            accepted.clone_from(stream);
         }
         Ok(record)
     }
@@ -341,56 +353,4 @@ fn unnumbered(batch: &Batch<'_>, report: &CommitReport, table: &str) -> Option<I
         marker: batch[*entries.first()?].head().id.sequence_number.clone(),
         table: table.to_owned(),
     })
-}
-
-/// A record that gets a log line of its own.
-enum Notable {
-    Quarantined(&'static str),
-    NotKept,
-}
-
-/// The most records of an invocation that get a log line of their own.
-const RECORD_LINES: usize = 20;
-
-/// One line for each invocation, and one for each of the first records that an operator should see. No line shows the
-/// content of an item.
-fn log(batch: &Batch<'_>, report: &CommitReport, summary: &Summary) {
-    let judged = batch.entries.iter().zip(&report.outcomes);
-    let notable = judged.filter_map(|(entry, outcome)| match (entry, outcome) {
-        (Entry::Quarantine(poison), EntryOutcome::Quarantined) => {
-            Some((&entry.head().id, Notable::Quarantined(poison.reason.kind())))
-        }
-        (_, EntryOutcome::Unresolved(Unresolved::NotKept)) => Some((&entry.head().id, Notable::NotKept)),
-        _ => None,
-    });
-    for (RecordId { sequence_number, stream }, notable) in notable.take(RECORD_LINES) {
-        match notable {
-            Notable::Quarantined(reason) => warn!(sequence_number, stream, reason, "record quarantined"),
-            Notable::NotKept => {
-                error!(sequence_number, stream, "record that quarantine cannot hold: reported to Lambda as failed");
-            }
-        }
-    }
-    if let Some(words) = &report.look_ups_denied {
-        warn!(
-            reason = words,
-            "markers cannot be looked up: every record is counted, but a batch that is delivered again costs more. Allow the role \
-             dynamodb:BatchGetItem on the idempotency table"
-        );
-    }
-    if report.outcomes.contains(&EntryOutcome::Unresolved(Unresolved::OutOfTime)) {
-        warn!(retries = ?summary.retries, "out of time: the rest is reported to Lambda");
-    }
-    info!(
-        records = summary.counts.records,
-        applied = summary.counts.applied,
-        duplicates = summary.counts.duplicates,
-        no_effect = summary.counts.no_effect,
-        quarantined = summary.counts.quarantined,
-        unresolved = summary.counts.unresolved,
-        transactions = summary.transactions,
-        retries = summary.retries.values().sum::<usize>(),
-        milliseconds = metrics::milliseconds(summary.took),
-        "invocation"
-    );
 }

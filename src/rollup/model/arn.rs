@@ -4,9 +4,7 @@
 /// partition, the service, the Region, the account and then this, with colons between.
 #[must_use]
 pub fn arn_path(arn: &str) -> Option<&str> {
-    let mut colons = arn.bytes().enumerate().filter(|(_, byte)| *byte == b':');
-    let (last, _) = colons.nth(4).filter(|_| arn.starts_with("arn:"))?;
-    arn[last + 1..].strip_prefix("table/")
+    arn.strip_prefix("arn:")?.splitn(5, ':').nth(4)?.strip_prefix("table/")
 }
 
 /// The name of a table that is given by its name or its ARN.
