@@ -9,9 +9,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use crate::rollup::model::change::{Amounts, Change, Counter};
-use crate::rollup::model::definition::{Definition, views_of};
-use crate::rollup::model::measure::ViewId;
+use crate::rollup::model::change::{Change, Counter};
+use crate::rollup::model::definition::Definition;
 use crate::rollup::model::number::Number;
 use crate::rollup::model::record::{RecordHead, RecordId};
 use crate::rollup::model::view::ViewKey;
@@ -204,11 +203,12 @@ fn applied<V: StoredValue>(
     let mut item = base(definition, &change.head, MarkerOutcome::Applied, stamp);
     let deltas = change.deltas.iter().filter(|(key, _)| counted(key));
     let deltas = deltas.flat_map(|(key, sums)| {
-        views_of(sums).iter().map(|view| {
+        let by_view = sums.as_slice().chunk_by(|(one, _), (next, _)| one.measure.view == next.measure.view);
+        by_view.map(|of_view| {
             V::map(HashMap::from([
-                (VIEW.to_owned(), text(definition[view].name())),
+                (VIEW.to_owned(), text(definition[of_view[0].0.measure.view].name())),
                 (ITEM.to_owned(), V::map(definition.key_attributes(key))),
-                (MEASURES.to_owned(), V::map(ledger(definition, view, sums))),
+                (MEASURES.to_owned(), V::map(ledger(definition, of_view))),
             ]))
         })
     });
@@ -228,8 +228,7 @@ fn applied<V: StoredValue>(
 }
 
 /// The amounts of one view by measure, those of a measure with groups as a map.
-fn ledger<V: StoredValue>(definition: &Definition, view: ViewId, amounts: &Amounts) -> HashMap<String, V> {
-    let of_view: Vec<_> = amounts.iter().filter(|(counter, _)| counter.measure.view == view).collect();
+fn ledger<V: StoredValue>(definition: &Definition, of_view: &[(Counter, Number)]) -> HashMap<String, V> {
     let measures = of_view.chunk_by(|(one, _), (next, _)| one.measure == next.measure).map(|of_measure| {
         let groups = of_measure
             .iter()

@@ -21,7 +21,7 @@ enum Form {
     /// Every integer of 64 bits.
     Small(i64),
     /// Any other number.
-    Large(BigDecimal),
+    Large(Box<BigDecimal>),
 }
 
 /// The text is not a number that DynamoDB can hold: 38 significant digits, from 1e-130 to 9.99e125.
@@ -181,7 +181,7 @@ impl From<BigDecimal> for Number {
         // The size is looked at before anything is computed.
         let small =
             (value.fractional_digit_count() <= 0 && whole_digits(&value) <= SMALL_DIGITS).then(|| value.to_i64());
-        Self(small.flatten().map_or(Form::Large(value), Form::Small))
+        Self(small.flatten().map_or_else(|| Form::Large(Box::new(value)), Form::Small))
     }
 }
 
@@ -215,7 +215,7 @@ impl FromStr for Number {
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Form::Small(value) => write!(f, "{value}"),
+            Form::Small(value) => fmt::Display::fmt(value, f),
             Form::Large(value) => f.write_str(&value.to_plain_string()),
         }
     }

@@ -72,6 +72,12 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.into_iter()
     }
 
+    /// The entries, in the order of their keys.
+    #[must_use]
+    pub fn as_slice(&self) -> &[(K, V)] {
+        &self.0
+    }
+
     /// The keys, in their order.
     #[must_use]
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &K> + ExactSizeIterator {

@@ -40,8 +40,8 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn name(&mut self, name: &'a str) -> String {
-        let next = format!("#{}", base62(self.names.len()));
-        self.names.entry(name).or_insert(next).clone()
+        let next = self.names.len();
+        self.names.entry(name).or_insert_with(|| format!("#{}", base62(next))).clone()
     }
 
     fn number(&mut self, number: &Number) -> String {
@@ -92,8 +92,10 @@ impl<'a> Draft<'a> {
     fn add_to_map(&mut self, attribute: &'a str, groups: impl Iterator<Item = (&'a String, &'a Number)>) {
         let (name, map_type) = (self.name(attribute), self.map_type());
         self.conditions.push(format!("attribute_type({name},{map_type})"));
+        let mut groups = groups.peekable();
+        let zero = groups.peek().map(|_| self.number(&Number::zero())).unwrap_or_default();
         for (group, amount) in groups {
-            let (group, zero, amount) = (self.name(group), self.number(&Number::zero()), self.number(amount));
+            let (group, amount) = (self.name(group), self.number(amount));
             self.set.push(format!("{name}.{group}=if_not_exists({name}.{group},{zero})+{amount}"));
         }
     }
