@@ -49,6 +49,21 @@ async fn a_record_without_a_sequence_number_fails_the_invocation_and_is_kept_whi
 }
 
 #[tokio::test]
+async fn the_stream_of_another_table_fails_the_invocation_wherever_its_record_stands() {
+    let (engine, records) = landmarks(3).await;
+    let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
+    for place in 0..records.len() {
+        let mut records = records.clone();
+        let stream = records[place]["eventSourceARN"].as_str().unwrap().replace("/Point/", "/Other/");
+        records[place]["eventSourceARN"] = json!(stream);
+        let message = failure(sandbox.invoke(&event(&records), AMPLE).await, "Rollup.OtherTable");
+        assert!(message.contains(&stream) && message.contains("the source table is Point"), "{place}: {message}");
+    }
+    assert_eq!(engine.everything().await, Default::default());
+    assert!(sandbox.lives());
+}
+
+#[tokio::test]
 async fn a_stream_of_the_wrong_view_type_fails_the_invocation_and_nothing_is_quarantined() {
     let (engine, mut records) = landmarks(2).await;
     let sandbox = Sandbox::ready(&Settings::on(&engine)).await;
