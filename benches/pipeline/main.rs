@@ -1,5 +1,7 @@
 //! What a batch costs the processor: each step, a whole invocation over a store that answers at once, and all that the
 //! process does, requests included.
+//!
+//! `cargo bench --profile release --bench pipeline` measures it as it ships.
 
 #![allow(unreachable_pub, missing_docs, reason = "a bench has no users")]
 
