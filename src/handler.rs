@@ -269,8 +269,8 @@ impl<S: Store, E: Randomness> Rollup<S, E> {
         }
     }
 
-    /// Fails if the record is from the stream of another table than the source. A stream that is accepted is not looked
-    /// at again for the next record.
+    /// Fails if the record is from the stream of another table than the source. `accepted` is the last stream that
+    /// passed, so that the records of one stream are checked once.
     fn of_source<'a>(&self, record: Parsed<'a>, accepted: &mut String) -> Result<Parsed<'a>, InvocationError> {
         let source_table = self.config.definition.source_table();
         let stream = match &record {
